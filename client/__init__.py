@@ -1,0 +1,1 @@
+"""The wire schema, the HTTP client and the `quorum` command."""

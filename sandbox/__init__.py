@@ -1,0 +1,1 @@
+"""Kernels: a pool of Jupyter kernels that run what a model writes."""

@@ -1,0 +1,1 @@
+"""The gateway: API, admission, solve loop, dialects and engines."""

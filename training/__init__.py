@@ -1,0 +1,1 @@
+"""From traces to a better model: corpus, SFT, RL and merge (not yet)."""
