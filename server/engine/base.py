@@ -1,0 +1,137 @@
+"""The engine interface: token ids in, a stream of chunks out.
+
+Implementations: `server.engine.llamacpp` (llama.cpp in a child process), `server.engine.scripted`
+(a script, for tests). One contract suite runs over all: `tests/contract/test_engine.py`.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+TopLogprobs = tuple[tuple[int, float], ...]
+"""The k most likely tokens at one position: (id, natural-log probability), best first."""
+
+
+class FinishReason(StrEnum):
+    """Why the engine ended a stream by itself."""
+
+    STOP = "stop"
+    """An end token was sampled; it is the last id of the stream."""
+    LENGTH = "length"
+    """`max_tokens` or the context is used up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How to sample. Everything is always sent: engines' own defaults differ.
+
+    `temperature` 0 is greedy; `top_p` 1, `top_k` 0 and `min_p` 0 are off. `top_logprobs` k > 0 asks
+    for the log-probability of each sampled token and of the k most likely ones, before temperature
+    and truncation.
+    """
+
+    max_tokens: int
+    temperature: float
+    seed: int
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+    top_logprobs: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What one event of the stream brought.
+
+    `token_ids` has any length, zero too. `logprobs` and `top_logprobs` have its length where they
+    were asked for and are empty otherwise. `exact` is False when the engine sampled a token here
+    whose id is unknown. The last chunk of a stream that the engine ended has a `finish_reason`.
+    """
+
+    token_ids: tuple[int, ...]
+    logprobs: tuple[float, ...] = ()
+    top_logprobs: tuple[TopLogprobs, ...] = ()
+    finish_reason: FinishReason | None = None
+    exact: bool = True
+
+
+class EngineState(StrEnum):
+    """Where an engine process is in its life."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RESTARTING = "restarting"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStatus:
+    """State in a word and in a sentence; `restarts` counts deaths since the start."""
+
+    state: EngineState
+    detail: str
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What does not change while it runs: model name, tokens of context per stream, streams."""
+
+    model: str
+    context_tokens: int
+    slots: int
+
+
+Stream = AsyncIterator[Chunk]
+
+
+class Engine(Protocol):
+    """One language model. Methods are safe to call from many tasks at once."""
+
+    @property
+    def info(self) -> EngineInfo:
+        """Model, context and slots."""
+        ...
+
+    def status(self) -> EngineStatus:
+        """Return where it is now, without waiting."""
+        ...
+
+    async def wait_ready(self) -> None:
+        """Return when it can serve. The caller bounds the wait.
+
+        Raises:
+            EngineFailed: it never will.
+        """
+        ...
+
+    def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, *, session: str
+    ) -> AbstractAsyncContextManager[Stream]:
+        """Open a stream of sampled tokens; leaving the block aborts the request on the engine.
+
+        `session` names the token list that grows from call to call, so that an engine that
+        keeps prefixes by slot can keep this one's. Exhausting the iterator is not needed.
+
+        Raises:
+            EngineUnavailable, EngineStalled: before or during the stream; the ids received so far
+                stand, and generation may go on from them.
+            EngineRefused: the prompt is empty, too long, or has an id out of range.
+            EngineProtocolError: the stream is garbage.
+            EngineFailed: it is gone for good.
+        """
+        ...
+
+    async def score(self, ids: Sequence[int], start: int) -> list[float]:
+        """Return the natural-log probability of each of `ids[start:]` given all before it.
+
+        `start` is at least 1. Errors as for `generate`.
+        """
+        ...
+
+    def release(self, session: str) -> None:
+        """Say that a session's token list will not grow again."""
+        ...

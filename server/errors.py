@@ -1,0 +1,24 @@
+"""Errors of the server.
+
+    QuorumServerError
+    ├── SettingsError            a setting is malformed or unknown
+    ├── EngineError              (server.engine.errors) the engine
+    ├── DialectError             (server.dialect.errors) tokens that do not parse
+    ├── WeightsError             (server.weights.errors) weights missing or damaged
+    ├── VocabularyError          (server.vocabulary.errors) a tokenizer cannot be read
+    ├── AdmissionError           (server.admission) too much work at once
+    └── ListenError              (server.commands.serve) the port cannot be had
+
+Each is worded as constraint, value, remedy, and shown to people without a traceback.
+"""
+
+
+class QuorumServerError(Exception):
+    """Base of all errors that the server raises on purpose."""
+
+    is_user_error = True
+    """The command line prints the sentence and exits with 1."""
+
+
+class SettingsError(QuorumServerError):
+    """A setting is malformed or unknown."""

@@ -1,0 +1,253 @@
+"""Settings, declared once: name, default, unit and meaning.
+
+Sources, later ones win: the defaults here, `quorum.toml` in the working directory (or the file that
+`QUORUM_CONFIG` names), the environment (`QUORUM_` + section + name), flags (`--section-name`). A
+malformed or unknown setting is refused with a sentence that names it, never ignored.
+"""
+
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from server.errors import SettingsError
+
+ENV_PREFIX = "QUORUM_"
+CONFIG_FILE = "quorum.toml"
+#: Variables with our prefix that are not settings of the server: the client's and the cache's.
+OTHER_VARIABLES = frozenset(
+    {"QUORUM_CONFIG", "QUORUM_URL", "QUORUM_CACHE", "QUORUM_DEBUG", "QUORUM_API_KEY"}
+)
+
+
+class Section(BaseModel):
+    """Base of the sections: immutable, unknown names refused, numbers finite."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class GatewaySettings(Section):
+    """The HTTP server and what it admits."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    port: int = Field(8642, ge=0, le=65535, description="TCP port; 0 takes a free one")
+    max_running: int = Field(1, ge=1, le=256, description="solves that run at once")
+    max_queued: int = Field(16, ge=0, le=10_000, description="solves that may wait; more get 429")
+    max_body_bytes: int = Field(256 * 1024, ge=1024, description="bytes; largest request body")
+    shutdown_s: float = Field(10.0, gt=0, le=300, description="seconds granted to a clean shutdown")
+
+
+class EngineSettings(Section):
+    """The language model."""
+
+    model: str = Field(
+        "qwen2.5-coder-1.5b-instruct-q4_k_m",
+        description="a known name (`quorum weights list`) or the path of a GGUF file",
+    )
+    context_tokens: int = Field(
+        8192, ge=512, le=1_048_576, description="tokens of context for each attempt"
+    )
+    slots: int = Field(
+        0, ge=0, le=256, description="attempts decoded at once; 0 means as many as solve.attempts"
+    )
+    threads: int = Field(
+        0, ge=0, le=1024, description="CPU threads of the embedded engine; 0 means all cores"
+    )
+    gpu_layers: int = Field(-1, ge=-1, description="layers on the GPU; -1 means all that fit")
+    start_timeout_s: float = Field(180.0, gt=0, description="seconds until the engine must answer")
+    stall_timeout_s: float = Field(
+        60.0, gt=0, description="seconds without a token after which a stream counts as stalled"
+    )
+    max_restarts: int = Field(
+        5, ge=0, le=1000, description="restarts without a minute of health between, then give up"
+    )
+
+
+class SandboxSettings(Section):
+    """The pool of Jupyter kernels."""
+
+    kernels: int = Field(4, ge=1, le=1024, description="most kernels at once")
+    spares: int = Field(4, ge=0, le=1024, description="kernels kept started ahead of demand")
+    cell_timeout_s: float = Field(6.0, gt=0, le=3600, description="seconds a cell may run")
+    start_timeout_s: float = Field(60.0, gt=0, le=600, description="seconds a kernel may start")
+    memory_mib: int = Field(
+        2048, ge=256, description="MiB of address space of one kernel (RLIMIT_AS)"
+    )
+    output_chars: int = Field(
+        4000, ge=200, le=1_000_000, description="characters of a cell's output shown to the model"
+    )
+
+
+class SolveSettings(Section):
+    """How a problem is solved when the request does not say."""
+
+    strategy: str = Field("tir", description="how attempts are made and chosen, by name")
+    attempts: int = Field(4, ge=1, le=256, description="attempts per problem")
+    agree: int = Field(
+        3, ge=1, le=256, description="equal answers that stop the rest (at most attempts)"
+    )
+    max_turns: int = Field(16, ge=1, le=1000, description="turns per attempt")
+    max_tokens: int = Field(
+        6144, ge=1, le=1_000_000, description="sampled tokens per attempt, all turns together"
+    )
+    time_limit_s: float = Field(300.0, gt=0, le=86_400, description="seconds per problem")
+    answer_reserve_s: float = Field(
+        8.0, ge=0, description="seconds kept to force a final answer (at most 15 % of the limit)"
+    )
+    temperature: float = Field(0.7, ge=0, le=5, description="sampling temperature")
+    first_greedy: bool = Field(True, description="attempt 0 samples at temperature 0")
+    top_p: float = Field(0.95, gt=0, le=1, description="nucleus sampling; 1 is off")
+    min_p: float = Field(0.02, ge=0, lt=1, description="least share of the best token; 0 is off")
+    dialect: str = Field("auto", description="how the model writes; auto finds it from the model")
+
+
+class LogSettings(Section):
+    """What is logged, to standard error."""
+
+    level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="debug|info|warning|error"
+    )
+    format: str = Field("console", pattern="^(console|json)$", description="console|json")
+
+
+class Settings(BaseSettings):
+    """All settings of the server, validated together."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
+        extra="forbid",
+        frozen=True,
+    )
+
+    gateway: GatewaySettings = GatewaySettings()
+    engine: EngineSettings = EngineSettings()
+    sandbox: SandboxSettings = SandboxSettings()
+    solve: SolveSettings = SolveSettings()
+    log: LogSettings = LogSettings()
+
+    @property
+    def engine_slots(self) -> int:
+        """Streams the engine serves at once: never fewer than an attempt each of one problem."""
+        return self.engine.slots or self.solve.attempts
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags over environment over file."""
+        del dotenv_settings, file_secret_settings
+        return (init_settings, env_settings, InitSettingsSource(settings_cls, _read_file()))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One declared setting, for flags, documentation and error texts."""
+
+    section: str
+    name: str
+    field: FieldInfo
+
+    @property
+    def dotted(self) -> str:
+        """The name in `quorum.toml` and in messages: `section.name`."""
+        return f"{self.section}.{self.name}"
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return f"{ENV_PREFIX}{self.section}_{self.name}".upper()
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return f"--{self.section}-{self.name}".replace("_", "-")
+
+
+def declared() -> Iterator[Setting]:
+    """Yield every setting, in the order of declaration."""
+    for section, section_field in Settings.model_fields.items():
+        section_type = cast("type[Section]", section_field.annotation)
+        for name, field in section_type.model_fields.items():
+            yield Setting(section, name, field)
+
+
+def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
+    """Return the settings in force.
+
+    `flags` maps dotted names to values given on the command line.
+
+    Raises:
+        SettingsError: a value is malformed, a name unknown, or the file unreadable.
+    """
+    known = {setting.dotted: setting for setting in declared()}
+    _refuse_unknown_variables({setting.variable for setting in known.values()})
+    nested: dict[str, dict[str, Any]] = {}
+    for dotted, value in (flags or {}).items():
+        section, name = dotted.split(".", 1)
+        nested.setdefault(section, {})[name] = value
+    try:
+        return Settings(**nested)  # type: ignore[arg-type]
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(e, known) for e in error.errors())) from None
+
+
+def _sentence(error: ErrorDetails, known: Mapping[str, Setting]) -> str:
+    """Word one validation error as constraint, value, remedy."""
+    dotted = ".".join(str(part) for part in error["loc"])
+    message = error["msg"].removeprefix("Value error, ")
+    if not dotted:
+        return message
+    setting = known.get(dotted)
+    if setting is None:
+        return f"{dotted}: no such setting; see docs/reference/settings.md"
+    constraint = message[:1].lower() + message[1:]
+    return (
+        f"{dotted} {error['input']!r}: {constraint} ({setting.field.description}); "
+        f"set {setting.variable} or {setting.flag}"
+    )
+
+
+def _refuse_unknown_variables(known: set[str]) -> None:
+    given = {name.upper() for name in os.environ if name.upper().startswith(ENV_PREFIX)}
+    unknown = sorted(given - known - OTHER_VARIABLES)
+    if unknown:
+        raise SettingsError(
+            f"{', '.join(unknown)}: no such setting; unset it, or see docs/reference/settings.md"
+        )
+
+
+def _read_file() -> dict[str, Any]:
+    """Read `quorum.toml`; a missing default file is an empty one."""
+    named = os.environ.get("QUORUM_CONFIG")
+    path = Path(named or CONFIG_FILE)
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if named is None:
+            return {}
+        raise SettingsError(
+            f"QUORUM_CONFIG {named}: no such file; correct or unset QUORUM_CONFIG"
+        ) from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(
+            f"{path}: not a readable TOML file ({error}); correct or remove it"
+        ) from None
