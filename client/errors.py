@@ -1,0 +1,224 @@
+"""Errors of the client and of the `quorum` command, and the one translation of foreign errors.
+
+QuorumError                  base of everything that this package raises; exit code 1
+├── UsageError               the caller gave something that cannot work; exit code 2
+│   └── ServerAddressError   the server's URL cannot be used
+├── TransportError           no usable answer came over the wire
+│   ├── ServerUnreachableError   no connection: not a byte of the request was sent
+│   ├── ServerTimeoutError       connected, but silent for too long
+│   └── ConnectionLostError      cut before the answer was complete
+├── InvalidResponseError     what answered does not speak Quorum's schema
+├── ServerError              the server refused, in RFC 9457 problem details (`problem`)
+│   ├── RequestRefusedError      any other 4xx
+│   │   ├── InvalidRequestError      422, `problem.errors` names the fields
+│   │   ├── RequestTooLargeError     413
+│   │   └── NotFoundError            404
+│   ├── ServerBusyError          429: the queue is full; `retry_after_s`
+│   ├── ServerUnavailableError   503: not ready, or shutting down; `retry_after_s`
+│   └── ServerFailedError        any other 5xx
+└── LocalServerError         the server that a command started for itself failed
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import httpx
+from httpx_sse import SSEError
+from pydantic import ValidationError
+
+from client.schema import ProblemDetails
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+
+
+class QuorumError(Exception):
+    """Base of all errors of the client."""
+
+    exit_code = 1
+
+
+class UsageError(QuorumError):
+    """The caller gave something that cannot work; nothing was started."""
+
+    exit_code = 2
+
+
+class ServerAddressError(UsageError):
+    """The server's URL cannot be used."""
+
+
+class TransportError(QuorumError):
+    """No usable answer came over the wire."""
+
+
+class ServerUnreachableError(TransportError):
+    """No connection could be made: not a byte of the request was sent, so it may be repeated."""
+
+
+class ServerTimeoutError(TransportError):
+    """Connected, but the server was silent for too long."""
+
+
+class ConnectionLostError(TransportError):
+    """The connection was cut before the answer was complete."""
+
+
+class InvalidResponseError(QuorumError):
+    """What answered does not speak Quorum's schema."""
+
+
+class ServerError(QuorumError):
+    """The server refused the request or failed at it."""
+
+    def __init__(self, problem: ProblemDetails) -> None:
+        fields = "; ".join(f"{error.field}: {error.message}" for error in problem.errors)
+        super().__init__(
+            ": ".join(part for part in (problem.detail or problem.title, fields) if part)
+        )
+        self.problem = problem
+
+    @property
+    def retry_after_s(self) -> float | None:
+        """Seconds after which the server expects to take the request; None: it did not say."""
+        return self.problem.retry_after_s
+
+
+class RequestRefusedError(ServerError):
+    """The request cannot succeed as it is (4xx)."""
+
+
+class InvalidRequestError(RequestRefusedError):
+    """A field of the request is invalid (422); `problem.errors` names the fields."""
+
+
+class RequestTooLargeError(RequestRefusedError):
+    """The request's body is too large (413)."""
+
+
+class NotFoundError(RequestRefusedError):
+    """There is no such solve, or no such route (404)."""
+
+
+class ServerBusyError(ServerError):
+    """The server's queue is full (429); the request was not taken."""
+
+
+class ServerUnavailableError(ServerError):
+    """The server is not ready or is shutting down (503)."""
+
+
+class ServerFailedError(ServerError):
+    """The server failed (another 5xx)."""
+
+
+class LocalServerError(QuorumError):
+    """The server that a command started for itself did not start, or died."""
+
+
+#: Everything that httpx raises on purpose; it has no common base of its own.
+HTTPX_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError)
+
+#: From the most specific to the most general; the first match decides. The text continues
+#: "the server at URL …".
+_TRANSLATIONS: tuple[tuple[type[Exception], type[QuorumError], str], ...] = (
+    (
+        httpx.ConnectTimeout,
+        ServerUnreachableError,
+        "did not accept a connection in time: check the address",
+    ),
+    (
+        httpx.ConnectError,
+        ServerUnreachableError,
+        "cannot be reached: start one with `quorum serve`, or check the address",
+    ),
+    (httpx.ProxyError, ServerUnreachableError, "cannot be reached through the proxy"),
+    (
+        httpx.PoolTimeout,
+        ServerUnreachableError,
+        "was not asked: all connections of this client stayed busy",
+    ),
+    (httpx.TimeoutException, ServerTimeoutError, "stayed silent for too long"),
+    (httpx.UnsupportedProtocol, ServerAddressError, "must have an http:// or https:// address"),
+    (httpx.InvalidURL, ServerAddressError, "has an invalid address"),
+    (SSEError, InvalidResponseError, "did not answer with an event stream: is it Quorum?"),
+    (httpx.NetworkError, ConnectionLostError, "cut the connection before its answer was complete"),
+    (
+        httpx.RemoteProtocolError,
+        ConnectionLostError,
+        "cut the connection before its answer was complete",
+    ),
+    (httpx.LocalProtocolError, UsageError, "cannot be sent this request"),
+    (httpx.HTTPError, InvalidResponseError, "gave an answer that cannot be read: is it Quorum?"),
+    (httpx.CookieConflict, InvalidResponseError, "gave an answer that cannot be read"),
+    (httpx.StreamError, ConnectionLostError, "was left before its answer was complete"),
+)
+
+
+def translate(error: Exception, url: str) -> QuorumError:
+    """Return our error for one of `HTTPX_ERRORS`, met while talking to the server at `url`."""
+    for foreign, ours, text in _TRANSLATIONS:
+        if isinstance(error, foreign):
+            reason = f" ({error})" if str(error) else ""
+            return ours(f"the server at {url} {text}{reason}")
+    raise TypeError(f"{type(error).__name__}: not an error of httpx") from error
+
+
+@contextmanager
+def translated(url: str) -> Iterator[None]:
+    """Raise our error in place of an error of httpx."""
+    try:
+        yield
+    except HTTPX_ERRORS as error:
+        raise translate(error, url) from error
+
+
+_BY_STATUS: dict[int, type[ServerError]] = {
+    404: NotFoundError,
+    413: RequestTooLargeError,
+    422: InvalidRequestError,
+    429: ServerBusyError,
+    503: ServerUnavailableError,
+}
+
+
+def error_of(response: httpx.Response) -> QuorumError:
+    """Return our error for a response that says no, whose body has been read."""
+    status = response.status_code
+    if status < 400:
+        return InvalidResponseError(
+            f"the server at {response.url} answered {status}, which Quorum never does: "
+            "check the address"
+        )
+    default = RequestRefusedError if status < 500 else ServerFailedError
+    return _BY_STATUS.get(status, default)(_problem_of(response))
+
+
+def _problem_of(response: httpx.Response) -> ProblemDetails:
+    problem = _foreign_problem(response)
+    if is_problem(response):
+        with suppress(ValidationError):  # a broken body must not hide the status
+            problem = ProblemDetails.model_validate_json(response.content)
+    if problem.retry_after_s is not None:
+        return problem
+    return problem.model_copy(update={"retry_after_s": _retry_after_s(response)})
+
+
+def is_problem(response: httpx.Response) -> bool:
+    """Whether the response's body claims to be RFC 9457 problem details."""
+    media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return bool(media_type == PROBLEM_MEDIA_TYPE)
+
+
+def _foreign_problem(response: httpx.Response) -> ProblemDetails:
+    title = response.reason_phrase or "error"
+    return ProblemDetails(
+        title=title,
+        status=response.status_code,
+        detail=f"the server at {response.url} answered {response.status_code} {title}",
+    )
+
+
+def _retry_after_s(response: httpx.Response) -> float | None:
+    """Read Retry-After in its form of seconds; Quorum never sends the form of a date."""
+    value = response.headers.get("retry-after", "")
+    return float(value) if value.isascii() and value.isdigit() else None

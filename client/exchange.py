@@ -1,0 +1,244 @@
+"""What the clients say and understand, without I/O: calls, retries, event reading.
+
+Both clients ask the same `Exchange` what a response or an error means: take it, call again after
+so many seconds, or raise. So sending and waiting are all that differs between the synchronous and
+the asynchronous client.
+"""
+
+import json
+import logging
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar, get_args
+
+import httpx
+from httpx_sse import ServerSentEvent
+from pydantic import BaseModel, ValidationError
+
+from client.errors import (
+    InvalidResponseError,
+    ServerBusyError,
+    ServerUnreachableError,
+    TransportError,
+    error_of,
+    is_problem,
+    translate,
+)
+from client.schema import EVENT_ADAPTER, Event, Health, Readiness, SolveRequest, SolveResult
+
+LOGGER = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+Model = TypeVar("Model", bound=BaseModel)
+
+#: Seconds to connect. A server of one's own answers in milliseconds; a distant one in under one.
+CONNECT_TIMEOUT_S = 5.0
+#: Seconds that a request's body may take to send: 16,000 characters, over the slowest line.
+WRITE_TIMEOUT_S = 30.0
+#: Seconds to wait for the answer to a question about state.
+STATUS_TIMEOUT_S = 10.0
+#: Seconds that a solve may outlast its time limit: queueing, the last forced answers, the vote.
+SOLVE_MARGIN_S = 60.0
+#: Seconds to wait for a solve whose time limit is the server's own: the longest budget of a
+#: contest problem is 960 s; the rest is for the queue.
+UNKNOWN_LIMIT_S = 3_600.0
+#: Seconds of silence in a stream before it counts as dead: three pings, which come every 15 s.
+STREAM_SILENCE_S = 45.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[Answer]):
+    """One request to the server and how its answer is read."""
+
+    method: str
+    path: str
+    read: Callable[[httpx.Response], Answer]
+    read_timeout_s: float = STATUS_TIMEOUT_S
+    accept: str = "application/json"
+    body: bytes | None = None
+    statuses: tuple[int, ...] = (200,)
+    streamed: bool = False
+
+    @property
+    def safe(self) -> bool:
+        """Whether asking twice does nothing that asking once does not."""
+        return self.method == "GET"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The headers to send."""
+        headers = {"Accept": self.accept}
+        if self.body is not None:
+            headers["Content-Type"] = "application/json"
+        if self.streamed:
+            headers["Cache-Control"] = "no-store"
+        return headers
+
+    @property
+    def timeout(self) -> httpx.Timeout:
+        """The time-out of each phase."""
+        return httpx.Timeout(
+            connect=CONNECT_TIMEOUT_S,
+            read=self.read_timeout_s,
+            write=WRITE_TIMEOUT_S,
+            pool=CONNECT_TIMEOUT_S,
+        )
+
+
+def _reader(model: type[Model]) -> Callable[[httpx.Response], Model]:
+    def read(response: httpx.Response) -> Model:
+        try:
+            return model.model_validate_json(response.content)
+        except ValidationError as error:
+            raise InvalidResponseError(
+                f"the server at {response.url} did not answer with a {model.__name__}: "
+                "is it Quorum, and of this version?"
+            ) from error
+
+    return read
+
+
+def solve_call(request: SolveRequest) -> Call[SolveResult]:
+    """Solve a problem and wait for its result."""
+    limit_s = UNKNOWN_LIMIT_S if request.time_limit_s is None else request.time_limit_s
+    return Call(
+        "POST",
+        "/v1/solves",
+        _reader(SolveResult),
+        read_timeout_s=limit_s + SOLVE_MARGIN_S,
+        body=_body(request),
+    )
+
+
+def stream_call(request: SolveRequest) -> Call[httpx.Response]:
+    """Solve a problem and watch its events."""
+    return Call(
+        "POST",
+        "/v1/solves",
+        _as_it_is,
+        read_timeout_s=STREAM_SILENCE_S,
+        accept="text/event-stream",
+        body=_body(request),
+        streamed=True,
+    )
+
+
+def cancel_call(solve_id: str) -> Call[None]:
+    """End a solve."""
+    path = httpx.URL("/").copy_with(path=f"/v1/solves/{solve_id}").raw_path.decode("ascii")
+    return Call("DELETE", path, lambda _response: None, statuses=(204,))
+
+
+def health_call() -> Call[Health]:
+    """Ask whether the server lives."""
+    return Call("GET", "/health", _reader(Health))
+
+
+def ready_call() -> Call[Readiness]:
+    """Ask whether the server can solve, and what it waits for."""
+    return Call("GET", "/ready", _reader(Readiness), statuses=(200, 503))
+
+
+def _body(request: SolveRequest) -> bytes:
+    return request.model_dump_json(exclude_unset=True).encode()
+
+
+def _as_it_is(response: httpx.Response) -> httpx.Response:
+    return response
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a failed call is made again.
+
+    A call is repeated only where that is safe: a GET after any failure of transport, anything
+    else only when no connection was made. `busy_patience_s` seconds in all are spent waiting for
+    a full queue (429, by which the server took nothing), in steps of its Retry-After.
+    """
+
+    retries: int = 3
+    first_wait_s: float = 0.1
+    busy_patience_s: float = 0.0
+
+
+NO_RETRY = RetryPolicy(retries=0)
+
+#: Seconds to wait for a full queue when the server does not say how long.
+BUSY_WAIT_S = 1.0
+
+
+class Exchange(Generic[Answer]):
+    """One call until it succeeds or may not be repeated: judges each response and each error."""
+
+    def __init__(self, call: Call[Answer], policy: RetryPolicy, url: str) -> None:
+        self._call = call
+        self._policy = policy
+        self._url = url
+        self._retries = 0
+        self._busy_s = 0.0
+
+    def accepts(self, response: httpx.Response) -> bool:
+        """Whether this is an answer, not a refusal."""
+        return response.status_code in self._call.statuses and not is_problem(response)
+
+    def after_error(self, error: Exception) -> float:
+        """Return the seconds after which to call again; raise our error for one of httpx's."""
+        failure = translate(error, self._url)
+        repeatable = TransportError if self._call.safe else ServerUnreachableError
+        if not isinstance(failure, repeatable) or self._retries >= self._policy.retries:
+            raise failure from error
+        self._retries += 1
+        # jitter: clients that lost the same server must not come back in step
+        return random.uniform(0.75, 1.25) * self._policy.first_wait_s * 2.0 ** (self._retries - 1)
+
+    def after_refusal(self, response: httpx.Response) -> float:
+        """Return the seconds after which to call again; raise our error for a read refusal."""
+        failure = error_of(response)
+        if not isinstance(failure, ServerBusyError):
+            raise failure
+        wait_s = max(failure.retry_after_s or BUSY_WAIT_S, self._policy.first_wait_s)
+        self._busy_s += wait_s
+        if self._busy_s > self._policy.busy_patience_s:
+            raise failure
+        return wait_s
+
+
+#: The event types of this version of the schema.
+EVENT_TYPES = frozenset(
+    member.model_fields["type"].default for member in get_args(get_args(Event)[0])
+)
+FINAL_EVENT = "solve.finished"
+
+
+def read_event(sse: ServerSentEvent) -> Event | None:
+    """Return the event of a server-sent event; None for one to be skipped.
+
+    Skipped: pings, types of a later version and, with a warning, what cannot be read: a display
+    event lost is no reason to lose the answer. An unreadable last event is one
+    (`InvalidResponseError`).
+    """
+    if not sse.data:
+        return None
+    try:
+        return EVENT_ADAPTER.validate_json(sse.data)
+    except ValidationError as error:
+        name = _type_of(sse)
+        if name == FINAL_EVENT:
+            raise InvalidResponseError(
+                "the solve's last event cannot be read: is the server of this version?"
+            ) from error
+        if name not in EVENT_TYPES and name:
+            LOGGER.debug("skipped an event of the unknown type %r", name)
+        else:
+            LOGGER.warning("skipped an event that cannot be read: %.200r", sse.data)
+        return None
+
+
+def _type_of(sse: ServerSentEvent) -> str:
+    try:
+        data = json.loads(sse.data)
+    except ValueError:
+        return sse.event if sse.event == FINAL_EVENT else ""
+    name = data.get("type") if isinstance(data, dict) else None
+    return name if isinstance(name, str) else ""

@@ -1,0 +1,254 @@
+"""The typed HTTP clients: `QuorumClient` and `AsyncQuorumClient`.
+
+    async with AsyncQuorumClient() as client:
+        result = await client.solve(SolveRequest(problem="What is 6 * 7?"))
+
+What they say and understand is in `client.exchange`; here is only how bytes move. Every method
+raises `client.errors.QuorumError` and nothing of httpx's. Leaving a stream, or cancelling a call,
+closes its connection, by which the server cancels the solve.
+"""
+
+import ipaddress
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
+from types import TracebackType
+from typing import Self, TypeVar
+
+import anyio
+import httpx
+from httpx_sse import EventSource
+
+from client.errors import HTTPX_ERRORS, ConnectionLostError, ServerAddressError, translated
+from client.exchange import (
+    Call,
+    Exchange,
+    RetryPolicy,
+    cancel_call,
+    health_call,
+    read_event,
+    ready_call,
+    solve_call,
+    stream_call,
+)
+from client.schema import Event, Health, Readiness, SolveFinished, SolveRequest, SolveResult
+
+Answer = TypeVar("Answer")
+
+#: Where `quorum serve` listens unless told otherwise.
+DEFAULT_URL = "http://127.0.0.1:8642"
+
+#: Idle connections are dropped sooner than the server drops them (uvicorn: 5 s), or a request
+#: sent in that moment would be lost; as many at once as the caller has calls.
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0)
+
+
+def checked_url(url: str) -> str:
+    """Return a server's base URL without its trailing slash; raise `ServerAddressError`."""
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ServerAddressError(f"server URL {url!r}: {error}; write {DEFAULT_URL}") from error
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ServerAddressError(
+            f"server URL {url!r}: must be an http or https address, such as {DEFAULT_URL}"
+        )
+    return str(parsed.copy_with(query=None, fragment=None)).rstrip("/")
+
+
+def _trust_environment(url: str) -> bool:
+    """Whether proxies of the environment apply: not on the way to this very machine."""
+    host = httpx.URL(url).host
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host != "localhost"
+
+
+def _cut_short(url: str, events: int) -> ConnectionLostError:
+    return ConnectionLostError(
+        f"the server at {url} ended the stream after {events} events, before the solve's end"
+    )
+
+
+class QuorumClient:
+    """The synchronous client; may be used from several threads at once."""
+
+    def __init__(self, url: str = DEFAULT_URL, *, retry: RetryPolicy | None = None) -> None:
+        self.url = checked_url(url)
+        self._retry = retry or RetryPolicy()
+        self._http = httpx.Client(
+            base_url=self.url, limits=LIMITS, trust_env=_trust_environment(self.url)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections; running calls fail."""
+        self._http.close()
+
+    def solve(self, request: SolveRequest) -> SolveResult:
+        """Solve a problem; returns at its end, at the latest a minute after its time limit."""
+        return self._ask(solve_call(request))
+
+    @contextmanager
+    def stream(self, request: SolveRequest) -> Iterator[Iterator[Event]]:
+        """Solve a problem; yields an iterator over its events, the last a `SolveFinished`."""
+        with closing(self._obtain(stream_call(request))) as response:
+            yield self._events(response)
+
+    def cancel(self, solve_id: str) -> None:
+        """End a solve; raises `NotFoundError` when there is none of that id."""
+        self._ask(cancel_call(solve_id))
+
+    def health(self) -> Health:
+        """Ask whether the server lives."""
+        return self._ask(health_call())
+
+    def ready(self) -> Readiness:
+        """Ask whether the server can solve, and what it waits for."""
+        return self._ask(ready_call())
+
+    def _ask(self, call: Call[Answer]) -> Answer:
+        return call.read(self._obtain(call))
+
+    def _obtain(self, call: Call[Answer]) -> httpx.Response:
+        judge = Exchange(call, self._retry, self.url)
+        while True:
+            try:
+                response = self._send(call)
+            except HTTPX_ERRORS as error:
+                wait_s = judge.after_error(error)
+            else:
+                if judge.accepts(response):
+                    return response
+                wait_s = judge.after_refusal(response)
+            time.sleep(wait_s)
+
+    def _send(self, call: Call[Answer]) -> httpx.Response:
+        response = self._http.send(_build(self._http, call), stream=True)
+        if not _stays_open(response, call):
+            with closing(response):
+                response.read()
+        return response
+
+    def _events(self, response: httpx.Response) -> Iterator[Event]:
+        count = 0
+        with translated(self.url):
+            for sse in EventSource(response).iter_sse():
+                event = read_event(sse)
+                if event is not None:
+                    count += 1
+                    yield event
+                if isinstance(event, SolveFinished):
+                    return
+        raise _cut_short(self.url, count)
+
+
+class AsyncQuorumClient:
+    """The asynchronous client, on anyio; open it in `async with`."""
+
+    def __init__(self, url: str = DEFAULT_URL, *, retry: RetryPolicy | None = None) -> None:
+        self.url = checked_url(url)
+        self._retry = retry or RetryPolicy()
+        self._http = httpx.AsyncClient(
+            base_url=self.url, limits=LIMITS, trust_env=_trust_environment(self.url)
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections; running calls fail."""
+        await self._http.aclose()
+
+    async def solve(self, request: SolveRequest) -> SolveResult:
+        """Solve a problem; returns at its end, at the latest a minute after its time limit."""
+        return await self._ask(solve_call(request))
+
+    @asynccontextmanager
+    async def stream(self, request: SolveRequest) -> AsyncIterator[AsyncIterator[Event]]:
+        """Solve a problem; yields an iterator over its events, the last a `SolveFinished`."""
+        response = await self._obtain(stream_call(request))
+        events = self._events(response)
+        try:
+            yield events
+        finally:
+            await events.aclose()
+            await response.aclose()
+
+    async def cancel(self, solve_id: str) -> None:
+        """End a solve; raises `NotFoundError` when there is none of that id."""
+        await self._ask(cancel_call(solve_id))
+
+    async def health(self) -> Health:
+        """Ask whether the server lives."""
+        return await self._ask(health_call())
+
+    async def ready(self) -> Readiness:
+        """Ask whether the server can solve, and what it waits for."""
+        return await self._ask(ready_call())
+
+    async def _ask(self, call: Call[Answer]) -> Answer:
+        return call.read(await self._obtain(call))
+
+    async def _obtain(self, call: Call[Answer]) -> httpx.Response:
+        judge = Exchange(call, self._retry, self.url)
+        while True:
+            try:
+                response = await self._send(call)
+            except HTTPX_ERRORS as error:
+                wait_s = judge.after_error(error)
+            else:
+                if judge.accepts(response):
+                    return response
+                wait_s = judge.after_refusal(response)
+            await anyio.sleep(wait_s)
+
+    async def _send(self, call: Call[Answer]) -> httpx.Response:
+        response = await self._http.send(_build(self._http, call), stream=True)
+        if not _stays_open(response, call):
+            try:
+                await response.aread()
+            finally:
+                await response.aclose()
+        return response
+
+    async def _events(self, response: httpx.Response) -> AsyncGenerator[Event, None]:
+        count = 0
+        with translated(self.url):
+            async for sse in EventSource(response).aiter_sse():
+                event = read_event(sse)
+                if event is not None:
+                    count += 1
+                    yield event
+                if isinstance(event, SolveFinished):
+                    return
+        raise _cut_short(self.url, count)
+
+
+def _build(http: httpx.Client | httpx.AsyncClient, call: Call[Answer]) -> httpx.Request:
+    return http.build_request(
+        call.method, call.path, content=call.body, headers=call.headers, timeout=call.timeout
+    )
+
+
+def _stays_open(response: httpx.Response, call: Call[Answer]) -> bool:
+    return call.streamed and response.status_code in call.statuses
