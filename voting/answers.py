@@ -1,0 +1,70 @@
+"""Answers: what an attempt committed to, and the key under which it shares a ballot line."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from voting.boxes import Box, boxed
+from voting.canonical import canonical_text
+from voting.integers import parse_integer
+
+__all__ = ["Answer", "AnswerKind", "Box", "boxed", "extract", "parse_answer"]
+
+#: The contest's answers are integers of at most five digits: 0 to 99999.
+MAX_INTEGER_DIGITS = 5
+
+
+class AnswerKind(StrEnum):
+    """What counts as an answer."""
+
+    #: Contest mode: an integer from 0 to 99999.
+    INTEGER = "integer"
+    #: Any text, spelled in one way; an integer in disguise is that integer, of any size.
+    TEXT = "text"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A committed answer.
+
+    ``written`` is the text as its writer put it, ``key`` its canonical spelling: answers with equal
+    keys are the same answer.
+    """
+
+    written: str
+    key: str
+    kind: AnswerKind
+
+    @property
+    def integer(self) -> int | None:
+        """The answer as an integer; None for a text that is none."""
+        return int(self.key) if parse_integer(self.key) == self.key else None
+
+
+def parse_answer(written: str, kind: AnswerKind) -> Answer | None:
+    """Return the answer that a text such as a box's content writes, or None where it is none.
+
+    Never raises on a text, and takes time linear in it.
+    """
+    key = parse_integer(written) if kind is AnswerKind.INTEGER else canonical_text(written)
+    if key is None:
+        return None
+    if kind is AnswerKind.INTEGER and (key.startswith("-") or len(key) > MAX_INTEGER_DIGITS):
+        return None
+    return Answer(written=written.strip(), key=key, kind=kind)
+
+
+def extract(text: str, kind: AnswerKind) -> Answer | None:
+    """Return the answer that a text commits to, or None.
+
+    That is the last closed box whose content is an answer of the kind; failing that, the last such
+    box that a cut left open. An empty box is never an answer. Never raises on a text, and takes
+    time linear in it.
+    """
+    boxes = boxed(text)
+    for closed in (True, False):
+        for box in reversed(boxes):
+            if box.closed is closed:
+                answer = parse_answer(box.content, kind)
+                if answer is not None:
+                    return answer
+    return None

@@ -1,0 +1,197 @@
+r"""One spelling for the many that a text answer may have.
+
+Only spelling is unified (spaces, fonts, sizes, ``\dfrac`` and ``\frac``); whether two different
+expressions are equal is for a symbolic check to say.
+"""
+
+import re
+from dataclasses import dataclass, field
+
+from voting.integers import parse_integer
+from voting.latex import FONTS, SILENT, group_end
+
+#: The longest canonical answer, in characters. Longer ones are essays, and get no vote.
+MAX_CHARACTERS = 1_000
+
+#: The longest answer looked at, as written. Ten times the canonical limit leaves room for spaces
+#: and fonts, and bounds the work on hostile text.
+MAX_WRITTEN_CHARACTERS = 10_000
+
+#: Outer braces and full stops taken off, and rounds of spelling, before an answer is refused as
+#: hostile. An ordinary answer settles in two rounds; the bound keeps the work linear.
+MAX_ROUNDS = 6
+
+_TOKEN = re.compile(
+    rf"""
+    (?P<nothing>
+        \\(?:left|right)(?![A-Za-z])(?:\s*\.)?
+      | \\(?:{SILENT}|thinspace)(?![A-Za-z])
+      | \\[,;:>!/\ ()\[\]$\n]
+      | [\s$~\u200b\u2060\ufeff]+
+    )
+  | (?P<script>[_^])\s*\\(?:{FONTS})\s*\{{
+  | (?P<font>\\(?:{FONTS})\s*\{{)
+  | (?P<command>\\[A-Za-z]+)
+  | (?P<digits>[0-9]+)
+  | (?P<letters>[A-Za-z]+)
+  | (?P<open>\{{)
+  | (?P<close>\}})
+  | (?P<other>\\.|[^\\])
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+
+_SPELLINGS = {
+    r"\dfrac": r"\frac",
+    r"\tfrac": r"\frac",
+    r"\cfrac": r"\frac",
+    r"\leq": r"\le",
+    r"\geq": r"\ge",
+    r"\neq": r"\ne",
+    r"\lbrace": r"\{",
+    r"\rbrace": r"\}",
+    r"\lvert": "|",
+    r"\rvert": "|",
+    r"\vert": "|",
+    r"\ldots": r"\dots",
+    r"\cdots": r"\dots",
+    r"\%": "%",
+    r"\degree": r"^{\circ}",
+    "\u00b0": r"^{\circ}",
+    "\u2212": "-",
+    "\u03c0": r"\pi",
+    "\u221e": r"\infty",
+    "\u2264": r"\le",
+    "\u2265": r"\ge",
+    "\u2026": r"\dots",
+}
+
+_DIGIT = frozenset("0123456789")
+#: What stands in a box where an answer should: dots, a blank, a question mark, the word itself.
+_PUNCTUATION = frozenset("?._-,;:!{}()[]*'\"` ")
+_PLACEHOLDERS = frozenset(
+    ["answer", "your answer", "final answer", "the answer", "the final answer", r"\dots"]
+)
+
+#: Arguments written without braces: of an exponent or index (a whole number, not TeX's one digit,
+#: for that is what ``2^10`` means to its writer), of a fraction, of a root.
+_SCRIPT = re.compile(rf"(?<!\\)([_^])\s*(-?[0-9]+|[A-Za-z]|\\(?!(?:{FONTS})\s*\{{)[A-Za-z]+)")
+_FRACTION = re.compile(r"\\frac(?:([0-9])|\{([^{}]*)\}) ?(?:([0-9])(?![0-9])|\{([^{}]*)\})")
+_ROOT = re.compile(r"\\sqrt ?([0-9])(?![0-9])")
+_PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
+
+
+def canonical_text(written: str) -> str | None:
+    """Return the canonical spelling of a text answer, or None where it is none.
+
+    None is the answer for what is empty, a placeholder, more than one paragraph, or longer than
+    `MAX_CHARACTERS` in its canonical spelling. An integer in disguise comes out in plain digits, as
+    `parse_integer` writes it. The canonical spelling of a canonical spelling is itself.
+    """
+    written = written.strip()
+    if len(written) > MAX_WRITTEN_CHARACTERS or _PARAGRAPH.search(written):
+        return None
+    integer = parse_integer(written)
+    if integer is not None:
+        return integer
+    text = _settle(written)
+    if text is None or len(text) > MAX_CHARACTERS:
+        return None
+    if _PUNCTUATION.issuperset(text) or text.lower() in _PLACEHOLDERS:
+        return None
+    return parse_integer(text) or text
+
+
+def _settle(text: str) -> str | None:
+    """Respell until nothing changes; None where that takes more than `MAX_ROUNDS`."""
+    for _ in range(MAX_ROUNDS):
+        respelled = _bare(_spell(text))
+        if respelled == text:
+            return text
+        text = respelled
+    return None
+
+
+def _bare(text: str) -> str:
+    """Take full stops and outer braces off, `MAX_ROUNDS` of them at most."""
+    for _ in range(MAX_ROUNDS):
+        if text.endswith(".") and not text.endswith(".."):
+            text = text[:-1].rstrip()
+        elif text.startswith("{") and group_end(text, 0) == len(text) - 1:
+            text = text[1:-1].strip()
+    return text
+
+
+def _spell(written: str) -> str:
+    """Return a text with one spelling of every token, gap, and argument."""
+    writer = _Writer()
+    for match in _TOKEN.finditer(_SCRIPT.sub(r"\1{\2}", written)):
+        token = match[0]
+        match match.lastgroup:
+            case "nothing":
+                writer.gap = True
+            case "font":
+                writer.open_silently()
+            case "script":
+                writer.write(match["script"])
+                writer.open()
+            case "open":
+                writer.open()
+            case "close":
+                writer.close()
+            case _:
+                writer.write(_SPELLINGS.get(token, token))
+    text = _FRACTION.sub(_braced_fraction, "".join(writer.parts))
+    return _ROOT.sub(r"\\sqrt{\1}", text)
+
+
+def _braced_fraction(match: re.Match[str]) -> str:
+    above = match[1] or match[2] or ""
+    below = match[3] or match[4] or ""
+    return rf"\frac{{{above}}}{{{below}}}"
+
+
+@dataclass(slots=True)
+class _Writer:
+    """Joins tokens, keeping a gap only where closing it would make another word or number."""
+
+    parts: list[str] = field(default_factory=list)
+    gap: bool = False
+    #: For each open group, whether its braces are written.
+    groups: list[bool] = field(default_factory=list)
+
+    def open(self) -> None:
+        self.groups.append(True)
+        self.write("{")
+
+    def open_silently(self) -> None:
+        self.groups.append(False)
+        self.gap = True
+
+    def close(self) -> None:
+        if self.groups and self.groups.pop():
+            self.write("}")
+        else:
+            self.gap = True
+
+    def write(self, piece: str) -> None:
+        if piece == "," and self.gap:
+            # A gap before a comma counts as one after it, where "1, 234" is told from "1,234".
+            self.parts.append(piece)
+            return
+        if self.parts and self._must_part(self.parts[-1], piece):
+            self.parts.append(" ")
+        self.parts.append(piece)
+        self.gap = False
+
+    def _must_part(self, before: str, after: str) -> bool:
+        last, first = before[-1], after[0]
+        if before[0] == "\\" and last.isalpha() and first.isalpha():
+            return True
+        if not self.gap:
+            return False
+        if last == ",":
+            return first in _DIGIT and len(after) == 3
+        if last in _DIGIT or first in _DIGIT:
+            return (last in _DIGIT or last == ".") and (first in _DIGIT or first == ".")
+        return last.isalpha() and first.isalpha()

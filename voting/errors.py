@@ -1,0 +1,38 @@
+"""The errors of the package, all the caller's to fix: no policy fails on a model's text.
+
+VotingError
+├── OutcomeError            an attempt's record contradicts itself
+├── WeightError             a vote whose weight cannot be counted
+├── DuplicateVoteError      an attempt that votes twice
+├── PolicyError             a policy built or asked with a value that it cannot work with
+├── ClockError              a time that is no number
+└── UnknownStrategyError    a strategy name that is not in the table
+"""
+
+
+class VotingError(Exception):
+    """Base of every error of this package. Its text is constraint, value, remedy."""
+
+
+class OutcomeError(VotingError):
+    """An attempt's record contradicts itself: a negative count, more tool errors than calls."""
+
+
+class WeightError(VotingError):
+    """A vote's weight is negative, infinite or not a number."""
+
+
+class DuplicateVoteError(VotingError):
+    """One attempt voted twice in one ballot."""
+
+
+class PolicyError(VotingError):
+    """A policy's parameter, or a number that it is asked with, is outside its range."""
+
+
+class ClockError(VotingError):
+    """A time given to a budget is infinite or not a number."""
+
+
+class UnknownStrategyError(VotingError):
+    """No strategy has this name; the text lists those that exist."""

@@ -1,0 +1,125 @@
+r"""Read an integer out of the ways in which people and models write one.
+
+Nothing is evaluated (``\frac{84}{2}``, ``1e3`` and ``1/2`` are no integers here), and what could
+mean something else (``12 or 13``, ``42x``, ``1, 234``) is no integer: a missing vote costs less
+than a wrong one.
+"""
+
+import re
+
+from voting.latex import FONTS, THIN_SPACE, group_end, plain_spacing
+from voting.units import is_unit
+
+#: The longest text read as an integer, in characters; the limit of text answers, for one rule.
+MAX_CHARACTERS = 1_000
+
+#: Layers of wrapping (delimiters, fonts, a left-hand side, a full stop) taken off before giving up.
+#: ``\text{$\mathbf{x = 42}$.}`` has five.
+MAX_LAYERS = 8
+
+_NUMBER = re.compile(
+    rf"""
+    (?P<sign>[+\-\u2212]?)\s*
+    (?P<digits>
+        [1-9][0-9]{{0,2}}(?P<comma>\{{,\}}|[,{THIN_SPACE}])[0-9]{{3}}(?:(?P=comma)[0-9]{{3}})*+
+      | [0-9]++
+    )
+    (?:\.0*+(?![0-9]))?
+    """,
+    re.VERBOSE,
+)
+_SEPARATOR = re.compile(rf"\{{,\}}|[,{THIN_SPACE}]")
+
+_DELIMITERS = (
+    ("$$", "$$"),
+    ("$", "$"),
+    (r"\(", r"\)"),
+    (r"\[", r"\]"),
+    ("**", "**"),
+    ("{", "}"),
+)
+_CURRENCY = re.compile(r"\\?\$")
+
+_FONT = re.compile(rf"\\(?:{FONTS})\s*\{{")
+_ANSWER = r"(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\s*[:=]?"
+_LABEL = re.compile(rf"(?:\\text\s*\{{\s*{_ANSWER}\s*\}}\s*[:=]?|{_ANSWER})\s*", re.IGNORECASE)
+
+#: What a left-hand side is made of once arguments, indices and exponents are away: names joined by
+#: operators, and no number, for ``x + 1 = 42`` is an equation and not an answer.
+_NAMES = re.compile(r"[A-Za-z\\+\-*/|'\s]+")
+_ATTACHED = re.compile(r"[_^]\s*(?:\{[^{}]*\}|\\?[A-Za-z]+|[0-9]+)|\([^()]*\)")
+_TEXT_GROUP = re.compile(r"\\(?:text|mathrm|operatorname)\s*\{([^{}]*)\}")
+_RELATIONS = frozenset(
+    ["or", "and", "if", "not", "ne", "neq", "pm", "mp", "le", "leq", "ge", "geq", "lt", "gt"]
+    + ["approx", "equiv", "mod"]
+)
+_WORD = re.compile(r"[A-Za-z]+")
+
+
+def parse_integer(written: str) -> str | None:
+    r"""Return the integer that a text writes, in decimal digits, or None.
+
+    The result has no leading zeros, no separators, and a minus sign where it is negative; it may be
+    of any size up to `MAX_CHARACTERS`, and is a string so that no limit of `int` applies.
+    """
+    text = plain_spacing(written)
+    if len(text) > MAX_CHARACTERS:
+        return None
+    for _ in range(MAX_LAYERS):
+        value = _number(text)
+        if value is not None:
+            return value
+        peeled = _peel(text)
+        if peeled is None:
+            return None
+        text = peeled.strip()
+    return _number(text)
+
+
+def _number(text: str) -> str | None:
+    """Return the digits of a number, perhaps with a unit after it."""
+    match = _NUMBER.match(text)
+    if match is None or not is_unit(text[match.end() :]):
+        return None
+    digits = _SEPARATOR.sub("", match["digits"]).lstrip("0") or "0"
+    return digits if digits == "0" or match["sign"] in ("", "+") else f"-{digits}"
+
+
+def _peel(text: str) -> str | None:
+    """Take one layer off a text that is not yet a number; None where there is none to take."""
+    if text.endswith(".") and not text.endswith(".."):
+        return text[:-1]
+    inner = _between_delimiters(text)
+    if inner is not None:
+        return inner
+    if (match := _FONT.match(text)) and group_end(text, match.end() - 1) == len(text) - 1:
+        return text[match.end() : -1]
+    if match := _CURRENCY.match(text) or _LABEL.match(text):
+        return text[match.end() :]
+    return _right_hand_side(text)
+
+
+def _between_delimiters(text: str) -> str | None:
+    for opening, closing in _DELIMITERS:
+        if text.startswith(opening) and text.endswith(closing, len(opening)):
+            return text[len(opening) : -len(closing)]
+    # "(12,345)" is a pair and not a number in parentheses.
+    if text.startswith("(") and text.endswith(")") and "," not in text:
+        return text[1:-1]
+    return None
+
+
+def _right_hand_side(text: str) -> str | None:
+    """Return what a quantity is said to equal: ``42`` of ``m + n = 42``."""
+    left, equals, right = text.rpartition("=")
+    if not equals:
+        return None
+    left = _TEXT_GROUP.sub(r"\1", left)
+    for _ in range(MAX_LAYERS):
+        left, replaced = _ATTACHED.subn(" ", left)
+        if not replaced:
+            break
+    names = _WORD.findall(left)
+    if not names or not _NAMES.fullmatch(left) or _RELATIONS.intersection(names):
+        return None
+    return right

@@ -1,0 +1,94 @@
+"""How much an attempt's vote weighs."""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from voting.errors import PolicyError
+from voting.types import AttemptOutcome
+
+#: What a vote weighs when every tool call of its attempt failed. One half: it takes two such
+#: attempts to match a clean one. Failing calls are weak evidence, so the weight can break ties and
+#: near-ties but does not overturn a clear majority.
+DEFAULT_FLOOR = 0.5
+
+
+class WeightReason(StrEnum):
+    """Why a vote weighs what it weighs."""
+
+    #: Every vote weighs one.
+    EQUAL = "equal"
+    #: The attempt called no tool, which says nothing about its answer.
+    NO_TOOL_CALLS = "no_tool_calls"
+    #: By the share of the attempt's tool calls that failed.
+    TOOL_ERRORS = "tool_errors"
+    #: The product of the decisions in ``parts``.
+    PRODUCT = "product"
+
+
+@dataclass(frozen=True, slots=True)
+class WeightDecision:
+    """A vote's weight: finite, at least 0, and 1 where nothing speaks for or against it."""
+
+    weight: float
+    reason: WeightReason
+    parts: tuple["WeightDecision", ...] = ()
+
+
+class Weight(Protocol):
+    """Weighs an attempt's vote by how the attempt went."""
+
+    def decide(self, outcome: AttemptOutcome) -> WeightDecision:
+        """Return the weight of the attempt's vote. Raises nothing for a valid outcome."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plain:
+    """Every vote weighs one."""
+
+    def decide(self, outcome: AttemptOutcome) -> WeightDecision:  # noqa: ARG002
+        """Return the weight 1."""
+        return WeightDecision(1.0, WeightReason.EQUAL)
+
+
+@dataclass(frozen=True, slots=True)
+class ByToolErrors:
+    """A vote weighs less the more of its attempt's tool calls failed.
+
+    The weight is ``1 - (1 - floor) * tool_errors / tool_calls``: 1 where none failed, ``floor``
+    where all did, and 1 where the attempt called no tool.
+
+    Raises:
+        PolicyError: the floor is not above 0 and at most 1.
+    """
+
+    floor: float = DEFAULT_FLOOR
+
+    def __post_init__(self) -> None:
+        if not 0 < self.floor <= 1:
+            raise PolicyError(
+                f"weight floor {self.floor}: must be above 0 and at most 1; "
+                f"leave it out for {DEFAULT_FLOOR}"
+            )
+
+    def decide(self, outcome: AttemptOutcome) -> WeightDecision:
+        """Return a weight from `floor` to 1."""
+        if outcome.tool_calls == 0:
+            return WeightDecision(1.0, WeightReason.NO_TOOL_CALLS)
+        share = outcome.tool_errors / outcome.tool_calls
+        return WeightDecision(1 - (1 - self.floor) * share, WeightReason.TOOL_ERRORS)
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """The product of other weights; of none, 1."""
+
+    factors: tuple[Weight, ...]
+
+    def decide(self, outcome: AttemptOutcome) -> WeightDecision:
+        """Return the product, with the decision of each factor in ``parts``."""
+        parts = tuple(factor.decide(outcome) for factor in self.factors)
+        weight = math.prod(part.weight for part in parts)
+        return WeightDecision(float(weight), WeightReason.PRODUCT, parts)
