@@ -1,11 +1,11 @@
 """Errors of engines.
 
-    EngineError (a QuorumServerError)
-    ├── EngineUnavailable    not running or not reachable: wait for it, then go on with the same ids
-    ├── EngineStalled        a stream that sends nothing: as above
-    ├── EngineRefused        the request cannot be served (too long, malformed): do not repeat it
-    ├── EngineProtocolError  it answered with something that is no answer
-    └── EngineFailed         it cannot be started, or died too often: nothing more will come
+EngineError (a QuorumServerError)
+├── EngineUnavailable    not running or not reachable: wait for it, then go on with the same ids
+├── EngineStalled        a stream that sends nothing: as above
+├── EngineRefused        the request cannot be served (too long, malformed): do not repeat it
+├── EngineProtocolError  it answered with something that is no answer
+└── EngineFailed         it cannot be started, or died too often: nothing more will come
 """
 
 from server.errors import QuorumServerError

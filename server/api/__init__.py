@@ -1,0 +1,1 @@
+"""HTTP routes, admission and error bodies."""

@@ -1,0 +1,232 @@
+"""llama.cpp as an engine: a supervised child process that speaks llama-server's HTTP.
+
+Source of the protocol: llama.cpp, tools/server/README.md, and what was measured of it. Changed
+against plain use: ids in and out only, sessions pinned to slots, a problem's prompt prefilled once.
+"""
+
+import secrets
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+import orjson
+
+from server.engine.base import Chunk, EngineInfo, EngineStatus, Sampling, Stream
+from server.engine.errors import EngineProtocolError, EngineRefused, EngineUnavailable
+from server.engine.llamacpp_child import ChildConfig
+from server.engine.llamacpp_events import EventReader
+from server.engine.llamacpp_http import LlamaServer, completion_body
+from server.engine.prefixes import PrefixStore
+from server.engine.slots import Slot, SlotTable
+from server.engine.supervisor import Child, ChildDied, Supervisor
+from server.vocabulary import Vocabulary
+
+#: Slowest prefill that does not count as a stall, tokens per second. Two shared cores reach 60-90
+#: with the default model, all slots together.
+SLOWEST_PREFILL = 10.0
+#: Outweighs any logit, so that `score` makes the model sample a given token.
+FORCING_BIAS = 1_000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlamaCppOptions:
+    """How to run it; tokens are per slot, times in seconds, `gpu_layers` -1 is all that fit."""
+
+    model_path: Path
+    slots: int
+    context_tokens: int
+    threads: int
+    gpu_layers: int = -1
+    start_timeout_s: float = 180.0
+    stall_timeout_s: float = 60.0
+    max_restarts: int = 5
+
+
+@asynccontextmanager
+async def open_llamacpp(
+    options: LlamaCppOptions, vocabulary: Vocabulary
+) -> AsyncIterator["LlamaCppEngine"]:
+    """Run the engine for the length of the block; it gets ready in the background."""
+    with tempfile.TemporaryDirectory(prefix="quorum-engine-") as slot_dir:
+        engine = LlamaCppEngine(options, vocabulary, slot_dir)
+        async with engine.supervisor.running():
+            yield engine
+
+
+class LlamaCppEngine:
+    """One GGUF model in one child process; opened by `open_llamacpp`."""
+
+    def __init__(self, options: LlamaCppOptions, vocabulary: Vocabulary, slot_dir: str) -> None:
+        self._options = options
+        self._vocabulary = vocabulary
+        self._slot_dir = slot_dir
+        self._info = EngineInfo(options.model_path.stem, options.context_tokens, options.slots)
+        self._slots = SlotTable(options.slots)
+        self._prefixes = PrefixStore()
+        self._server: LlamaServer | None = None
+        self._key = ""
+        self.supervisor = Supervisor(
+            f"llama.cpp with {self._info.model}",
+            self._launch,
+            self._prepare,
+            start_timeout_s=options.start_timeout_s,
+            max_restarts=options.max_restarts,
+        )
+
+    @property
+    def info(self) -> EngineInfo:
+        """Model, context per slot, slots."""
+        return self._info
+
+    def status(self) -> EngineStatus:
+        """State of the child process."""
+        return self.supervisor.status()
+
+    async def wait_ready(self) -> None:
+        """Return when the child has answered a generation; the caller bounds the wait."""
+        await self.supervisor.wait_ready()
+
+    def release(self, session: str) -> None:
+        """Free the session's slot; what it holds may serve another."""
+        self._slots.release(session)
+
+    @asynccontextmanager
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, *, session: str
+    ) -> AsyncIterator[Stream]:
+        """Stream sampled tokens; see `server.engine.base.Engine.generate`."""
+        prompt = list(prompt_ids)
+        self._check(prompt)
+        async with self._slots.use(session, prompt) as slot:
+            server = self._running_server()
+            await self._share_prefix(server, slot, prompt)
+            slot.held = list(prompt)
+            body = completion_body(prompt, sampling, slot.number)
+            async with server.complete(body, self._silence_s(prompt)) as lines:
+                yield self._chunks(lines, slot)
+
+    async def score(self, ids: Sequence[int], start: int) -> list[float]:
+        """Return log-probabilities of `ids[start:]`: one request a token, so for short targets.
+
+        llama-server gives none for a prompt. Each token is sampled under a bias that forces it, and
+        its probability before the bias is read.
+        """
+        ids = list(ids)
+        self._check(ids)
+        if not 1 <= start <= len(ids):
+            raise EngineRefused(f"start {start}: must be from 1 to the number of ids ({len(ids)})")
+        session = f"score-{secrets.token_hex(4)}"
+        try:
+            async with self._slots.use(session, ids) as slot:
+                server = self._running_server()
+                return [
+                    await self._score_one(server, slot, ids, position)
+                    for position in range(start, len(ids))
+                ]
+        finally:
+            self._slots.release(session)
+
+    async def _score_one(
+        self, server: LlamaServer, slot: Slot, ids: list[int], position: int
+    ) -> float:
+        slot.held = ids[:position]
+        sampling = Sampling(max_tokens=1, temperature=0, seed=0, top_logprobs=1)
+        body = completion_body(ids[:position], sampling, slot.number)
+        body["logit_bias"] = [[ids[position], FORCING_BIAS]]
+        async with server.complete(body, self._silence_s(ids)) as lines:
+            async for chunk in self._chunks(lines, slot):
+                if chunk.token_ids == (ids[position],) and chunk.logprobs:
+                    return chunk.logprobs[0]
+        raise EngineProtocolError(f"token {ids[position]} could not be forced, so not scored")
+
+    async def _share_prefix(self, server: LlamaServer, slot: Slot, prompt: list[int]) -> None:
+        async def prefill() -> None:
+            nothing = Sampling(max_tokens=0, temperature=0, seed=0)
+            body = completion_body(prompt, nothing, slot.number)
+            async with server.complete(body, self._silence_s(prompt)) as lines:
+                async for _ in lines:
+                    pass
+
+        async def slot_action(action: str, filename: str) -> None:
+            await server.slot_action(slot.number, action, filename)
+
+        await self._prefixes.share(slot, prompt, prefill, slot_action)
+
+    async def _chunks(self, lines: AsyncIterator[bytes], slot: Slot) -> AsyncIterator[Chunk]:
+        reader = EventReader(self._vocabulary)
+        async for line in lines:
+            chunk = reader.read(line)
+            slot.held.extend(chunk.token_ids)
+            yield chunk
+            if chunk.finish_reason is not None:
+                return
+        await self.supervisor.confirm_death()
+        raise EngineUnavailable("the engine ended the stream before its last event")
+
+    def _check(self, prompt: list[int]) -> None:
+        if not prompt:
+            raise EngineRefused("the prompt is empty: give at least one token id")
+        if len(prompt) >= self._info.context_tokens:
+            raise EngineRefused(
+                f"a prompt of {len(prompt)} tokens: must be under the context of "
+                f"{self._info.context_tokens}; raise engine.context_tokens"
+            )
+        worst = min(prompt) if min(prompt) < 0 else max(prompt)
+        if not 0 <= worst < self._vocabulary.size:
+            raise EngineRefused(
+                f"token id {worst}: must be from 0 to {self._vocabulary.size - 1}; "
+                "encode with this model's vocabulary"
+            )
+
+    def _running_server(self) -> LlamaServer:
+        if self._server is None or self.supervisor.child is None:
+            raise EngineUnavailable(self.status().detail)
+        return self._server
+
+    def _silence_s(self, prompt: list[int]) -> float:
+        return self._options.stall_timeout_s + len(prompt) / SLOWEST_PREFILL
+
+    def _launch(self) -> tuple[list[str], bytes]:
+        options = self._options
+        self._key = secrets.token_urlsafe(24)
+        config = ChildConfig(
+            model_path=str(options.model_path),
+            api_key=self._key,
+            slots=options.slots,
+            context_tokens=options.context_tokens,
+            threads=options.threads,
+            gpu_layers=options.gpu_layers,
+            slot_dir=self._slot_dir,
+        )
+        return [sys.executable, "-m", "server.engine.llamacpp_child"], config.to_line()
+
+    async def _prepare(self, child: Child, stack: AsyncExitStack) -> None:
+        """Wait for the address, then have the child answer one generation."""
+        url = await _read_address(child)
+        self._slots.forget()
+        self._prefixes.forget()
+        self._server = await stack.enter_async_context(
+            LlamaServer(url, self._key, self.supervisor.confirm_death)
+        )
+        probe = completion_body([0], Sampling(max_tokens=1, temperature=0, seed=0), slot=0)
+        async with self._server.complete(probe, self._options.start_timeout_s) as lines:
+            async for _ in lines:
+                pass
+
+
+async def _read_address(child: Child) -> str:
+    """Read the line that the child writes once it listens."""
+    line = b""
+    while not line.endswith(b"\n"):
+        try:
+            if child.process.stdout is None:
+                raise anyio.EndOfStream
+            line += await child.process.stdout.receive()
+        except (anyio.EndOfStream, anyio.BrokenResourceError):
+            code = await child.process.wait()
+            raise ChildDied(f"exit status {code}; its last lines: {child.last_words()}") from None
+    return str(orjson.loads(line)["url"])

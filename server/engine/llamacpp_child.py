@@ -1,0 +1,93 @@
+"""The llama.cpp server as a process of its own: `python -m server.engine.llamacpp_child`.
+
+The parent writes one line of JSON (`ChildConfig`) to standard input, so that the key is on no
+command line, and keeps the pipe open; its end is this process' end. One line of JSON on standard
+output says the address once requests are accepted.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+#: <linux/prctl.h>
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ChildConfig:
+    """What the child needs: sizes in tokens, `gpu_layers` -1 for all that fit."""
+
+    model_path: str
+    api_key: str
+    slots: int
+    context_tokens: int
+    threads: int
+    gpu_layers: int
+    slot_dir: str
+
+    def to_line(self) -> bytes:
+        """Return the line that `main` reads."""
+        return orjson.dumps(asdict(self)) + b"\n"
+
+
+def main() -> None:
+    """Serve until standard input ends or a signal comes."""
+    _die_with_parent()
+    config = ChildConfig(**orjson.loads(sys.stdin.buffer.readline()))
+    threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
+    server = _serve(config)
+    sys.stdout.buffer.write(orjson.dumps({"url": server.listening_address}) + b"\n")
+    sys.stdout.buffer.flush()
+    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    # No destructors: llama.cpp's threads may be in the middle of a decode.
+    os._exit(0)
+
+
+def _serve(config: ChildConfig) -> Any:  # noqa: ANN401 - the extension module has no types
+    import xllamacpp  # noqa: PLC0415 - loading takes 100 MB; only this process needs it
+
+    params = xllamacpp.CommonParams()
+    params.model.path = config.model_path
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [config.api_key]
+    params.n_parallel = config.slots
+    # llama.cpp divides n_ctx among the slots.
+    params.n_ctx = config.slots * config.context_tokens
+    params.cpuparams.n_threads = config.threads
+    params.cpuparams_batch.n_threads = config.threads
+    params.n_gpu_layers = config.gpu_layers
+    params.slot_save_path = config.slot_dir + "/"
+    params.endpoint_slots = True
+    params.endpoint_metrics = True
+    params.ui = False
+    # The slots are pinned by our own table; its cache in RAM would move states behind our back.
+    params.cache_ram_mib = 0
+    params.warmup = False
+    params.verbosity = 1
+    # Threads of its HTTP server: each open stream holds one, and aborts need a free one.
+    params.n_threads_http = 2 * config.slots + 4
+    return xllamacpp.Server(params)
+
+
+def _exit_at_end_of_input() -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    os._exit(0)
+
+
+def _die_with_parent() -> None:
+    """Ask Linux for SIGKILL at the parent's death: loading holds the GIL, so the pipe is late."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    main()

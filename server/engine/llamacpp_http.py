@@ -1,0 +1,125 @@
+"""The HTTP side of llama-server: requests, and its failures in our terms."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+import httpx
+import orjson
+
+from server.engine.base import Sampling
+from server.engine.errors import (
+    EngineError,
+    EngineProtocolError,
+    EngineRefused,
+    EngineStalled,
+    EngineUnavailable,
+)
+from server.engine.sse import data_lines
+
+CONNECT_S = 5.0
+#: A slot's state is saved or restored in milliseconds.
+SLOT_ACTION_S = 30.0
+
+
+class LlamaServer:
+    """A client of one llama-server process.
+
+    `confirm_death` is awaited when a connection breaks, so that the process' end is seen before the
+    caller asks whether the engine is ready.
+    """
+
+    def __init__(
+        self, url: str, api_key: str, confirm_death: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._confirm_death = confirm_death
+        self._http = httpx.AsyncClient(
+            base_url=url,
+            # llama-server promises keep-alive and closes: a connection used twice would break.
+            headers={"Authorization": f"Bearer {api_key}", "Connection": "close"},
+            timeout=httpx.Timeout(CONNECT_S),
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *details: object) -> None:
+        del details
+        await self._http.aclose()
+
+    @asynccontextmanager
+    async def complete(
+        self, body: dict[str, Any], read_s: float
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """Open a completion and yield its events; the block's end aborts it in llama-server.
+
+        `read_s` bounds the silence between two events. Raises the errors of `Engine.generate`.
+        """
+        try:
+            async with self._http.stream(
+                "POST",
+                "/completion",
+                content=orjson.dumps(body),
+                timeout=httpx.Timeout(CONNECT_S, read=read_s),
+            ) as reply:
+                if reply.status_code != httpx.codes.OK:
+                    raise _refusal(reply.status_code, await reply.aread())
+                yield data_lines(reply.aiter_raw())
+        except httpx.TransportError as error:
+            raise await self._translate(error) from None
+
+    async def slot_action(self, slot: int, action: str, filename: str) -> None:
+        """Save a slot's state under a name, or restore it."""
+        try:
+            reply = await self._http.post(
+                f"/slots/{slot}",
+                params={"action": action},
+                json={"filename": filename},
+                timeout=httpx.Timeout(CONNECT_S, read=SLOT_ACTION_S),
+            )
+        except httpx.TransportError as error:
+            raise await self._translate(error) from None
+        if reply.status_code != httpx.codes.OK:
+            raise EngineProtocolError(f"slot {action}: {reply.status_code} {reply.text[:300]}")
+
+    async def _translate(self, error: httpx.TransportError) -> EngineError:
+        if isinstance(error, httpx.ReadTimeout):
+            return EngineStalled("the engine sent nothing for too long; see engine.stall_timeout_s")
+        await self._confirm_death()
+        return EngineUnavailable(f"the connection to the engine broke ({type(error).__name__})")
+
+
+def completion_body(prompt: list[int], sampling: Sampling, slot: int) -> dict[str, Any]:
+    """Return a `/completion` request with every sampling parameter set."""
+    return {
+        "prompt": prompt,
+        "id_slot": slot,
+        "cache_prompt": True,
+        "stream": True,
+        "return_tokens": True,
+        "n_predict": sampling.max_tokens,
+        "n_probs": sampling.top_logprobs,
+        "temperature": sampling.temperature,
+        "seed": sampling.seed,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "min_p": sampling.min_p,
+        # The order of vLLM and SGLang: temperature first, then the cuts.
+        "samplers": ["temperature", "top_k", "top_p", "min_p"],
+        "repeat_penalty": 1.0,
+    }
+
+
+def _refusal(status: int, body: bytes) -> EngineError:
+    try:
+        message = orjson.loads(body)["error"]["message"]
+    except (ValueError, KeyError, TypeError):
+        message = body[:300].decode(errors="replace")
+    text = f"llama.cpp answered {status}: {message}"
+    if status in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.BAD_GATEWAY):
+        return EngineUnavailable(text)
+    if status < httpx.codes.INTERNAL_SERVER_ERROR:
+        return EngineRefused(text)
+    return EngineProtocolError(text)

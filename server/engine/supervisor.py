@@ -1,0 +1,214 @@
+"""Keeps one engine process alive: started, awaited ready, its death noticed, restarted.
+
+The back-off doubles from half a second to thirty, and is forgotten after a minute of health. All
+who need the engine wait in `wait_ready` meanwhile, each bounded by its own deadline.
+"""
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from subprocess import PIPE
+
+import anyio
+import structlog
+from anyio.abc import ByteReceiveStream, Process
+
+from server.engine.base import EngineState, EngineStatus
+from server.engine.errors import EngineError, EngineFailed
+
+log = structlog.get_logger(__name__)
+
+BACK_OFF_FIRST_S = 0.5
+BACK_OFF_MOST_S = 30.0
+#: Health for this long makes earlier deaths count no more.
+HEALTHY_AFTER_S = 60.0
+#: Lines of the process' output kept for error texts.
+TAIL_LINES = 40
+TERMINATE_S = 3.0
+DEATH_SEEN_S = 1.0
+#: An engine that was never ready is tried this often: a damaged file stays damaged.
+FIRST_STARTS = 2
+KILL_S = 5.0
+
+
+@dataclass(slots=True)
+class Child:
+    """One life of an engine process: its pipes, and the last lines that it wrote to stderr."""
+
+    process: Process
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+
+    def last_words(self) -> str:
+        """Return the end of its output in one line, or a placeholder."""
+        return " | ".join(list(self.tail)[-4:]) or "it wrote nothing"
+
+
+@asynccontextmanager
+async def open_child(command: list[str], first_line: bytes) -> AsyncIterator[Child]:
+    """Run a process for the length of the block; leave nothing of it behind.
+
+    `first_line` goes to its standard input, which stays open: its end tells the child that this
+    process is gone.
+    """
+    process = await anyio.open_process(
+        command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
+    )
+    child = Child(process)
+    try:
+        if process.stdin is None or process.stderr is None:
+            raise EngineFailed(f"{command[0]}: started without pipes; this is a defect")
+        async with anyio.create_task_group() as group:
+            group.start_soon(_keep_tail, process.stderr, child.tail)
+            with _broken_pipe_is_death():
+                await process.stdin.send(first_line)
+            yield child
+            group.cancel_scope.cancel()
+    finally:
+        await _end(process)
+
+
+class _broken_pipe_is_death:  # noqa: N801 - used like a function
+    """A child that dies before it reads is reported by its exit, not by the pipe."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> bool:
+        return kind is not None and issubclass(kind, anyio.BrokenResourceError)
+
+
+async def _keep_tail(stream: ByteReceiveStream, tail: deque[str]) -> None:
+    """Read lines for ever; a line over the bound is cut."""
+    rest = b""
+    async for data in stream:
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            text = line[:500].decode(errors="replace").strip()
+            if text:
+                tail.append(text)
+                log.debug("engine.output", line=text)
+        rest = rest[-4096:]
+
+
+async def _end(process: Process) -> None:
+    """Close its input, terminate, wait, kill, wait: shielded but bounded."""
+    with anyio.CancelScope(shield=True):
+        if process.returncode is None:
+            process.terminate()
+            with anyio.move_on_after(TERMINATE_S):
+                await process.wait()
+        if process.returncode is None:
+            process.kill()
+            with anyio.move_on_after(KILL_S):
+                await process.wait()
+        with anyio.move_on_after(KILL_S):
+            await process.aclose()
+
+
+class Supervisor:
+    """The life of one engine, over many processes.
+
+    `launch` returns the command and the first line for its standard input, anew for every life.
+    `prepare` returns once the child has answered a real request; what it opens on the exit stack
+    lives as long as the process. It raises `ChildDied` when the process ends before that.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        launch: Callable[[], tuple[list[str], bytes]],
+        prepare: Callable[[Child, AsyncExitStack], Awaitable[None]],
+        *,
+        start_timeout_s: float,
+        max_restarts: int,
+    ) -> None:
+        self._name = name
+        self._launch = launch
+        self._prepare = prepare
+        self._start_timeout_s = start_timeout_s
+        self._max_restarts = max_restarts
+        self._changed = anyio.Event()
+        self._status = EngineStatus(EngineState.STARTING, f"{name} is being started")
+        self._was_ready = False
+        self.child: Child | None = None
+
+    def status(self) -> EngineStatus:
+        """Return the state now."""
+        return self._status
+
+    async def confirm_death(self) -> None:
+        """Return when the death that a broken stream suggests is seen, or after a second.
+
+        Without this pause a caller would find the engine still ready, and break again.
+        """
+        with anyio.move_on_after(DEATH_SEEN_S):
+            while self._status.state is EngineState.READY:
+                await self._changed.wait()
+
+    async def wait_ready(self) -> None:
+        """Return when the engine is ready; raise `EngineFailed` when it never will be."""
+        while self._status.state is not EngineState.READY:
+            if self._status.state in (EngineState.FAILED, EngineState.STOPPED):
+                raise EngineFailed(self._status.detail)
+            await self._changed.wait()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Keep the engine alive for the length of the block."""
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._keep_alive)
+            try:
+                yield
+            finally:
+                self._set(EngineState.STOPPED, f"{self._name} was stopped")
+                group.cancel_scope.cancel()
+
+    async def _keep_alive(self) -> None:
+        deaths = 0
+        while True:
+            born = anyio.current_time()
+            cause = await self._one_life()
+            if anyio.current_time() - born > HEALTHY_AFTER_S:
+                deaths = 0
+            deaths += 1
+            log.warning("engine.died", engine=self._name, cause=cause, deaths=deaths)
+            most = self._max_restarts if self._was_ready else FIRST_STARTS - 1
+            if deaths > most:
+                self._set(
+                    EngineState.FAILED,
+                    f"{self._name} died {deaths} times in a row, at last with {cause}; correct the "
+                    "cause and restart the server",
+                )
+                return
+            self._set(EngineState.RESTARTING, f"{self._name} died: {cause}", died=True)
+            await anyio.sleep(min(BACK_OFF_FIRST_S * 2 ** (deaths - 1), BACK_OFF_MOST_S))
+
+    async def _one_life(self) -> str:
+        """Run one process from start to death; return the cause of death."""
+        async with open_child(*self._launch()) as child, AsyncExitStack() as stack:
+            try:
+                with anyio.fail_after(self._start_timeout_s):
+                    await self._prepare(child, stack)
+            except TimeoutError:
+                return f"not ready within {self._start_timeout_s:g} s; raise engine.start_timeout_s"
+            except (ChildDied, EngineError) as error:
+                return str(error)
+            self.child = child
+            self._was_ready = True
+            self._set(EngineState.READY, f"{self._name} is ready")
+            log.info("engine.ready", engine=self._name, pid=child.process.pid)
+            try:
+                code = await child.process.wait()
+            finally:
+                self.child = None
+            return f"exit status {code}; its last lines: {child.last_words()}"
+
+    def _set(self, state: EngineState, detail: str, *, died: bool = False) -> None:
+        self._status = EngineStatus(state, detail, self._status.restarts + died)
+        self._changed.set()
+        self._changed = anyio.Event()
+
+
+class ChildDied(Exception):
+    """The process ended before it was ready."""

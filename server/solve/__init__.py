@@ -1,0 +1,1 @@
+"""The solve loop: attempts, kernels, votes, events."""
