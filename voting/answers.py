@@ -1,16 +1,27 @@
 """Answers: what an attempt committed to, and the key under which it shares a ballot line."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
 from voting.boxes import Box, boxed
 from voting.canonical import canonical_text
 from voting.integers import parse_integer
+from voting.latex import is_balanced
 
 __all__ = ["Answer", "AnswerKind", "Box", "boxed", "extract", "parse_answer"]
 
 #: The contest's answers are integers of at most five digits: 0 to 99999.
 MAX_INTEGER_DIGITS = 5
+
+#: The longest answer looked at, in characters as written. Ten times what an answer may have once
+#: its spelling is canonical leaves room for spaces and fonts.
+MAX_WRITTEN_CHARACTERS = 10_000
+
+#: How much of a text's boxes is read, in characters, from the last box back; boxes too long to be
+#: answers do not count. A solution's boxes hold a few hundred; the bound keeps the time for 1 MB of
+#: hostile boxes under a second.
+MAX_READ_CHARACTERS = 200_000
 
 
 class AnswerKind(StrEnum):
@@ -45,26 +56,41 @@ def parse_answer(written: str, kind: AnswerKind) -> Answer | None:
 
     Never raises on a text, and takes time linear in it.
     """
+    written = written.strip()
+    if len(written) > MAX_WRITTEN_CHARACTERS:
+        return None
     key = parse_integer(written) if kind is AnswerKind.INTEGER else canonical_text(written)
     if key is None:
         return None
     if kind is AnswerKind.INTEGER and (key.startswith("-") or len(key) > MAX_INTEGER_DIGITS):
         return None
-    return Answer(written=written.strip(), key=key, kind=kind)
+    return Answer(written=written, key=key, kind=kind)
 
 
 def extract(text: str, kind: AnswerKind) -> Answer | None:
     """Return the answer that a text commits to, or None.
 
     That is the last closed box whose content is an answer of the kind; failing that, the last such
-    box that a cut left open. An empty box is never an answer. Never raises on a text, and takes
-    time linear in it.
+    box that a cut left open, unless the cut went through a group. An empty box is never an answer.
+    Never raises on a text, and takes time linear in it.
     """
-    boxes = boxed(text)
+    unread = MAX_READ_CHARACTERS
+    for content in _candidates(boxed(text)):
+        unread -= len(content)
+        if unread < 0:
+            return None
+        answer = parse_answer(content, kind)
+        if answer is not None:
+            return answer
+    return None
+
+
+def _candidates(boxes: list[Box]) -> Iterator[str]:
+    """Yield what may be an answer, the best first."""
     for closed in (True, False):
         for box in reversed(boxes):
-            if box.closed is closed:
-                answer = parse_answer(box.content, kind)
-                if answer is not None:
-                    return answer
-    return None
+            content = box.content.strip()
+            if box.closed is not closed or not 0 < len(content) <= MAX_WRITTEN_CHARACTERS:
+                continue
+            if closed or is_balanced(content):
+                yield content

@@ -7,19 +7,12 @@ expressions are equal is for a symbolic check to say.
 import re
 from dataclasses import dataclass, field
 
-from voting.integers import parse_integer
+from voting.integers import MAX_CHARACTERS, parse_integer
 from voting.latex import FONTS, SILENT, group_end
-
-#: The longest canonical answer, in characters. Longer ones are essays, and get no vote.
-MAX_CHARACTERS = 1_000
-
-#: The longest answer looked at, as written. Ten times the canonical limit leaves room for spaces
-#: and fonts, and bounds the work on hostile text.
-MAX_WRITTEN_CHARACTERS = 10_000
 
 #: Outer braces and full stops taken off, and rounds of spelling, before an answer is refused as
 #: hostile. An ordinary answer settles in two rounds; the bound keeps the work linear.
-MAX_ROUNDS = 6
+MAX_ROUNDS = 4
 
 _TOKEN = re.compile(
     rf"""
@@ -89,7 +82,7 @@ def canonical_text(written: str) -> str | None:
     `parse_integer` writes it. The canonical spelling of a canonical spelling is itself.
     """
     written = written.strip()
-    if len(written) > MAX_WRITTEN_CHARACTERS or _PARAGRAPH.search(written):
+    if _PARAGRAPH.search(written):
         return None
     integer = parse_integer(written)
     if integer is not None:

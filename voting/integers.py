@@ -10,7 +10,7 @@ import re
 from voting.latex import FONTS, THIN_SPACE, group_end, plain_spacing
 from voting.units import is_unit
 
-#: The longest text read as an integer, in characters; the limit of text answers, for one rule.
+#: The longest answer, in characters once spaces are plain. Longer ones are essays.
 MAX_CHARACTERS = 1_000
 
 #: Layers of wrapping (delimiters, fonts, a left-hand side, a full stop) taken off before giving up.
@@ -49,9 +49,12 @@ _LABEL = re.compile(rf"(?:\\text\s*\{{\s*{_ANSWER}\s*\}}\s*[:=]?|{_ANSWER})\s*",
 _NAMES = re.compile(r"[A-Za-z\\+\-*/|'\s]+")
 _ATTACHED = re.compile(r"[_^]\s*(?:\{[^{}]*\}|\\?[A-Za-z]+|[0-9]+)|\([^()]*\)")
 _TEXT_GROUP = re.compile(r"\\(?:text|mathrm|operatorname)\s*\{([^{}]*)\}")
+#: Words and commands that make the equation no statement of one quantity's value.
 _RELATIONS = frozenset(
-    ["or", "and", "if", "not", "ne", "neq", "pm", "mp", "le", "leq", "ge", "geq", "lt", "gt"]
-    + ["approx", "equiv", "mod"]
+    [
+        *("or", "and", "if", "not", "mod", "pm", "mp"),
+        *("ne", "neq", "le", "leq", "ge", "geq", "lt", "gt", "approx", "equiv"),
+    ]
 )
 _WORD = re.compile(r"[A-Za-z]+")
 

@@ -46,16 +46,24 @@ def plain_spacing(text: str) -> str:
 
 
 _BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+_DEPTH = {"{": 1, "}": -1}
 
 
 def group_end(text: str, start: int) -> int | None:
     """Return the offset of the brace that closes the one at `start`; None where none does."""
     depth = 0
-    for token in _BRACE.finditer(text, start):
-        if token[0] == "{":
-            depth += 1
-        elif token[0] == "}":
-            depth -= 1
-            if depth == 0:
-                return token.start()
+    for brace in _BRACE.finditer(text, start):
+        depth += _DEPTH.get(brace[0], 0)
+        if depth == 0:
+            return brace.start()
     return None
+
+
+def is_balanced(text: str) -> bool:
+    """Return whether every brace has its partner."""
+    depth = 0
+    for brace in _BRACE.finditer(text):
+        depth += _DEPTH.get(brace[0], 0)
+        if depth < 0:
+            return False
+    return depth == 0
