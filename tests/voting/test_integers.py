@@ -1,0 +1,285 @@
+"""What is an integer, and above all what is not."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from voting.answers import AnswerKind, parse_answer
+from voting.integers import parse_integer
+
+INTEGERS: list[tuple[str, str]] = [
+    # Digits.
+    ("42", "42"),
+    ("0", "0"),
+    ("042", "42"),
+    ("00000", "0"),
+    ("0" * 900 + "42", "42"),
+    ("99999", "99999"),
+    (" 42 ", "42"),
+    ("\n42\n", "42"),
+    # Signs.
+    ("+7", "7"),
+    ("+ 7", "7"),
+    ("-0", "0"),
+    ("\u22120", "0"),
+    ("-5", "-5"),
+    ("\u22125", "-5"),
+    # Separators of thousands.
+    ("1,234", "1234"),
+    ("12,345", "12345"),
+    ("12{,}345", "12345"),
+    (r"12\,345", "12345"),
+    (r"1,\!234", "1234"),
+    ("12\u2009345", "12345"),
+    ("1,234,567", "1234567"),
+    # Nothing after the point.
+    ("42.", "42"),
+    ("42.0", "42"),
+    ("42.000", "42"),
+    ("1,234.", "1234"),
+    # Delimiters.
+    ("$42$", "42"),
+    ("$$42$$", "42"),
+    ("$42$.", "42"),
+    (r"\(42\)", "42"),
+    (r"\[42\]", "42"),
+    ("(42)", "42"),
+    (r"\left(42\right)", "42"),
+    ("{42}", "42"),
+    ("**42**", "42"),
+    ("$42", "42"),
+    (r"\$42", "42"),
+    (r"\$1,234", "1234"),
+    # Fonts and sizes.
+    (r"\text{42}", "42"),
+    (r"\text{ 42 }", "42"),
+    (r"\mathbf{42}", "42"),
+    (r"\mathrm{42}", "42"),
+    (r"\textbf{42}", "42"),
+    (r"\boldsymbol{42}", "42"),
+    (r"\bf 42", "42"),
+    (r"\displaystyle 42", "42"),
+    (r"\Large{42}", "42"),
+    (r"\boxed{42}", "42"),
+    (r"\text{$\mathbf{x = 42}$.}", "42"),
+    (r"\,42\,", "42"),
+    (r"42\ ", "42"),
+    ("~42~", "42"),
+    # A quantity and its value.
+    ("x = 42", "42"),
+    ("x=42", "42"),
+    ("m + n = 42", "42"),
+    ("m+n=1,234", "1234"),
+    ("f(3) = 42", "42"),
+    (r"S_{100} = 42", "42"),
+    ("a_1 = 42", "42"),
+    ("x^2 + y^2 = 42", "42"),
+    (r"\gcd(a, b) = 42", "42"),
+    ("P(X = 3) = 0", "0"),
+    ("|A| = 42", "42"),
+    (r"\angle ABC = 42^\circ", "42"),
+    (r"\text{Area} = 42", "42"),
+    (r"AB \cdot CD = 42", "42"),
+    (r"N = \mathbf{42}", "42"),
+    # The answer announced.
+    ("Answer: 42", "42"),
+    ("The answer is 42", "42"),
+    (r"\text{The answer is } 42", "42"),
+    (r"\text{Answer: }42.", "42"),
+    # Units.
+    (r"42^\circ", "42"),
+    (r"42^{\circ}", "42"),
+    (r"42 ^ {\circ}", "42"),
+    (r"42\degree", "42"),
+    ("42\u00b0", "42"),
+    (r"42 \text{ apples}", "42"),
+    (r"42\text{ square units}", "42"),
+    (r"42 \text{ m}", "42"),
+    (r"42 \mathrm{cm}", "42"),
+    (r"42 \text{ cm}^2", "42"),
+    (r"42 \text{ cm}^{3}.", "42"),
+    (r"\text{42 apples}", "42"),
+    ("42 apples", "42"),
+    ("42 cm", "42"),
+    (r"x = 1,234 \text{ ways}", "1234"),
+]
+
+
+@pytest.mark.parametrize(("written", "digits"), INTEGERS)
+def test_an_integer(written: str, digits: str) -> None:
+    assert parse_integer(written) == digits
+
+
+NOT_INTEGERS: list[str] = [
+    "",
+    " ",
+    "x",
+    "?",
+    r"\ldots",
+    # Other numbers.
+    "3.5",
+    "42.05",
+    "0.042",
+    ".5",
+    "1/2",
+    "84/2",
+    "1e3",
+    "42%",
+    r"42\%",
+    "0x2A",
+    "1_000",
+    "2^5",
+    r"\frac{84}{2}",
+    r"\frac{1}{2}",
+    r"\sqrt{4}",
+    r"6 \cdot 7",
+    "6*7",
+    "40+2",
+    "42!",
+    "42i",
+    "42x",
+    "42 x",
+    "42 ab",
+    "42 abcd",
+    r"42\pi",
+    "42 pi",
+    "42_8",
+    "42_{8}",
+    "(42)(2)",
+    "{4}{2}",
+    r"\text{4}\text{2}",
+    r"\overline{42}",
+    r"\phantom{42}",
+    "--5",
+    "+-5",
+    r"\pm 5",
+    "42..",
+    "42...",
+    r"42\ldots",
+    "XLII",
+    "forty-two",
+    # Digits of other scripts.
+    "\uff14\uff12",
+    "\u0664\u0662",
+    "4\u00b2",
+    # Several numbers.
+    "12 or 13",
+    r"12 \text{ or } 13",
+    "12 and 13",
+    "12, 13",
+    "1, 234",
+    "(12,345)",
+    r"\left(12,345\right)",
+    "[12,345]",
+    r"\{42\}",
+    "12;13",
+    "4 2",
+    r"4\,2",
+    r"4\ 2",
+    "1 234",
+    "12-13",
+    "12 13",
+    "$4$ $2$",
+    # Groups that are no groups of thousands.
+    "12,34",
+    "1,2345",
+    "0,123",
+    "012,345",
+    "1234,567",
+    "1,234\u2009567",
+    ",123",
+    "42,",
+    "4,2",
+    # Relations that are no value.
+    "x > 42",
+    "x != 42",
+    r"x \neq 42",
+    r"x \not= 42",
+    r"x \le 42",
+    "x <= 42",
+    r"x \approx 42",
+    r"x \equiv 42 \pmod{100}",
+    r"42 \pmod{100}",
+    "x = 1, y = 42",
+    "x = 1 or x = 42",
+    r"x = \pm 42",
+    "x + 1 = 42",
+    "2x = 42",
+    "42 = x",
+    "x, y = 42",
+    "(x, y) = 1,234",
+    "= 42",
+    # Words that change the number.
+    "42 million",
+    r"42 \text{ thousand}",
+    "42 or more",
+    r"42 \text{ dozen}",
+    r"42 \text{ percent}",
+    r"42 \text{ base eight}",
+    r"42 \text{ mod } 100",
+    r"42\mathrm{i}",
+    r"42 \text{}^2",
+    r"42 \text{ thirds}",
+    "42 is wrong",
+    "not 42",
+    "about 42",
+    "9" * 1_001,
+]
+
+
+@pytest.mark.parametrize("written", NOT_INTEGERS)
+def test_no_integer(written: str) -> None:
+    assert parse_integer(written) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [("0", "0"), ("99999", "99999"), ("000099999", "99999"), ("-0", "0")]
+    + [(outside, None) for outside in ("100000", "-1", "-99999", "1,000,000", "9" * 999)],
+)
+def test_the_contest_takes_0_to_99999(written: str, key: str | None) -> None:
+    answer = parse_answer(written, AnswerKind.INTEGER)
+    assert (answer.key if answer else None) == key
+
+
+WRAPPERS = st.sampled_from(
+    ["${}$", r"\({}\)", r"\text{{{}}}", r"\mathbf{{{}}}", "{{{}}}", " {} ", r"\left({}\right)"]
+)
+
+
+@given(st.integers(0, 10**30), st.lists(WRAPPERS, max_size=4))
+def test_wrapping_keeps_the_value(value: int, wrappers: list[str]) -> None:
+    written = str(value)
+    for wrapper in wrappers:
+        written = wrapper.format(written)
+    assert parse_integer(written) == str(value)
+    assert parse_integer(f"x = {written}.") == str(value)
+
+
+@given(st.integers(-(10**30), 10**30))
+def test_thousands_separated_or_not_are_one_integer(value: int) -> None:
+    assert parse_integer(f"{value:,}") == parse_integer(str(value)) == str(value)
+
+
+@given(
+    st.integers(0, 99_999), st.integers(0, 99_999), st.sampled_from([" or ", ", ", " ", ";", "/"])
+)
+def test_two_numbers_are_none(first: int, second: int, between: str) -> None:
+    assert parse_integer(f"{first}{between}{second}") is None
+
+
+@given(st.text("0123456789,.{}$\\ -+x=()te", max_size=30))
+def test_whatever_is_parsed_is_plain_digits_and_parses_to_itself(written: str) -> None:
+    digits = parse_integer(written)
+    if digits is not None:
+        assert str(int(digits)) == digits
+        assert parse_integer(digits) == digits
+
+
+@given(st.text("0123456789,.{}$\\ -+x=()te", max_size=30))
+def test_the_digits_parsed_are_digits_written(written: str) -> None:
+    digits = parse_integer(written)
+    if digits is not None:
+        shown = "".join(char for char in written.rpartition("=")[2] if char in "0123456789.")
+        whole = shown.partition(".")[0]
+        assert int(whole) == abs(int(digits))
