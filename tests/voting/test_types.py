@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -13,15 +14,17 @@ def test_an_outcome_ends_when_it_started_and_ran() -> None:
 
 @pytest.mark.parametrize("name", ["attempt", "tokens", "turns", "tool_calls", "tool_errors"])
 def test_a_negative_count_is_refused(name: str) -> None:
+    changes: dict[str, Any] = {name: -1}
     with pytest.raises(OutcomeError, match=f"{name} -1: must be at least 0; "):
-        replace(outcome(0, None), **{name: -1})
+        replace(outcome(0, None), **changes)
 
 
 @pytest.mark.parametrize("name", ["seconds", "started_s"])
 @pytest.mark.parametrize("value", [-0.5, math.inf, -math.inf, math.nan])
 def test_a_time_that_is_no_duration_is_refused(name: str, value: float) -> None:
+    changes: dict[str, Any] = {name: value}
     with pytest.raises(OutcomeError, match=f"{name} {value}: must be finite and at least 0; "):
-        replace(outcome(0, None), **{name: value})
+        replace(outcome(0, None), **changes)
 
 
 def test_more_errors_than_calls_are_refused() -> None:
