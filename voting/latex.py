@@ -22,7 +22,7 @@ _SPACING = re.compile(
     rf"""
     (?P<kept>\\\\)
   | (?P<thin>\\,|\\thinspace(?![A-Za-z])|[\u2009\u202f])
-  | (?P<nothing>\\!|[\u200b\u2060\ufeff])
+  | (?P<nothing>\\!\s*|[\u200b\u2060\ufeff])
   | (?P<wide>(?:\\[;:>\ /]|~|[\s\u00a0])+|\\(?:{SILENT})(?![A-Za-z]))
     """,
     re.VERBOSE,
