@@ -9,7 +9,7 @@ from voting.errors import PolicyError
 from voting.types import AttemptOutcome
 
 #: What a vote weighs when every tool call of its attempt failed. One half: it takes two such
-#: attempts to match a clean one. Failing calls are weak evidence (on 361 recorded attempts at the 50
+#: attempts to match a clean one. Failing calls are weak evidence (on 361 recorded attempts at 50
 #: problems of tonghuikang/aimo3, floors from 0.1 to 0.75 select alike, and no better than equal
 #: votes), so the weight may decide between near-equals and not overturn a clear majority.
 DEFAULT_FLOOR = 0.5
