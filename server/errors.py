@@ -6,7 +6,7 @@
     ├── DialectError             (server.dialect.errors) tokens that do not parse
     ├── WeightsError             (server.weights.errors) weights missing or damaged
     ├── VocabularyError          (server.vocabulary.errors) a tokenizer cannot be read
-    ├── AdmissionError           (server.admission) too much work at once
+    ├── AdmissionError           (server.solve.service) too much work at once
     └── ListenError              (server.commands.serve) the port cannot be had
 
 Each is worded as constraint, value, remedy, and shown to people without a traceback.

@@ -83,7 +83,7 @@ class SandboxSettings(Section):
     cell_timeout_s: float = Field(6.0, gt=0, le=3600, description="seconds a cell may run")
     start_timeout_s: float = Field(60.0, gt=0, le=600, description="seconds a kernel may start")
     memory_mib: int = Field(
-        2048, ge=256, description="MiB of address space of one kernel (RLIMIT_AS)"
+        4096, ge=1024, description="MiB of address space of each process of a kernel"
     )
     output_chars: int = Field(
         4000, ge=200, le=1_000_000, description="characters of a cell's output shown to the model"
@@ -110,6 +110,9 @@ class SolveSettings(Section):
     first_greedy: bool = Field(True, description="attempt 0 samples at temperature 0")
     top_p: float = Field(0.95, gt=0, le=1, description="nucleus sampling; 1 is off")
     min_p: float = Field(0.02, ge=0, lt=1, description="least share of the best token; 0 is off")
+    result_tokens: int = Field(
+        1024, ge=64, le=65_536, description="tokens of one tool result shown to the model"
+    )
     dialect: str = Field("auto", description="how the model writes; auto finds it from the model")
 
 

@@ -12,9 +12,9 @@ class VocabularyError(ValueError):
     """A vocabulary cannot be loaded or used; the message says what to do."""
 
 
-class UnknownControlToken(VocabularyError):  # noqa: N818 - named for what it is, not "…Error"
+class UnknownControlToken(VocabularyError):
     """A control token by a name that the vocabulary lacks."""
 
 
-class UnknownToken(VocabularyError):  # noqa: N818 - named for what it is, not "…Error"
+class UnknownToken(VocabularyError):
     """A token id that is negative or not below the vocabulary's size."""

@@ -1,0 +1,53 @@
+# Two commands do all the set-up: `make solve` and `make test`. Needs Python 3.11+, git and make.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PROBLEM ?= What is the remainder when $$7^{2024}$$ is divided by 1000?
+NAME ?=
+ARGS ?=
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: help env weights solve test check unit bench lock docs clean
+
+help:
+	@echo "make solve [PROBLEM='...']   set up, fetch the model, solve a problem"
+	@echo "make test                    set up and pass every check and test"
+	@echo "make bench NAME=... [ARGS=]  run benchmarks/NAME.py"
+	@echo "make check | unit            only the static checks | only the tests"
+	@echo "make lock                    renew the lock files in requirements/"
+
+$(VENV)/.done: requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python %d.%d: Quorum needs 3.11 or newer; set PYTHON=python3.11" % sys.version_info[:2])'
+	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+env: $(VENV)/.done
+
+weights: env
+	@$(BIN)/quorum weights pull
+
+solve: weights
+	@$(BIN)/quorum solve '$(subst ','\'',$(PROBLEM))'
+
+check: env
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+unit: weights
+	$(BIN)/pytest $(ARGS)
+
+test: check unit
+
+bench: weights
+	@test -n "$(NAME)" || { echo "NAME is empty: name a file of benchmarks/, for example make bench NAME=engine_use"; exit 2; }
+	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
+
+lock: env
+	$(BIN)/python requirements/lock.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,48 @@
+"""The FastAPI application; every resource is opened in its lifespan."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from importlib.metadata import version
+from typing import TypedDict
+
+from fastapi import FastAPI
+
+from server.api import health, problems, solves
+from server.api.limits import BodyLimit
+from server.parts import Parts, open_parts
+from server.settings import Settings
+from server.solve.service import SolveService
+
+OpenParts = Callable[[Settings], AbstractAsyncContextManager[Parts]]
+
+
+class State(TypedDict):
+    """What the lifespan hands to the routes as `request.state`."""
+
+    parts: Parts
+    service: SolveService
+
+
+def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> FastAPI:
+    """Return the application; `parts_opener` is another one in tests and rehearsals."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+        del app
+        async with parts_opener(settings) as parts:
+            yield {"parts": parts, "service": parts.service}
+
+    app = FastAPI(
+        title="Quorum",
+        version=version("quorum-aimo"),
+        description="Solves olympiad mathematics: parallel tool-using attempts, and a vote.",
+        lifespan=lifespan,
+        # The default pages load scripts from a CDN; Quorum serves nothing from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+    )
+    problems.install(app)
+    app.add_middleware(BodyLimit, most=settings.gateway.max_body_bytes)
+    app.include_router(health.router)
+    app.include_router(solves.router)
+    return app

@@ -1,0 +1,112 @@
+"""`/v1/solves`: create a solve (JSON or events), cancel one."""
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Annotated
+
+import anyio
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from client.schema import ProblemDetails, SolveRequest, SolveResult
+from server.solve.service import SolveHandle, SolveService
+
+#: Comments on an idle stream, so that both ends notice a dead connection.
+PING_S = 15
+#: A reader that does not read for this long is disconnected, which cancels its solve.
+SEND_TIMEOUT_S = 60.0
+EVENTS = "text/event-stream"
+
+router = APIRouter(prefix="/v1/solves", tags=["solves"])
+
+
+def service(request: Request) -> SolveService:
+    """Return the service that the lifespan opened."""
+    found: SolveService = request.state.service
+    return found
+
+
+Service = Annotated[SolveService, Depends(service)]
+REFUSALS: dict[int | str, dict[str, object]] = {
+    422: {"model": ProblemDetails, "description": "The request is malformed."},
+    429: {"model": ProblemDetails, "description": "Too many solves wait already."},
+}
+
+
+@router.post(
+    "",
+    response_model=SolveResult,
+    responses={
+        **REFUSALS,
+        200: {"content": {EVENTS: {"schema": {"type": "string"}}}, "description": "The result."},
+    },
+)
+async def create(body: SolveRequest, request: Request, solves: Service) -> Response:
+    """Solve a problem.
+
+    With `Accept: text/event-stream` every event is sent as it happens, the last one
+    `solve.finished`; otherwise the result, once it is there. The caller's going away cancels the
+    solve.
+    """
+    handle = solves.submit(body)
+    if EVENTS in request.headers.get("accept", ""):
+        return EventStream(handle)
+    result = await _result_or_gone(handle, request)
+    return JSONResponse(result.model_dump(mode="json"))
+
+
+@router.delete(
+    "/{solve_id}",
+    status_code=HTTPStatus.NO_CONTENT,
+    responses={404: {"model": ProblemDetails, "description": "No such solve runs or waits."}},
+)
+async def cancel(solve_id: str, solves: Service) -> Response:
+    """Cancel a solve that runs or waits; its followers get its result."""
+    handle = solves.get(solve_id)
+    if handle is None:
+        raise HTTPException(
+            HTTPStatus.NOT_FOUND, f"solve {solve_id[:80]!r}: none of that id runs or waits"
+        )
+    handle.cancel()
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+class EventStream(EventSourceResponse):
+    """The events of a solve; however the response ends, so does the solve."""
+
+    def __init__(self, handle: SolveHandle) -> None:
+        super().__init__(_events(handle), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep="\n")
+        self._handle = handle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the last event, or until the client goes away."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._handle.cancel()
+
+
+async def _events(handle: SolveHandle) -> AsyncIterator[ServerSentEvent]:
+    async for event in handle.events.follow():
+        yield ServerSentEvent(event.model_dump_json(), event=event.type, id=str(event.id))
+
+
+async def _result_or_gone(handle: SolveHandle, request: Request) -> SolveResult:
+    """Return the result, and cancel the solve when the client disconnects first."""
+
+    async def cancel_when_gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        handle.cancel()
+
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(cancel_when_gone)
+            result = await handle.result()
+            group.cancel_scope.cancel()
+    finally:
+        handle.cancel()
+    return result

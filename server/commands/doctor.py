@@ -1,0 +1,198 @@
+"""`quorum doctor`: what is here, what is missing, and what to do about it."""
+
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from importlib.metadata import version
+from typing import Annotated
+
+import anyio
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from sandbox.errors import SandboxError
+from sandbox.pool import KernelPool
+from sandbox.types import CellStatus
+from server.errors import QuorumServerError
+from server.parts import pool_settings
+from server.settings import Settings, load_settings
+from server.weights import cache_dir, resolve
+
+GIB = 2**30
+#: The default model, its context for four attempts and the kernels: measured at 2.6 GiB.
+NEEDED_MEMORY_GIB = 4.0
+#: The default weights take 1.1 GB, and as much again while they are fetched.
+NEEDED_DISK_GIB = 2.5
+#: Bounds of the checks that start processes, in seconds.
+GPU_QUERY_S = 10.0
+
+
+class Verdict(StrEnum):
+    """What a check found."""
+
+    OK = "ok"
+    NOTE = "note"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report; `remedy` says what to do where something is to be done."""
+
+    subject: str
+    verdict: Verdict
+    detail: str
+    remedy: str = ""
+
+
+def doctor(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+) -> None:
+    """Look at what is here: engine, weights, kernels, memory, GPU, and what to do."""
+    findings = list(examine())
+    if as_json:
+        typer.echo(json.dumps([asdict(finding) for finding in findings]))
+    else:
+        _print(findings)
+    if any(finding.verdict is Verdict.MISSING for finding in findings):
+        raise typer.Exit(1)
+
+
+def examine() -> Iterator[Finding]:
+    """Yield the findings; a check that fails in an unforeseen way is a finding too."""
+    try:
+        settings = load_settings()
+    except QuorumServerError as error:
+        yield Finding("settings", Verdict.MISSING, str(error), "correct the setting")
+        return
+    checks: list[Callable[[Settings], Finding]] = [
+        _python, _engine, _weights, _kernels, _memory, _disk, _gpu, _port,
+    ]  # fmt: skip
+    for check in checks:
+        yield check(settings)
+
+
+def _python(settings: Settings) -> Finding:
+    del settings
+    cores = os.cpu_count() or 1
+    text = f"Python {platform.python_version()}, {platform.system()}, {cores} cores"
+    return Finding("machine", Verdict.OK, f"{text}, quorum-aimo {version('quorum-aimo')}")
+
+
+def _engine(settings: Settings) -> Finding:
+    del settings
+    if importlib.util.find_spec("xllamacpp") is None:
+        return Finding(
+            "engine", Verdict.MISSING, "xllamacpp is not installed",
+            "pip install 'quorum-aimo[embedded]'",
+        )  # fmt: skip
+    return Finding("engine", Verdict.OK, f"llama.cpp, xllamacpp {version('xllamacpp')}")
+
+
+def _weights(settings: Settings) -> Finding:
+    try:
+        path = resolve(settings.engine.model)
+    except QuorumServerError as error:
+        return Finding("weights", Verdict.MISSING, str(error), "quorum weights pull")
+    return Finding("weights", Verdict.OK, f"{path} ({path.stat().st_size / 1e9:.2f} GB)")
+
+
+def _kernels(settings: Settings) -> Finding:
+    try:
+        detail = anyio.run(_try_kernel, settings)
+    except (SandboxError, TimeoutError) as error:
+        return Finding("kernels", Verdict.MISSING, str(error), "see sandbox.* settings")
+    return Finding("kernels", Verdict.OK, detail)
+
+
+async def _try_kernel(settings: Settings) -> str:
+    """Start one kernel and have it compute."""
+    one = settings.model_copy(
+        update={"sandbox": settings.sandbox.model_copy(update={"kernels": 1, "spares": 1})}
+    )
+    with anyio.fail_after(settings.sandbox.start_timeout_s + 10):
+        async with KernelPool(pool_settings(one)) as pool:
+            started = anyio.current_time()
+            async with pool.lease(seed=0, owner="doctor") as kernel:
+                ready = anyio.current_time() - started
+                result = await kernel.execute("import sympy; sympy.factorint(2**32 + 1)", 30.0)
+    if result.status is not CellStatus.OK:
+        raise SandboxError(f"a test cell ended with {result.status.value}: {result.output[:200]}")
+    return f"a kernel with the mathematics imports is ready in {ready:.1f} s"
+
+
+def _memory(settings: Settings) -> Finding:
+    del settings
+    free = psutil.virtual_memory().available / GIB
+    if free < NEEDED_MEMORY_GIB:
+        return Finding(
+            "memory", Verdict.NOTE, f"{free:.1f} GiB available, {NEEDED_MEMORY_GIB:g} wanted",
+            "close programs, or lower engine.context_tokens and sandbox.kernels",
+        )  # fmt: skip
+    return Finding("memory", Verdict.OK, f"{free:.1f} GiB available")
+
+
+def _disk(settings: Settings) -> Finding:
+    folder = cache_dir()
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    free = shutil.disk_usage(existing).free / GIB
+    try:
+        resolve(settings.engine.model)
+        needed = 0.0
+    except QuorumServerError:
+        needed = NEEDED_DISK_GIB
+    if free < needed:
+        return Finding(
+            "disk", Verdict.MISSING, f"{free:.1f} GiB free at {existing}, {needed:g} wanted",
+            "free some, or set QUORUM_CACHE to a larger disk",
+        )  # fmt: skip
+    return Finding("disk", Verdict.OK, f"{free:.1f} GiB free at {existing}")
+
+
+def _gpu(settings: Settings) -> Finding:
+    del settings
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return Finding("GPU", Verdict.NOTE, "none found; the embedded engine runs on the CPU")
+    query = [tool, "--query-gpu=name,memory.total", "--format=csv,noheader"]
+    try:
+        reply = subprocess.run(
+            query, capture_output=True, text=True, timeout=GPU_QUERY_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        return Finding("GPU", Verdict.NOTE, f"nvidia-smi fails: {error}", "check the driver")
+    return Finding("GPU", Verdict.OK, "; ".join(reply.stdout.strip().splitlines()))
+
+
+def _port(settings: Settings) -> Finding:
+    host, port = settings.gateway.host, settings.gateway.port
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return Finding(
+                "port", Verdict.NOTE, f"{host}:{port} is taken ({error.strerror})",
+                "fine when a Quorum server runs there; else set QUORUM_GATEWAY_PORT",
+            )  # fmt: skip
+    return Finding("port", Verdict.OK, f"{host}:{port} is free")
+
+
+def _print(findings: list[Finding]) -> None:
+    colours = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.MISSING: "red"}
+    table = Table("", "what", "found", "what to do", show_edge=False, pad_edge=False)
+    for finding in findings:
+        mark = f"[{colours[finding.verdict]}]{finding.verdict.value}[/]"
+        table.add_row(mark, finding.subject, finding.detail, finding.remedy)
+    Console(file=sys.stdout).print(table)

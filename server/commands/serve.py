@@ -1,0 +1,161 @@
+"""`quorum serve`: the gateway in this process, until a signal or its parent's end."""
+
+import asyncio
+import inspect
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Annotated, Any
+
+import orjson
+import typer
+import uvicorn
+
+from server.api.app import create_app
+from server.errors import QuorumServerError
+from server.logs import configure
+from server.parts import Parts, open_parts
+from server.settings import GatewaySettings, Settings, declared, load_settings
+
+#: Connections that wait for acceptance.
+BACKLOG = 512
+
+
+class ListenError(QuorumServerError):
+    """The address cannot be listened on."""
+
+
+class Gateway(uvicorn.Server):
+    """uvicorn, with a line that says when it listens and an end that cancels what runs."""
+
+    def __init__(self, settings: Settings, listener: socket.socket, ready_fd: int | None) -> None:
+        self._listener = listener
+        self._ready_fd = ready_fd
+        self._parts: Parts | None = None
+        self.failure: QuorumServerError | None = None
+        app = create_app(settings, self._open_parts)
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                lifespan="on",
+                timeout_graceful_shutdown=max(1, round(settings.gateway.shutdown_s)),
+                h11_max_incomplete_event_size=64 * 1024,
+            )
+        )
+
+    @asynccontextmanager
+    async def _open_parts(self, settings: Settings) -> AsyncIterator[Parts]:
+        """Open the parts, and keep an error that a person must read."""
+        try:
+            async with open_parts(settings) as parts:
+                self._parts = parts
+                yield parts
+        except QuorumServerError as error:
+            self.failure = error
+            raise
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, then say so on the descriptor that the parent gave."""
+        await super().startup(sockets)
+        if self._ready_fd is not None and self.started:
+            host, port = self._listener.getsockname()[:2]
+            line = orjson.dumps({"url": url_of(host, port), "pid": os.getpid()}) + b"\n"
+            os.write(self._ready_fd, line)
+            os.close(self._ready_fd)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Cancel the solves first: their callers get a result instead of a cut connection."""
+        if self._parts is not None:
+            self._parts.service.cancel_all()
+        await super().shutdown(sockets)
+
+
+def serve(**values: Any) -> None:  # noqa: ANN401 - the signature is built from the settings
+    """Run the gateway until Ctrl-C or SIGTERM."""
+    ready_fd, parent_fd = values.pop("ready_fd"), values.pop("parent_fd")
+    flags = {
+        setting.dotted: values[f"{setting.section}_{setting.name}"]
+        for setting in declared()
+        if values[f"{setting.section}_{setting.name}"] is not None
+    }
+    settings = load_settings(flags)
+    configure(settings.log)
+    with listen(settings.gateway) as listener:
+        gateway = Gateway(settings, listener, ready_fd)
+        try:
+            asyncio.run(_serve(gateway, listener, parent_fd))
+        except SystemExit:
+            # uvicorn exits so when the lifespan fails; the sentence is worth more than its code.
+            if gateway.failure is None:
+                raise
+        if gateway.failure is not None:
+            raise gateway.failure
+
+
+async def _serve(gateway: Gateway, listener: socket.socket, parent_fd: int | None) -> None:
+    if parent_fd is not None:
+
+        def stop() -> None:
+            gateway.should_exit = True
+            asyncio.get_running_loop().remove_reader(parent_fd)
+
+        # Nothing is ever written to it: readable means that the parent is gone.
+        asyncio.get_running_loop().add_reader(parent_fd, stop)
+    await gateway.serve(sockets=[listener])
+
+
+def listen(settings: GatewaySettings) -> socket.socket:
+    """Return a listening socket.
+
+    Raises:
+        ListenError: the address is taken, not ours or not allowed.
+    """
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((settings.host, settings.port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise ListenError(
+            f"gateway address {settings.host}:{settings.port}: cannot be listened on "
+            f"({error.strerror or error}); stop what uses it, or set QUORUM_GATEWAY_PORT "
+            "(0 takes a free port)"
+        ) from None
+    return listener
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the URL of a listening address."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _with_flags(command: Callable[..., None]) -> Callable[..., None]:
+    """Give the command a flag for every setting, so that none is declared twice."""
+    hidden = {"ready_fd": "descriptor told when listening", "parent_fd": "pipe from the parent"}
+    annotations: dict[str, Any] = {
+        name: Annotated[int | None, typer.Option(hidden=True, help=text)]
+        for name, text in hidden.items()
+    }
+    for setting in declared():
+        text = f"{setting.field.description} [{setting.field.default}]"
+        option = typer.Option(
+            setting.flag, help=text, metavar="VALUE", rich_help_panel=setting.section
+        )
+        annotations[f"{setting.section}_{setting.name}"] = Annotated[str | None, option]
+    command.__annotations__ = {**annotations, "return": None}
+    command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(
+                name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation
+            )
+            for name, annotation in annotations.items()
+        ]
+    )
+    return command
+
+
+serve = _with_flags(serve)

@@ -1,0 +1,246 @@
+"""One attempt: turns of the model, cells on its kernel, and an answer or a reason.
+
+An attempt never raises but for cancellation: whatever happens is data in its report.
+"""
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+
+import anyio
+import structlog
+
+from client.schema import AttemptEnd, AttemptReport
+from sandbox.errors import SandboxError
+from sandbox.pool import KernelPool, Lease
+from sandbox.types import CellResult, CellStatus, InterruptStep
+from server.dialect.base import Dialect, ToolCall
+from server.engine.base import Engine, Sampling
+from server.prompts import compose
+from server.solve.events import EventLog
+from server.solve.narrator import Narrator
+from server.solve.plan import SolvePlan
+from server.solve.record import TokenRecord
+from server.solve.turn import TurnEnd, TurnOutcome, TurnReader
+from server.vocabulary import Vocabulary
+from voting.answers import Answer, AnswerKind, extract
+from voting.types import AttemptOutcome
+
+log = structlog.get_logger(__name__)
+
+#: Tokens for a forced answer, and for the question that forces it.
+FORCED_TOKENS = 64
+FORCED_ROOM = 192
+#: The attempt's own end comes this long before the solve's, to leave time to count the votes.
+MARGIN_S = 0.25
+#: Tokens of a tool result that are shown however little room is left.
+LEAST_RESULT_TOKENS = 32
+
+#: What is made of a turn that ended without a call: the attempt's end where no answer can be
+#: forced, and why one is asked for.
+FORCED: dict[TurnEnd, tuple[AttemptEnd, str]] = {
+    TurnEnd.MESSAGE: (AttemptEnd.NO_ANSWER, "the message had no answer"),
+    TurnEnd.LIMIT: (AttemptEnd.NO_ANSWER, "tokens or context were used up"),
+    TurnEnd.REPETITION: (AttemptEnd.REPETITION, "the text repeated itself"),
+    TurnEnd.TIME: (AttemptEnd.DEADLINE, "the time to think was over"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptContext:
+    """What the attempts of one solve share; `started` and `deadline` are event-loop times."""
+
+    solve_id: str
+    plan: SolvePlan
+    engine: Engine
+    dialect: Dialect
+    vocabulary: Vocabulary
+    pool: KernelPool
+    events: EventLog
+    started: float
+    deadline: float
+
+
+class Attempt:
+    """Runs one attempt; `report` and `outcome` say at any time what became of it so far."""
+
+    def __init__(self, context: AttemptContext, index: int) -> None:
+        plan = context.plan
+        prompt = compose(plan.problem, plan.answer_kind, tools=plan.strategy.tools)
+        self._context = context
+        self._plan = plan
+        self._index = index
+        self._session = f"{context.solve_id}/attempt-{index}"
+        self._started = anyio.current_time()
+        self._conversation = context.dialect.open(prompt)
+        self._record = TokenRecord(self._conversation.opening)
+        self._lease: Lease | None = None
+        self._tool_calls = 0
+        self._tool_errors = 0
+        self.narrator = Narrator(context.events, index, self._record, with_tokens=plan.with_tokens)
+        self._reader = TurnReader(
+            engine=context.engine,
+            session=self._session,
+            record=self._record,
+            conversation=self._conversation,
+            on_text=self.narrator.text,
+            on_loss=self.narrator.waiting,
+        )
+
+    async def run(self) -> AttemptReport:
+        """Run to the end. Cancellation passes through; ask for `report` then."""
+        seed = self._plan.attempt_seed(self._index)
+        self.narrator.started(seed, self._plan.sampling(self._index, 0, 0))
+        end, detail = AttemptEnd.DEADLINE, "the problem's time ran out"
+        try:
+            with anyio.CancelScope(deadline=self._context.deadline - MARGIN_S):
+                async with AsyncExitStack() as stack:
+                    end, detail = await self._think(stack)
+        except Exception as error:
+            # A defect ends one attempt, never the solve.
+            log.exception("attempt.failed", solve_id=self._context.solve_id, attempt=self._index)
+            end, detail = AttemptEnd.FAILED, f"{type(error).__name__}: {error}"
+        finally:
+            self._context.engine.release(self._session)
+        return self.report(end, detail)
+
+    @property
+    def answer(self) -> Answer | None:
+        """The last answer in the model's final text, if any."""
+        return extract(self._conversation.answer_text, AnswerKind(self._plan.answer_kind.value))
+
+    def outcome(self, end: AttemptEnd) -> AttemptOutcome:
+        """Return what the vote is told; an attempt that the vote stopped is not asked."""
+        return AttemptOutcome(
+            attempt=self._index,
+            answer=None if end is AttemptEnd.EARLY_STOP else self.answer,
+            finished=end is AttemptEnd.ANSWERED,
+            tokens=self._record.sampled,
+            turns=self.narrator.turn,
+            tool_calls=self._tool_calls,
+            tool_errors=self._tool_errors,
+            seconds=anyio.current_time() - self._started,
+            started_s=max(self._started - self._context.started, 0.0),
+        )
+
+    def report(self, end: AttemptEnd, detail: str) -> AttemptReport:
+        """Return what the caller is told, with the answer that it has committed to so far."""
+        return AttemptReport(
+            attempt=self._index,
+            seed=self._plan.attempt_seed(self._index),
+            end=end,
+            detail=detail,
+            answer=answer_text(self.answer),
+            turns=self.narrator.turn,
+            tool_calls=self._tool_calls,
+            tool_errors=self._tool_errors,
+            tokens=self._record.counts(),
+            seconds=round(anyio.current_time() - self._started, 3),
+            engine_losses=self._reader.losses,
+            token_exact=self._record.exact,
+        )
+
+    async def _think(self, stack: AsyncExitStack) -> tuple[AttemptEnd, str]:
+        """Take turns until the model has answered or must be made to."""
+        until = self._context.deadline - MARGIN_S - self._plan.reserve_s
+        while self.narrator.turn < self._plan.max_turns:
+            self.narrator.turn += 1
+            outcome = await self._reader.read(self._sampling, until=until)
+            if outcome.call is None:
+                return await self._conclude(outcome)
+            if not await self._answer_call(stack, outcome.call, until):
+                return await self._force(AttemptEnd.SANDBOX_ERROR, "no kernel could be had")
+        turns = self._plan.max_turns
+        return await self._force(AttemptEnd.NO_ANSWER, f"all {turns} turns were used")
+
+    async def _conclude(self, outcome: TurnOutcome) -> tuple[AttemptEnd, str]:
+        """End the attempt after a turn that made no call."""
+        if outcome.end is TurnEnd.MESSAGE and self.answer is not None:
+            return AttemptEnd.ANSWERED, "the message ended with an answer"
+        if outcome.end in FORCED:
+            return await self._force(*FORCED[outcome.end])
+        lost = outcome.end is TurnEnd.ENGINE_LOST
+        return (AttemptEnd.ENGINE_LOST if lost else AttemptEnd.ENGINE_ERROR), outcome.detail
+
+    async def _force(self, otherwise: AttemptEnd, reason: str) -> tuple[AttemptEnd, str]:
+        """Have the model write its answer now; `otherwise` is the end when none comes."""
+        self._record.append(self._conversation.force_answer())
+        start = len(self._conversation.answer_text)
+
+        def box_closed() -> bool:
+            return "}" in self._conversation.answer_text[start:] and self.answer is not None
+
+        def sampling(stream: int) -> Sampling:
+            most = min(FORCED_TOKENS, self._room())
+            return self._plan.sampling(self._index, stream, most)
+
+        until = self._context.deadline - MARGIN_S
+        outcome = await self._reader.read(sampling, until=until, to_box=box_closed)
+        if self.answer is not None:
+            return AttemptEnd.FORCED, f"{reason}; the answer was forced"
+        end = AttemptEnd.ENGINE_LOST if outcome.end is TurnEnd.ENGINE_LOST else otherwise
+        return end, f"{reason}; no answer could be forced"
+
+    async def _answer_call(self, stack: AsyncExitStack, call: ToolCall, until: float) -> bool:
+        """Execute a call and append its result; return False when no kernel can be had."""
+        number, self._tool_calls = self._tool_calls, self._tool_calls + 1
+        self.narrator.call(number, call.code)
+        kernel_lost = False
+        try:
+            result = await self._execute(stack, call, until)
+        except SandboxError as error:
+            log.warning("attempt.sandbox_error", session=self._session, error=str(error))
+            result = _not_run(str(error))
+            kernel_lost = self._lease is None
+        self._tool_errors += result.status is not CellStatus.OK
+        shown = self._shorten(result.output)
+        self._record.append(self._conversation.result(shown))
+        self.narrator.result(number, result, shown)
+        return not kernel_lost
+
+    async def _execute(self, stack: AsyncExitStack, call: ToolCall, until: float) -> CellResult:
+        if call.error is not None:
+            return _not_run(call.error)
+        if self._lease is None:
+            seed = self._plan.attempt_seed(self._index)
+            self._lease = await stack.enter_async_context(
+                self._context.pool.lease(seed=seed, owner=self._session)
+            )
+        left = max(until - anyio.current_time(), 0.5)
+        return await self._lease.execute(call.code, timeout=min(self._plan.cell_timeout_s, left))
+
+    def _shorten(self, output: str) -> str:
+        """Cut a result to its share of the context, by tokens: digits cost one each."""
+        vocabulary = self._context.vocabulary
+        half = max(min(self._plan.result_tokens, self._room() // 2), LEAST_RESULT_TOKENS) // 2
+        ids = vocabulary.encode(output)
+        if len(ids) <= 2 * half:
+            return output
+        head, tail = vocabulary.decode(ids[:half]), vocabulary.decode(ids[-half:])
+        return f"{head}\n... [{len(ids) - 2 * half} tokens cut] ...\n{tail}"
+
+    def _sampling(self, stream: int) -> Sampling:
+        left = self._plan.max_tokens - self._record.sampled
+        return self._plan.sampling(self._index, stream, min(left, self._room() - FORCED_ROOM))
+
+    def _room(self) -> int:
+        return self._context.engine.info.context_tokens - len(self._record.ids) - 1
+
+
+def _not_run(reason: str) -> CellResult:
+    """Return the result of a call that no kernel has seen."""
+    return CellResult(
+        output=reason,
+        status=CellStatus.ERROR,
+        interrupt_step=InterruptStep.NONE,
+        state_lost=False,
+        seconds=0.0,
+        truncated=False,
+        error_name=None,
+    )
+
+
+def answer_text(answer: Answer | None) -> str | None:
+    """Return an answer as callers see it: integers in plain digits, other text as written."""
+    if answer is None:
+        return None
+    return answer.written if answer.integer is None else answer.key

@@ -1,0 +1,49 @@
+"""The events of one solve: kept in order, followed by any number of readers at their own pace."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import anyio
+
+from client.schema import Event, SolveFinished
+
+
+class EventLog:
+    """Append-only; a slow reader delays nobody, and a late one misses nothing."""
+
+    def __init__(self, solve_id: str, next_id: Callable[[], int]) -> None:
+        self.solve_id = solve_id
+        self.events: list[Event] = []
+        self._next_id = next_id
+        self._created = anyio.current_time()
+        self._grown = anyio.Event()
+
+    @property
+    def age_s(self) -> float:
+        """Seconds since the creation of the solve."""
+        return anyio.current_time() - self._created
+
+    def emit(self, event_type: Callable[..., Event], **values: Any) -> None:  # noqa: ANN401 - its fields
+        """Append an event of this kind; `id`, `solve_id` and `at` are filled in."""
+        at = round(self.age_s, 4)
+        self.events.append(event_type(id=self._next_id(), solve_id=self.solve_id, at=at, **values))
+        self._grown.set()
+        self._grown = anyio.Event()
+
+    @property
+    def finished(self) -> SolveFinished | None:
+        """The last event of the solve, once it is there."""
+        last = self.events[-1] if self.events else None
+        return last if isinstance(last, SolveFinished) else None
+
+    async def follow(self) -> AsyncIterator[Event]:
+        """Yield all events from the first to the solve's last."""
+        position = 0
+        while True:
+            while position < len(self.events):
+                event = self.events[position]
+                position += 1
+                yield event
+            if self.finished:
+                return
+            await self._grown.wait()

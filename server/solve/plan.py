@@ -1,0 +1,94 @@
+"""What a solve will do: the request over the settings, checked before anything is reserved."""
+
+from dataclasses import dataclass
+
+from client.schema import MAX_SEED, AnswerKind, SolveRequest
+from server.engine.base import Sampling
+from server.settings import SolveSettings
+from voting.strategies import Strategy, strategy
+
+#: The reserve for forcing answers is never more than this share of the time limit.
+MOST_RESERVED = 0.15
+#: Spreads the seeds of one attempt's turns, so that no turn repeats another's random numbers.
+TURN_STRIDE = 1_000_003
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolvePlan:
+    """The values in force for one solve; times in seconds, tokens per attempt."""
+
+    problem: str
+    problem_id: str | None
+    answer_kind: AnswerKind
+    strategy: Strategy
+    attempts: int
+    agree: int
+    max_turns: int
+    max_tokens: int
+    result_tokens: int
+    time_limit_s: float
+    reserve_s: float
+    cell_timeout_s: float
+    temperature: float
+    first_greedy: bool
+    top_p: float
+    min_p: float
+    seed: int
+    with_tokens: bool
+
+    def attempt_seed(self, attempt: int) -> int:
+        """Return the seed of an attempt: the request's plus its index."""
+        return (self.seed + attempt) % (MAX_SEED + 1)
+
+    def attempt_temperature(self, attempt: int) -> float:
+        """Return the temperature of an attempt: 0 for the first where so set."""
+        greedy = self.strategy.greedy or (self.first_greedy and attempt == 0)
+        return 0.0 if greedy else self.temperature
+
+    def sampling(self, attempt: int, stream: int, max_tokens: int) -> Sampling:
+        """Return the sampling of the attempt's `stream`-th request to the engine."""
+        seed = (self.attempt_seed(attempt) + stream * TURN_STRIDE) % (MAX_SEED + 1)
+        return Sampling(
+            max_tokens=max_tokens,
+            temperature=self.attempt_temperature(attempt),
+            seed=seed,
+            top_p=self.top_p,
+            min_p=self.min_p,
+        )
+
+
+def make_plan(
+    request: SolveRequest, settings: SolveSettings, *, cell_timeout_s: float
+) -> SolvePlan:
+    """Return the plan of a request.
+
+    Raises:
+        UnknownStrategyError: no strategy of that name.
+    """
+    chosen = strategy(request.strategy or settings.strategy)
+    attempts = chosen.attempts or request.attempts or settings.attempts
+    time_limit_s = request.time_limit_s or settings.time_limit_s
+    # A temperature that the request names holds for every attempt.
+    temperature, first_greedy = request.temperature, False
+    if temperature is None:
+        temperature, first_greedy = settings.temperature, settings.first_greedy
+    return SolvePlan(
+        problem=request.problem,
+        problem_id=request.problem_id,
+        answer_kind=request.answer_kind,
+        strategy=chosen,
+        attempts=attempts,
+        agree=min(chosen.agreement or request.agree or settings.agree, attempts),
+        max_turns=request.max_turns or settings.max_turns,
+        max_tokens=request.max_tokens or settings.max_tokens,
+        result_tokens=settings.result_tokens,
+        time_limit_s=time_limit_s,
+        reserve_s=min(settings.answer_reserve_s, MOST_RESERVED * time_limit_s),
+        cell_timeout_s=cell_timeout_s,
+        temperature=temperature,
+        first_greedy=first_greedy,
+        top_p=settings.top_p if request.top_p is None else request.top_p,
+        min_p=settings.min_p if request.min_p is None else request.min_p,
+        seed=request.seed,
+        with_tokens=request.tokens,
+    )

@@ -1,0 +1,60 @@
+"""An attempt's tokens: one list that only grows, in segments that say where they come from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from client.schema import SegmentKind, TokenCounts
+
+
+@dataclass(slots=True)
+class Segment:
+    """Ids `start` … of the list, all sampled or all appended.
+
+    `logprobs` has one natural-log probability for each sampled id, or is empty.
+    """
+
+    kind: SegmentKind
+    start: int
+    ids: list[int] = field(default_factory=list)
+    logprobs: list[float] = field(default_factory=list)
+
+
+class TokenRecord:
+    """The list and its segments. Nothing is ever taken off or changed."""
+
+    def __init__(self, opening: Sequence[int]) -> None:
+        self.ids: list[int] = list(opening)
+        self.segments = [Segment(SegmentKind.APPENDED, 0, list(opening))]
+        self.sampled = 0
+        self.exact = True
+        self._opening = len(opening)
+
+    def sample(self, token_id: int, logprob: float | None = None) -> None:
+        """Add one sampled id."""
+        segment = self._segment(SegmentKind.SAMPLED)
+        self.ids.append(token_id)
+        segment.ids.append(token_id)
+        if logprob is not None:
+            segment.logprobs.append(logprob)
+        self.sampled += 1
+
+    def append(self, ids: Sequence[int]) -> None:
+        """Add ids that the model did not sample."""
+        self._segment(SegmentKind.APPENDED).ids.extend(ids)
+        self.ids.extend(ids)
+
+    def counts(self) -> TokenCounts:
+        """Return how many tokens are the opening's, sampled, and appended later."""
+        return TokenCounts(
+            prompt=self._opening,
+            sampled=self.sampled,
+            appended=len(self.ids) - self._opening - self.sampled,
+        )
+
+    def _segment(self, kind: SegmentKind) -> Segment:
+        last = self.segments[-1]
+        if last.kind is kind:
+            return last
+        segment = Segment(kind, len(self.ids))
+        self.segments.append(segment)
+        return segment

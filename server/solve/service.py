@@ -1,0 +1,184 @@
+"""Admits solves, runs them in one task group, and keeps their events for those who follow.
+
+What scales with what: one solve runs `plan.attempts` streams on the engine; `max_running` solves at
+once share the engine's slots and the pool's kernels, so raise it only together with those.
+"""
+
+import itertools
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup
+
+from client.schema import SolveEnd, SolveFinished, SolveQueued, SolveRequest, SolveResult
+from server.errors import QuorumServerError
+from server.settings import Settings
+from server.solve.events import EventLog
+from server.solve.plan import SolvePlan, make_plan
+from server.solve.solver import Solver, SolverParts
+
+log = structlog.get_logger(__name__)
+
+#: What a caller is told to wait for when the queue is full, in seconds: a typical easy problem.
+RETRY_AFTER_S = 15.0
+
+
+class AdmissionError(QuorumServerError):
+    """Too many solves run and wait already."""
+
+    retry_after_s = RETRY_AFTER_S
+
+
+@dataclass(slots=True)
+class SolveHandle:
+    """One solve, queued, running or ended; `cancel` ends it soon and is safe at any time."""
+
+    solve_id: str
+    plan: SolvePlan
+    events: EventLog
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+    def cancel(self) -> None:
+        """End the solve; its last event says so."""
+        self.scope.cancel()
+
+    async def result(self) -> SolveResult:
+        """Wait for the end."""
+        async for event in self.events.follow():
+            if isinstance(event, SolveFinished):
+                return event.result
+        raise RuntimeError("the event log ended without a result; this is a defect")
+
+
+class SolveService:
+    """Runs at most `gateway.max_running` solves; `gateway.max_queued` more wait their turn."""
+
+    def __init__(self, settings: Settings, parts: SolverParts, group: TaskGroup) -> None:
+        self._settings = settings
+        self._parts = parts
+        self._group = group
+        self._next_id: Callable[[], int] = itertools.count(1).__next__
+        self._handles: dict[str, SolveHandle] = {}
+        self._queue: deque[anyio.Event] = deque()
+        self._running = 0
+
+    @property
+    def running(self) -> int:
+        """Solves at work."""
+        return self._running
+
+    @property
+    def queued(self) -> int:
+        """Solves that wait their turn."""
+        return len(self._queue)
+
+    def submit(self, request: SolveRequest) -> SolveHandle:
+        """Start a solve, or queue it.
+
+        Raises:
+            UnknownStrategyError: the request names no strategy that there is.
+            AdmissionError: the queue is full.
+        """
+        timeout = self._settings.sandbox.cell_timeout_s
+        plan = make_plan(request, self._settings.solve, cell_timeout_s=timeout)
+        most = self._settings.gateway.max_queued
+        if self._must_wait and self.queued >= most:
+            raise AdmissionError(
+                f"{self.queued} solves wait already: at most {most} may; try again later, or raise "
+                "gateway.max_queued"
+            )
+        solve_id = f"solve-{secrets.token_hex(6)}"
+        handle = SolveHandle(solve_id, plan, EventLog(solve_id, self._next_id))
+        self._handles[solve_id] = handle
+        turn = self._take_turn()
+        handle.events.emit(SolveQueued, position=0 if turn is None else self.queued)
+        self._group.start_soon(self._run, handle, turn)
+        return handle
+
+    def get(self, solve_id: str) -> SolveHandle | None:
+        """Return a solve that has not ended."""
+        return self._handles.get(solve_id)
+
+    def cancel_all(self) -> None:
+        """Cancel every solve that runs or waits; their followers get their results."""
+        for handle in list(self._handles.values()):
+            handle.cancel()
+
+    @property
+    def _must_wait(self) -> bool:
+        return self._running >= self._settings.gateway.max_running
+
+    def _take_turn(self) -> anyio.Event | None:
+        """Take a place among the running, or the event that will give one."""
+        if not self._must_wait:
+            self._running += 1
+            return None
+        turn = anyio.Event()
+        self._queue.append(turn)
+        return turn
+
+    def _pass_turn(self, turn: anyio.Event | None) -> None:
+        """Give up the place taken, or the wait for one."""
+        if turn is not None and turn in self._queue:
+            self._queue.remove(turn)
+        elif self._queue:
+            self._queue.popleft().set()
+        else:
+            self._running -= 1
+
+    async def _run(self, handle: SolveHandle, turn: anyio.Event | None) -> None:
+        try:
+            with handle.scope:
+                if turn is not None:
+                    await turn.wait()
+                solver = Solver(self._parts, handle.plan, handle.events)
+                result = await solver.run()
+                _log_end(result)
+        except Exception as error:
+            # A defect of the solve loop ends this solve with an answer object, not the server.
+            log.exception("solve.failed", solve_id=handle.solve_id)
+            _finish(handle, SolveEnd.FAILED, f"{type(error).__name__}: {error}")
+        finally:
+            _finish(handle, SolveEnd.CANCELLED, "the solve was cancelled before it started")
+            self._pass_turn(turn)
+            del self._handles[handle.solve_id]
+
+
+def _finish(handle: SolveHandle, end: SolveEnd, detail: str) -> None:
+    """See that the log ends with a result, whatever happened."""
+    if handle.events.finished is None:
+        result = SolveResult(
+            solve_id=handle.solve_id,
+            problem_id=handle.plan.problem_id,
+            end=end,
+            detail=detail,
+            strategy=handle.plan.strategy.name,
+        )
+        handle.events.emit(SolveFinished, result=result)
+
+
+def _log_end(result: SolveResult) -> None:
+    log.info(
+        "solve.finished",
+        solve_id=result.solve_id,
+        problem_id=result.problem_id,
+        answer=result.answer,
+        end=result.end.value,
+        seconds=result.seconds,
+        sampled=result.tokens.sampled,
+    )
+
+
+@asynccontextmanager
+async def open_service(settings: Settings, parts: SolverParts) -> AsyncIterator[SolveService]:
+    """Run solves for the length of the block; at its end those that run are cancelled."""
+    async with anyio.create_task_group() as group:
+        try:
+            yield SolveService(settings, parts, group)
+        finally:
+            group.cancel_scope.cancel()

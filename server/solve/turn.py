@@ -1,0 +1,154 @@
+"""One turn: streams from the engine into the conversation until something ends it.
+
+The engine may die in mid-stream: what was sampled stands, the turn waits for the engine and goes on
+from the same token list, until its time is up.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+import anyio
+
+from client.schema import Channel
+from server.dialect.base import Conversation, MessageEnd, Text, ToolCall
+from server.engine.base import Chunk, Engine, FinishReason, Sampling
+from server.engine.errors import EngineError, EngineFailed, EngineUnavailable
+from server.solve.record import TokenRecord
+from server.solve.repetition import EVERY, repeats
+
+#: Broken streams that one attempt survives. An engine that restarts costs one or two.
+MOST_LOSSES = 20
+#: Pause after a broken stream on an engine that says it is ready, doubled each time.
+PAUSE_FIRST_S = 0.1
+PAUSE_MOST_S = 5.0
+
+
+class TurnEnd(Enum):
+    """What ended a turn."""
+
+    CALL = auto()
+    MESSAGE = auto()
+    BOX = auto()
+    LIMIT = auto()
+    REPETITION = auto()
+    TIME = auto()
+    ENGINE_LOST = auto()
+    ENGINE_ERROR = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class TurnOutcome:
+    """How a turn ended; `call` for `CALL`, `detail` in words where there is more to say."""
+
+    end: TurnEnd
+    call: ToolCall | None = None
+    detail: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class TurnReader:
+    """Reads turns of one attempt into its record and conversation.
+
+    `on_text` gets each stretch of text; `on_loss` is told of each broken stream.
+    """
+
+    engine: Engine
+    session: str
+    record: TokenRecord
+    conversation: Conversation
+    on_text: Callable[[Channel, str], None]
+    on_loss: Callable[[str], None]
+    losses: int = 0
+    streams: int = 0
+
+    async def read(
+        self,
+        sampling: Callable[[int], Sampling],
+        *,
+        until: float,
+        to_box: Callable[[], bool] | None = None,
+    ) -> TurnOutcome:
+        """Sample until the turn ends or `until` (event-loop time) comes.
+
+        `sampling` returns the parameters of the attempt's n-th stream. With `to_box` the turn also
+        ends once that says so, asked after each token.
+        """
+        while True:
+            outcome: TurnOutcome | None = None
+            problem = ""
+            with anyio.CancelScope(deadline=until) as scope:
+                try:
+                    outcome = await self._stream(sampling(self.streams), to_box)
+                except EngineFailed as error:
+                    return TurnOutcome(TurnEnd.ENGINE_LOST, detail=str(error))
+                except EngineUnavailable as error:
+                    problem = str(error)
+                except EngineError as error:
+                    return TurnOutcome(TurnEnd.ENGINE_ERROR, detail=str(error))
+                if problem:
+                    outcome = await self._recover(problem)
+            if scope.cancelled_caught:
+                lost = TurnEnd.ENGINE_LOST if problem else TurnEnd.TIME
+                return TurnOutcome(lost, detail=problem)
+            if outcome is not None:
+                return outcome
+
+    async def _stream(self, sampling: Sampling, to_box: Callable[[], bool] | None) -> TurnOutcome:
+        if sampling.max_tokens <= 0:
+            return TurnOutcome(TurnEnd.LIMIT)
+        self.streams += 1
+        async with self.engine.generate(self.record.ids, sampling, session=self.session) as stream:
+            async for chunk in stream:
+                outcome = self._take(chunk, to_box)
+                if outcome is not None:
+                    return outcome
+        raise EngineUnavailable("the engine ended the stream without a reason")
+
+    def _take(self, chunk: Chunk, to_box: Callable[[], bool] | None) -> TurnOutcome | None:
+        self.record.exact = self.record.exact and chunk.exact
+        logprobs = chunk.logprobs or (None,) * len(chunk.token_ids)
+        for token_id, logprob in zip(chunk.token_ids, logprobs, strict=True):
+            self.record.sample(token_id, logprob)
+            outcome = self._parse(token_id)
+            if outcome is None and to_box is not None and to_box():
+                outcome = TurnOutcome(TurnEnd.BOX)
+            if outcome is not None:
+                # Ids after this one were sampled past the end of the turn; they never happened.
+                return outcome
+        if chunk.finish_reason is FinishReason.LENGTH:
+            return TurnOutcome(TurnEnd.LIMIT)
+        if chunk.finish_reason is FinishReason.STOP:
+            return TurnOutcome(TurnEnd.MESSAGE)
+        return None
+
+    def _parse(self, token_id: int) -> TurnOutcome | None:
+        outcome: TurnOutcome | None = None
+        for event in self.conversation.feed(token_id):
+            match event:
+                case Text():
+                    self.on_text(event.channel, event.text)
+                case ToolCall():
+                    outcome = TurnOutcome(TurnEnd.CALL, call=event)
+                case MessageEnd():
+                    outcome = outcome or TurnOutcome(TurnEnd.MESSAGE)
+        if outcome is None and self.record.sampled % EVERY == 0:
+            segment = self.record.segments[-1]
+            if repeats(segment.ids):
+                return TurnOutcome(TurnEnd.REPETITION)
+        return outcome
+
+    async def _recover(self, problem: str) -> TurnOutcome | None:
+        """Wait until the engine can be asked again; the caller's scope bounds the wait."""
+        self.losses += 1
+        self.on_loss(problem)
+        if self.losses > MOST_LOSSES:
+            return TurnOutcome(
+                TurnEnd.ENGINE_LOST, detail=f"{self.losses} broken streams, the last: {problem}"
+            )
+        await anyio.sleep(min(PAUSE_FIRST_S * 2**self.losses, PAUSE_MOST_S))
+        try:
+            await self.engine.wait_ready()
+        except EngineFailed as error:
+            return TurnOutcome(TurnEnd.ENGINE_LOST, detail=str(error))
+        return None
