@@ -1,22 +1,22 @@
 """Errors of the client and of the `quorum` command, and the one translation of foreign errors.
 
-QuorumError                  base of everything that this package raises; exit code 1
+QuorumClientError            base of all that this package raises; exit code 1
 ├── UsageError               the caller gave something that cannot work; exit code 2
-│   └── ServerAddressError   the server's URL cannot be used
+│   └── BadServerAddress     the server's URL cannot be used
 ├── TransportError           no usable answer came over the wire
-│   ├── ServerUnreachableError   no connection: not a byte of the request was sent
-│   ├── ServerTimeoutError       connected, but silent for too long
-│   └── ConnectionLostError      cut before the answer was complete
-├── InvalidResponseError     what answered does not speak Quorum's schema
-├── ServerError              the server refused, in RFC 9457 problem details (`problem`)
-│   ├── RequestRefusedError      any other 4xx
-│   │   ├── InvalidRequestError      422, `problem.errors` names the fields
-│   │   ├── RequestTooLargeError     413
-│   │   └── NotFoundError            404
-│   ├── ServerBusyError          429: the queue is full; `retry_after_s`
-│   ├── ServerUnavailableError   503: not ready, or shutting down; `retry_after_s`
-│   └── ServerFailedError        any other 5xx
-└── LocalServerError         the server that a command started for itself failed
+│   ├── ServerUnreachable    no connection: not a byte of the request was sent
+│   ├── ServerTimeout        connected, but silent for too long
+│   └── ConnectionLost       cut before the answer was complete
+├── InvalidResponse          what answered does not speak Quorum's schema
+├── ServerError              the server says no, in RFC 9457 problem details (`problem`)
+│   ├── RequestRefused       any other 4xx
+│   │   ├── InvalidRequest   422; `problem.errors` names the fields
+│   │   ├── RequestTooLarge  413
+│   │   └── NotFound         404
+│   ├── ServerBusy           429: the queue is full; `retry_after_s`
+│   ├── ServerUnavailable    503: not ready, or shutting down; `retry_after_s`
+│   └── ServerFailed         any other 5xx
+└── LocalServerFailed        the server that a command started for itself failed
 """
 
 from collections.abc import Iterator
@@ -31,43 +31,46 @@ from client.schema import ProblemDetails
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 
 
-class QuorumError(Exception):
+class QuorumClientError(Exception):
     """Base of all errors of the client."""
 
+    is_user_error = True
+    """The command line prints the sentence, without a traceback."""
     exit_code = 1
+    """What the command exits with."""
 
 
-class UsageError(QuorumError):
+class UsageError(QuorumClientError):
     """The caller gave something that cannot work; nothing was started."""
 
     exit_code = 2
 
 
-class ServerAddressError(UsageError):
+class BadServerAddress(UsageError):
     """The server's URL cannot be used."""
 
 
-class TransportError(QuorumError):
+class TransportError(QuorumClientError):
     """No usable answer came over the wire."""
 
 
-class ServerUnreachableError(TransportError):
+class ServerUnreachable(TransportError):
     """No connection could be made: not a byte of the request was sent, so it may be repeated."""
 
 
-class ServerTimeoutError(TransportError):
+class ServerTimeout(TransportError):
     """Connected, but the server was silent for too long."""
 
 
-class ConnectionLostError(TransportError):
+class ConnectionLost(TransportError):
     """The connection was cut before the answer was complete."""
 
 
-class InvalidResponseError(QuorumError):
+class InvalidResponse(QuorumClientError):
     """What answered does not speak Quorum's schema."""
 
 
-class ServerError(QuorumError):
+class ServerError(QuorumClientError):
     """The server refused the request or failed at it."""
 
     def __init__(self, problem: ProblemDetails) -> None:
@@ -83,35 +86,35 @@ class ServerError(QuorumError):
         return self.problem.retry_after_s
 
 
-class RequestRefusedError(ServerError):
+class RequestRefused(ServerError):
     """The request cannot succeed as it is (4xx)."""
 
 
-class InvalidRequestError(RequestRefusedError):
+class InvalidRequest(RequestRefused):
     """A field of the request is invalid (422); `problem.errors` names the fields."""
 
 
-class RequestTooLargeError(RequestRefusedError):
+class RequestTooLarge(RequestRefused):
     """The request's body is too large (413)."""
 
 
-class NotFoundError(RequestRefusedError):
+class NotFound(RequestRefused):
     """There is no such solve, or no such route (404)."""
 
 
-class ServerBusyError(ServerError):
+class ServerBusy(ServerError):
     """The server's queue is full (429); the request was not taken."""
 
 
-class ServerUnavailableError(ServerError):
+class ServerUnavailable(ServerError):
     """The server is not ready or is shutting down (503)."""
 
 
-class ServerFailedError(ServerError):
+class ServerFailed(ServerError):
     """The server failed (another 5xx)."""
 
 
-class LocalServerError(QuorumError):
+class LocalServerFailed(QuorumClientError):
     """The server that a command started for itself did not start, or died."""
 
 
@@ -120,41 +123,41 @@ HTTPX_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.S
 
 #: From the most specific to the most general; the first match decides. The text continues
 #: "the server at URL …".
-_TRANSLATIONS: tuple[tuple[type[Exception], type[QuorumError], str], ...] = (
+_TRANSLATIONS: tuple[tuple[type[Exception], type[QuorumClientError], str], ...] = (
     (
         httpx.ConnectTimeout,
-        ServerUnreachableError,
+        ServerUnreachable,
         "did not accept a connection in time: check the address",
     ),
     (
         httpx.ConnectError,
-        ServerUnreachableError,
+        ServerUnreachable,
         "cannot be reached: start one with `quorum serve`, or check the address",
     ),
-    (httpx.ProxyError, ServerUnreachableError, "cannot be reached through the proxy"),
+    (httpx.ProxyError, ServerUnreachable, "cannot be reached through the proxy"),
     (
         httpx.PoolTimeout,
-        ServerUnreachableError,
+        ServerUnreachable,
         "was not asked: all connections of this client stayed busy",
     ),
-    (httpx.TimeoutException, ServerTimeoutError, "stayed silent for too long"),
-    (httpx.UnsupportedProtocol, ServerAddressError, "must have an http:// or https:// address"),
-    (httpx.InvalidURL, ServerAddressError, "has an invalid address"),
-    (SSEError, InvalidResponseError, "did not answer with an event stream: is it Quorum?"),
-    (httpx.NetworkError, ConnectionLostError, "cut the connection before its answer was complete"),
+    (httpx.TimeoutException, ServerTimeout, "stayed silent for too long"),
+    (httpx.UnsupportedProtocol, BadServerAddress, "must have an http:// or https:// address"),
+    (httpx.InvalidURL, BadServerAddress, "has an invalid address"),
+    (SSEError, InvalidResponse, "did not answer with an event stream: is it Quorum?"),
+    (httpx.NetworkError, ConnectionLost, "cut the connection before its answer was complete"),
     (
         httpx.RemoteProtocolError,
-        ConnectionLostError,
+        ConnectionLost,
         "cut the connection before its answer was complete",
     ),
     (httpx.LocalProtocolError, UsageError, "cannot be sent this request"),
-    (httpx.HTTPError, InvalidResponseError, "gave an answer that cannot be read: is it Quorum?"),
-    (httpx.CookieConflict, InvalidResponseError, "gave an answer that cannot be read"),
-    (httpx.StreamError, ConnectionLostError, "was left before its answer was complete"),
+    (httpx.HTTPError, InvalidResponse, "gave an answer that cannot be read: is it Quorum?"),
+    (httpx.CookieConflict, InvalidResponse, "gave an answer that cannot be read"),
+    (httpx.StreamError, ConnectionLost, "was left before its answer was complete"),
 )
 
 
-def translate(error: Exception, url: str) -> QuorumError:
+def translate(error: Exception, url: str) -> QuorumClientError:
     """Return our error for one of `HTTPX_ERRORS`, met while talking to the server at `url`."""
     for foreign, ours, text in _TRANSLATIONS:
         if isinstance(error, foreign):
@@ -173,23 +176,23 @@ def translated(url: str) -> Iterator[None]:
 
 
 _BY_STATUS: dict[int, type[ServerError]] = {
-    404: NotFoundError,
-    413: RequestTooLargeError,
-    422: InvalidRequestError,
-    429: ServerBusyError,
-    503: ServerUnavailableError,
+    404: NotFound,
+    413: RequestTooLarge,
+    422: InvalidRequest,
+    429: ServerBusy,
+    503: ServerUnavailable,
 }
 
 
-def error_of(response: httpx.Response) -> QuorumError:
+def error_of(response: httpx.Response) -> QuorumClientError:
     """Return our error for a response that says no, whose body has been read."""
     status = response.status_code
     if status < 400:
-        return InvalidResponseError(
+        return InvalidResponse(
             f"the server at {response.url} answered {status}, which Quorum never does: "
             "check the address"
         )
-    default = RequestRefusedError if status < 500 else ServerFailedError
+    default = RequestRefused if status < 500 else ServerFailed
     return _BY_STATUS.get(status, default)(_problem_of(response))
 
 

@@ -17,9 +17,9 @@ from httpx_sse import ServerSentEvent
 from pydantic import BaseModel, ValidationError
 
 from client.errors import (
-    InvalidResponseError,
-    ServerBusyError,
-    ServerUnreachableError,
+    InvalidResponse,
+    ServerBusy,
+    ServerUnreachable,
     TransportError,
     error_of,
     is_problem,
@@ -91,7 +91,7 @@ def _reader(model: type[Model]) -> Callable[[httpx.Response], Model]:
         try:
             return model.model_validate_json(response.content)
         except ValidationError as error:
-            raise InvalidResponseError(
+            raise InvalidResponse(
                 f"the server at {response.url} did not answer with a {model.__name__}: "
                 "is it Quorum, and of this version?"
             ) from error
@@ -185,7 +185,7 @@ class Exchange(Generic[Answer]):
     def after_error(self, error: Exception) -> float:
         """Return the seconds after which to call again; raise our error for one of httpx's."""
         failure = translate(error, self._url)
-        repeatable = TransportError if self._call.safe else ServerUnreachableError
+        repeatable = TransportError if self._call.safe else ServerUnreachable
         if not isinstance(failure, repeatable) or self._retries >= self._policy.retries:
             raise failure from error
         self._retries += 1
@@ -195,7 +195,7 @@ class Exchange(Generic[Answer]):
     def after_refusal(self, response: httpx.Response) -> float:
         """Return the seconds after which to call again; raise our error for a read refusal."""
         failure = error_of(response)
-        if not isinstance(failure, ServerBusyError):
+        if not isinstance(failure, ServerBusy):
             raise failure
         wait_s = max(failure.retry_after_s or BUSY_WAIT_S, self._policy.first_wait_s)
         self._busy_s += wait_s
@@ -216,7 +216,7 @@ def read_event(sse: ServerSentEvent) -> Event | None:
 
     Skipped: pings, types of a later version and, with a warning, what cannot be read: a display
     event lost is no reason to lose the answer. An unreadable last event is one
-    (`InvalidResponseError`).
+    (`InvalidResponse`).
     """
     if not sse.data:
         return None
@@ -225,7 +225,7 @@ def read_event(sse: ServerSentEvent) -> Event | None:
     except ValidationError as error:
         name = _type_of(sse)
         if name == FINAL_EVENT:
-            raise InvalidResponseError(
+            raise InvalidResponse(
                 "the solve's last event cannot be read: is the server of this version?"
             ) from error
         if name not in EVENT_TYPES and name:

@@ -46,7 +46,7 @@ def _shown(grid: Grid) -> tuple[int, int]:
 
 
 def frame(view: SolveView, width: int, height: int, at: float) -> RenderableType:
-    """Return a screen of exactly `width` × `height` cells at `at` seconds into the solve."""
+    """Return a screen of exactly `width` by `height` cells at `at` seconds into the solve."""
     header = _header(view, width, 2 if height >= TALL else 1, at)
     ballot = _ballot(view, width, 6 if height >= TALL else 3)
     room = max(0, height - len(header) - len(ballot))

@@ -4,8 +4,8 @@
         result = await client.solve(SolveRequest(problem="What is 6 * 7?"))
 
 What they say and understand is in `client.exchange`; here is only how bytes move. Every method
-raises `client.errors.QuorumError` and nothing of httpx's. Leaving a stream, or cancelling a call,
-closes its connection, by which the server cancels the solve.
+raises `QuorumClientError` and nothing of httpx's. Leaving a stream, or cancelling a call, closes
+its connection, by which the server cancels the solve.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ import anyio
 import httpx
 from httpx_sse import EventSource
 
-from client.errors import HTTPX_ERRORS, ConnectionLostError, ServerAddressError, translated
+from client.errors import HTTPX_ERRORS, BadServerAddress, ConnectionLost, translated
 from client.exchange import (
     Call,
     Exchange,
@@ -44,13 +44,13 @@ LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepal
 
 
 def checked_url(url: str) -> str:
-    """Return a server's base URL without its trailing slash; raise `ServerAddressError`."""
+    """Return a server's base URL without its trailing slash; raise `BadServerAddress`."""
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ServerAddressError(f"server URL {url!r}: {error}; write {DEFAULT_URL}") from error
+        raise BadServerAddress(f"server URL {url!r}: {error}; write {DEFAULT_URL}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ServerAddressError(
+        raise BadServerAddress(
             f"server URL {url!r}: must be an http or https address, such as {DEFAULT_URL}"
         )
     return str(parsed.copy_with(query=None, fragment=None)).rstrip("/")
@@ -65,8 +65,8 @@ def _trust_environment(url: str) -> bool:
         return host != "localhost"
 
 
-def _cut_short(url: str, events: int) -> ConnectionLostError:
-    return ConnectionLostError(
+def _cut_short(url: str, events: int) -> ConnectionLost:
+    return ConnectionLost(
         f"the server at {url} ended the stream after {events} events, before the solve's end"
     )
 
@@ -107,7 +107,7 @@ class QuorumClient:
             yield self._events(response)
 
     def cancel(self, solve_id: str) -> None:
-        """End a solve; raises `NotFoundError` when there is none of that id."""
+        """End a solve; raises `NotFound` when there is none of that id."""
         self._ask(cancel_call(solve_id))
 
     def health(self) -> Health:
@@ -195,7 +195,7 @@ class AsyncQuorumClient:
             await response.aclose()
 
     async def cancel(self, solve_id: str) -> None:
-        """End a solve; raises `NotFoundError` when there is none of that id."""
+        """End a solve; raises `NotFound` when there is none of that id."""
         await self._ask(cancel_call(solve_id))
 
     async def health(self) -> Health:

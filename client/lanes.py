@@ -2,7 +2,7 @@
 
 from functools import lru_cache
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.panel import Panel
 from rich.style import Style
 from rich.syntax import Syntax
@@ -48,7 +48,7 @@ def lane_state(lane: Lane) -> str:
 
 
 def lane_panel(lane: Lane, width: int, height: int, at: float) -> Panel:
-    """Return the lane as a panel of `width` × `height` cells at `at` seconds into the solve."""
+    """Return the lane as a panel of `width` by `height` cells at `at` seconds into the solve."""
     inner, rows = width - BORDER, height - BORDER
     style = lane_style(lane)
     lines = [_numbers(lane, at)]
@@ -144,12 +144,24 @@ def _folded(line: str, width: int) -> list[str]:
             continue
         if part:
             parts.append(part)
-        while cell_len(word) > width:
-            head = set_cell_size(word, width).rstrip(" ") or word[:1]
-            parts.append(head)
-            word = word[len(head) :]
-        part = word
+        *whole, part = _chopped(word, width)
+        parts += whole
     return [*parts, part] if part or not parts else parts
+
+
+def _chopped(word: str, width: int) -> list[str]:
+    """Break a word without spaces into parts of at most `width` cells."""
+    if cell_len(word) <= width:
+        return [word]
+    parts, part, cells = [], "", 0
+    for character in word:
+        size = cell_len(character)
+        if cells + size > width and part:
+            parts.append(part)
+            part, cells = "", 0
+        part += character
+        cells += size
+    return [*parts, part]
 
 
 def _code(source: str, rows: int) -> list[Text]:

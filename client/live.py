@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 
 from client.frame import frame
+from client.groups import collapsed
 from client.schema import Event
 from client.view import SolveView
 
@@ -67,7 +68,7 @@ async def live_display(console: Console) -> AsyncIterator[LiveDisplay]:
             display.draw(live)
             await anyio.sleep(FRAME_S)
 
-    with Live(console=console, screen=True, auto_refresh=False) as live:
+    with collapsed(), Live(console=console, screen=True, auto_refresh=False) as live:
         async with anyio.create_task_group() as group:
             group.start_soon(draw_frames)
             yield display

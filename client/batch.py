@@ -1,0 +1,230 @@
+"""Files of problems and of their results, as JSON lines.
+
+Problems: one object a line with `id`, `problem` and, optional, `answer`; other fields are ignored.
+Results: the `SolveResult` plus `id`, `expected` and `correct` (null without an expected answer).
+"""
+
+import fcntl
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from pydantic import ValidationError
+
+from client.errors import UsageError
+from client.schema import SolveRequest, SolveResult
+
+#: Faulty lines that one error names; more would hide the first.
+FAULTS_SHOWN = 10
+
+
+class InvalidFile(UsageError):
+    """A file of problems or results cannot be used; the message names the lines."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One problem of a file; `expected` never leaves this process."""
+
+    id: str
+    request: SolveRequest
+    expected: str | None
+    line: int
+
+
+def read_problems(path: Path, make_request: Callable[[str, str], SolveRequest]) -> list[Problem]:
+    """Read and check the whole file; `make_request(problem, id)` builds each request.
+
+    Raises `InvalidFile`, naming every faulty line, before anything is solved.
+    """
+    problems: dict[str, Problem] = {}
+    faults: list[str] = []
+    for number, line in _lines(path):
+        try:
+            problem = _problem(number, line, make_request)
+        except ValueError as error:
+            faults.append(f"line {number}: {_reason(error)}")
+            continue
+        if problem.id in problems:
+            faults.append(
+                f"line {number}: id {problem.id!r} is taken by line "
+                f"{problems[problem.id].line}; ids must differ"
+            )
+        else:
+            problems[problem.id] = problem
+    if faults:
+        more = f"; and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
+        raise InvalidFile(f"{path}: " + "; ".join(faults[:FAULTS_SHOWN]) + more)
+    if not problems:
+        raise InvalidFile(f"{path}: holds no problem; write one JSON object a line")
+    return list(problems.values())
+
+
+def _lines(path: Path) -> Iterator[tuple[int, str]]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidFile(f"{path}: cannot be read as UTF-8 text: {error}") from error
+    # not splitlines: JSON strings may hold U+2028 and its like
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, line
+
+
+def _problem(number: int, line: str, make_request: Callable[[str, str], SolveRequest]) -> Problem:
+    row = _object(line)
+    name = _text(row, "id")
+    statement = _text(row, "problem")
+    if name is None:
+        raise ValueError("field id: missing; give each problem its own")
+    if statement is None:
+        raise ValueError("field problem: missing; give the statement as text")
+    return Problem(name, make_request(statement, name), _text(row, "answer"), number)
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
+    if not isinstance(row, dict):
+        raise ValueError(f"a JSON {type(row).__name__}: must be an object")
+    return row
+
+
+def _text(row: dict[str, Any], field: str) -> str | None:
+    """Return a field as text; a number counts as its digits."""
+    value = row.get(field)
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    raise ValueError(f"field {field}: a {type(value).__name__}; must be text or a number")
+
+
+def _reason(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+
+
+def is_correct(answer: str | None, expected: str | None) -> bool | None:
+    """Compare an answer with the expected one; None without an expected one.
+
+    Numbers by value, other text by its characters without spaces, dollar signs and `\\boxed`.
+    Equivalent forms that are written differently count as wrong: this is a lower bound.
+    """
+    if expected is None:
+        return None
+    if answer is None:
+        return False
+    left, right = _normal(answer), _normal(expected)
+    numbers = _number(left), _number(right)
+    return numbers[0] == numbers[1] if None not in numbers else left == right
+
+
+def _normal(answer: str) -> str:
+    answer = re.sub(r"\s|\$|\\[,;!]|\\left|\\right", "", answer)
+    boxed = re.fullmatch(r"\\boxed\{(.*)\}", answer)
+    return (boxed.group(1) if boxed else answer).replace("\\dfrac", "\\frac")
+
+
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+|/[0-9]+)?")
+#: Numbers longer than this are compared as text: parsing must not take long.
+_NUMBER_CHARS = 1_000
+
+
+def _number(text: str) -> Fraction | None:
+    plain = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
+    if len(plain) > _NUMBER_CHARS or not _NUMBER.fullmatch(plain):
+        return None
+    try:
+        return Fraction(plain)
+    except ZeroDivisionError:
+        return None
+
+
+class ResultFile:
+    """A file of results that only grows; opened by one process at a time.
+
+    Opening it deletes a last line that was cut off, and reads which problems are `done`: their
+    ids, and whether the answers were correct.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.done: dict[str, bool | None] = {}
+
+    def __enter__(self) -> Self:
+        try:
+            self._file = self.path.open("a+b")
+        except OSError as error:
+            raise InvalidFile(f"{self.path}: cannot be written: {error}") from error
+        try:
+            self._lock()
+            self._repair()
+            self._read()
+        except BaseException:
+            self._file.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def append(self, problem: Problem, result: SolveResult) -> None:
+        """Write a result and wait until it is on the disk."""
+        correct = is_correct(result.answer, problem.expected)
+        row = {
+            "id": problem.id,
+            **result.model_dump(mode="json"),
+            "expected": problem.expected,
+            "correct": correct,
+        }
+        self._file.write(json.dumps(row).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.done[problem.id] = correct
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InvalidFile(
+                f"{self.path}: another process writes it; wait for its end or name another file"
+            ) from error
+
+    def _repair(self) -> None:
+        self._file.seek(0)
+        content = self._file.read()
+        if not content or content.endswith(b"\n"):
+            return
+        start = content.rfind(b"\n") + 1
+        try:
+            json.loads(content[start:])
+        except ValueError:
+            self._file.truncate(start)
+        else:
+            self._file.write(b"\n")
+
+    def _read(self) -> None:
+        self._file.seek(0)
+        for number, line in enumerate(self._file, start=1):
+            try:
+                row = json.loads(line)
+                self.done[row["id"]] = row["correct"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise InvalidFile(
+                    f"{self.path}: line {number}: not a result; name a file of results or a new one"
+                ) from error

@@ -1,0 +1,1 @@
+"""Commands that the client adds to `quorum`."""

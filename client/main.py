@@ -1,0 +1,133 @@
+"""The `quorum` command.
+
+Exit codes: 0 done; 1 an error, told in one sentence; 2 wrong usage; 3 a solve without an answer;
+128 + n ended by signal n (130 for Ctrl-C). `QUORUM_DEBUG=1` shows tracebacks.
+"""
+
+import io
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from importlib.metadata import EntryPoint, PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+from typer.main import get_command
+
+from client.escape import printable
+from client.registry import DISTRIBUTION, add_commands, installed_commands, missing_module
+
+DEBUG_VARIABLE = "QUORUM_DEBUG"
+
+
+def main(
+    arguments: Sequence[str] | None = None, entries: Sequence[EntryPoint] | None = None
+) -> int:
+    """Run the command line (default: this process's) and return its exit code.
+
+    `entries` are the commands; default: the installed ones.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _never_fail_to_write()
+    try:
+        app = build_app(installed_commands() if entries is None else entries, given)
+        get_command(app)(given, prog_name="quorum")
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0
+    except KeyboardInterrupt:
+        return 130
+    except BaseException as error:  # noqa: BLE001 - the last one who can tell the user
+        return _report(error, _called(given) or "")
+    return 0
+
+
+def build_app(entries: Sequence[EntryPoint], arguments: Sequence[str]) -> typer.Typer:
+    """Put the command line together; imports only the command that the arguments name."""
+    app = typer.Typer(
+        name="quorum",
+        help="Solve olympiad mathematics: parallel attempts of a language model, and a vote.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_root)
+    add_commands(app, entries, _called(arguments))
+    return app
+
+
+def installed_version() -> str:
+    """Return the installed version of Quorum."""
+    try:
+        return version(DISTRIBUTION)
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"quorum {installed_version()}")
+        raise typer.Exit
+
+
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            help="Show the version and exit.",
+            is_eager=True,
+            callback=_show_version,
+        ),
+    ] = False,
+) -> None:
+    """Solve olympiad mathematics: parallel attempts of a language model, and a vote."""
+
+
+def _called(arguments: Sequence[str]) -> str | None:
+    """Return the command's name: the root has flags only, so the first word that is not one."""
+    return next((word for word in arguments if not word.startswith("-")), None)
+
+
+def _never_fail_to_write() -> None:
+    """Show what a terminal's encoding lacks as `?` rather than fail at it."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+def _report(error: BaseException, command: str) -> int:
+    """Tell the user of an error in one sentence each, and return the exit code."""
+    if os.environ.get(DEBUG_VARIABLE) == "1":
+        traceback.print_exception(error)
+    leaves = list(_leaves(error))
+    if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
+        return 130
+    for leaf in leaves:
+        sys.stderr.write(f"quorum: {printable(_sentence(leaf, command))}\n")
+    return max(int(getattr(leaf, "exit_code", 1)) for leaf in leaves)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """Yield the errors of which a group consists, those of ours alone where there are any."""
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    leaves = [leaf for part in error.exceptions for leaf in _leaves(part)]
+    ours = [leaf for leaf in leaves if getattr(leaf, "is_user_error", False)]
+    yield from ours or leaves
+
+
+def _sentence(error: BaseException, command: str) -> str:
+    if getattr(error, "is_user_error", False):
+        return "\n".join([str(error), *getattr(error, "__notes__", [])])
+    if isinstance(error, ModuleNotFoundError):
+        return missing_module(error, command)
+    return (
+        f"internal error: {type(error).__name__}: {error}; "
+        f"set {DEBUG_VARIABLE}=1 to see where, and please report it"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
