@@ -1,6 +1,5 @@
 """The parts of a running gateway, opened and closed together."""
 
-import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -49,7 +48,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         model_path=path,
         slots=settings.engine_slots,
         context_tokens=settings.engine.context_tokens,
-        threads=settings.engine.threads or os.cpu_count() or 1,
+        threads=settings.engine_threads,
         gpu_layers=settings.engine.gpu_layers,
         start_timeout_s=settings.engine.start_timeout_s,
         stall_timeout_s=settings.engine.stall_timeout_s,

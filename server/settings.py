@@ -147,6 +147,11 @@ class Settings(BaseSettings):
         """Streams the engine serves at once: never fewer than an attempt each of one problem."""
         return self.engine.slots or self.solve.attempts
 
+    @property
+    def engine_threads(self) -> int:
+        """CPU threads of the embedded engine."""
+        return self.engine.threads or os.cpu_count() or 1
+
     @classmethod
     def settings_customise_sources(
         cls,

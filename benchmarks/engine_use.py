@@ -1,0 +1,200 @@
+"""How much of the bare engine's speed reaches the caller through the whole stack.
+
+    make bench NAME=engine_use
+
+Each round has the gateway solve one problem with 4 attempts over HTTP, and has a second, equal
+llama.cpp process serve the same four streams to plain HTTP readers: the same prompts, seeds and
+lengths, turn by turn, as the gateway's own events recorded them. The order alternates; both hold
+the prompts already. Figure: generated tokens per second, all streams together, gateway over bare.
+`--strategy tir` adds tool calls, whose cells then run on the engine's cores: reported, no target.
+"""
+
+import statistics
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from subprocess import PIPE
+from typing import Annotated
+
+import anyio
+import httpx
+import orjson
+import typer
+from rich.progress import track
+
+from benchmarks.report import Result, finish, print_table
+from client.http import AsyncQuorumClient
+from client.local_server import local_server
+from client.readiness import wait_ready
+from client.schema import AttemptSegment, SegmentKind, SolveRequest
+from server.engine.llamacpp_child import ChildConfig
+from server.engine.llamacpp_http import completion_body
+from server.settings import Settings, load_settings
+from server.solve.plan import SolvePlan, make_plan
+from server.weights import resolve
+
+ATTEMPTS = 4
+PAIRS = 20
+#: Tokens an attempt: about 12 seconds a solve at 35 tokens/s.
+TOKENS = 96
+KEY = "bench"
+PROBLEM = "How many positive integers less than 10000 have digits that add up to 17? Explain."
+
+
+@dataclass(slots=True)
+class AttemptStreams:
+    """One attempt's requests: the prompt ids and the number of tokens sampled from each."""
+
+    ids: list[int] = field(default_factory=list)
+    requests: list[tuple[list[int], int]] = field(default_factory=list)
+
+    def take(self, segment: AttemptSegment) -> None:
+        """Add a recorded segment."""
+        if segment.kind is SegmentKind.SAMPLED:
+            self.requests.append((list(self.ids), len(segment.token_ids)))
+        self.ids.extend(segment.token_ids)
+
+
+def main(
+    pairs: Annotated[int, typer.Option(help="rounds, each with both sides")] = PAIRS,
+    strategy: Annotated[str, typer.Option(help="strategy of the solves")] = "majority_vote",
+    tokens: Annotated[int, typer.Option(help="sampled tokens an attempt")] = TOKENS,
+) -> None:
+    """Measure, print, exit 1 when a target is missed."""
+    finish(anyio.run(_measure, pairs, strategy, tokens))
+
+
+async def _measure(pairs: int, strategy: str, tokens: int) -> list[Result]:
+    settings = load_settings()
+    rows: list[tuple[float, float]] = []
+    async with (
+        local_server() as server,
+        AsyncQuorumClient(server.url) as client,
+        _bare_engine(settings) as bare,
+    ):
+        await wait_ready(client, lambda _: None)
+        for number in track(range(pairs + 1), description="pairs"):
+            request = SolveRequest(
+                problem=PROBLEM,
+                strategy=strategy,
+                attempts=ATTEMPTS,
+                agree=ATTEMPTS,
+                max_tokens=tokens,
+                seed=100 * number,
+                tokens=True,
+            )
+            row = await _pair(client, bare, request, settings, bare_first=number % 2 == 1)
+            if number:  # the first round fills both prompt caches
+                rows.append(row)
+    return _report(rows, strategy)
+
+
+async def _pair(
+    client: AsyncQuorumClient,
+    bare: httpx.AsyncClient,
+    request: SolveRequest,
+    settings: Settings,
+    *,
+    bare_first: bool,
+) -> tuple[float, float]:
+    """Return tokens per second of gateway and bare engine; the streams are recorded beforehand."""
+    plan = make_plan(request, settings.solve, cell_timeout_s=settings.sandbox.cell_timeout_s)
+    if bare_first:
+        # The streams of this seed have to be known first, so they are recorded outside the clock.
+        _, streams = await _through_gateway(client, request)
+        direct = await _direct(bare, streams, plan)
+        through, _ = await _through_gateway(client, request)
+        return through, direct
+    through, streams = await _through_gateway(client, request)
+    return through, await _direct(bare, streams, plan)
+
+
+async def _through_gateway(
+    client: AsyncQuorumClient, request: SolveRequest
+) -> tuple[float, list[AttemptStreams]]:
+    streams = [AttemptStreams() for _ in range(ATTEMPTS)]
+    begun = anyio.current_time()
+    async with client.stream(request) as events:
+        async for event in events:
+            if isinstance(event, AttemptSegment):
+                streams[event.attempt].take(event)
+    seconds = anyio.current_time() - begun
+    sampled = sum(count for stream in streams for _, count in stream.requests)
+    return sampled / seconds, streams
+
+
+async def _direct(bare: httpx.AsyncClient, streams: list[AttemptStreams], plan: SolvePlan) -> float:
+    received = [0] * len(streams)
+    begun = anyio.current_time()
+    async with anyio.create_task_group() as group:
+        for index in range(len(streams)):
+            group.start_soon(partial(_play, bare, streams[index], plan, index, received))
+    return sum(received) / (anyio.current_time() - begun)
+
+
+async def _play(
+    bare: httpx.AsyncClient,
+    streams: AttemptStreams,
+    plan: SolvePlan,
+    index: int,
+    received: list[int],
+) -> None:
+    for number, (prompt, count) in enumerate(streams.requests):
+        body = completion_body(prompt, plan.sampling(index, number, count), index)
+        async with bare.stream("POST", "/completion", content=orjson.dumps(body)) as reply:
+            async for line in reply.aiter_lines():
+                if line.startswith("data: "):
+                    received[index] += len(orjson.loads(line[6:])["tokens"])
+
+
+@asynccontextmanager
+async def _bare_engine(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """Run the gateway's llama.cpp with nothing around it."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = ChildConfig(
+            model_path=str(resolve(settings.engine.model)),
+            api_key=KEY,
+            slots=settings.engine_slots,
+            context_tokens=settings.engine.context_tokens,
+            threads=settings.engine_threads,
+            gpu_layers=settings.engine.gpu_layers,
+            slot_dir=folder,
+        )
+        command = [sys.executable, "-m", "server.engine.llamacpp_child"]
+        async with await anyio.open_process(command, stdin=PIPE, stderr=None) as process:
+            try:
+                if process.stdin is None or process.stdout is None:
+                    raise RuntimeError("the bare engine has no pipes")
+                await process.stdin.send(config.to_line())
+                url = orjson.loads(await process.stdout.receive())["url"]
+                headers = {"Authorization": f"Bearer {KEY}", "Connection": "close"}
+                async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120) as bare:
+                    yield bare
+            finally:
+                process.terminate()
+
+
+def _report(rows: list[tuple[float, float]], strategy: str) -> list[Result]:
+    ratios = [through / direct for through, direct in rows]
+    print_table(
+        f"{strategy}, {ATTEMPTS} attempts, tokens/s of all streams together",
+        ["pair", "gateway", "bare engine", "ratio"],
+        [
+            (number, f"{through:.1f}", f"{direct:.1f}", f"{through / direct:.3f}")
+            for number, (through, direct) in enumerate(rows, start=1)
+        ],
+    )
+    target = 0.95 if strategy == "majority_vote" else None
+    return [
+        Result("gateway_rate", statistics.median(r[0] for r in rows), "tokens/s"),
+        Result("bare_rate", statistics.median(r[1] for r in rows), "tokens/s"),
+        Result("pairs", len(rows), "pairs", least=20 if target else None),
+        Result("gateway_over_bare", statistics.median(ratios), "ratio", least=target),
+    ]
+
+
+if __name__ == "__main__":
+    typer.run(main)
