@@ -1,0 +1,154 @@
+"""One cell on one running kernel, over the Jupyter protocol.
+
+A cell is done when both its reply on shell and its idle status on iopub have come. Past its time it
+is interrupted by ever stronger steps, and between them the same two messages are awaited: so a
+kernel is never handed on with an unfinished cell in it, which would spoil the following ones.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+
+from sandbox.channels import Channel, Channels, Message
+from sandbox.output import BoundedText
+from sandbox.process import KernelProcess, wait_readable
+from sandbox.types import InterruptStep
+
+#: The reply leaves the kernel before its idle status, on another socket: it comes within
+#: milliseconds, or an error in the kernel's own machinery has swallowed it.
+_REPLY_WAIT_S = 2.0
+
+#: How long after a kernel's end messages it had already sent may still be on their way.
+_LAST_MESSAGES_WAIT_S = 0.05
+
+#: A subscription that was not yet in force misses the idle status: ask again.
+_HANDSHAKE_RETRY_S = 0.2
+
+
+class Ending(Enum):
+    """How an exchange with a kernel ended."""
+
+    DONE = auto()
+    #: The process ended before the answer was complete.
+    EXITED = auto()
+    #: The kernel said it was idle without ever replying: nothing can be relied on any more.
+    BROKEN = auto()
+    #: No interrupt ended it; the process has been killed.
+    KILLED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class CellOutcome:
+    """What came back for one cell."""
+
+    ending: Ending
+    step: InterruptStep
+    text: BoundedText
+    #: The execute_reply; empty when none came.
+    reply: Mapping[str, Any]
+
+
+class Exchange:
+    """A request that was sent, and what has come back for it so far."""
+
+    def __init__(
+        self, channels: Channels, process: KernelProcess, request: str, max_output_chars: int = 0
+    ) -> None:
+        self._channels = channels
+        self._process = process
+        self._request = request
+        self._idle = False
+        self.reply: Mapping[str, Any] | None = None
+        self.text = BoundedText(max_output_chars)
+
+    async def wait(self) -> Ending:
+        """Wait until it has ended. Cancelled, it loses nothing and may be called again."""
+        while True:
+            if await self._take_messages():
+                return Ending.DONE
+            if self._process.has_exited():
+                return await self._take_last_messages()
+            with anyio.move_on_after(_REPLY_WAIT_S if self._idle else None) as scope:
+                await wait_readable([*self._channels.descriptors, self._process.exit_descriptor])
+            if scope.cancelled_caught:
+                return Ending.BROKEN
+
+    async def _take_messages(self) -> bool:
+        """Take all that has come; True when the answer is complete."""
+        more = True
+        while more:
+            messages, more = self._channels.receive()
+            for message in messages:
+                if message.parent == self._request:
+                    self._take(message)
+            if self._idle and self.reply is not None:
+                return True
+            if more:
+                await anyio.lowlevel.checkpoint()
+        return False
+
+    async def _take_last_messages(self) -> Ending:
+        with anyio.move_on_after(_LAST_MESSAGES_WAIT_S):
+            while not await self._take_messages():
+                await wait_readable(self._channels.descriptors)
+            return Ending.DONE
+        return Ending.EXITED
+
+    def _take(self, message: Message) -> None:
+        content = message.content
+        if message.channel is Channel.SHELL:
+            self.reply = content
+        elif message.kind == "status":
+            self._idle = self._idle or content.get("execution_state") == "idle"
+        elif message.kind == "stream":
+            text, cut = content.get("text"), content.get("cut", 0)
+            if isinstance(cut, int):
+                self.text.skip(cut)
+            if isinstance(text, str):
+                self.text.append(text)
+
+
+async def handshake(channels: Channels, process: KernelProcess) -> Ending:
+    """Exchange greetings until both channels work; the caller bounds the time."""
+    while True:
+        exchange = Exchange(channels, process, channels.send_kernel_info())
+        with anyio.move_on_after(_HANDSHAKE_RETRY_S):
+            return await exchange.wait()
+
+
+async def run_cell(
+    channels: Channels,
+    process: KernelProcess,
+    code: str,
+    *,
+    timeout_s: float,
+    grace_s: float,
+    max_output_chars: int,
+    silent: bool = False,
+) -> CellOutcome:
+    """Run a cell for `timeout_s` seconds, then stop it within about `grace_s` seconds a step.
+
+    Unless the ending is DONE the kernel is unusable. Cancelled, it leaves the cell running: the
+    caller must then kill the process.
+    """
+    request = channels.send_execute(code, silent=silent)
+    exchange = Exchange(channels, process, request, max_output_chars)
+    waits = (
+        (InterruptStep.NONE, timeout_s),
+        (InterruptStep.SIGINT, grace_s),
+        (InterruptStep.POKE, grace_s),
+    )
+    for step, wait_s in waits:
+        if step is InterruptStep.POKE:
+            channels.send_kernel_info()
+        if step is not InterruptStep.NONE:
+            process.interrupt()
+        with anyio.move_on_after(wait_s):
+            ending = await exchange.wait()
+            return CellOutcome(ending, step, exchange.text, exchange.reply or {})
+    process.kill()
+    return CellOutcome(Ending.KILLED, InterruptStep.KILL, exchange.text, exchange.reply or {})

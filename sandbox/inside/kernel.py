@@ -1,0 +1,283 @@
+"""The Jupyter kernel that runs cells: ipykernel's, with output, errors and interrupts of our own.
+
+It speaks the plain protocol over ipc. A cell's whole output (prints, displays, last expression,
+error) goes out as `stream` messages when the cell ends: at most two, whose second carries in `cut`
+how many characters are missing before it.
+"""
+
+import builtins
+import codeop
+import getpass
+import logging
+import os
+import signal
+import sys
+import warnings
+from types import SimpleNamespace, TracebackType
+from typing import Any, NoReturn
+
+from ipykernel import kernelapp
+from ipykernel.iostream import IOPubThread
+from ipykernel.ipkernel import IPythonKernel
+from ipykernel.kernelapp import IPKernelApp
+from ipykernel.zmqshell import ZMQInteractiveShell
+from IPython.core.compilerop import CachingCompiler
+from IPython.core.displayhook import DisplayHook
+from IPython.core.displaypub import DisplayPublisher
+from traitlets import Type
+from traitlets.config import Config
+
+from sandbox.inside.capture import CellCapture, capture_stream
+from sandbox.inside.tracebacks import (
+    CELL_NAME,
+    error_message,
+    error_name,
+    format_error,
+    format_warning,
+)
+
+_NO_INPUT = "input() is not available here: write the value into the code"
+_NO_EXIT = "the session goes on; there is no need to exit"
+
+
+#: What sys.exc_info() returns while an error is handled.
+ErrorTriple = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+class CellCompiler(CachingCompiler):
+    """Names code objects by the cell's number, so that tracebacks can tell cells from libraries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        # For a prompt that may go on; here "'(' was never closed" says more than "incomplete".
+        self.flags &= ~getattr(codeop, "PyCF_ALLOW_INCOMPLETE_INPUT", 0)
+
+    def get_code_name(self, raw_code: str, transformed_code: str, number: int) -> str:  # noqa: ARG002
+        """See the base class."""
+        return CELL_NAME.format(number=number)
+
+
+class PlainDisplayHook(DisplayHook):
+    """Shows a cell's last expression as one plain text among its output."""
+
+    def set_parent(self, parent: object) -> None:
+        """The parent message matters to hooks that send messages of their own."""
+
+    def write_output_prompt(self) -> None:
+        """No `Out[1]:`."""
+
+    def write_format_data(self, format_dict: dict[str, str], md_dict: object = None) -> None:  # noqa: ARG002
+        """Print the plain text."""
+        if text := format_dict.get("text/plain"):
+            print(text)  # noqa: T201 - standard output is the cell's capture
+
+    def finish_displayhook(self) -> None:
+        """Nothing was begun."""
+
+
+class PlainDisplayPublisher(DisplayPublisher):
+    """Shows what display() is given as plain text among the cell's output."""
+
+    def set_parent(self, parent: object) -> None:
+        """See PlainDisplayHook."""
+
+    def publish(self, data: dict[str, Any], *_: object, **__: object) -> None:
+        """Print the plain text."""
+        if text := data.get("text/plain"):
+            print(text)  # noqa: T201
+
+    def clear_output(self, wait: bool = False) -> None:
+        """What was written stays: the capture has no screen to clear."""
+
+
+class CellShell(ZMQInteractiveShell):
+    """IPython's shell with short tracebacks and plain displays."""
+
+    displayhook_class: Any = Type(PlainDisplayHook)
+    display_pub_class: Any = Type(PlainDisplayPublisher)
+
+    #: The last error shown in the running cell, also one that IPython does not put in its result.
+    shown_error: BaseException | None = None
+
+    def init_environment(self) -> None:
+        """Leave the environment alone: the base class asks children for colours."""
+
+    def init_display_formatter(self) -> None:
+        """Compute plain text only: LaTeX and images cost time and are never read."""
+        super().init_display_formatter()  # type: ignore[no-untyped-call]
+        formatter: Any = self.display_formatter
+        formatter.active_types = ["text/plain"]
+
+    def showtraceback(self, exc_tuple: ErrorTriple | None = None, *_: object, **__: object) -> None:
+        """Write the error in its short form."""
+        error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
+        if error is None:
+            return
+        self.shown_error = error
+        sys.stderr.write(format_error(error))
+
+    def showsyntaxerror(self, *_: object, **__: object) -> None:
+        """Write the error in its short form."""
+        self.showtraceback()
+
+    def showindentationerror(self) -> None:
+        """Write the error in its short form."""
+        self.showtraceback()
+
+    def ask_exit(self) -> NoReturn:
+        """exit() and quit() end the cell, not the kernel."""
+        raise SystemExit(_NO_EXIT)
+
+
+class CellKernel(IPythonKernel):
+    """Runs one cell at a time in the main thread, with its output captured."""
+
+    shell_class: Any = Type(CellShell)
+    shell: Any
+    #: Set by the application before any message comes.
+    capture: CellCapture
+    _in_cell = False
+
+    def pre_handler_hook(self) -> None:
+        """Signals are handled here; the base class would raise KeyboardInterrupt between cells."""
+
+    def post_handler_hook(self) -> None:
+        """See pre_handler_hook."""
+
+    async def do_execute(
+        self,
+        code: str,
+        silent: bool,
+        store_history: bool = True,
+        user_expressions: object = None,  # noqa: ARG002
+        allow_stdin: bool = False,  # noqa: ARG002
+        *,
+        cell_meta: object = None,  # noqa: ARG002
+        cell_id: object = None,  # noqa: ARG002
+    ) -> dict[str, Any]:
+        """Run a cell and answer with its status; see the module for its output."""
+        process = os.getpid()
+        builtins.input = getpass.getpass = _refuse_input
+        self.capture.begin()
+        try:
+            error = self._run(code, silent, store_history)
+        finally:
+            if os.getpid() != process:
+                # A fork in the cell came out of it: it must not touch the parent's sockets.
+                os._exit(0)
+            self._publish_output()
+        self.shell.payload_manager.clear_payload()
+        reply = {
+            "status": "ok" if error is None else "error",
+            "execution_count": self.shell.execution_count - 1,
+            "payload": [],
+            "user_expressions": {},
+        }
+        if error is not None:
+            reply |= {"ename": error_name(error), "evalue": error_message(error), "traceback": []}
+        return reply
+
+    def _run(self, code: str, silent: bool, store_history: bool) -> BaseException | None:
+        shell = self.shell
+        shell.shown_error = None
+        # A cell may have set a handler of its own; the next one is interruptible again.
+        signal.signal(signal.SIGINT, self._interrupt_cell)
+        try:
+            try:
+                self._in_cell = True
+                result = shell.run_cell(code, store_history=store_history, silent=silent)
+            finally:
+                self._in_cell = False
+        except KeyboardInterrupt as interrupt:
+            # It came while IPython was busy before or after the cell's own code.
+            self._in_cell = False
+            return interrupt
+        error = result.error_before_exec or result.error_in_exec or shell.shown_error
+        return error if isinstance(error, BaseException) else None
+
+    def _interrupt_cell(self, *_: object) -> None:
+        if self._in_cell:
+            raise KeyboardInterrupt
+
+    def _publish_output(self) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        captured = self.capture.end()
+        for text, cut in ((captured.head, 0), (captured.tail, captured.cut)):
+            if text or cut:
+                content = {"name": "stdout", "text": text, "cut": cut}
+                self.send_response(self.iopub_socket, "stream", content)  # type: ignore[no-untyped-call]
+
+
+class LocalOutputThread(IOPubThread):
+    """The output thread without its TCP socket for forked children, whose output we capture."""
+
+    def __init__(self, socket: object, pipe: bool = False, **options: object) -> None:  # noqa: ARG002
+        super().__init__(socket, pipe=False, **options)  # type: ignore[no-untyped-call]
+
+
+class CellApplication(IPKernelApp):
+    """ipykernel's application without heartbeat, configuration files and stream redirection."""
+
+    kernel_class: Any = Type(CellKernel)
+    #: Set before `initialize`.
+    capture: CellCapture
+
+    def load_config_file(self, *_: object, **__: object) -> None:
+        """No file of the user or the system configures a kernel."""
+
+    def init_heartbeat(self) -> None:
+        """The pool watches the process itself."""
+
+    def init_crash_handler(self) -> None:
+        """The launcher reports a failed start."""
+
+    def init_io(self) -> None:
+        """Send both streams to the capture."""
+        # The original streams must not be collected: that would close descriptors 1 and 2.
+        self._original_streams = (sys.stdout, sys.stderr)
+        sys.stdout = sys.__stdout__ = capture_stream(self.capture, 1)  # type: ignore[misc]
+        sys.stderr = sys.__stderr__ = capture_stream(self.capture, 2)  # type: ignore[misc]
+        # The base class sets an attribute on it; the shell has its own display hook.
+        self.displayhook = SimpleNamespace()
+
+    def init_kernel(self) -> None:
+        """Make the kernel and give it the capture and the compiler."""
+        super().init_kernel()  # type: ignore[no-untyped-call]
+        self.kernel.capture = self.capture
+        # ipykernel passes its own compiler class to the shell, in old versions a fixed one.
+        self.kernel.shell.compile = CellCompiler()
+
+
+def make_application(connection_file: str, capture: CellCapture) -> CellApplication:
+    """An initialised application: its sockets are bound, its loop is not yet running."""
+    vars(kernelapp)["IOPubThread"] = LocalOutputThread
+    config = Config()
+    config.Application.log_level = logging.CRITICAL  # descriptor 2 is the cell's output
+    config.IPKernelApp.connection_file = connection_file
+    config.IPKernelApp.exec_PYTHONSTARTUP = False
+    config.InteractiveShell.autoawait = False  # an awaited cell ignores SIGINT
+    config.InteractiveShell.colors = "NoColor"
+    config.InteractiveShell.banner1 = ""
+    config.HistoryManager.enabled = False
+    application = CellApplication.instance(config=config)
+    application.capture = capture
+    application.initialize([])  # type: ignore[no-untyped-call]
+    warnings.formatwarning = _format_warning
+    # IPython adds this to every SystemExit.
+    warnings.filterwarnings("ignore", message="To exit: use")
+    return application
+
+
+def _format_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,  # noqa: ARG001
+) -> str:
+    return format_warning(category, message, filename, lineno)
+
+
+def _refuse_input(*_: object, **__: object) -> NoReturn:
+    raise RuntimeError(_NO_INPUT)

@@ -1,0 +1,258 @@
+"""The kernel pool: leases in order of arrival, kernels started ahead, everything gone at close."""
+
+import logging
+import os
+from collections import Counter, deque
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+import anyio
+from anyio.abc import TaskGroup
+
+from sandbox.cold import ColdStartFactory
+from sandbox.directory import PoolDirectory
+from sandbox.errors import KernelStartError, PoolClosedError, PoolNotReadyError
+from sandbox.kernel import Kernel, KernelFactory
+from sandbox.lease import KernelLease
+from sandbox.settings import PoolSettings
+from sandbox.tickets import Ticket
+from sandbox.types import LossReason, PoolStatus
+
+_logger = logging.getLogger(__name__)
+
+#: Makes the factory of a pool's kernels once the pool's private directory is there.
+FactoryMaker = Callable[[PoolSettings, PoolDirectory], KernelFactory]
+
+
+class KernelPool:
+    """Leases Jupyter kernels; an async context manager.
+
+    ::
+
+        async with KernelPool(PoolSettings(kernels=4)) as pool:
+            async with pool.lease(seed=7, owner="solve-1/attempt-0") as kernel:
+                result = await kernel.execute("2**127 - 1", timeout=6.0)
+
+    At most `PoolSettings.kernels` leases are out at a time; further ones wait in order of arrival.
+    Up to `PoolSettings.spares` kernels are kept started within that number. Closing kills all
+    kernels, those in a lease too, and removes every file and socket.
+    """
+
+    def __init__(
+        self,
+        settings: PoolSettings | None = None,
+        make_factory: FactoryMaker = ColdStartFactory,
+    ) -> None:
+        self.settings = settings or PoolSettings()
+        self._make_factory = make_factory
+        self._resources = AsyncExitStack()
+        self._factory: KernelFactory | None = None
+        self._tasks: TaskGroup | None = None
+        #: Applications without a place, and tickets with one that await a kernel.
+        self._arrivals: deque[Ticket] = deque()
+        self._admitted: deque[Ticket] = deque()
+        self._holders: list[Ticket] = []
+        self._spare: deque[Kernel] = deque()
+        self._alive: set[Kernel] = set()
+        self._starting = 0
+        # A start keeps a core busy for a second: more at a time only delay the first.
+        self._start_slots = anyio.Semaphore(os.cpu_count() or 1)
+        self._changed = anyio.Event()
+        #: Why the last start failed; no spares are started until a lease's own start succeeds.
+        self._start_error: KernelStartError | None = None
+        self._started = 0
+        self._lost: Counter[LossReason] = Counter()
+        self._cells = 0
+        self._cell_seconds = 0.0
+
+    async def __aenter__(self) -> Self:
+        if self._tasks is not None or self._started:
+            raise PoolClosedError("pool opened twice: make a new KernelPool")
+        async with AsyncExitStack() as stack:
+            directory = await stack.enter_async_context(PoolDirectory(self.settings.directory))
+            factory = self._make_factory(self.settings, directory)
+            self._factory = await stack.enter_async_context(factory)
+            self._tasks = await stack.enter_async_context(anyio.create_task_group())
+            self._resources = stack.pop_all()
+        self._pump()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        tasks, self._tasks = self._tasks, None
+        if tasks is None:
+            return None
+        for ticket in (*self._arrivals, *self._admitted):
+            ticket.fail(_closed())
+        self._arrivals.clear()
+        self._admitted.clear()
+        for kernel in self._alive:
+            kernel.kill()
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as closing:
+                for kernel in self._alive:
+                    closing.start_soon(kernel.aclose)
+        self._alive.clear()
+        self._spare.clear()
+        tasks.cancel_scope.cancel()
+        if error is None or isinstance(error, anyio.get_cancelled_exc_class()):
+            return await self._resources.__aexit__(kind, error, trace)
+        # The task group would wrap the caller's own error in a group.
+        await self._resources.aclose()
+        return None
+
+    def lease(self, *, seed: int, owner: str) -> KernelLease:
+        """A lease to enter with `async with`.
+
+        Args:
+            seed: seeds the random generators (modulo 2^32).
+            owner: named in errors and in the pool's status.
+        """
+        return KernelLease(self, seed, owner)
+
+    def status(self) -> PoolStatus:
+        """A snapshot; also of a pool that is closed."""
+        return PoolStatus(
+            size=self.settings.kernels,
+            leased=len(self._holders),
+            spare=len(self._spare),
+            starting=self._starting,
+            waiting=len(self._arrivals),
+            started=self._started,
+            lost=dict(self._lost),
+            cells=self._cells,
+            cell_seconds=self._cell_seconds,
+            owners=tuple(ticket.owner for ticket in self._holders),
+        )
+
+    async def wait_ready(self, spares: int | None = None, timeout: float | None = None) -> None:  # noqa: ASYNC109 - its error names the remedy
+        """Wait until kernels are started.
+
+        Args:
+            spares: how many; as many as the pool keeps when None, and never more than that.
+            timeout: in seconds; `PoolSettings.start_timeout_s` when None.
+
+        Raises:
+            PoolNotReadyError: they are not there in time.
+            KernelStartError: one failed to start.
+            PoolClosedError: the pool is not open.
+        """
+        limit = self.settings.start_timeout_s if timeout is None else timeout
+        with anyio.move_on_after(limit):
+            while True:
+                if self._tasks is None:
+                    raise _closed()
+                if self._start_error is not None:
+                    raise self._start_error
+                kept = self._spares_wanted()
+                if len(self._spare) >= (kept if spares is None else min(spares, kept)):
+                    return
+                await self._changed.wait()
+        raise PoolNotReadyError(
+            f"{len(self._spare)} spare kernels after {limit:g} s: raise the time-out, or"
+            " lower PoolSettings.spares"
+        )
+
+    # What leases call (sandbox.lease.KernelSource).
+
+    def apply(self, owner: str) -> Ticket:
+        """See KernelSource."""
+        if self._tasks is None:
+            raise _closed()
+        ticket = Ticket(owner)
+        self._arrivals.append(ticket)
+        self._pump()
+        return ticket
+
+    def renew(self, ticket: Ticket) -> None:
+        """See KernelSource."""
+        ticket.reopen()
+        if self._tasks is None:
+            ticket.fail(_closed())
+            return
+        self._admitted.append(ticket)
+        self._pump()
+
+    def withdraw(self, ticket: Ticket) -> None:
+        """See KernelSource."""
+        for queue in (self._arrivals, self._admitted, self._holders):
+            if ticket in queue:
+                queue.remove(ticket)
+        if (kernel := ticket.take_back()) is not None and kernel in self._alive:
+            # Nobody has used it: it is as good as new.
+            self._spare.appendleft(kernel)
+        self._pump()
+
+    def discard(self, kernel: Kernel, reason: LossReason | None) -> None:
+        """See KernelSource."""
+        kernel.kill()
+        if reason is not None:
+            self._lost[reason] += 1
+            _logger.warning("kernel %d lost: %s", kernel.process.pid, reason)
+        if self._tasks is not None:
+            self._tasks.start_soon(self._retire, kernel)
+
+    def count_cell(self, seconds: float) -> None:
+        """See KernelSource."""
+        self._cells += 1
+        self._cell_seconds += seconds
+
+    def _spares_wanted(self) -> int:
+        free = self.settings.kernels - len(self._holders)
+        return 0 if self._start_error is not None else min(self.settings.spares, free)
+
+    def _pump(self) -> None:
+        """Admit, hand over and start whatever the present state calls for. Never waits."""
+        while self._arrivals and len(self._holders) < self.settings.kernels:
+            ticket = self._arrivals.popleft()
+            ticket.has_place = True
+            self._holders.append(ticket)
+            self._admitted.append(ticket)
+        while self._admitted and self._spare:
+            kernel = self._spare.popleft()
+            if kernel.is_alive():
+                self._admitted.popleft().fulfil(kernel)
+            else:
+                self.discard(kernel, LossReason.DIED)
+        if self._tasks is not None:
+            wanted = len(self._admitted) + self._spares_wanted()
+            for _ in range(wanted - len(self._spare) - self._starting):
+                self._starting += 1
+                self._tasks.start_soon(self._start_one)
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def _start_one(self) -> None:
+        try:
+            if self._factory is None:
+                raise _closed()
+            async with self._start_slots:
+                kernel = await self._factory.start()
+            self._started += 1
+            self._start_error = None
+            self._alive.add(kernel)
+            self._spare.append(kernel)
+        except KernelStartError as error:
+            self._lost[LossReason.START] += 1
+            _logger.error("%s", error)
+            self._start_error = error
+            if self._admitted:
+                self._admitted.popleft().fail(error)
+        finally:
+            self._starting -= 1
+        self._pump()
+
+    async def _retire(self, kernel: Kernel) -> None:
+        with anyio.CancelScope(shield=True):
+            await kernel.aclose()
+        self._alive.discard(kernel)
+
+
+def _closed() -> PoolClosedError:
+    return PoolClosedError("pool not open: use it within its `async with`")

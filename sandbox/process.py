@@ -1,0 +1,176 @@
+"""A kernel's process as the pool sees it: interrupt it, notice its end, kill all of it."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+
+#: A process that SIGKILL does not end within this time sits in an uninterruptible system call;
+#: nothing can be done for it.
+KILL_WAIT_S = 5.0
+
+#: Rounds of looking for descendants that were forked while the earlier ones were killed.
+_KILL_ROUNDS = 10
+
+
+class KernelProcess(Protocol):
+    """A running kernel process, however it came to be; none of the methods block or raise."""
+
+    @property
+    def pid(self) -> int:
+        """Its id, which is also that of its session and process group."""
+
+    @property
+    def exit_descriptor(self) -> int:
+        """A file descriptor that becomes readable when the process ends."""
+
+    def has_exited(self) -> bool:
+        """Whether the process has ended, reaped or not."""
+
+    def exit_cause(self) -> str:
+        """How it ended, in words: "exit code 1", "signal 9"; "running" while it does."""
+
+    def interrupt(self) -> None:
+        """Send SIGINT to its process group."""
+
+    def kill(self) -> None:
+        """Send SIGKILL to it, its process group and all its descendants."""
+
+    async def aclose(self) -> None:
+        """Kill, wait for the end (`KILL_WAIT_S` at most, shielded) and free its resources."""
+
+
+class ChildProcess:
+    """A kernel process that is a child of this one.
+
+    Make it in the event loop's thread: the child dies with the thread that spawned it.
+    """
+
+    def __init__(self, popen: "subprocess.Popen[bytes]") -> None:
+        self._popen = popen
+        self._exit_descriptor: int | None = _open_exit_descriptor(popen)
+
+    @property
+    def pid(self) -> int:
+        """See KernelProcess."""
+        return self._popen.pid
+
+    @property
+    def exit_descriptor(self) -> int:
+        """See KernelProcess."""
+        if self._exit_descriptor is None:
+            raise ValueError("process closed: it has no exit descriptor; do not wait for it")
+        return self._exit_descriptor
+
+    def has_exited(self) -> bool:
+        """See KernelProcess."""
+        if self._popen.returncode is not None:
+            return True
+        # Looks without reaping: until then the id, and the group's, cannot become another's.
+        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
+        try:
+            return os.waitid(os.P_PID, self.pid, options) is not None
+        except ChildProcessError:
+            return True
+
+    def exit_cause(self) -> str:
+        """See KernelProcess."""
+        if not self.has_exited():
+            return "running"
+        self._kill_group()
+        code = self._popen.wait()
+        return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+    def interrupt(self) -> None:
+        """See KernelProcess."""
+        if self._popen.returncode is None:
+            _send(os.killpg, self.pid, signal.SIGINT)
+
+    def kill(self) -> None:
+        """See KernelProcess."""
+        if self._popen.returncode is not None:
+            return
+        # Stopped, it neither forks nor reaps, so what is found stays what it is.
+        _send(os.kill, self.pid, signal.SIGSTOP)
+        killed: set[int] = set()
+        for _ in range(_KILL_ROUNDS):
+            found = set(_descendants(self.pid)) - killed
+            if not found:
+                break
+            for pid in found:
+                _send(os.kill, pid, signal.SIGKILL)
+            killed |= found
+        self._kill_group()
+
+    async def aclose(self) -> None:
+        """See KernelProcess."""
+        if self._exit_descriptor is None:
+            return
+        self.kill()
+        descriptor, self._exit_descriptor = self._exit_descriptor, None
+        try:
+            with anyio.CancelScope(shield=True), anyio.move_on_after(KILL_WAIT_S):
+                while not self.has_exited():
+                    await wait_readable([descriptor])
+        finally:
+            os.close(descriptor)
+        self.exit_cause()
+
+    def _kill_group(self) -> None:
+        if self._popen.returncode is None:
+            _send(os.killpg, self.pid, signal.SIGKILL)
+
+
+async def wait_readable(descriptors: Iterable[int]) -> None:
+    """Wait until one of several file descriptors is readable; takes nothing from them."""
+    loop = asyncio.get_running_loop()
+    readable = asyncio.Event()
+    watched = []
+    try:
+        for descriptor in descriptors:
+            loop.add_reader(descriptor, readable.set)
+            watched.append(descriptor)
+        await readable.wait()
+    finally:
+        for descriptor in watched:
+            loop.remove_reader(descriptor)
+
+
+def _open_exit_descriptor(popen: "subprocess.Popen[bytes]") -> int:
+    if hasattr(os, "pidfd_open"):
+        return os.pidfd_open(popen.pid)
+    # Elsewhere a thread waits for the child, and the end of a pipe stands for the child's.
+    reader, writer = os.pipe()
+
+    def close_at_exit() -> None:
+        popen.wait()
+        os.close(writer)
+
+    threading.Thread(target=close_at_exit, name=f"wait-{popen.pid}", daemon=True).start()
+    return reader
+
+
+def _descendants(pid: int) -> Iterable[int]:
+    """All processes below one, by Linux' lists of children; none elsewhere."""
+    for children in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found = [int(word) for word in children.read_text().split()]
+        except OSError:
+            continue
+        for child in found:
+            yield child
+            yield from _descendants(child)
+
+
+def _send(function: "object", pid: int, number: signal.Signals) -> None:
+    try:
+        function(pid, number)  # type: ignore[operator]
+    except (ProcessLookupError, PermissionError):
+        # Gone already; macOS answers "not permitted" for a group of zombies.
+        return
