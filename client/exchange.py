@@ -11,6 +11,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar, get_args
+from urllib.parse import quote
 
 import httpx
 from httpx_sse import ServerSentEvent
@@ -126,8 +127,9 @@ def stream_call(request: SolveRequest) -> Call[httpx.Response]:
 
 def cancel_call(solve_id: str) -> Call[None]:
     """End a solve."""
-    path = httpx.URL("/").copy_with(path=f"/v1/solves/{solve_id}").raw_path.decode("ascii")
-    return Call("DELETE", path, lambda _response: None, statuses=(204,))
+    return Call(
+        "DELETE", f"/v1/solves/{quote(solve_id, safe='')}", lambda _response: None, statuses=(204,)
+    )
 
 
 def health_call() -> Call[Health]:

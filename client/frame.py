@@ -48,7 +48,7 @@ def _shown(grid: Grid) -> tuple[int, int]:
 def frame(view: SolveView, width: int, height: int, at: float) -> RenderableType:
     """Return a screen of exactly `width` by `height` cells at `at` seconds into the solve."""
     header = _header(view, width, 2 if height >= TALL else 1, at)
-    ballot = _ballot(view, width, 6 if height >= TALL else 3)
+    ballot = _ballot(view, width, 5 if height >= TALL else 3)
     room = max(0, height - len(header) - len(ballot))
     return Group(*header, *_lanes(view, width, room, at), *ballot)
 
@@ -91,7 +91,9 @@ def _ballot(view: SolveView, width: int, rows: int) -> list[Text]:
         title.append(one_line(view.decision), style="bright_black")
     elif agree:
         title.append(f"no answers yet · stops at {agree} equal", style="bright_black")
-    return [_cut(title, width), *_ballot_lines(view.ballot, agree, width, rows - 1)]
+    lines = [_cut(title, width), *_ballot_lines(view.ballot, agree, width, rows - 1)]
+    # always as many rows: lanes that move when an answer comes are hard to read
+    return [*lines, *[Text()] * (rows - len(lines))]
 
 
 def _ballot_lines(ballot: Sequence[BallotLine], agree: int, width: int, rows: int) -> list[Text]:

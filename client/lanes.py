@@ -15,6 +15,9 @@ from client.view import Lane, LaneState
 #: Rows and columns that a panel's border takes.
 BORDER = 2
 
+#: Columns for "turn 12 · 12,345 tok · 123/s", so that lines stand in columns.
+_NUMBERS_WIDTH = 30
+
 _STATE_STYLES = {
     LaneState.PENDING: "dim",
     LaneState.STARTED: "cyan",
@@ -75,12 +78,13 @@ def lane_line(lane: Lane, width: int, at: float) -> Text:
     """Return the lane as one line of `width` cells."""
     line = Text(f"{lane.attempt:>3} ", style="bold")
     line.append(f"{lane_state(lane):<13}", style=lane_style(lane))
-    line.append_text(_numbers(lane, at))
-    line.append("  ")
+    numbers = _numbers(lane, at)
+    numbers.truncate(_NUMBERS_WIDTH, overflow="ellipsis", pad=True)
+    line.append_text(numbers).append(" ")
     if lane.answer is not None:
         line.append(f"= {one_line(lane.answer)}", style="bold green")
     else:
-        line.append_text(_latest(lane))
+        line.append_text(_latest(lane, width - line.cell_len))
     return _fitted(line, width)
 
 
@@ -93,17 +97,17 @@ def _numbers(lane: Lane, at: float) -> Text:
     return line
 
 
-def _latest(lane: Lane) -> Text:
+def _latest(lane: Lane, width: int) -> Text:
+    """Return the last row of what the attempt does."""
     if lane.detail:
         return Text(one_line(lane.detail), style="italic")
     if lane.state in (LaneState.CODING, LaneState.RUNNING):
-        source, style = lane.code, "magenta"
+        rows = _tail(lane.code, width, 1, "magenta")
     elif lane.output and not lane.text:
-        source, style = lane.output, _output_style(lane)
+        rows = _tail(lane.output, width, 1, _output_style(lane))
     else:
-        source, style = lane.text, ""
-    lines = printable(source).rstrip().rsplit("\n", 1)
-    return Text(lines[-1].strip(), style=style)
+        rows = _tail(lane.text, width, 1)
+    return rows[0] if rows else Text()
 
 
 def _activity(lane: Lane, width: int, rows: int) -> list[Text]:
@@ -191,4 +195,4 @@ def bar(fraction: float, width: int, style: str) -> Text:
     """Return a bar of `width` cells, filled from the left."""
     filled = round(min(max(fraction, 0.0), 1.0) * width)
     text = Text("━" * filled, style=Style.parse(style))
-    return text.append("━" * (width - filled), style="bright_black")
+    return text.append("─" * (width - filled), style="bright_black")

@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 an error, told in one sentence; 2 wrong usage; 3 a solve w
 """
 
 import io
+import logging
 import os
 import sys
 import traceback
@@ -30,6 +31,8 @@ def main(
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     _never_fail_to_write()
+    if _debugging():
+        logging.basicConfig(level=logging.DEBUG)
     try:
         app = build_app(installed_commands() if entries is None else entries, given)
         get_command(app)(given, prog_name="quorum")
@@ -96,9 +99,13 @@ def _never_fail_to_write() -> None:
             stream.reconfigure(errors="replace")
 
 
+def _debugging() -> bool:
+    return os.environ.get(DEBUG_VARIABLE) == "1"
+
+
 def _report(error: BaseException, command: str) -> int:
     """Tell the user of an error in one sentence each, and return the exit code."""
-    if os.environ.get(DEBUG_VARIABLE) == "1":
+    if _debugging():
         traceback.print_exception(error)
     leaves = list(_leaves(error))
     if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):

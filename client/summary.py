@@ -45,10 +45,10 @@ def summary(result: SolveResult, width: int) -> RenderableType:
         headline = large(result.answer, width - 4)
     ended = f"{result.end.value.replace('_', ' ')}: {one_line(result.detail)}".rstrip(": ")
     parts: list[RenderableType] = [
-        Padding(headline, (1, 2)),
-        Padding(_ballot(result, width - 4), indent),
-        Padding(Text(_numbers(result), style="bright_black"), indent),
-        Padding(Text(ended, style="bright_black"), indent),
+        Padding(headline, (1, 2), expand=False),
+        Padding(_ballot(result, width - 4), indent, expand=False),
+        Padding(Text(_numbers(result), style="bright_black"), indent, expand=False),
+        Padding(Text(ended, style="bright_black"), indent, expand=False),
     ]
     return Group(*parts)
 

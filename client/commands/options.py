@@ -13,12 +13,12 @@ _FILES = "Files"
 
 ProblemArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[PROBLEM]", help="The statement; - reads it from standard input."),
+    typer.Argument(metavar="PROBLEM", help="The statement; - reads it from standard input."),
 ]
 ServerArguments = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[-- SERVER OPTIONS]",
+        metavar="-- SERVER OPTIONS",
         help="Options of `quorum serve`, after --, for a server started for this call.",
     ),
 ]

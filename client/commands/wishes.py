@@ -73,7 +73,8 @@ def split_words(
     """
     arguments = list(more or ())
     if from_file and problem is not None:
-        problem, arguments = None, [problem, *arguments]
+        arguments = [problem, *arguments]
+        problem = None
     if arguments and not arguments[0].startswith("-"):
         remedy = "with --file there is no problem" if from_file else "put the problem in quotes"
         raise UsageError(f"unexpected word {arguments[0]!r}: {remedy}")
