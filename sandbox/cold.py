@@ -74,7 +74,10 @@ class ColdStartFactory:
         limit = self._settings.start_timeout_s
         async with AsyncExitStack() as stack:
             with anyio.move_on_after(limit):
-                kernel = await self._start(stack)
+                try:
+                    kernel = await self._start(stack)
+                except (OSError, zmq.ZMQError) as error:
+                    raise KernelStartError(f"kernel not started: {error}") from error
                 stack.pop_all()
                 return kernel
         raise KernelStartError(

@@ -39,10 +39,10 @@ class LatestBytes:
         self._kept = 0
         self.dropped = 0
 
-    def append(self, data: bytes) -> None:
+    def append(self, data: memoryview) -> None:
         """Add bytes at the end; the oldest ones go."""
         excess = max(len(data) - self._limit, 0)
-        self._chunks.append(data[excess:])
+        self._chunks.append(bytes(data[excess:]))
         self._kept += len(data) - excess
         self.dropped += excess
         while self._kept - len(self._chunks[0]) >= self._limit:
@@ -91,7 +91,7 @@ class CellCapture:
         os.dup2(descriptor, 1)
         os.dup2(descriptor, 2)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: memoryview) -> None:
         """Append what the calling thread writes, unless it is no part of the running cell."""
         if threading.get_ident() != self._main_thread and (
             threading.get_native_id() in self._old_threads
@@ -137,7 +137,7 @@ class CellCapture:
         text.append(latest.joined().decode("utf-8", "replace"))
         return CapturedText(text.head, text.cut, text.tail)
 
-    def _write_from_fork(self, data: bytes) -> None:
+    def _write_from_fork(self, data: memoryview) -> None:
         """A forked child has the same file but a copy of everything else."""
         if self._file is not None and os.fstat(self._file).st_size < self._file_budget:
             _write_all(self._file, data[: self._file_budget])
@@ -154,9 +154,10 @@ class _CaptureFile(io.RawIOBase):
         return True
 
     def write(self, data: object, /) -> int:
-        content = bytes(memoryview(data))  # type: ignore[arg-type]  # io's own signature says Any
-        self._capture.write(content)
-        return len(content)
+        # A view: the bulk of a huge print is dropped without being copied.
+        with memoryview(data).cast("B") as view:  # type: ignore[arg-type]  # typeshed's Buffer is private
+            self._capture.write(view)
+            return len(view)
 
     def fileno(self) -> int:
         return self._descriptor
@@ -184,7 +185,6 @@ def _other_threads() -> frozenset[int]:
     return frozenset(int(name) for name in os.listdir("/proc/self/task") if int(name) != own)  # noqa: PTH208 - 3 times faster than pathlib, once a cell
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+def _write_all(descriptor: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -48,7 +48,7 @@ class CellCompiler(CachingCompiler):
     """Names code objects by the cell's number, so that tracebacks can tell cells from libraries."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         # For a prompt that may go on; here "'(' was never closed" says more than "incomplete".
         self.flags &= ~getattr(codeop, "PyCF_ALLOW_INCOMPLETE_INPUT", 0)
 
@@ -62,6 +62,15 @@ class PlainDisplayHook(DisplayHook):
 
     def set_parent(self, parent: object) -> None:
         """The parent message matters to hooks that send messages of their own."""
+
+    def update_user_ns(self, result: object) -> None:
+        """Keep the result as `_`, also after a cell has emptied its namespace."""
+        shell: Any = self.shell
+        shell.user_ns.setdefault("_oh", {})
+        super().update_user_ns(result)  # type: ignore[no-untyped-call]
+
+    def log_output(self, format_dict: object) -> None:
+        """Nothing reads the history: do not keep long texts for it."""
 
     def write_output_prompt(self) -> None:
         """No `Out[1]:`."""
@@ -107,6 +116,8 @@ class CellShell(ZMQInteractiveShell):
         super().init_display_formatter()  # type: ignore[no-untyped-call]
         formatter: Any = self.display_formatter
         formatter.active_types = ["text/plain"]
+        # repr() is compact; IPython's own printing puts each item of a long list on a line.
+        formatter.formatters["text/plain"].pprint = False
 
     def showtraceback(self, exc_tuple: ErrorTriple | None = None, *_: object, **__: object) -> None:
         """Write the error in its short form."""
@@ -123,6 +134,10 @@ class CellShell(ZMQInteractiveShell):
     def showindentationerror(self) -> None:
         """Write the error in its short form."""
         self.showtraceback()
+
+    def _format_exception_for_storage(self, *_: object, **__: object) -> dict[str, object]:
+        """Nothing reads the history: IPython's formatting takes a second for a deep recursion."""
+        return {}
 
     def ask_exit(self) -> NoReturn:
         """exit() and quit() end the cell, not the kernel."""

@@ -66,7 +66,7 @@ def run(options: dict[str, Any]) -> None:
     start_log = sys.stderr
     try:
         application = make_application(options["connection_file"], capture)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - reported, and the process ends
         # By now sys.stderr may be the capture, which drops what comes outside cells.
         traceback.print_exc(file=start_log)
         start_log.flush()
