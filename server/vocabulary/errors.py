@@ -2,13 +2,15 @@
 
 ::
 
-    VocabularyError (ValueError)      a file that holds no usable vocabulary: the operator acts
-    ├── UnknownControlToken           a control token that this model has not: the operator acts
-    └── UnknownToken                  an id outside the vocabulary: the engine sent nonsense
+    VocabularyError (QuorumServerError)   no usable vocabulary in a file: the operator acts
+    ├── UnknownControlToken               a control token this model has not: the operator acts
+    └── UnknownToken                      an id outside the vocabulary: the engine sent nonsense
 """
 
+from server.errors import QuorumServerError
 
-class VocabularyError(ValueError):
+
+class VocabularyError(QuorumServerError):
     """A vocabulary cannot be loaded or used; the message says what to do."""
 
 
