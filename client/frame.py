@@ -15,6 +15,8 @@ from client.view import Lane, LaneState, SolveView
 #: Fewest cells of a panel that still shows a line of code and the numbers of an attempt.
 MIN_PANEL_WIDTH = 36
 MIN_PANEL_HEIGHT = BORDER + 3
+#: Rows under which the ballot gives its place to the lanes.
+LOW = 9
 #: Rows from which the header and the ballot take more of them.
 TALL = 32
 
@@ -47,9 +49,9 @@ def _shown(grid: Grid) -> tuple[int, int]:
 
 def frame(view: SolveView, width: int, height: int, at: float) -> RenderableType:
     """Return a screen of exactly `width` by `height` cells at `at` seconds into the solve."""
-    header = _header(view, width, 2 if height >= TALL else 1, at)
-    ballot = _ballot(view, width, 5 if height >= TALL else 3)
-    room = max(0, height - len(header) - len(ballot))
+    header = _header(view, width, 2 if height >= TALL else 1, at)[:height]
+    ballot = _ballot(view, width, 5 if height >= TALL else 3) if height >= LOW else []
+    room = height - len(header) - len(ballot)
     return Group(*header, *_lanes(view, width, room, at), *ballot)
 
 
@@ -59,7 +61,7 @@ def _header(view: SolveView, width: int, problem_rows: int, at: float) -> list[T
         waiting = "waiting for the server"
         if view.position:
             waiting = f"queued: {view.position} ahead"
-        return [Text(waiting, style="cyan")]
+        return [_cut(Text(waiting, style="cyan"), width)]
     title = Text.assemble(
         ("Quorum ", "bold"),
         (one_line(f"{started.model} · {started.strategy} · {started.dialect}"), "bright_black"),

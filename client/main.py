@@ -110,19 +110,20 @@ def _report(error: BaseException, command: str) -> int:
     leaves = list(_leaves(error))
     if any(isinstance(leaf, KeyboardInterrupt) for leaf in leaves):
         return 130
+    # what is meant for the user; the rest is most often a consequence of it
+    leaves = [leaf for leaf in leaves if getattr(leaf, "is_user_error", False)] or leaves
     for leaf in leaves:
         sys.stderr.write(f"quorum: {printable(_sentence(leaf, command))}\n")
     return max(int(getattr(leaf, "exit_code", 1)) for leaf in leaves)
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield the errors of which a group consists, those of ours alone where there are any."""
-    if not isinstance(error, BaseExceptionGroup):
+    """Yield the errors of which a group consists."""
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _leaves(part)
+    else:
         yield error
-        return
-    leaves = [leaf for part in error.exceptions for leaf in _leaves(part)]
-    ours = [leaf for leaf in leaves if getattr(leaf, "is_user_error", False)]
-    yield from ours or leaves
 
 
 def _sentence(error: BaseException, command: str) -> str:

@@ -30,7 +30,7 @@ _BALLOT_LINES = 5
 
 def large(answer: str, width: int) -> Text:
     """Return an answer in large digits if it consists of digits and they fit, else as it is."""
-    if not set(answer) <= _GLYPHS.keys() or len(answer) * _GLYPH_WIDTH > width:
+    if not answer or not set(answer) <= _GLYPHS.keys() or len(answer) * _GLYPH_WIDTH > width:
         return Text(printable(answer), style="bold green")
     rows = (" ".join(_GLYPHS[digit][row] for digit in answer) for row in range(_GLYPH_ROWS))
     return Text("\n".join(rows), style="bold green")
@@ -38,14 +38,14 @@ def large(answer: str, width: int) -> Text:
 
 def summary(result: SolveResult, width: int) -> RenderableType:
     """Return what stays on the screen after the solve."""
-    indent = (0, 2)
+    indent = (0, 0, 0, 2)
     if result.answer is None:
         headline = Text("no answer", style="bold red")
     else:
         headline = large(result.answer, width - 4)
     ended = f"{result.end.value.replace('_', ' ')}: {one_line(result.detail)}".rstrip(": ")
     parts: list[RenderableType] = [
-        Padding(headline, (1, 2), expand=False),
+        Padding(headline, (1, 0, 1, 2), expand=False),
         Padding(_ballot(result, width - 4), indent, expand=False),
         Padding(Text(_numbers(result), style="bright_black"), indent, expand=False),
         Padding(Text(ended, style="bright_black"), indent, expand=False),

@@ -1,5 +1,6 @@
 """Fixtures of the client's tests: a real server that plays recordings."""
 
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -27,3 +28,10 @@ def server(running_server: tuple[RecordedServer, str]) -> RecordedServer:
 def url(running_server: tuple[RecordedServer, str], server: RecordedServer) -> str:
     assert server is running_server[0]
     return running_server[1]
+
+
+@pytest.fixture
+def unused_url() -> str:
+    """The URL of a port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return f"http://127.0.0.1:{listener.getsockname()[1]}"

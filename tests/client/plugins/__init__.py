@@ -1,0 +1,1 @@
+"""Commands for the tests of the command line."""

@@ -1,0 +1,3 @@
+"""A command whose module needs what is not there."""
+
+raise ModuleNotFoundError("No module named 'sglang'", name="sglang")
