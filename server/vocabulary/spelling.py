@@ -15,10 +15,10 @@ class Speller:
         """Yield each way to write `data` with exactly `count` tokens, longest tokens first.
 
         Takes O(len(data) x count x longest token) to prepare, then O(count x longest token)
-        for each way.
+        for each way: meant for some tens of bytes.
         """
-        if not 0 <= count <= len(data):
-            if count == 0:
+        if not 0 < count <= len(data):
+            if not data and count == 0:
                 yield ()
             return
         possible = self._possible(data, count)

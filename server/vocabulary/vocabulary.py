@@ -73,7 +73,9 @@ class Vocabulary:
     def encode(self, text: str) -> list[int]:
         """Return the ids of plain text: never a control token's, whatever the text says.
 
-        Lone surrogates, which are no text, are written as U+FFFD.
+        The ids decode to the same text, but for what the model's own tokenizer.json normalises
+        (Qwen's composes characters, Gemma's reads U+2581 as a space). Lone surrogates, which are
+        no text, are written as U+FFFD.
         """
         try:
             text.encode()
