@@ -19,6 +19,8 @@ from client.errors import QuorumClientError
 GROUP = "quorum.commands"
 DISTRIBUTION = "quorum-aimo"
 
+#: What the wheel installs.
+OUR_PACKAGES = frozenset({"voting", "sandbox", "client", "server", "kaggle_notebook", "training"})
 #: Modules that are named otherwise than the distribution that brings them.
 _DISTRIBUTION_OF = {"grpc": "grpcio"}
 
@@ -90,6 +92,8 @@ def summary(entry: EntryPoint) -> str:
 def missing_module(error: ImportError, command: str) -> str:
     """Say which extra brings the module that a command lacks."""
     module = error.name or str(error)
+    if module.partition(".")[0] in OUR_PACKAGES:
+        return f"quorum {command}: this installation lacks {module}; install Quorum again"
     extra = extra_of(module.partition(".")[0])
     if extra is None:
         return f"quorum {command}: the module {module} cannot be imported ({error}); install it"

@@ -27,6 +27,7 @@ ENTRIES = [
     entry("greet", f"{PLUGINS}.commands:greet"),
     entry("group", f"{PLUGINS}.commands:app"),
     entry("nowhere", "tests.client.nowhere:command"),
+    entry("partial", "client.nowhere:command"),
 ]
 
 
@@ -92,6 +93,7 @@ def test_an_app_becomes_a_group(capsys: pytest.CaptureFixture[str]) -> None:
         (["fail", "exit"], 3, ""),
         (["broken"], 1, 'pip install "quorum-aimo[sglang]"'),
         (["gone"], 1, "install Quorum again"),
+        (["partial"], 1, "this installation lacks client.nowhere; install Quorum again"),
         (["nowhere"], 1, "the module tests.client.nowhere cannot be imported"),
     ],
 )

@@ -155,3 +155,12 @@ def test_a_batch_shows_a_bar(url: str, tmp_path: Path) -> None:
     assert "1 of 1 correct" in text
     assert "1/1" in text
     assert "a: correct, answer 42: 3 of 4 votes" in text
+
+
+def test_the_wait_for_the_server_shows(url: str, server: RecordedServer) -> None:
+    server.reset(ready_after=2)
+    with terminal("sum", "--url", url) as shown:
+        shown.read_until(None)
+        assert shown.child.wait(PATIENCE_S) == 0
+    waiting, _, _ = shown.output.partition(ENTER)
+    assert "waiting: engine: loading (weights)" in visible(waiting)
