@@ -50,12 +50,13 @@ class KernelPool:
         self._resources = AsyncExitStack()
         self._factory: KernelFactory | None = None
         self._tasks: TaskGroup | None = None
+        #: Kernels that closing the pool must end: spare or in a lease, but not yet discarded.
+        self._alive: set[Kernel] = set()
         #: Applications without a place, and tickets with one that await a kernel.
         self._arrivals: deque[Ticket] = deque()
         self._admitted: deque[Ticket] = deque()
         self._holders: list[Ticket] = []
         self._spare: deque[Kernel] = deque()
-        self._alive: set[Kernel] = set()
         self._starting = 0
         # A start keeps a core busy for a second: more at a time only delay the first.
         self._start_slots = anyio.Semaphore(os.cpu_count() or 1)
@@ -74,6 +75,8 @@ class KernelPool:
             directory = await stack.enter_async_context(PoolDirectory(self.settings.directory))
             factory = self._make_factory(self.settings, directory)
             self._factory = await stack.enter_async_context(factory)
+            # After the tasks, which may still bring a kernel, and before what kernels live on.
+            stack.push_async_callback(self._close_kernels)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._resources = stack.pop_all()
         self._pump()
@@ -92,14 +95,6 @@ class KernelPool:
             ticket.fail(_closed())
         self._arrivals.clear()
         self._admitted.clear()
-        for kernel in self._alive:
-            kernel.kill()
-        with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as closing:
-                for kernel in self._alive:
-                    closing.start_soon(kernel.aclose)
-        self._alive.clear()
-        self._spare.clear()
         tasks.cancel_scope.cancel()
         if error is None or isinstance(error, anyio.get_cancelled_exc_class()):
             return await self._resources.__aexit__(kind, error, trace)
@@ -196,7 +191,9 @@ class KernelPool:
             self._lost[reason] += 1
             _logger.warning("kernel %d lost: %s", kernel.process.pid, reason)
         if self._tasks is not None:
-            self._tasks.start_soon(self._retire, kernel)
+            # From here on the task owns it; without tasks, closing the pool does.
+            self._alive.discard(kernel)
+            self._tasks.start_soon(_retire, kernel)
 
     def count_cell(self, seconds: float) -> None:
         """See KernelSource."""
@@ -228,6 +225,13 @@ class KernelPool:
         self._changed.set()
         self._changed = anyio.Event()
 
+    async def _close_kernels(self) -> None:
+        self._spare.clear()
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as closing:
+                while self._alive:
+                    closing.start_soon(self._alive.pop().aclose)
+
     async def _start_one(self) -> None:
         try:
             if self._factory is None:
@@ -248,10 +252,10 @@ class KernelPool:
             self._starting -= 1
         self._pump()
 
-    async def _retire(self, kernel: Kernel) -> None:
-        with anyio.CancelScope(shield=True):
-            await kernel.aclose()
-        self._alive.discard(kernel)
+
+async def _retire(kernel: Kernel) -> None:
+    with anyio.CancelScope(shield=True):
+        await kernel.aclose()
 
 
 def _closed() -> PoolClosedError:

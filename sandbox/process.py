@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Protocol
 
@@ -70,14 +71,12 @@ class ChildProcess:
 
     def has_exited(self) -> bool:
         """See KernelProcess."""
-        if self._popen.returncode is not None:
-            return True
+        if self._popen.returncode is not None or self._exit_descriptor is None:
+            return self._popen.returncode is not None
         # Looks without reaping: until then the id, and the group's, cannot become another's.
-        options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        try:
-            return os.waitid(os.P_PID, self.pid, options) is not None
-        except ChildProcessError:
-            return True
+        poller = select.poll()
+        poller.register(self._exit_descriptor, select.POLLIN)
+        return bool(poller.poll(0))
 
     def exit_cause(self) -> str:
         """See KernelProcess."""
@@ -113,14 +112,13 @@ class ChildProcess:
         if self._exit_descriptor is None:
             return
         self.kill()
-        descriptor, self._exit_descriptor = self._exit_descriptor, None
         try:
             with anyio.CancelScope(shield=True), anyio.move_on_after(KILL_WAIT_S):
-                while not self.has_exited():
-                    await wait_readable([descriptor])
+                await wait_readable([self._exit_descriptor])
+            self.exit_cause()
         finally:
+            descriptor, self._exit_descriptor = self._exit_descriptor, None
             os.close(descriptor)
-        self.exit_cause()
 
     def _kill_group(self) -> None:
         if self._popen.returncode is None:
@@ -168,9 +166,9 @@ def _descendants(pid: int) -> Iterable[int]:
             yield from _descendants(child)
 
 
-def _send(function: "object", pid: int, number: signal.Signals) -> None:
+def _send(function: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:
     try:
-        function(pid, number)  # type: ignore[operator]
+        function(pid, number)
     except (ProcessLookupError, PermissionError):
         # Gone already; macOS answers "not permitted" for a group of zombies.
         return

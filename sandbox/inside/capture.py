@@ -5,6 +5,7 @@ append to the same one, so their order is kept, and the pool can read it when th
 Python's streams stop filling it at a budget and go on in a short memory of the latest bytes.
 """
 
+import fcntl
 import io
 import os
 import threading
@@ -19,6 +20,9 @@ OUTPUT_FILE = "output"
 
 #: A character of UTF-8 has at most this many bytes.
 _BYTES_PER_CHARACTER = 4
+
+#: Those below are standard input, output and error.
+_FIRST_DESCRIPTOR = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,7 @@ class CellCapture:
         self._old_threads = _other_threads()
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
         self._path.unlink(missing_ok=True)
-        descriptor = os.open(self._path, flags, 0o600)
+        descriptor = _moved_up(os.open(self._path, flags, 0o600))
         with self._lock:
             self._written = 0
             self._latest = LatestBytes(self._file_budget)
@@ -183,6 +187,15 @@ def capture_stream(capture: CellCapture, descriptor: int) -> io.TextIOWrapper:
 def _other_threads() -> frozenset[int]:
     own = threading.get_native_id()
     return frozenset(int(name) for name in os.listdir("/proc/self/task") if int(name) != own)  # noqa: PTH208 - 3 times faster than pathlib, once a cell
+
+
+def _moved_up(descriptor: int) -> int:
+    """The same file under a number of its own: a cell may have closed a standard descriptor."""
+    if descriptor >= _FIRST_DESCRIPTOR:
+        return descriptor
+    moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
+    os.close(descriptor)
+    return moved
 
 
 def _write_all(descriptor: int, data: memoryview) -> None:

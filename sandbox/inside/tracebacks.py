@@ -40,11 +40,10 @@ def error_message(error: BaseException) -> str:
 
 def format_error(error: BaseException) -> str:
     """Several lines, each ended by a newline: the frames in cells, then name and message."""
-    if isinstance(error, SyntaxError) and error.filename is not None:
-        lines = [*_chain_lines(error), *_syntax_error_lines(error)]
-    else:
-        lines = [*_chain_lines(error), *_frame_lines(error.__traceback__), _headline(error)]
-    lines += [clip(str(note), _LINE_CHARS) for note in _notes(error)]
+    try:
+        lines = [*_chain_lines(error), *_own_lines(error), *_notes(error)]
+    except Exception:  # noqa: BLE001 - a model's exception can have any attribute of any type
+        lines = [error_name(error)]
     return "\n".join(lines) + "\n"
 
 
@@ -59,9 +58,22 @@ def _headline(error: BaseException) -> str:
     return f"{error_name(error)}: {message}" if message else error_name(error)
 
 
-def _notes(error: BaseException) -> list[object]:
+def _own_lines(error: BaseException) -> Iterator[str]:
+    if (
+        isinstance(error, SyntaxError)
+        and isinstance(error.filename, str)
+        and isinstance(error.lineno, int)
+    ):
+        yield from _syntax_error_lines(error, error.filename, error.lineno)
+    else:
+        yield from _frame_lines(error.__traceback__)
+        yield _headline(error)
+
+
+def _notes(error: BaseException) -> Iterator[str]:
     notes = getattr(error, "__notes__", [])
-    return notes[:_CHAIN_DEPTH] if isinstance(notes, list) else []
+    if isinstance(notes, list):
+        yield from (clip(str(note), _LINE_CHARS) for note in notes[:_CHAIN_DEPTH])
 
 
 def _chain_lines(error: BaseException) -> Iterator[str]:
@@ -79,7 +91,7 @@ def _chain_lines(error: BaseException) -> Iterator[str]:
 
 
 def _place(filename: str, line: int) -> str:
-    inner = filename.removeprefix("<").removesuffix(">")
+    inner = filename.removeprefix("<").removesuffix(">")[:_NAME_CHARS]
     return f"{inner[:1].upper()}{inner[1:]}, line {line}"
 
 
@@ -112,11 +124,11 @@ def _frame_lines(trace: TracebackType | None) -> Iterator[str]:
             yield f"  [this frame {count} times]"
 
 
-def _syntax_error_lines(error: SyntaxError) -> Iterator[str]:
+def _syntax_error_lines(error: SyntaxError, filename: str, number: int) -> Iterator[str]:
     """The place, the line and a caret under the offending column."""
-    yield _place(str(error.filename), error.lineno or 0)
+    yield _place(filename, number)
     text = error.text if isinstance(error.text, str) else ""
-    if not text and (line := linecache.getline(str(error.filename), error.lineno or 0)):
+    if not text and (line := linecache.getline(filename, number)):
         # Raised by a later stage of the compiler, which has no source at hand.
         text = error.text = line
     if text.strip() and len(text) <= _LINE_CHARS:

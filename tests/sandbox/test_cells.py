@@ -1,0 +1,261 @@
+"""What a cell shows, its errors and its state, over every implementation of the pool."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sandbox.lease import KernelLease
+from sandbox.pool import KernelPool
+from sandbox.types import CellStatus
+from tests.sandbox.pools import IMPLEMENTATIONS, MakePool, lean_settings, output_of, run
+from tests.sandbox.processes import wait_until_gone
+
+
+@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
+def make_pool(request: pytest.FixtureRequest) -> MakePool:
+    maker: MakePool = request.param
+    return maker
+
+
+@pytest.fixture(scope="module")
+async def shared_pool(make_pool: MakePool) -> AsyncIterator[KernelPool]:
+    async with make_pool(lean_settings(kernels=4, spares=2)) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def kernel(shared_pool: KernelPool) -> AsyncIterator[KernelLease]:
+    async with shared_pool.lease(seed=1, owner="test") as lease:
+        yield lease
+
+
+class TestOutput:
+    async def test_prints_and_the_last_expression_come_in_order(self, kernel: KernelLease) -> None:
+        code = """
+            import os, sys
+            print("first")
+            os.system("echo second")
+            print("third", file=sys.stderr)
+            sys.stdout.buffer.write(b"fourth\\n")
+            display("fifth")
+            6
+        """
+        expected = "first\nsecond\nthird\nfourth\n'fifth'\n6\n"
+        assert await output_of(kernel, code) == expected
+
+    @pytest.mark.parametrize("code", ["x = 1", "1;", "None", "", "# nothing"])
+    async def test_no_last_expression_shows_nothing(self, kernel: KernelLease, code: str) -> None:
+        assert await output_of(kernel, code) == ""
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "print('a' * 3_000_000)",
+            "for _ in range(200_000): print('a' * 10)",
+            "'a' * 3_000_000",
+            "display('a' * 3_000_000)",
+            "import os; os.system('head -c 3000000 /dev/zero | tr \"\\\\0\" a')",
+            "raise ValueError('a' * 3_000_000)",
+        ],
+    )
+    async def test_output_is_bounded(self, kernel: KernelLease, code: str) -> None:
+        result = await run(kernel, code)
+        assert len(result.output) < 2_100
+        assert "characters cut" in result.output
+        assert "aaaa" in result.output
+
+    async def test_head_and_tail_are_kept_and_the_cut_is_counted(self, kernel: KernelLease) -> None:
+        result = await run(kernel, "print('<' + '.' * 4_998 + '>')")
+        assert result.truncated
+        assert result.output.startswith("<...")
+        assert result.output.endswith("...>\n")
+        assert "[... 3,001 characters cut ...]" in result.output
+
+    async def test_an_error_after_a_flood_is_seen(self, kernel: KernelLease) -> None:
+        result = await run(kernel, "print('a' * 100_000)\n1 / 0")
+        assert result.error_name == "ZeroDivisionError"
+        assert result.output.endswith("ZeroDivisionError: division by zero\n")
+
+    async def test_short_output_is_not_marked_as_cut(self, kernel: KernelLease) -> None:
+        assert not (await run(kernel, "print('a' * 1_999)")).truncated
+
+    async def test_hostile_text_comes_through_as_plain_text(self, kernel: KernelLease) -> None:
+        code = r"""
+            import sys
+            print("\udc80|\x1b[31mred\x1b[0m|\x00\x07|é😀")
+            sys.stdout.buffer.write(b"\xff\n")
+            for i in range(3):
+                print(i, end="\r")
+        """
+        assert await output_of(kernel, code) == "\\udc80|red||é😀\n\ufffd\n2"
+
+    async def test_integers_of_any_length_print(self, kernel: KernelLease) -> None:
+        assert await output_of(kernel, "len(str(3**20_000))") == "9543\n"
+
+    async def test_a_closed_stdout_is_open_in_the_next_cell(self, kernel: KernelLease) -> None:
+        await run(kernel, "import os, sys; sys.stdout.close(); os.close(1)")
+        assert await output_of(kernel, "print(1); import os; os.system('echo 2'); 3") == "1\n2\n3\n"
+
+    async def test_late_output_of_a_thread_is_dropped(self, kernel: KernelLease) -> None:
+        code = """
+            import threading
+            gate, done = threading.Event(), threading.Event()
+            def speak():
+                print("in time")
+                gate.wait()
+                print("late")
+                done.set()
+            thread = threading.Thread(target=speak)
+            thread.start()
+        """
+        assert await output_of(kernel, code) == "in time\n"
+        assert await output_of(kernel, "gate.set(); done.wait(); print('next')") == "next\n"
+
+    async def test_late_output_of_a_child_is_dropped(self, kernel: KernelLease) -> None:
+        code = """
+            import subprocess
+            child = subprocess.Popen("echo ready; read line; echo late", shell=True,
+                                     stdin=subprocess.PIPE)
+        """
+        await run(kernel, code)
+        code = "child.communicate(b'go\\n'); print('next')"
+        assert await output_of(kernel, code) == "next\n"
+
+    async def test_forked_workers_print_into_the_cell(self, kernel: KernelLease) -> None:
+        code = """
+            import multiprocessing
+            def square(n):
+                print("square", n)
+                return n * n
+            with multiprocessing.get_context("fork").Pool(1) as workers:
+                print(workers.map(square, [2, 3]))
+        """
+        assert await output_of(kernel, code) == "square 2\nsquare 3\n[4, 9]\n"
+
+    async def test_a_fork_that_leaves_its_cell_ends(self, kernel: KernelLease) -> None:
+        code = """
+            import os
+            child = os.fork()
+            if child:
+                os.waitpid(child, 0)
+                print("parent")
+        """
+        assert await output_of(kernel, code) == "parent\n"
+        assert await output_of(kernel, "2") == "2\n"
+
+
+class TestErrors:
+    async def test_a_traceback_shows_the_cells_own_lines(self, kernel: KernelLease) -> None:
+        code = "import json\ndef parse(text):\n    return json.loads(text)\nparse('{')\n"
+        result = await run(kernel, code)
+        assert result.status is CellStatus.ERROR
+        assert result.error_name == "JSONDecodeError"
+        number = result.output.split()[1].rstrip(",")
+        assert result.output.startswith(
+            f"Cell {number}, line 4\n    parse('{{')\n"
+            f"Cell {number}, line 3, in parse\n    return json.loads(text)\n"
+            "JSONDecodeError: Expecting property name"
+        )
+        assert "json/" not in result.output
+
+    async def test_a_syntax_error_shows_its_line_and_a_caret(self, kernel: KernelLease) -> None:
+        result = await run(kernel, "x = 1\nfor i in range(3)\n    print(i)")
+        assert result.error_name == "SyntaxError"
+        lines = result.output.splitlines()
+        assert lines[0].endswith("line 2")
+        assert lines[1:] == [
+            "    for i in range(3)",
+            "                     ^",
+            "SyntaxError: expected ':'",
+        ]
+
+    async def test_an_endless_recursion_is_shown_in_a_few_lines(self, kernel: KernelLease) -> None:
+        result = await run(kernel, "def f(n):\n    return f(n + 1)\nf(0)")
+        assert result.error_name == "RecursionError"
+        assert len(result.output.splitlines()) < 10
+
+    async def test_text_that_looks_like_an_error_is_none(self, kernel: KernelLease) -> None:
+        code = "import sys; print(\"NameError: name 'x' is not defined\", file=sys.stderr)"
+        result = await run(kernel, code)
+        assert result.status is CellStatus.OK
+        assert result.error_name is None
+
+    async def test_errors_with_hostile_methods_are_shown(self, kernel: KernelLease) -> None:
+        code = """
+            class Odd(Exception):
+                def __str__(self):
+                    raise KeyError("no")
+            raise Odd
+        """
+        result = await run(kernel, code)
+        assert result.error_name == "Odd"
+        assert "Odd: <no message: __str__ raised KeyError>" in result.output
+
+    async def test_a_repr_that_raises_is_an_error(self, kernel: KernelLease) -> None:
+        code = """
+            class Odd:
+                def __repr__(self):
+                    raise KeyError("no")
+            Odd()
+        """
+        result = await run(kernel, code)
+        assert result.status is CellStatus.ERROR
+        assert result.error_name == "KeyError"
+
+    @pytest.mark.parametrize("code", ["exit()", "quit()", "import sys; sys.exit(3)", "exit"])
+    async def test_exit_ends_the_cell_only(self, kernel: KernelLease, code: str) -> None:
+        await run(kernel, "x = 5")
+        result = await run(kernel, code)
+        assert (result.status, result.error_name) == (CellStatus.ERROR, "SystemExit")
+        assert not result.state_lost
+        assert await output_of(kernel, "x") == "5\n"
+
+    @pytest.mark.parametrize("code", ["input('? ')", "import getpass; getpass.getpass()"])
+    async def test_input_is_refused_at_once(self, kernel: KernelLease, code: str) -> None:
+        result = await run(kernel, code)
+        assert result.status is CellStatus.ERROR
+        assert "not available" in result.output
+
+    async def test_top_level_await_does_not_compile(self, kernel: KernelLease) -> None:
+        result = await run(kernel, "import asyncio\nawait asyncio.sleep(60)")
+        assert result.error_name == "SyntaxError"
+
+    async def test_a_zero_byte_in_the_source_is_an_error(self, kernel: KernelLease) -> None:
+        assert (await run(kernel, "x\x00y")).error_name == "SyntaxError"
+
+    async def test_a_surrogate_in_the_source_harms_nothing(self, kernel: KernelLease) -> None:
+        assert await output_of(kernel, "print('\ud800')") == "?\n"
+
+
+class TestState:
+    async def test_cells_of_a_lease_share_their_state(self, kernel: KernelLease) -> None:
+        await run(kernel, "def double(n):\n    return 2 * n")
+        assert await output_of(kernel, "double(21)") == "42\n"
+        assert await output_of(kernel, "_ + 1") == "43\n"
+
+    async def test_leases_share_nothing(self, shared_pool: KernelPool) -> None:
+        code = """
+            import builtins, os, sys
+            x = 1
+            builtins.secret = 2
+            sys.setrecursionlimit(4321)
+            os.environ["SECRET"] = "3"
+            open("file", "w").close()
+            os.getpid()
+        """
+        async with shared_pool.lease(seed=1, owner="first") as kernel:
+            first = int(await output_of(kernel, code))
+        assert wait_until_gone(first)
+        code = """
+            import builtins, os, sys
+            print("x" in globals(), hasattr(builtins, "secret"), "SECRET" in os.environ,
+                  sys.getrecursionlimit() == 4321, os.listdir())
+        """
+        async with shared_pool.lease(seed=1, owner="second") as kernel:
+            assert await output_of(kernel, code) == "False False False False []\n"
+
+    async def test_an_emptied_namespace_does_not_break_the_kernel(
+        self, kernel: KernelLease
+    ) -> None:
+        await run(kernel, "globals().clear()")
+        assert await output_of(kernel, "6 * 7") == "42\n"

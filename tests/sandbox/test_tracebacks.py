@@ -1,0 +1,133 @@
+"""The short form of errors; the code under test runs in kernels, but needs none."""
+
+import linecache
+import textwrap
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from sandbox.inside.tracebacks import format_error, format_warning
+
+Raised = Callable[[str], str]
+
+
+@pytest.fixture
+def raised() -> Iterator[Raised]:
+    """Formats the error that a source raises when it runs as cell 1."""
+
+    def format_raised(source: str) -> str:
+        source = textwrap.dedent(source)
+        lines = source.splitlines(keepends=True)
+        linecache.cache["<cell 1>"] = (len(source), None, lines, "<cell 1>")
+        try:
+            exec(compile(source, "<cell 1>", "exec"), {})  # noqa: S102
+        except BaseException as error:  # noqa: BLE001 - whatever it raises is the subject
+            return format_error(error)
+        raise AssertionError("the source raises nothing")
+
+    yield format_raised
+    linecache.cache.pop("<cell 1>", None)
+
+
+def test_frames_of_the_cell_and_the_message(raised: Raised) -> None:
+    assert raised("def f(n):\n    return 1 / n\nf(0)") == (
+        "Cell 1, line 3\n    f(0)\n"
+        "Cell 1, line 2, in f\n    return 1 / n\n"
+        "ZeroDivisionError: division by zero\n"
+    )
+
+
+def test_frames_of_libraries_are_left_out(raised: Raised) -> None:
+    assert raised("import fractions\nfractions.Fraction('x')") == (
+        "Cell 1, line 2\n    fractions.Fraction('x')\n"
+        "ValueError: Invalid literal for Fraction: 'x'\n"
+    )
+
+
+def test_frames_of_a_string_that_the_cell_runs_are_shown(raised: Raised) -> None:
+    assert raised("exec('x = 1\\n1 / 0')") == (
+        "Cell 1, line 1\n    exec('x = 1\\n1 / 0')\n"
+        "String, line 2\nZeroDivisionError: division by zero\n"
+    )
+
+
+def test_a_mutual_recursion_is_cut_in_the_middle(raised: Raised) -> None:
+    text = raised("def f(n):\n    g(n)\ndef g(n):\n    f(n) if n else 1 / 0\nf(1)")
+    lines = text.splitlines()
+    assert lines[-1].startswith("RecursionError: maximum recursion depth exceeded")
+    assert any("frames left out" in line for line in lines)
+    assert len(lines) < 20
+
+
+def test_earlier_errors_take_a_line_each(raised: Raised) -> None:
+    source = """
+        try:
+            try:
+                1 / 0
+            except ZeroDivisionError:
+                {}["a"]
+        except KeyError as error:
+            raise ValueError("last") from error
+    """
+    lines = raised(source).splitlines()
+    assert lines[:2] == ["(after ZeroDivisionError: division by zero)", "(after KeyError: 'a')"]
+    assert lines[-1] == "ValueError: last"
+
+
+def test_a_suppressed_context_is_not_shown(raised: Raised) -> None:
+    source = "try:\n    1 / 0\nexcept ZeroDivisionError:\n    raise ValueError('last') from None"
+    assert "ZeroDivisionError" not in raised(source)
+
+
+def test_notes_follow_the_message(raised: Raised) -> None:
+    text = raised("error = ValueError('a')\nerror.add_note('b')\nraise error")
+    assert text.endswith("ValueError: a\nb\n")
+
+
+def test_an_error_without_message_is_its_name(raised: Raised) -> None:
+    assert raised("assert False").endswith("assert False\nAssertionError\n")
+
+
+def test_a_syntax_error_has_a_caret(raised: Raised) -> None:
+    assert raised("x = 1\ny = (2") == (
+        "Cell 1, line 2\n    y = (2\n        ^\nSyntaxError: '(' was never closed\n"
+    )
+
+
+def test_a_syntax_error_in_a_long_line_shows_its_surroundings(raised: Raised) -> None:
+    text = raised("x = [" + "1, " * 5_000 + "2 3" + ", 4" * 5_000 + "]")
+    place, line, caret, message = text.splitlines()
+    assert place == "Cell 1, line 1"
+    assert len(line) < 210
+    assert line[caret.index("^") :].startswith("2 3")
+    assert message.startswith("SyntaxError: invalid syntax")
+
+
+def test_a_syntax_error_of_a_later_stage_gets_its_line(raised: Raised) -> None:
+    text = raised("x = 1\nreturn x")
+    assert text.startswith("Cell 1, line 2\n    return x\n")
+    assert text.endswith("SyntaxError: 'return' outside function\n")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "raise ValueError('x' * 10**6)",
+        "raise type('E' * 10**6, (Exception,), {})",
+        "e = ValueError('a')\ne.__notes__ = ['x' * 10**6] * 1000\nraise e",
+        "e = ValueError('a')\ne.__notes__ = 7\nraise e",
+        "e = SyntaxError('x' * 10**6)\ne.filename = 'y' * 10**6\ne.lineno = 'z'\nraise e",
+        "e = ValueError('a')\ne.__cause__ = e\nraise e",
+    ],
+    ids=["message", "name", "notes", "no notes", "syntax error", "cycle"],
+)
+def test_hostile_errors_stay_short(raised: Raised, source: str) -> None:
+    assert len(raised(source)) < 3_000
+
+
+def test_a_warning_tells_its_place_only_in_a_cell() -> None:
+    warning = UserWarning("careful")
+    assert format_warning(UserWarning, warning, "<cell 3>", 2) == (
+        "Cell 3, line 2: UserWarning: careful\n"
+    )
+    assert format_warning(UserWarning, warning, "/lib/x.py", 2) == "UserWarning: careful\n"
