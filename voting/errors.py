@@ -13,6 +13,9 @@ VotingError
 class VotingError(Exception):
     """Base of every error of this package. Its text is constraint, value, remedy."""
 
+    is_user_error = True
+    """The command line prints the sentence and exits with 1."""
+
 
 class OutcomeError(VotingError):
     """An attempt's record contradicts itself: a negative count, more tool errors than calls."""

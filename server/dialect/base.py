@@ -47,7 +47,7 @@ class Prompt:
     """
 
     system: str
-    problem: str
+    user: str
     force: str
 
 

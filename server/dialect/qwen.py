@@ -66,7 +66,7 @@ class QwenConversation:
         self._call_by_json = False
         self.opening: Sequence[int] = [
             *dialect.turn("system", prompt.system),
-            *dialect.turn("user", prompt.problem),
+            *dialect.turn("user", prompt.user),
             *dialect.header(),
         ]
 

@@ -1,4 +1,8 @@
-"""The texts that a model is given, one file each, chosen by name."""
+"""The texts that a model is given, one file each, chosen by name.
+
+`{problem}` and `{answer}` in a file stand for the problem and for the sentence that says how to
+answer; everything else, braces too, is meant as it stands.
+"""
 
 from functools import cache
 from importlib.resources import files
@@ -15,7 +19,8 @@ def text(name: str) -> str:
 
 def compose(problem: str, answer_kind: AnswerKind, *, tools: bool) -> Prompt:
     """Return what an attempt at this problem opens with."""
-    system = "\n".join(
-        [text("system_tools" if tools else "system_plain"), text(f"answer_{answer_kind.value}")]
-    )
-    return Prompt(system=system, problem=problem, force=text("force"))
+    variant = "tools" if tools else "plain"
+    answer = text(f"answer_{answer_kind.value}")
+    # The problem goes in last: what it says is never taken for a place-holder.
+    user = text(f"user_{variant}").replace("{answer}", answer).replace("{problem}", problem, 1)
+    return Prompt(system=text(f"system_{variant}"), user=user, force=text("force"))

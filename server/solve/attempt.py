@@ -11,7 +11,8 @@ import structlog
 
 from client.schema import AttemptEnd, AttemptReport
 from sandbox.errors import SandboxError
-from sandbox.pool import KernelPool, Lease
+from sandbox.lease import KernelLease
+from sandbox.pool import KernelPool
 from sandbox.types import CellResult, CellStatus, InterruptStep
 from server.dialect.base import Dialect, ToolCall
 from server.engine.base import Engine, Sampling
@@ -73,7 +74,7 @@ class Attempt:
         self._started = anyio.current_time()
         self._conversation = context.dialect.open(prompt)
         self._record = TokenRecord(self._conversation.opening)
-        self._lease: Lease | None = None
+        self._lease: KernelLease | None = None
         self._tool_calls = 0
         self._tool_errors = 0
         self.narrator = Narrator(context.events, index, self._record, with_tokens=plan.with_tokens)
