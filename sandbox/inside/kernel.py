@@ -13,8 +13,9 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from types import SimpleNamespace, TracebackType
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn, TextIO
 
 from ipykernel import kernelapp
 from ipykernel.iostream import IOPubThread
@@ -42,6 +43,13 @@ _NO_EXIT = "the session goes on; there is no need to exit"
 
 #: What sys.exc_info() returns while an error is handled.
 ErrorTriple = tuple[type[BaseException], BaseException, TracebackType | None]
+
+
+class Streams(NamedTuple):
+    """The streams that go to the capture."""
+
+    output: TextIO
+    errors: TextIO
 
 
 class CellCompiler(CachingCompiler):
@@ -76,9 +84,10 @@ class PlainDisplayHook(DisplayHook):
         """No `Out[1]:`."""
 
     def write_format_data(self, format_dict: dict[str, str], md_dict: object = None) -> None:  # noqa: ARG002
-        """Print the plain text."""
+        """Print the plain text, also when the cell has redirected sys.stdout."""
         if text := format_dict.get("text/plain"):
-            print(text)  # noqa: T201 - standard output is the cell's capture
+            shell: Any = self.shell
+            shell.kernel.streams.output.write(f"{text}\n")
 
     def finish_displayhook(self) -> None:
         """Nothing was begun."""
@@ -93,7 +102,8 @@ class PlainDisplayPublisher(DisplayPublisher):
     def publish(self, data: dict[str, Any], *_: object, **__: object) -> None:
         """Print the plain text."""
         if text := data.get("text/plain"):
-            print(text)  # noqa: T201
+            shell: Any = self.shell
+            shell.kernel.streams.output.write(f"{text}\n")
 
     def clear_output(self, wait: bool = False) -> None:
         """What was written stays: the capture has no screen to clear."""
@@ -125,7 +135,8 @@ class CellShell(ZMQInteractiveShell):
         if error is None:
             return
         self.shown_error = error
-        sys.stderr.write(format_error(error))
+        kernel: Any = self.kernel
+        kernel.streams.errors.write(format_error(error))
 
     def showsyntaxerror(self, *_: object, **__: object) -> None:
         """Write the error in its short form."""
@@ -151,6 +162,7 @@ class CellKernel(IPythonKernel):
     shell: Any
     #: Set by the application before any message comes.
     capture: CellCapture
+    streams: "Streams"
     _in_cell = False
 
     def pre_handler_hook(self) -> None:
@@ -215,8 +227,11 @@ class CellKernel(IPythonKernel):
             raise KeyboardInterrupt
 
     def _publish_output(self) -> None:
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            # A cell's own stream can be closed, or anything at all.
+            with suppress(Exception):
+                stream.flush()
+        sys.stdout, sys.stderr = self.streams
         captured = self.capture.end()
         for text, cut in ((captured.head, 0), (captured.tail, captured.cut)):
             if text or cut:
@@ -251,15 +266,17 @@ class CellApplication(IPKernelApp):
         """Send both streams to the capture."""
         # The original streams must not be collected: that would close descriptors 1 and 2.
         self._original_streams = (sys.stdout, sys.stderr)
-        sys.stdout = sys.__stdout__ = capture_stream(self.capture, 1)  # type: ignore[misc]
-        sys.stderr = sys.__stderr__ = capture_stream(self.capture, 2)  # type: ignore[misc]
+        self.streams = Streams(capture_stream(self.capture, 1), capture_stream(self.capture, 2))
+        sys.stdout, sys.stderr = self.streams
+        vars(sys).update(__stdout__=self.streams.output, __stderr__=self.streams.errors)
         # The base class sets an attribute on it; the shell has its own display hook.
         self.displayhook = SimpleNamespace()
 
     def init_kernel(self) -> None:
-        """Make the kernel and give it the capture and the compiler."""
+        """Make the kernel and give it the capture, the streams and the compiler."""
         super().init_kernel()  # type: ignore[no-untyped-call]
         self.kernel.capture = self.capture
+        self.kernel.streams = self.streams
         # ipykernel passes its own compiler class to the shell, in old versions a fixed one.
         self.kernel.shell.compile = CellCompiler()
 

@@ -23,6 +23,9 @@ _LAST_FRAMES = 5
 
 _CHAIN_DEPTH = 3
 
+#: What Python, and IPython 7, call the code that is in no function.
+_TOP_LEVEL = ("<module>", "<cell line:")
+
 
 def error_name(error: BaseException) -> str:
     """The class name of an exception, bounded."""
@@ -116,7 +119,7 @@ def _frame_lines(trace: TracebackType | None) -> Iterator[str]:
             if index == _FIRST_FRAMES:
                 yield f"  [{hidden} frames left out]"
             continue
-        within = "" if function == "<module>" else f", in {function[:_NAME_CHARS]}"
+        within = "" if function.startswith(_TOP_LEVEL) else f", in {function[:_NAME_CHARS]}"
         yield f"{_place(filename, line)}{within}"
         if source := linecache.getline(filename, line).strip():
             yield f"    {source[:_LINE_CHARS]}"

@@ -96,17 +96,26 @@ class TestOutput:
         await run(kernel, "import os, sys; sys.stdout.close(); os.close(1)")
         assert await output_of(kernel, "print(1); import os; os.system('echo 2'); 3") == "1\n2\n3\n"
 
+    @pytest.mark.parametrize("stream", ["object()", "open('file', 'w')", "io.StringIO()", "None"])
+    async def test_a_replaced_stdout_lasts_for_its_cell(
+        self, kernel: KernelLease, stream: str
+    ) -> None:
+        assert await output_of(kernel, f"import io, sys; sys.stdout = {stream}; 1") == "1\n"
+        assert await output_of(kernel, "print(2)") == "2\n"
+
     async def test_late_output_of_a_thread_is_dropped(self, kernel: KernelLease) -> None:
         code = """
             import threading
-            gate, done = threading.Event(), threading.Event()
+            spoken, gate, done = (threading.Event() for _ in range(3))
             def speak():
                 print("in time")
+                spoken.set()
                 gate.wait()
                 print("late")
                 done.set()
             thread = threading.Thread(target=speak)
             thread.start()
+            _ = spoken.wait()
         """
         assert await output_of(kernel, code) == "in time\n"
         assert await output_of(kernel, "gate.set(); done.wait(); print('next')") == "next\n"
