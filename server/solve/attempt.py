@@ -3,6 +3,7 @@
 An attempt never raises but for cancellation: whatever happens is data in its report.
 """
 
+from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -35,6 +36,11 @@ FORCED_ROOM = 192
 MARGIN_S = 0.25
 #: Tokens of a tool result that are shown however little room is left.
 LEAST_RESULT_TOKENS = 32
+
+#: The same program with the same result this many times is a loop; after the second the model is
+#: told so. A small model that is stuck otherwise spends all its turns on it.
+SAME_CALLS = 3
+SAME_NOTE = "[the same program and result as before: change the program, or give the answer]"
 
 #: What is made of a turn that ended without a call: the attempt's end where no answer can be
 #: forced, and why one is asked for.
@@ -77,6 +83,7 @@ class Attempt:
         self._lease: KernelLease | None = None
         self._tool_calls = 0
         self._tool_errors = 0
+        self._calls: Counter[tuple[str, str]] = Counter()
         self.narrator = Narrator(context.events, index, self._record, with_tokens=plan.with_tokens)
         self._reader = TurnReader(
             engine=context.engine,
@@ -150,6 +157,8 @@ class Attempt:
                 return await self._conclude(outcome)
             if not await self._answer_call(stack, outcome.call, until):
                 return await self._force(AttemptEnd.SANDBOX_ERROR, "no kernel could be had")
+            if max(self._calls.values()) >= SAME_CALLS:
+                return await self._force(AttemptEnd.REPETITION, "the calls repeated themselves")
         turns = self._plan.max_turns
         return await self._force(AttemptEnd.NO_ANSWER, f"all {turns} turns were used")
 
@@ -194,6 +203,9 @@ class Attempt:
             kernel_lost = self._lease is None
         self._tool_errors += result.status is not CellStatus.OK
         shown = self._shorten(result.output)
+        self._calls[call.code, shown] += 1
+        if self._calls[call.code, shown] > 1:
+            shown = f"{shown}\n{SAME_NOTE}"
         self._record.append(self._conversation.result(shown))
         self.narrator.result(number, result, shown)
         return not kernel_lost
