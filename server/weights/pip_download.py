@@ -40,14 +40,15 @@ class PipDownload:
     """A `pip download` of one requirement into a folder of its own.
 
     As a context manager it starts pip unless the folder holds the wheel already (`was_here`), and
-    ends pip on the way out.
+    ends pip on the way out. Pip works in a folder named for this process, and only a whole wheel
+    leaves it: a pip that outlived a killed pull can do no harm.
     """
 
     def __init__(self, requirement: str, folder: Path) -> None:
         self.requirement = requirement
         self._folder = folder
-        self._temporary = folder / "tmp"
-        self._log = folder / "pip.log"
+        self._workplace = folder / f"process{os.getpid()}"
+        self._log = self._workplace / "pip.log"
         self._process: subprocess.Popen[bytes] | None = None
         self.was_here = False
 
@@ -56,16 +57,17 @@ class PipDownload:
         if self.was_here:
             return self
         shutil.rmtree(self._folder, ignore_errors=True)
-        self._temporary.mkdir(parents=True)
+        temporary = self._workplace / "tmp"
+        temporary.mkdir(parents=True)
         command = [sys.executable, "-m", "pip", "download", *_OPTIONS]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*command, "--dest", str(self._folder), self.requirement],
+                [*command, "--dest", str(self._workplace), self.requirement],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                # pip moves the wheel out of its temporary folder: one disk, one copy at the end.
-                env={**os.environ, "TMPDIR": str(self._temporary)},
+                # Pip's temporary files on the same disk, where they are counted and removed.
+                env={**os.environ, "TMPDIR": str(temporary)},
             )
         self._deadline = time.monotonic() + _LIMIT_S
         return self
@@ -76,13 +78,10 @@ class PipDownload:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._process is None:
-            return
-        if self._process.poll() is None:
-            self._end(self._process)
-            # pip may have been about to write the wheel: half a wheel is worth nothing.
-            shutil.rmtree(self._folder, ignore_errors=True)
-        shutil.rmtree(self._temporary, ignore_errors=True)
+        if self._process is not None:
+            if self._process.poll() is None:
+                self._end(self._process)
+            shutil.rmtree(self._workplace, ignore_errors=True)
 
     @staticmethod
     def _end(process: subprocess.Popen[bytes]) -> None:
@@ -108,6 +107,8 @@ class PipDownload:
             raise SourceUnavailable(f"{self.requirement}: no end after {_LIMIT_S:.0f} s") from None
         if code != 0:
             raise self._failure()
+        for wheel in self._workplace.glob("*.whl"):
+            wheel.replace(self._folder / wheel.name)
         return True
 
     def wheel(self) -> Path:

@@ -94,7 +94,8 @@ class Hub:
                 client.stream("GET", url, headers=headers) as response,
             ):
                 skip = offset - _first_byte(response)
-                for chunk in response.iter_raw(_CHUNK_BYTES):
+                # As the chunks come: collected to a size, the last would be lost with the line.
+                for chunk in response.iter_raw():
                     if len(chunk) > skip:
                         yield chunk[skip:]
                     skip = max(0, skip - len(chunk))
