@@ -22,6 +22,9 @@ What happens inside a cell is never an exception: it is a `sandbox.types.CellRes
 class SandboxError(Exception):
     """Base of every error that this package raises."""
 
+    is_user_error = True
+    """The command line prints the sentence and exits with 1."""
+
 
 class SettingsError(SandboxError, ValueError):
     """A pool setting is out of its range."""

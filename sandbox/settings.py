@@ -30,7 +30,7 @@ class PoolSettings:
         SettingsError: a value is out of its range.
     """
 
-    #: The most leases at a time; the environment variable is QUORUM_SANDBOX_POOL_SIZE.
+    #: The most leases at a time; the environment variable is QUORUM_SANDBOX_KERNELS.
     kernels: int = 4
     #: Kernels kept started for leases to come, within `kernels`.
     spares: int = 4
@@ -59,7 +59,7 @@ class PoolSettings:
 
     def __post_init__(self) -> None:
         """Refuse what is out of range."""
-        self._require_integer("kernels", 1, variable="QUORUM_SANDBOX_POOL_SIZE")
+        self._require_integer("kernels", 1, variable="QUORUM_SANDBOX_KERNELS")
         self._require_integer("spares", 0)
         for name in ("start_timeout_s", "cell_timeout_s", "interrupt_grace_s"):
             self._require_duration(name)

@@ -32,5 +32,5 @@ def test_out_of_range_is_refused_with_value_and_remedy(
 
 
 def test_the_pool_size_names_its_variable() -> None:
-    with pytest.raises(SettingsError, match="QUORUM_SANDBOX_POOL_SIZE"):
+    with pytest.raises(SettingsError, match="QUORUM_SANDBOX_KERNELS"):
         PoolSettings(kernels=0)
