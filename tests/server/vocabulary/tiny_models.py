@@ -40,17 +40,26 @@ class TinyBpe:
 
 def train(pre: str, size: int = 900) -> TinyBpe:
     """Train a byte-level BPE whose text is split by the rule of a `tokenizer.ggml.pre` value."""
+    split = pre_tokenizers.Split(Regex(split_rule(pre).pattern), behavior="isolated")
+    return _train([split], CORPUS, size)
+
+
+def train_across_splits(texts: Sequence[str], size: int = 4000) -> TinyBpe:
+    """Train a byte-level BPE on unsplit text: its tokens cross every border a rule may draw.
+
+    So any difference between two split rules shows in the ids.
+    """
+    return _train([], texts, size)
+
+
+def _train(splits: list[pre_tokenizers.PreTokenizer], texts: Sequence[str], size: int) -> TinyBpe:
     tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(split_rule(pre).pattern), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*splits, byte_level])
     tokenizer.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(CORPUS, trainer)
+    tokenizer.train_from_iterator(texts, trainer)
     model = orjson.loads(tokenizer.to_str())["model"]
     tokens = sorted(model["vocab"], key=model["vocab"].__getitem__)
     return TinyBpe(tokenizer, tokens, [(left, right) for left, right in model["merges"]])
