@@ -9,7 +9,7 @@ from structlog.typing import Processor
 from server.settings import LogSettings
 
 #: Libraries that report at info level what ours says already.
-QUIET = ("httpx", "httpcore", "uvicorn.access", "asyncio", "sse_starlette.sse")
+QUIET = ("httpx", "httpcore", "uvicorn.access", "uvicorn.error", "asyncio", "sse_starlette.sse")
 
 
 def configure(settings: LogSettings) -> None:

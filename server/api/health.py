@@ -8,6 +8,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from client.schema import Health, PartStatus, Readiness
+from sandbox.pool import KernelPool
+from sandbox.types import LossReason
 from server.engine.base import EngineState
 from server.parts import Parts
 
@@ -37,16 +39,10 @@ async def ready(request: Request) -> JSONResponse:
 def readiness(parts: Parts) -> Readiness:
     """Return the state of the parts that a solve needs."""
     engine = parts.engine.status()
-    pool = parts.pool.status()
-    up = pool.spare + pool.leased
     engine_part = PartStatus(
         ready=engine.state is EngineState.READY, state=engine.state.value, detail=engine.detail
     )
-    sandbox = PartStatus(
-        ready=up > 0,
-        state="ready" if up else "starting",
-        detail=f"{up} of {pool.size} kernels up, {pool.leased} leased, {pool.waiting} waiting",
-    )
+    sandbox = _sandbox(parts.pool)
     return Readiness(
         ready=engine_part.ready and sandbox.ready,
         engine=engine_part,
@@ -55,3 +51,17 @@ def readiness(parts: Parts) -> Readiness:
         running=parts.service.running,
         queued=parts.service.queued,
     )
+
+
+def _sandbox(pool: KernelPool) -> PartStatus:
+    """Return whether kernels can be had: some are up, or they come up when asked for."""
+    status = pool.status()
+    up = status.spare + status.leased
+    failed = status.lost.get(LossReason.START, 0)
+    # Between two problems all kernels may be new ones on their way.
+    coming = status.starting > 0 and status.started > 0
+    ready = up > 0 or coming or (pool.settings.spares == 0 and not failed)
+    detail = f"{up} of {status.size} kernels up, {status.leased} leased, {status.waiting} waiting"
+    if failed:
+        detail += f", {failed} failed to start (the log says why)"
+    return PartStatus(ready=ready, state="ready" if ready else "starting", detail=detail)

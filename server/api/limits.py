@@ -1,27 +1,48 @@
 """Bounds on what a client may send, before anything is parsed."""
 
+from enum import Enum, auto
 from http import HTTPStatus
 
+import anyio
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.problems import problem
 
+#: Seconds in which a request's body must have come. The largest takes two at 1 Mbit/s.
+BODY_TIMEOUT_S = 20.0
+#: Bytes of a refused body that are still read, so that the client gets to read the refusal: a
+#: connection that is closed with data unread is reset.
+DRAINED_BYTES = 8 * 1024 * 1024
+
+
+class Unread(Enum):
+    """Why there is no body."""
+
+    TOO_LARGE = auto()
+    TOO_SLOW = auto()
+    GONE = auto()
+
 
 class BodyLimit:
-    """ASGI middleware that refuses request bodies over `most` bytes, declared or streamed."""
+    """ASGI middleware that reads request bodies of at most `most` bytes, declared or streamed.
+
+    Larger ones are answered with 413, those that take over `BODY_TIMEOUT_S` with 408.
+    """
 
     def __init__(self, app: ASGIApp, most: int) -> None:
         self._app = app
         self._most = most
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 413."""
+        """Pass the request on, or refuse it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = await self._read(scope, receive)
-        if body is None:
-            await self._refuse(scope, receive, send)
+        body: bytes | Unread = Unread.TOO_SLOW
+        with anyio.move_on_after(BODY_TIMEOUT_S):
+            body = await self._read(receive)
+        if isinstance(body, Unread):
+            await self._refuse(body, scope, receive, send)
             return
         sent = False
 
@@ -34,25 +55,34 @@ class BodyLimit:
 
         await self._app(scope, replay, send)
 
-    async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Return the whole body; None when it is too large or the client went away."""
-        declared = dict(scope["headers"]).get(b"content-length", b"0")
-        if not declared.isdigit() or int(declared) > self._most:
-            return None
-        body = b""
-        more = True
-        while more:
+    async def _read(self, receive: Receive) -> bytes | Unread:
+        parts: list[bytes] = []
+        size = 0
+        while size <= DRAINED_BYTES:
             message = await receive()
-            body += message.get("body", b"")
-            more = message.get("more_body", False)
-            if len(body) > self._most:
-                return None
-        return body
+            if message["type"] == "http.disconnect":
+                return Unread.GONE
+            part: bytes = message.get("body", b"")
+            size += len(part)
+            if size <= self._most:
+                parts.append(part)
+            if not message.get("more_body", False):
+                break
+        return b"".join(parts) if size <= self._most else Unread.TOO_LARGE
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        response = problem(
-            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-            f"the request body: must be at most {self._most} bytes; shorten the problem, or raise "
-            "gateway.max_body_bytes",
-        )
+    async def _refuse(self, why: Unread, scope: Scope, receive: Receive, send: Send) -> None:
+        if why is Unread.TOO_LARGE:
+            response = problem(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                f"the request body: must be at most {self._most} bytes; shorten the problem, or "
+                "raise gateway.max_body_bytes",
+            )
+        elif why is Unread.TOO_SLOW:
+            response = problem(
+                HTTPStatus.REQUEST_TIMEOUT,
+                f"the request body: must come within {BODY_TIMEOUT_S:g} s; send it again",
+            )
+        else:
+            return
+        response.headers["Connection"] = "close"
         await response(scope, receive, send)

@@ -1,6 +1,6 @@
 """Every error of the API as problem details (RFC 9457)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from math import ceil
 from typing import Any
@@ -12,12 +12,15 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from client.schema import InvalidField, ProblemDetails
-from server.solve.service import AdmissionError
+from server.solve.service import AdmissionError, ShuttingDownError
 from voting.errors import UnknownStrategyError
 
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+#: Invalid fields that one answer names; a request can have thousands.
+MOST_FIELDS = 20
+MOST_CHARACTERS = 2_000
 
 
 def problem(
@@ -26,20 +29,21 @@ def problem(
     *,
     errors: Sequence[InvalidField] = (),
     retry_after_s: float | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """Return a response with problem details."""
     body = ProblemDetails(
         title=status.phrase,
         status=status.value,
-        detail=detail,
+        detail=_encodable(detail),
         errors=list(errors),
         retry_after_s=retry_after_s,
     )
-    headers = {} if retry_after_s is None else {"Retry-After": str(ceil(retry_after_s))}
+    retry = {} if retry_after_s is None else {"Retry-After": str(ceil(retry_after_s))}
     return JSONResponse(
         body.model_dump(mode="json", exclude_none=True),
         status_code=status.value,
-        headers=headers,
+        headers={**(headers or {}), **retry},
         media_type=MEDIA_TYPE,
     )
 
@@ -58,10 +62,10 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     found: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()
     fields = [
         InvalidField(
-            field=".".join(str(part) for part in item["loc"][1:]) or str(item["loc"][0]),
-            message=str(item["msg"]).removeprefix("Value error, "),
+            field=_encodable(".".join(map(str, item["loc"][1:])) or str(item["loc"][0])),
+            message=_encodable(str(item["msg"]).removeprefix("Value error, ")),
         )
-        for item in found
+        for item in found[:MOST_FIELDS]
     ]
     detail = "; ".join(f"{item.field}: {item.message}" for item in fields)
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=fields)
@@ -71,7 +75,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     del request
     if not isinstance(error, HTTPException):
         raise error
-    return problem(HTTPStatus(error.status_code), str(error.detail))
+    return problem(HTTPStatus(error.status_code), str(error.detail), headers=error.headers)
 
 
 async def _unknown_strategy(request: Request, error: Exception) -> JSONResponse:
@@ -82,8 +86,9 @@ async def _unknown_strategy(request: Request, error: Exception) -> JSONResponse:
 
 async def _too_much(request: Request, error: Exception) -> JSONResponse:
     del request
-    wait = getattr(error, "retry_after_s", None)
-    return problem(HTTPStatus.TOO_MANY_REQUESTS, str(error), retry_after_s=wait)
+    closed = isinstance(error, ShuttingDownError)
+    status = HTTPStatus.SERVICE_UNAVAILABLE if closed else HTTPStatus.TOO_MANY_REQUESTS
+    return problem(status, str(error), retry_after_s=getattr(error, "retry_after_s", None))
 
 
 async def _defect(request: Request, error: Exception) -> JSONResponse:
@@ -92,3 +97,8 @@ async def _defect(request: Request, error: Exception) -> JSONResponse:
         HTTPStatus.INTERNAL_SERVER_ERROR,
         f"{type(error).__name__} in the server; its log has the details",
     )
+
+
+def _encodable(text: str) -> str:
+    """Return a text that fits an answer: what requests quote may be long, or no Unicode text."""
+    return text[:MOST_CHARACTERS].encode("utf-8", "backslashreplace").decode()

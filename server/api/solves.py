@@ -5,9 +5,11 @@ from http import HTTPStatus
 from typing import Annotated
 
 import anyio
+import structlog
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
@@ -18,8 +20,12 @@ from server.solve.service import SolveHandle, SolveService
 PING_S = 15
 #: A reader that does not read for this long is disconnected, which cancels its solve.
 SEND_TIMEOUT_S = 60.0
+#: A shutdown cancels the solves, so that streams end by themselves with their results; this only
+#: keeps them from being cut before that. uvicorn bounds the wait by `gateway.shutdown_s`.
+SHUTDOWN_GRACE_S = 300.0
 EVENTS = "text/event-stream"
 
+log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/v1/solves", tags=["solves"])
 
 
@@ -33,6 +39,7 @@ Service = Annotated[SolveService, Depends(service)]
 REFUSALS: dict[int | str, dict[str, object]] = {
     422: {"model": ProblemDetails, "description": "The request is malformed."},
     429: {"model": ProblemDetails, "description": "Too many solves wait already."},
+    503: {"model": ProblemDetails, "description": "The server is being shut down."},
 }
 
 
@@ -78,13 +85,21 @@ class EventStream(EventSourceResponse):
     """The events of a solve; however the response ends, so does the solve."""
 
     def __init__(self, handle: SolveHandle) -> None:
-        super().__init__(_events(handle), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep="\n")
+        super().__init__(
+            _events(handle),
+            ping=PING_S,
+            send_timeout=SEND_TIMEOUT_S,
+            shutdown_grace_period=SHUTDOWN_GRACE_S,
+            sep="\n",
+        )
         self._handle = handle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the last event, or until the client goes away."""
         try:
             await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            log.warning("stream.not_read", solve_id=self._handle.solve_id)
         finally:
             self._handle.cancel()
 

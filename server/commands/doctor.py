@@ -18,6 +18,7 @@ import anyio
 import psutil
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from sandbox.errors import SandboxError
@@ -26,7 +27,7 @@ from sandbox.types import CellStatus
 from server.errors import QuorumServerError
 from server.parts import pool_settings
 from server.settings import Settings, load_settings
-from server.weights import cache_dir, resolve
+from server.weights import resolve, weights_folder
 
 GIB = 2**30
 #: The default model, its context for four attempts and the kernels: measured at 2.6 GiB.
@@ -80,7 +81,14 @@ def examine() -> Iterator[Finding]:
         _python, _engine, _weights, _kernels, _memory, _disk, _gpu, _port,
     ]  # fmt: skip
     for check in checks:
-        yield check(settings)
+        try:
+            yield check(settings)
+        except Exception as error:  # noqa: BLE001 - the other checks still have something to say
+            subject = check.__name__.strip("_")
+            yield Finding(
+                subject, Verdict.MISSING, f"the check failed: {type(error).__name__}: {error}",
+                "please report it",
+            )  # fmt: skip
 
 
 def _python(settings: Settings) -> Finding:
@@ -144,7 +152,7 @@ def _memory(settings: Settings) -> Finding:
 
 
 def _disk(settings: Settings) -> Finding:
-    folder = cache_dir()
+    folder = weights_folder()
     existing = next(p for p in (folder, *folder.parents) if p.exists())
     free = shutil.disk_usage(existing).free / GIB
     try:
@@ -194,5 +202,5 @@ def _print(findings: list[Finding]) -> None:
     table = Table("", "what", "found", "what to do", show_edge=False, pad_edge=False)
     for finding in findings:
         mark = f"[{colours[finding.verdict]}]{finding.verdict.value}[/]"
-        table.add_row(mark, finding.subject, finding.detail, finding.remedy)
+        table.add_row(mark, *map(escape, (finding.subject, finding.detail, finding.remedy)))
     Console(file=sys.stdout).print(table)

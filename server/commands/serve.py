@@ -9,14 +9,18 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import orjson
+import structlog
 import typer
 import uvicorn
+from starlette.types import Message, Receive, Scope, Send
 
 from server.api.app import create_app
 from server.errors import QuorumServerError
 from server.logs import configure
 from server.parts import Parts, open_parts
 from server.settings import GatewaySettings, Settings, declared, load_settings
+
+log = structlog.get_logger(__name__)
 
 #: Connections that wait for acceptance.
 BACKLOG = 512
@@ -34,10 +38,11 @@ class Gateway(uvicorn.Server):
         self._ready_fd = ready_fd
         self._parts: Parts | None = None
         self.failure: QuorumServerError | None = None
-        app = create_app(settings, self._open_parts)
+        self._app = create_app(settings, self._open_parts)
         super().__init__(
             uvicorn.Config(
-                app,
+                self._without_traceback,
+                interface="asgi3",
                 log_config=None,
                 lifespan="on",
                 timeout_graceful_shutdown=max(1, round(settings.gateway.shutdown_s)),
@@ -56,19 +61,37 @@ class Gateway(uvicorn.Server):
             self.failure = error
             raise
 
+    async def _without_traceback(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application; a failed start is told by the command, in one sentence."""
+
+        async def tell(message: Message) -> None:
+            if message["type"] == "lifespan.startup.failed" and self.failure is not None:
+                message = {**message, "message": ""}
+            await send(message)
+
+        await self._app(scope, receive, tell if scope["type"] == "lifespan" else send)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then say so on the descriptor that the parent gave."""
         await super().startup(sockets)
-        if self._ready_fd is not None and self.started:
-            host, port = self._listener.getsockname()[:2]
+        if not self.started:
+            return
+        host, port = self._listener.getsockname()[:2]
+        log.info("gateway.listening", url=url_of(host, port))
+        if self._ready_fd is not None:
             line = orjson.dumps({"url": url_of(host, port), "pid": os.getpid()}) + b"\n"
-            os.write(self._ready_fd, line)
+            try:
+                os.write(self._ready_fd, line)
+            except BrokenPipeError:
+                # Whoever wanted to know is gone.
+                self.should_exit = True
             os.close(self._ready_fd)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Cancel the solves first: their callers get a result instead of a cut connection."""
+        """End the solves first: their callers get a result instead of a cut connection."""
+        log.info("gateway.stopping")
         if self._parts is not None:
-            self._parts.service.cancel_all()
+            self._parts.service.close()
         await super().shutdown(sockets)
 
 

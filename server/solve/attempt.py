@@ -3,6 +3,7 @@
 An attempt never raises but for cancellation: whatever happens is data in its report.
 """
 
+import re
 from collections import Counter
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -32,8 +33,11 @@ log = structlog.get_logger(__name__)
 #: Tokens for a forced answer, and for the question that forces it.
 FORCED_TOKENS = 64
 FORCED_ROOM = 192
-#: The attempt's own end comes this long before the solve's, to leave time to count the votes.
+#: The last stream ends this long before the solve, and the attempt half as long, to leave time to
+#: read what was forced and to count the votes.
 MARGIN_S = 0.25
+#: Least time a cell is given, in seconds: its wait is bounded by the attempt's own end anyway.
+LEAST_CELL_S = 0.05
 #: Tokens of a tool result that are shown however little room is left.
 LEAST_RESULT_TOKENS = 32
 
@@ -42,6 +46,9 @@ LEAST_RESULT_TOKENS = 32
 SAME_CALLS = 3
 SAME_NOTE = "[the same program and result as before: change the program, or give the answer]"
 
+#: A brace of TeX, or an escaped character that is none.
+BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
+
 #: What is made of a turn that ended without a call: the attempt's end where no answer can be
 #: forced, and why one is asked for.
 FORCED: dict[TurnEnd, tuple[AttemptEnd, str]] = {
@@ -49,6 +56,7 @@ FORCED: dict[TurnEnd, tuple[AttemptEnd, str]] = {
     TurnEnd.LIMIT: (AttemptEnd.NO_ANSWER, "tokens or context were used up"),
     TurnEnd.REPETITION: (AttemptEnd.REPETITION, "the text repeated itself"),
     TurnEnd.TIME: (AttemptEnd.DEADLINE, "the time to think was over"),
+    TurnEnd.ENGINE_AWAY: (AttemptEnd.ENGINE_LOST, "the engine was away as the time to think ended"),
 }
 
 
@@ -92,6 +100,7 @@ class Attempt:
             conversation=self._conversation,
             on_text=self.narrator.text,
             on_loss=self.narrator.waiting,
+            tools=plan.strategy.tools,
         )
 
     async def run(self) -> AttemptReport:
@@ -100,7 +109,7 @@ class Attempt:
         self.narrator.started(seed, self._plan.sampling(self._index, 0, 0))
         end, detail = AttemptEnd.DEADLINE, "the problem's time ran out"
         try:
-            with anyio.CancelScope(deadline=self._context.deadline - MARGIN_S):
+            with anyio.CancelScope(deadline=self._context.deadline - MARGIN_S / 2):
                 async with AsyncExitStack() as stack:
                     end, detail = await self._think(stack)
         except Exception as error:
@@ -113,7 +122,14 @@ class Attempt:
 
     @property
     def answer(self) -> Answer | None:
-        """The last answer in the model's final text, if any."""
+        """The last answer in the model's final text, if any; none where it cannot be read."""
+        try:
+            return self._read_answer()
+        except Exception:
+            log.exception("attempt.unreadable", session=self._session)
+            return None
+
+    def _read_answer(self) -> Answer | None:
         return extract(self._conversation.answer_text, AnswerKind(self._plan.answer_kind.value))
 
     def outcome(self, end: AttemptEnd) -> AttemptOutcome:
@@ -164,7 +180,7 @@ class Attempt:
 
     async def _conclude(self, outcome: TurnOutcome) -> tuple[AttemptEnd, str]:
         """End the attempt after a turn that made no call."""
-        if outcome.end is TurnEnd.MESSAGE and self.answer is not None:
+        if outcome.end is TurnEnd.MESSAGE and self._read_answer() is not None:
             return AttemptEnd.ANSWERED, "the message ended with an answer"
         if outcome.end in FORCED:
             return await self._force(*FORCED[outcome.end])
@@ -177,7 +193,8 @@ class Attempt:
         start = len(self._conversation.answer_text)
 
         def box_closed() -> bool:
-            return "}" in self._conversation.answer_text[start:] and self.answer is not None
+            text = self._conversation.answer_text[start:]
+            return _closes(text) and self._read_answer() is not None
 
         def sampling(stream: int) -> Sampling:
             most = min(FORCED_TOKENS, self._room())
@@ -185,9 +202,10 @@ class Attempt:
 
         until = self._context.deadline - MARGIN_S
         outcome = await self._reader.read(sampling, until=until, to_box=box_closed)
-        if self.answer is not None:
+        if self._read_answer() is not None:
             return AttemptEnd.FORCED, f"{reason}; the answer was forced"
-        end = AttemptEnd.ENGINE_LOST if outcome.end is TurnEnd.ENGINE_LOST else otherwise
+        lost = outcome.end in (TurnEnd.ENGINE_LOST, TurnEnd.ENGINE_AWAY)
+        end = AttemptEnd.ENGINE_LOST if lost else otherwise
         return end, f"{reason}; no answer could be forced"
 
     async def _answer_call(self, stack: AsyncExitStack, call: ToolCall, until: float) -> bool:
@@ -211,15 +229,19 @@ class Attempt:
         return not kernel_lost
 
     async def _execute(self, stack: AsyncExitStack, call: ToolCall, until: float) -> CellResult:
+        """Execute a call on the attempt's kernel; the wait for one ends with the time to think."""
         if call.error is not None:
             return _not_run(call.error)
-        if self._lease is None:
-            seed = self._plan.attempt_seed(self._index)
-            self._lease = await stack.enter_async_context(
-                self._context.pool.lease(seed=seed, owner=self._session)
-            )
-        left = max(until - anyio.current_time(), 0.5)
-        return await self._lease.execute(call.code, timeout=min(self._plan.cell_timeout_s, left))
+        with anyio.CancelScope(deadline=until):
+            if self._lease is None:
+                seed = self._plan.attempt_seed(self._index)
+                self._lease = await stack.enter_async_context(
+                    self._context.pool.lease(seed=seed, owner=self._session)
+                )
+            left = max(until - anyio.current_time(), LEAST_CELL_S)
+            timeout = min(self._plan.cell_timeout_s, left)
+            return await self._lease.execute(call.code, timeout=timeout)
+        return _not_run("stopped: there is no time left to compute", CellStatus.TIMEOUT)
 
     def _shorten(self, output: str) -> str:
         """Cut a result to its share of the context, by tokens: digits cost one each."""
@@ -239,11 +261,21 @@ class Attempt:
         return self._context.engine.info.context_tokens - len(self._record.ids) - 1
 
 
-def _not_run(reason: str) -> CellResult:
-    """Return the result of a call that no kernel has seen."""
+def _closes(text: str) -> bool:
+    """Tell whether the text closes the box that was opened right before it."""
+    depth = 1
+    for brace in BRACE.findall(text):
+        depth += {"{": 1, "}": -1}.get(brace, 0)
+        if depth == 0:
+            return True
+    return False
+
+
+def _not_run(reason: str, status: CellStatus = CellStatus.ERROR) -> CellResult:
+    """Return the result of a call of which no kernel has told one."""
     return CellResult(
         output=reason,
-        status=CellStatus.ERROR,
+        status=status,
         interrupt_step=InterruptStep.NONE,
         state_lost=False,
         seconds=0.0,

@@ -34,6 +34,10 @@ class AdmissionError(QuorumServerError):
     retry_after_s = RETRY_AFTER_S
 
 
+class ShuttingDownError(AdmissionError):
+    """The server is being shut down."""
+
+
 @dataclass(slots=True)
 class SolveHandle:
     """One solve, queued, running or ended; `cancel` ends it soon and is safe at any time."""
@@ -66,6 +70,7 @@ class SolveService:
         self._handles: dict[str, SolveHandle] = {}
         self._queue: deque[anyio.Event] = deque()
         self._running = 0
+        self._closed = False
 
     @property
     def running(self) -> int:
@@ -83,7 +88,10 @@ class SolveService:
         Raises:
             UnknownStrategyError: the request names no strategy that there is.
             AdmissionError: the queue is full.
+            ShuttingDownError: `close` was called.
         """
+        if self._closed:
+            raise ShuttingDownError("the server is being shut down: ask again once it is back")
         timeout = self._settings.sandbox.cell_timeout_s
         plan = make_plan(request, self._settings.solve, cell_timeout_s=timeout)
         most = self._settings.gateway.max_queued
@@ -104,8 +112,9 @@ class SolveService:
         """Return a solve that has not ended."""
         return self._handles.get(solve_id)
 
-    def cancel_all(self) -> None:
-        """Cancel every solve that runs or waits; their followers get their results."""
+    def close(self) -> None:
+        """Cancel every solve that runs or waits, and refuse new ones; followers get results."""
+        self._closed = True
         for handle in list(self._handles.values()):
             handle.cancel()
 

@@ -1,13 +1,15 @@
 """Solves one problem: attempts in one task group, a ballot, and an answer object in any event."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
+import structlog
 from anyio.abc import TaskGroup
 
 from client.schema import (
     AttemptEnd,
+    AttemptFinished,
     AttemptReport,
     BallotChanged,
     SolveEnd,
@@ -24,10 +26,13 @@ from server.solve.attempt import Attempt, AttemptContext, answer_text
 from server.solve.events import EventLog
 from server.solve.plan import SolvePlan
 from server.vocabulary import Vocabulary
-from voting.ballot import Ballot
-from voting.early_stop import StopDecision
+from voting.ballot import Ballot, Vote
+from voting.early_stop import StopDecision, StopReason
 from voting.launch import AllAtOnce, LaunchState
+from voting.selectors import PluralityVote, Selection
 from voting.types import AttemptOutcome
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,7 @@ class Solver:
         self._running: dict[int, Attempt] = {}
         self._outcomes: dict[int, AttemptOutcome] = {}
         self._reports: dict[int, AttemptReport] = {}
+        self._votes: list[Vote] = []
         self._started = anyio.current_time()
         self._decision: StopDecision | None = None
 
@@ -70,6 +76,10 @@ class Solver:
             with anyio.CancelScope(deadline=deadline) as scope:
                 await self._run_attempts(deadline)
             end = self._end(timed_out=scope.cancelled_caught)
+        except Exception:
+            # A defect of the loop itself ends the solve with what the attempts have until now.
+            log.exception("solve.failed", solve_id=self._events.solve_id)
+            end = SolveEnd.FAILED
         finally:
             self._close_running(end)
             result = self._result(end)
@@ -95,14 +105,30 @@ class Solver:
         launched = len(self._running) + len(self._outcomes)
         state = LaunchState(launched=launched, running=len(self._running), ballot=self._ballot())
         for index in range(launched, launched + self._launch.decide(state).add):
-            self._running[index] = Attempt(context, index)
-            group.start_soon(partial(self._run_one, group, context, index))
+            try:
+                self._running[index] = Attempt(context, index)
+            except Exception as error:
+                log.exception("attempt.failed", solve_id=context.solve_id, attempt=index)
+                self._note_unborn(index, error)
+            else:
+                group.start_soon(partial(self._run_one, group, context, index))
+
+    def _note_unborn(self, index: int, error: Exception) -> None:
+        """Account for an attempt that a defect kept from starting."""
+        self._outcomes[index] = AttemptOutcome(attempt=index, answer=None, finished=False)
+        self._reports[index] = AttemptReport(
+            attempt=index,
+            seed=self._plan.attempt_seed(index),
+            end=AttemptEnd.FAILED,
+            detail=f"{type(error).__name__}: {error}",
+        )
+        self._events.emit(AttemptFinished, attempt=index, report=self._reports[index])
 
     async def _run_one(self, group: TaskGroup, context: AttemptContext, index: int) -> None:
         report = await self._running[index].run()
         self._close(index, report)
         ballot = self._ballot()
-        self._decision = self._early_stop.decide(ballot, len(self._running))
+        self._decision = self._decide_stop(ballot)
         self._events.emit(
             BallotChanged,
             lines=_wire_lines(ballot),
@@ -115,27 +141,44 @@ class Solver:
         else:
             self._launch_more(group, context)
 
+    def _decide_stop(self, ballot: Ballot) -> StopDecision:
+        try:
+            return self._early_stop.decide(ballot, len(self._running))
+        except Exception:
+            log.exception("solve.early_stop_failed", solve_id=self._events.solve_id)
+            return StopDecision(stop=False, answer=None, reason=StopReason.NEVER)
+
     def _close(self, index: int, report: AttemptReport) -> None:
-        """Move an attempt from the running to the ended, and tell."""
+        """Move an attempt from the running to the ended, let it vote, and tell."""
         attempt = self._running.pop(index)
         outcome = attempt.outcome(report.end)
+        if outcome.answer is not None:
+            try:
+                weight = self._plan.strategy.weight.decide(outcome).weight
+                self._votes.append(Vote(index, outcome.answer, weight))
+                report = report.model_copy(update={"weight": weight})
+            except Exception as error:
+                log.exception("attempt.unweighable", solve_id=self._events.solve_id, attempt=index)
+                outcome = replace(outcome, answer=None)
+                detail = f"its vote cannot be weighed: {type(error).__name__}: {error}"
+                report = report.model_copy(update={"end": AttemptEnd.FAILED, "detail": detail})
         self._outcomes[index] = outcome
-        weight = self._plan.strategy.weight.decide(outcome).weight if outcome.answer else 0.0
-        self._reports[index] = report.model_copy(update={"weight": weight})
-        attempt.narrator.finished(self._reports[index])
+        self._reports[index] = report
+        attempt.narrator.finished(report)
 
     def _close_running(self, end: SolveEnd) -> None:
         """Account for the attempts that were stopped; what they had committed to counts."""
         ends = {
             SolveEnd.AGREEMENT: (AttemptEnd.EARLY_STOP, "the vote was decided without it"),
             SolveEnd.CANCELLED: (AttemptEnd.CANCELLED, "the solve was cancelled"),
+            SolveEnd.FAILED: (AttemptEnd.FAILED, "a defect ended the solve"),
         }
         why = ends.get(end, (AttemptEnd.DEADLINE, "the problem's time ran out"))
         for index in sorted(self._running):
             self._close(index, self._running[index].report(*why))
 
     def _ballot(self) -> Ballot:
-        return Ballot.cast(self._outcomes.values(), self._plan.strategy.weight)
+        return Ballot.of(self._votes)
 
     def _end(self, *, timed_out: bool) -> SolveEnd:
         if self._decision is not None and self._decision.stop:
@@ -147,10 +190,18 @@ class Solver:
             return SolveEnd.ENGINE_LOST
         return SolveEnd.FAILED if ends and ends <= {AttemptEnd.FAILED} else SolveEnd.ALL_FINISHED
 
+    def _select(self, ballot: Ballot) -> Selection:
+        outcomes = [self._outcomes[index] for index in sorted(self._outcomes)]
+        try:
+            return self._plan.strategy.selector.decide(ballot, outcomes)
+        except Exception:
+            # Some answer is better than none.
+            log.exception("solve.selector_failed", solve_id=self._events.solve_id)
+            return PluralityVote().decide(ballot, outcomes)
+
     def _result(self, end: SolveEnd) -> SolveResult:
         ballot = self._ballot()
-        outcomes = [self._outcomes[index] for index in sorted(self._outcomes)]
-        selection = self._plan.strategy.selector.decide(ballot, outcomes)
+        selection = self._select(ballot)
         reports = [self._reports[index] for index in sorted(self._reports)]
         chosen = f"{selection.reason.value}: {selection.weight:.2f} of {selection.total:.2f}"
         return SolveResult(
@@ -193,7 +244,7 @@ _ENDS = {
     SolveEnd.DEADLINE: "the time limit came",
     SolveEnd.CANCELLED: "the solve was cancelled",
     SolveEnd.ENGINE_LOST: "the engine was lost",
-    SolveEnd.FAILED: "every attempt failed",
+    SolveEnd.FAILED: "defects ended every attempt",
 }
 
 

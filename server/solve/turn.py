@@ -4,18 +4,24 @@ The engine may die in mid-stream: what was sampled stands, the turn waits for th
 from the same token list, until its time is up.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
 import anyio
 
 from client.schema import Channel
-from server.dialect.base import Conversation, MessageEnd, Text, ToolCall
+from server.dialect.base import Conversation, MessageEnd, ParseEvent, Text, ToolCall
 from server.engine.base import Chunk, Engine, FinishReason, Sampling
-from server.engine.errors import EngineError, EngineFailed, EngineUnavailable
+from server.engine.errors import (
+    EngineError,
+    EngineFailed,
+    EngineProtocolError,
+    EngineUnavailable,
+)
 from server.solve.record import TokenRecord
 from server.solve.repetition import EVERY, repeats
+from server.vocabulary.errors import UnknownToken
 
 #: Broken streams that one attempt survives. An engine that restarts costs one or two.
 MOST_LOSSES = 20
@@ -25,7 +31,7 @@ PAUSE_MOST_S = 5.0
 
 
 class TurnEnd(Enum):
-    """What ended a turn."""
+    """What ended a turn. `ENGINE_AWAY`: the time came while the engine was waited for."""
 
     CALL = auto()
     MESSAGE = auto()
@@ -33,6 +39,7 @@ class TurnEnd(Enum):
     LIMIT = auto()
     REPETITION = auto()
     TIME = auto()
+    ENGINE_AWAY = auto()
     ENGINE_LOST = auto()
     ENGINE_ERROR = auto()
 
@@ -50,7 +57,8 @@ class TurnOutcome:
 class TurnReader:
     """Reads turns of one attempt into its record and conversation.
 
-    `on_text` gets each stretch of text; `on_loss` is told of each broken stream.
+    `on_text` gets each stretch of text; `on_loss` is told of each broken stream. Without `tools` a
+    call is text like any other.
     """
 
     engine: Engine
@@ -59,6 +67,7 @@ class TurnReader:
     conversation: Conversation
     on_text: Callable[[Channel, str], None]
     on_loss: Callable[[str], None]
+    tools: bool = True
     losses: int = 0
     streams: int = 0
 
@@ -74,6 +83,17 @@ class TurnReader:
         `sampling` returns the parameters of the attempt's n-th stream. With `to_box` the turn also
         ends once that says so, asked after each token.
         """
+        outcome = await self._read(sampling, until, to_box)
+        # The text goes on in another turn: half a character at its end stays half.
+        self._tell(self.conversation.flush())
+        return outcome
+
+    async def _read(
+        self,
+        sampling: Callable[[int], Sampling],
+        until: float,
+        to_box: Callable[[], bool] | None,
+    ) -> TurnOutcome:
         while True:
             outcome: TurnOutcome | None = None
             problem = ""
@@ -84,13 +104,13 @@ class TurnReader:
                     return TurnOutcome(TurnEnd.ENGINE_LOST, detail=str(error))
                 except EngineUnavailable as error:
                     problem = str(error)
-                except EngineError as error:
+                except (EngineError, UnknownToken) as error:
                     return TurnOutcome(TurnEnd.ENGINE_ERROR, detail=str(error))
                 if problem:
                     outcome = await self._recover(problem)
             if scope.cancelled_caught:
-                lost = TurnEnd.ENGINE_LOST if problem else TurnEnd.TIME
-                return TurnOutcome(lost, detail=problem)
+                end = TurnEnd.ENGINE_AWAY if problem else TurnEnd.TIME
+                return TurnOutcome(end, detail=problem)
             if outcome is not None:
                 return outcome
 
@@ -108,9 +128,15 @@ class TurnReader:
     def _take(self, chunk: Chunk, to_box: Callable[[], bool] | None) -> TurnOutcome | None:
         self.record.exact = self.record.exact and chunk.exact
         logprobs = chunk.logprobs or (None,) * len(chunk.token_ids)
+        if len(logprobs) != len(chunk.token_ids):
+            raise EngineProtocolError(
+                f"{len(logprobs)} log-probabilities for {len(chunk.token_ids)} tokens"
+            )
         for token_id, logprob in zip(chunk.token_ids, logprobs, strict=True):
+            # An id that is none of the vocabulary's raises here, before it is kept.
+            parsed = self.conversation.feed(token_id)
             self.record.sample(token_id, logprob)
-            outcome = self._parse(token_id)
+            outcome = self._tell(parsed) or self._loop()
             if outcome is None and to_box is not None and to_box():
                 outcome = TurnOutcome(TurnEnd.BOX)
             if outcome is not None:
@@ -122,21 +148,22 @@ class TurnReader:
             return TurnOutcome(TurnEnd.MESSAGE)
         return None
 
-    def _parse(self, token_id: int) -> TurnOutcome | None:
+    def _tell(self, parsed: Sequence[ParseEvent]) -> TurnOutcome | None:
         outcome: TurnOutcome | None = None
-        for event in self.conversation.feed(token_id):
+        for event in parsed:
             match event:
                 case Text():
                     self.on_text(event.channel, event.text)
-                case ToolCall():
+                case ToolCall() if self.tools:
                     outcome = TurnOutcome(TurnEnd.CALL, call=event)
                 case MessageEnd():
                     outcome = outcome or TurnOutcome(TurnEnd.MESSAGE)
-        if outcome is None and self.record.sampled % EVERY == 0:
-            segment = self.record.segments[-1]
-            if repeats(segment.ids):
-                return TurnOutcome(TurnEnd.REPETITION)
         return outcome
+
+    def _loop(self) -> TurnOutcome | None:
+        if self.record.sampled % EVERY == 0 and repeats(self.record.segments[-1].ids):
+            return TurnOutcome(TurnEnd.REPETITION)
+        return None
 
     async def _recover(self, problem: str) -> TurnOutcome | None:
         """Wait until the engine can be asked again; the caller's scope bounds the wait."""
