@@ -53,11 +53,13 @@ def _build(spec: dict[str, Any], folder: Path) -> TokenTable:
     tokens: dict[str, int] = model["vocab"]
     merges = [_pair(merge) for merge in model["merges"]]
     added: list[dict[str, Any]] = spec.get("added_tokens") or []
-    reachable = {left + right for left, right in merges}
+    # What plain text spells: single characters, and whatever merges make of them.
+    reachable = {token for token in tokens if len(token) == 1}
+    reachable |= {left + right for left, right in merges}
     controls = {
         token["content"]: int(token["id"])
         for token in added
-        # Gemma lists runs of line ends as added although merges spell them: those are plain text.
+        # Gemma lists runs of line ends as added although text spells them: those stay plain.
         if token.get("special") or token["content"] not in reachable
     }
     piece = _piece_function(spec, tokens)

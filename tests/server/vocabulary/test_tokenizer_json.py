@@ -35,9 +35,11 @@ def test_ids_are_the_files_own(tokenizer_json: Path) -> None:
 def test_line_ends_listed_as_added_stay_plain_text(tmp_path: Path) -> None:
     tiny_models.write_byte_fallback_json(tmp_path / "tokenizer.json")
     vocabulary = Vocabulary.load(tmp_path)
-    (token_id,) = vocabulary.encode("\n\n")
-    assert not vocabulary.is_control(token_id)
-    assert "\n\n" not in vocabulary.controls
+    listed = orjson.loads((tmp_path / "tokenizer.json").read_bytes())["model"]["vocab"]
+    for line_ends in ("\n", "\n\n"):
+        assert vocabulary.encode(line_ends) == [listed[line_ends]]
+        assert not vocabulary.is_control(listed[line_ends])
+        assert line_ends not in vocabulary.controls
 
 
 def test_merges_written_as_strings_are_read(tokenizer_json: Path) -> None:

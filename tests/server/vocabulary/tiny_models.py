@@ -98,7 +98,7 @@ def write_byte_fallback_json(path: Path) -> None:
         ],
     }
     spec["added_tokens"] = [
-        added_token(vocabulary[name], name) for name in [*CONTROLS, *USER_DEFINED, "\n\n"]
+        added_token(vocabulary[name], name) for name in [*CONTROLS, *USER_DEFINED, "\n", "\n\n"]
     ]
     path.write_bytes(orjson.dumps(spec))
 
