@@ -16,6 +16,7 @@ QuorumClientError            base of all that this package raises; exit code 1
 │   ├── ServerBusy           429: the queue is full; `retry_after_s`
 │   ├── ServerUnavailable    503: not ready, or shutting down; `retry_after_s`
 │   └── ServerFailed         any other 5xx
+├── ServerBroken             a part of the server failed for good; waiting is of no use
 └── LocalServerFailed        the server that a command started for itself failed
 """
 
@@ -112,6 +113,10 @@ class ServerUnavailable(ServerError):
 
 class ServerFailed(ServerError):
     """The server failed (another 5xx)."""
+
+
+class ServerBroken(QuorumClientError):
+    """A part of the server, such as its engine, failed for good."""
 
 
 class LocalServerFailed(QuorumClientError):

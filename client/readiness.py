@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import anyio
 
-from client.errors import ServerTimeout, ServerUnavailable, TransportError
+from client.errors import ServerBroken, ServerTimeout, ServerUnavailable, TransportError
 from client.http import AsyncQuorumClient
-from client.schema import Readiness
+from client.schema import PART_FAILED, Readiness
 
 #: Seconds until a server must be ready. An engine for a GPU takes 123-130 s to load a model of
 #: 65 GB; the embedded one takes 4 s.
@@ -33,8 +33,9 @@ async def wait_ready(
 ) -> Readiness:
     """Ask until the server is ready; `observe` hears what it waits for, each time.
 
-    Raises `ServerTimeout` after `timeout_s`. A server that is not reachable for a moment, or says
-    no without details, is asked again: it may be just starting.
+    Raises `ServerTimeout` after `timeout_s`, and `ServerBroken` at once when a part has failed. A
+    server that is not reachable for a moment, or says no without details, is asked again: it may
+    be just starting.
     """
     waiting = "its first answer"
     with anyio.move_on_after(timeout_s):
@@ -47,6 +48,8 @@ async def wait_ready(
                 if readiness.ready:
                     return readiness
                 waiting = waiting_for(readiness)
+                if PART_FAILED in (readiness.engine.state, readiness.sandbox.state):
+                    raise ServerBroken(f"the server at {client.url} cannot work: {waiting}")
             observe(waiting)
             await anyio.sleep(ASK_EVERY_S)
     raise ServerTimeout(

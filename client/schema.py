@@ -352,6 +352,10 @@ Event = Annotated[
 EVENT_ADAPTER: TypeAdapter[Event] = TypeAdapter(Event)
 
 
+#: A part in this state will not get ready by itself: waiting for it is of no use.
+PART_FAILED = "failed"
+
+
 class PartStatus(WireModel):
     """Whether one part of the server can work, and why not."""
 

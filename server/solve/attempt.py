@@ -41,10 +41,10 @@ LEAST_CELL_S = 0.05
 #: Tokens of a tool result that are shown however little room is left.
 LEAST_RESULT_TOKENS = 32
 
-#: The same program with the same result this many times is a loop; after the second the model is
+#: The same program this many times is a loop; after the second the model is
 #: told so. A small model that is stuck otherwise spends all its turns on it.
 SAME_CALLS = 3
-SAME_NOTE = "[the same program and result as before: change the program, or give the answer]"
+SAME_NOTE = "[this program was run before: write a different one, or give the answer]"
 
 #: A brace of TeX, or an escaped character that is none.
 BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -91,7 +91,7 @@ class Attempt:
         self._lease: KernelLease | None = None
         self._tool_calls = 0
         self._tool_errors = 0
-        self._calls: Counter[tuple[str, str]] = Counter()
+        self._calls: Counter[str] = Counter()
         self.narrator = Narrator(context.events, index, self._record, with_tokens=plan.with_tokens)
         self._reader = TurnReader(
             engine=context.engine,
@@ -221,8 +221,9 @@ class Attempt:
             kernel_lost = self._lease is None
         self._tool_errors += result.status is not CellStatus.OK
         shown = self._shorten(result.output)
-        self._calls[call.code, shown] += 1
-        if self._calls[call.code, shown] > 1:
+        program = call.code.strip() or str(call.error)
+        self._calls[program] += 1
+        if self._calls[program] > 1:
             shown = f"{shown}\n{SAME_NOTE}"
         self._record.append(self._conversation.result(shown))
         self.narrator.result(number, result, shown)

@@ -72,6 +72,7 @@ class RecordedServer:
         """Forget what was seen."""
         self.pace_s = pace_s
         self.ready_after = ready_after
+        self.unready_state = "loading"
         self.requests: list[SolveRequest] = []
         self.bodies: list[bytes] = []
         self.seen: Counter[str] = Counter()
@@ -87,7 +88,8 @@ class RecordedServer:
     async def ready(self) -> Response:
         self.seen["ready"] += 1
         ready = self.seen["ready"] > self.ready_after
-        part = PartStatus(ready=ready, state="ready" if ready else "loading", detail="weights")
+        state = "ready" if ready else self.unready_state
+        part = PartStatus(ready=ready, state=state, detail="weights")
         body = Readiness(ready=ready, engine=part, sandbox=PartStatus(ready=True, state="ready"))
         return JSONResponse(body.model_dump(mode="json"), 200 if ready else 503)
 

@@ -9,11 +9,13 @@ import anyio
 import pytest
 
 from client import session as module
-from client.errors import ConnectionLost, ServerUnreachable
+from client.errors import ConnectionLost, ServerBroken, ServerUnreachable
 from client.groups import collapsed
 from client.interrupts import interruptible
 from client.live import SolveClock
+from client.schema import PART_FAILED
 from client.session import ServerChoice, is_quorum, session
+from tests.client.recorded_server import RecordedServer
 from tests.client.test_http import dropping
 from tests.client.test_local_server import ROOT, SERVE
 
@@ -51,6 +53,17 @@ async def test_settings_need_a_server_of_their_own(
     choice = ServerChoice(command=SERVE, arguments=["--pace=0"])
     async with session(choice, ignore) as client:
         assert client.url != url
+
+
+async def test_a_server_that_failed_for_good_is_not_waited_for(
+    server: RecordedServer, url: str
+) -> None:
+    server.ready_after = 1_000
+    server.unready_state = PART_FAILED
+    with pytest.raises(ServerBroken, match="engine: failed"), anyio.fail_after(5):
+        async with session(ServerChoice(url=url), ignore):
+            pytest.fail("it cannot be ready")
+    assert server.seen["ready"] == 1
 
 
 async def test_a_probe_of_something_silent_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
