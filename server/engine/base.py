@@ -29,7 +29,7 @@ class Sampling:
 
     `temperature` 0 is greedy; `top_p` 1, `top_k` 0 and `min_p` 0 are off. `top_logprobs` k > 0 asks
     for the log-probability of each sampled token and of the k most likely ones, before temperature
-    and truncation.
+    and truncation. `max_tokens` is at least 1.
     """
 
     max_tokens: int
@@ -46,8 +46,9 @@ class Chunk:
     """What one event of the stream brought.
 
     `token_ids` has any length, zero too. `logprobs` and `top_logprobs` have its length where they
-    were asked for and are empty otherwise. `exact` is False when the engine sampled a token here
-    whose id is unknown. The last chunk of a stream that the engine ended has a `finish_reason`.
+    were asked for, and are empty where not or where the engine lost them. `exact` is False when the
+    engine sampled tokens here whose ids are unknown (absent) or likely but not certain. The last
+    chunk of a stream that the engine ended has a `finish_reason`.
     """
 
     token_ids: tuple[int, ...]
@@ -119,7 +120,8 @@ class Engine(Protocol):
         Raises:
             EngineUnavailable, EngineStalled: before or during the stream; the ids received so far
                 stand, and generation may go on from them.
-            EngineRefused: the prompt is empty, too long, or has an id out of range.
+            EngineRefused: the prompt is empty, too long, or has an id out of range; or
+                `max_tokens` is under 1.
             EngineProtocolError: the stream is garbage.
             EngineFailed: it is gone for good.
         """

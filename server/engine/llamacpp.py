@@ -9,14 +9,19 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
 import orjson
 
-from server.engine.base import Chunk, EngineInfo, EngineStatus, Sampling, Stream
-from server.engine.errors import EngineProtocolError, EngineRefused, EngineUnavailable
+from server.engine.base import Chunk, EngineInfo, EngineState, EngineStatus, Sampling, Stream
+from server.engine.errors import (
+    EngineFailed,
+    EngineProtocolError,
+    EngineRefused,
+    EngineUnavailable,
+)
 from server.engine.llamacpp_child import ChildConfig
 from server.engine.llamacpp_events import EventReader
 from server.engine.llamacpp_http import LlamaServer, completion_body
@@ -30,6 +35,8 @@ from server.vocabulary import Vocabulary
 SLOWEST_PREFILL = 10.0
 #: Outweighs any logit, so that `score` makes the model sample a given token.
 FORCING_BIAS = 1_000.0
+#: Most likely tokens asked for at first where a token's own event would be lost.
+TOP_FIRST = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +108,11 @@ class LlamaCppEngine:
         """Stream sampled tokens; see `server.engine.base.Engine.generate`."""
         prompt = list(prompt_ids)
         self._check(prompt)
+        if sampling.max_tokens < 1:
+            raise EngineRefused(f"max_tokens {sampling.max_tokens}: must be at least 1")
+        # llama.cpp rounds the context up, so that it would not stop at ours.
+        room = self._info.context_tokens - len(prompt)
+        sampling = replace(sampling, max_tokens=min(sampling.max_tokens, room))
         async with self._slots.use(session, prompt) as slot:
             server = self._running_server()
             await self._share_prefix(server, slot, prompt)
@@ -133,15 +145,35 @@ class LlamaCppEngine:
     async def _score_one(
         self, server: LlamaServer, slot: Slot, ids: list[int], position: int
     ) -> float:
-        slot.held = ids[:position]
-        sampling = Sampling(max_tokens=1, temperature=0, seed=0, top_logprobs=1)
-        body = completion_body(ids[:position], sampling, slot.number)
-        body["logit_bias"] = [[ids[position], FORCING_BIAS]]
-        async with server.complete(body, self._silence_s(ids)) as lines:
+        wanted = ids[position]
+        chunk = await self._force(server, slot, ids[:position], wanted, top=1)
+        if chunk is None:
+            # A token that ends inside a character: read it beside one that does not.
+            newline = self._vocabulary.encode("\n")[-1]
+            for top in (TOP_FIRST, self._vocabulary.size):
+                chunk = await self._force(server, slot, ids[:position], newline, top=top)
+                found = dict(chunk.top_logprobs[0]) if chunk else {}
+                if wanted in found:
+                    return found[wanted]
+            raise EngineProtocolError(f"token {wanted} has no probability, so is not scored")
+        return chunk.logprobs[0]
+
+    async def _force(
+        self, server: LlamaServer, slot: Slot, prompt: list[int], token_id: int, *, top: int
+    ) -> Chunk | None:
+        """Have the token sampled, with the probabilities that the bias did not touch.
+
+        None where its event is missing, since its bytes end inside a character.
+        """
+        slot.held = list(prompt)
+        sampling = Sampling(max_tokens=1, temperature=0, seed=0, top_logprobs=top)
+        body = completion_body(prompt, sampling, slot.number)
+        body["logit_bias"] = [[token_id, FORCING_BIAS]]
+        async with server.complete(body, self._silence_s(prompt)) as lines:
             async for chunk in self._chunks(lines, slot):
-                if chunk.token_ids == (ids[position],) and chunk.logprobs:
-                    return chunk.logprobs[0]
-        raise EngineProtocolError(f"token {ids[position]} could not be forced, so not scored")
+                if chunk.token_ids == (token_id,) and chunk.logprobs:
+                    return chunk
+        return None
 
     async def _share_prefix(self, server: LlamaServer, slot: Slot, prompt: list[int]) -> None:
         async def prefill() -> None:
@@ -183,8 +215,11 @@ class LlamaCppEngine:
             )
 
     def _running_server(self) -> LlamaServer:
+        status = self.status()
+        if status.state in (EngineState.FAILED, EngineState.STOPPED):
+            raise EngineFailed(status.detail)
         if self._server is None or self.supervisor.child is None:
-            raise EngineUnavailable(self.status().detail)
+            raise EngineUnavailable(status.detail)
         return self._server
 
     def _silence_s(self, prompt: list[int]) -> float:
@@ -227,6 +262,8 @@ async def _read_address(child: Child) -> str:
                 raise anyio.EndOfStream
             line += await child.process.stdout.receive()
         except (anyio.EndOfStream, anyio.BrokenResourceError):
-            code = await child.process.wait()
-            raise ChildDied(f"exit status {code}; its last lines: {child.last_words()}") from None
-    return str(orjson.loads(line)["url"])
+            raise ChildDied(await child.death()) from None
+    try:
+        return str(orjson.loads(line)["url"])
+    except (ValueError, KeyError, TypeError):
+        raise EngineProtocolError(f"its first line is not its address: {line[:200]!r}") from None

@@ -41,7 +41,13 @@ def main() -> None:
     _die_with_parent()
     config = ChildConfig(**orjson.loads(sys.stdin.buffer.readline()))
     threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
-    server = _serve(config)
+    try:
+        server = _serve(config)
+    except Exception as error:  # noqa: BLE001 - the extension raises what it likes
+        # llama.cpp has written why; a traceback of ours would push it out of the last lines.
+        os.write(sys.stderr.fileno(), f"llama.cpp did not start: {error}\n".encode())
+        # The interpreter's own end would wait for the thread that reads standard input, and abort.
+        os._exit(1)
     sys.stdout.buffer.write(orjson.dumps({"url": server.listening_address}) + b"\n")
     sys.stdout.buffer.flush()
     signal.sigwait({signal.SIGTERM, signal.SIGINT})

@@ -1,7 +1,8 @@
 """Reads llama-server's stream events into chunks, and finds the ids that its stream loses.
 
 Measured (llama.cpp of 2026): each event carries the ids that its text ends with; a token that ends
-inside a UTF-8 character gets no event, and the next event's `tokens_predicted` jumps.
+inside a UTF-8 character gets no event, and the next event's `tokens_predicted` jumps. The last
+event has no ids of its own; an end token comes with the one before.
 """
 
 from typing import Any
@@ -9,8 +10,33 @@ from typing import Any
 import orjson
 
 from server.engine.base import Chunk, FinishReason, TopLogprobs
-from server.engine.errors import EngineProtocolError, EngineRefused
+from server.engine.errors import (
+    EngineError,
+    EngineProtocolError,
+    EngineRefused,
+    EngineUnavailable,
+)
 from server.vocabulary import Vocabulary
+
+#: A loss is a character of up to four bytes, or some in a row; longer ones are not searched, since
+#: the time grows with tokens times bytes.
+MOST_LOST_TOKENS = 32
+MOST_LOST_BYTES = 256
+SERVER_ERROR, BAD_GATEWAY, SERVICE_UNAVAILABLE = 500, 502, 503
+
+_FINISH = {
+    "limit": FinishReason.LENGTH,
+    "eos": FinishReason.STOP,
+    "word": FinishReason.STOP,
+}
+
+
+def refusal(status: int, message: str) -> EngineError:
+    """Return the error for an HTTP status of llama-server, or for a code inside its stream."""
+    text = f"llama.cpp answered {status}: {message}"
+    if status in (BAD_GATEWAY, SERVICE_UNAVAILABLE):
+        return EngineUnavailable(text)
+    return EngineRefused(text) if status < SERVER_ERROR else EngineProtocolError(text)
 
 
 class EventReader:
@@ -24,52 +50,55 @@ class EventReader:
         """Return the chunk of one event.
 
         Raises:
-            EngineRefused: the event says that the request cannot be served.
-            EngineProtocolError: the event is not one of llama-server's.
+            EngineRefused, EngineUnavailable: the event is an error that says so.
+            EngineProtocolError: the event is another error, or not one of llama-server's.
         """
         try:
             event = orjson.loads(line)
             if "error" in event:
-                raise EngineRefused(f"llama.cpp: {event['error'].get('message', event['error'])}")
+                error = event["error"]
+                raise refusal(int(error.get("code", SERVER_ERROR)), str(error["message"]))
             return self._chunk(event)
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as problem:
             raise EngineProtocolError(
-                f"not an event of llama-server ({type(error).__name__}): {line[:200]!r}"
+                f"not an event of llama-server ({type(problem).__name__}): {line[:200]!r}"
             ) from None
 
     def _chunk(self, event: dict[str, Any]) -> Chunk:
         ids = tuple(event["tokens"])
-        if any(not 0 <= token_id < self._vocabulary.size for token_id in ids):
+        size = self._vocabulary.size
+        if not all(type(token_id) is int and 0 <= token_id < size for token_id in ids):
             raise EngineProtocolError(
-                f"token ids {ids}: must be from 0 to {self._vocabulary.size - 1}; "
-                "the engine serves another model than the vocabulary's"
+                f"token ids {ids!r:.200}: must be whole numbers from 0 to {size - 1}; the "
+                " engine serves another model than the vocabulary's"
             )
         logprobs, top = _probabilities(event)
         lost = event["tokens_predicted"] - self._seen - len(ids)
         self._seen = event["tokens_predicted"]
-        finish = _finish_reason(event) if event["stop"] else None
+        finish = _FINISH[event["stop_type"]] if event["stop"] else None
         if lost <= 0:
             return Chunk(ids, logprobs, top, finish)
-        found = self._recover(event["content"], ids, lost)
+        ways = self._spellings(event["content"], ids, lost)
+        found = ways[0] if ways else ()
         # Their probabilities are lost too; a short list says so, a made-up number would not.
-        return Chunk((*found, *ids), (), (), finish, exact=len(found) == lost)
+        return Chunk((*found, *ids), (), (), finish, exact=len(ways) == 1)
 
-    def _recover(self, text: str, ids: tuple[int, ...], lost: int) -> tuple[int, ...]:
-        """Return the ids of the tokens before `ids` that the event's text begins with, if sure."""
+    def _spellings(self, text: str, ids: tuple[int, ...], lost: int) -> list[tuple[int, ...]]:
+        """Return up to two ways to write what the event's text has before that of its `ids`.
+
+        The likeliest comes first: merges make long tokens, and the search tries those first.
+        """
         tail = b"".join(map(self._vocabulary.token_bytes, ids))
         data = text.encode("utf-8", "surrogatepass")
-        if not data.endswith(tail):
-            return ()
-        ways = self._vocabulary.spell(data[: len(data) - len(tail)], lost)
-        return ways[0] if len(ways) == 1 else ()
-
-
-def _finish_reason(event: dict[str, Any]) -> FinishReason:
-    return FinishReason.LENGTH if event["stop_type"] == "limit" else FinishReason.STOP
+        if not data.endswith(tail) or lost > MOST_LOST_TOKENS or len(data) > MOST_LOST_BYTES:
+            return []
+        return self._vocabulary.spell(data[: len(data) - len(tail)], lost)
 
 
 def _probabilities(event: dict[str, Any]) -> tuple[tuple[float, ...], tuple[TopLogprobs, ...]]:
     entries = event.get("completion_probabilities") or ()
+    if len(entries) not in (0, len(event["tokens"])):
+        raise ValueError("a probability for each token, or none")
     logprobs = tuple(float(entry["logprob"]) for entry in entries)
     top = tuple(
         tuple((item["id"], float(item["logprob"])) for item in entry["top_logprobs"])

@@ -1,7 +1,7 @@
 """The HTTP side of llama-server: requests, and its failures in our terms."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Self
 
 import httpx
@@ -11,15 +11,19 @@ from server.engine.base import Sampling
 from server.engine.errors import (
     EngineError,
     EngineProtocolError,
-    EngineRefused,
     EngineStalled,
     EngineUnavailable,
 )
+from server.engine.llamacpp_events import refusal
 from server.engine.sse import data_lines
 
 CONNECT_S = 5.0
 #: A slot's state is saved or restored in milliseconds.
 SLOT_ACTION_S = 30.0
+#: An error's body is a sentence in JSON; more is not read.
+MAX_ERROR_BYTES = 64 * 1024
+#: llama-server's seeds have 32 bits, and the largest stands for "a random one".
+SEEDS = 2**32 - 1
 
 
 class LlamaServer:
@@ -57,17 +61,28 @@ class LlamaServer:
 
         `read_s` bounds the silence between two events. Raises the errors of `Engine.generate`.
         """
-        try:
-            async with self._http.stream(
-                "POST",
-                "/completion",
-                content=orjson.dumps(body),
-                timeout=httpx.Timeout(CONNECT_S, read=read_s),
-            ) as reply:
+        request = self._http.stream(
+            "POST",
+            "/completion",
+            content=orjson.dumps(body),
+            timeout=httpx.Timeout(CONNECT_S, read=read_s),
+        )
+        async with AsyncExitStack() as stack:
+            try:
+                reply = await stack.enter_async_context(request)
                 if reply.status_code != httpx.codes.OK:
-                    raise _refusal(reply.status_code, await reply.aread())
-                yield data_lines(reply.aiter_raw())
-        except httpx.TransportError as error:
+                    raise refusal(reply.status_code, await _error_message(reply))
+            except httpx.HTTPError as error:
+                raise await self._translate(error) from None
+            yield await stack.enter_async_context(aclosing(self._events(reply)))
+
+    async def _events(self, reply: httpx.Response) -> AsyncGenerator[bytes, None]:
+        # Translated here, not around the caller's block: what breaks there is the caller's own.
+        try:
+            async with aclosing(data_lines(reply.aiter_raw())) as lines:
+                async for line in lines:
+                    yield line
+        except httpx.HTTPError as error:
             raise await self._translate(error) from None
 
     async def slot_action(self, slot: int, action: str, filename: str) -> None:
@@ -79,12 +94,12 @@ class LlamaServer:
                 json={"filename": filename},
                 timeout=httpx.Timeout(CONNECT_S, read=SLOT_ACTION_S),
             )
-        except httpx.TransportError as error:
+        except httpx.HTTPError as error:
             raise await self._translate(error) from None
         if reply.status_code != httpx.codes.OK:
             raise EngineProtocolError(f"slot {action}: {reply.status_code} {reply.text[:300]}")
 
-    async def _translate(self, error: httpx.TransportError) -> EngineError:
+    async def _translate(self, error: httpx.HTTPError) -> EngineError:
         if isinstance(error, httpx.ReadTimeout):
             return EngineStalled("the engine sent nothing for too long; see engine.stall_timeout_s")
         await self._confirm_death()
@@ -102,7 +117,7 @@ def completion_body(prompt: list[int], sampling: Sampling, slot: int) -> dict[st
         "n_predict": sampling.max_tokens,
         "n_probs": sampling.top_logprobs,
         "temperature": sampling.temperature,
-        "seed": sampling.seed,
+        "seed": sampling.seed % SEEDS,
         "top_p": sampling.top_p,
         "top_k": sampling.top_k,
         "min_p": sampling.min_p,
@@ -112,14 +127,13 @@ def completion_body(prompt: list[int], sampling: Sampling, slot: int) -> dict[st
     }
 
 
-def _refusal(status: int, body: bytes) -> EngineError:
+async def _error_message(reply: httpx.Response) -> str:
+    body = b""
+    async for part in reply.aiter_raw():
+        body += part
+        if len(body) > MAX_ERROR_BYTES:
+            break
     try:
-        message = orjson.loads(body)["error"]["message"]
+        return str(orjson.loads(body)["error"]["message"])
     except (ValueError, KeyError, TypeError):
-        message = body[:300].decode(errors="replace")
-    text = f"llama.cpp answered {status}: {message}"
-    if status in (httpx.codes.SERVICE_UNAVAILABLE, httpx.codes.BAD_GATEWAY):
-        return EngineUnavailable(text)
-    if status < httpx.codes.INTERNAL_SERVER_ERROR:
-        return EngineRefused(text)
-    return EngineProtocolError(text)
+        return body[:300].decode(errors="replace")

@@ -10,8 +10,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import anyio
+import structlog
 
+from server.engine.errors import EngineProtocolError
 from server.engine.slots import Slot, common_prefix
+
+log = structlog.get_logger(__name__)
 
 #: Shorter gains do not pay for two requests.
 WORTH_TOKENS = 32
@@ -45,7 +49,8 @@ class PrefixStore:
     ) -> None:
         """Have the slot hold the prompt, from a saved state as far as one reaches.
 
-        Only for a session's first request; later ones find their own past in the slot.
+        Only for a session's first request; later ones find their own past in the slot. States that
+        cannot be saved or restored (a full disk) cost time, not the attempt.
         """
         if not slot.fresh:
             return
@@ -61,8 +66,8 @@ class PrefixStore:
             slot.held = prompt
             self._count += 1
             saved = _Saved(f"prefix-{self._count % (MOST_STORED + 1)}", tuple(prompt))
-            await slot_action("save", saved.filename)
-            self._saved = [*self._saved[-MOST_STORED + 1 :], saved]
+            if await _succeeds(slot_action("save", saved.filename)):
+                self._saved = [*self._saved[-MOST_STORED + 1 :], saved]
 
     async def _restore_best(
         self, slot: Slot, prompt: list[int], slot_action: Callable[[str, str], Awaitable[None]]
@@ -72,5 +77,17 @@ class PrefixStore:
 
         best = max(self._saved, key=shared, default=None)
         if best and shared(best) >= common_prefix(slot.held, prompt) + WORTH_TOKENS:
-            await slot_action("restore", best.filename)
-            slot.held = list(best.ids)
+            if await _succeeds(slot_action("restore", best.filename)):
+                slot.held = list(best.ids)
+            else:
+                slot.held = []
+                self._saved.remove(best)
+
+
+async def _succeeds(action: Awaitable[None]) -> bool:
+    try:
+        await action
+    except EngineProtocolError as error:
+        log.warning("engine.prefix_not_shared", problem=str(error))
+        return False
+    return True

@@ -21,7 +21,7 @@ from server.engine.base import (
     Sampling,
     Stream,
 )
-from server.engine.errors import EngineError, EngineFailed, EngineRefused
+from server.engine.errors import EngineError, EngineFailed, EngineRefused, EngineUnavailable
 
 Step = Sequence[int] | anyio.Event | EngineError
 
@@ -85,6 +85,9 @@ class ScriptedEngine:
     ) -> AsyncIterator[Stream]:
         """Play the script for this prompt."""
         self._check(prompt_ids)
+        if sampling.max_tokens < 1:
+            raise EngineRefused(f"max_tokens {sampling.max_tokens}: must be at least 1")
+        self._check_up()
         request = StreamRequest(tuple(prompt_ids), sampling, session)
         self.requests.append(request)
         self.open_streams.add(session)
@@ -99,6 +102,7 @@ class ScriptedEngine:
         self._check(ids)
         if not 1 <= start <= len(ids):
             raise EngineRefused(f"start {start}: must be from 1 to the number of ids ({len(ids)})")
+        self._check_up()
         await anyio.lowlevel.checkpoint()
         return [0.0] * (len(ids) - start)
 
@@ -108,8 +112,18 @@ class ScriptedEngine:
                 f"a prompt of {len(ids)} tokens: must be from 1 to under the context of "
                 f"{self.context_tokens}"
             )
-        if not all(0 <= i < self.vocabulary_size for i in ids):
-            raise EngineRefused(f"token ids must be from 0 to {self.vocabulary_size - 1}")
+        wrong = [i for i in ids if not 0 <= i < self.vocabulary_size]
+        if wrong:
+            raise EngineRefused(
+                f"token id {wrong[0]}: must be from 0 to {self.vocabulary_size - 1}"
+            )
+
+    def _check_up(self) -> None:
+        status = self.status()
+        if status.state is EngineState.FAILED:
+            raise EngineFailed(status.detail)
+        if status.state is not EngineState.READY:
+            raise EngineUnavailable(status.detail)
 
     async def _play(self, request: StreamRequest) -> AsyncIterator[Chunk]:
         room = min(request.sampling.max_tokens, self.context_tokens - len(request.prompt))

@@ -36,12 +36,26 @@ class Slot:
     last_used: int = 0
 
 
+@dataclass(slots=True, eq=False)
+class _Waiter:
+    """A request in line; it owns its slot from the moment it is given, awake or not."""
+
+    session: str
+    prompt: Sequence[int]
+    slot: Slot | None = None
+    given: anyio.Event = field(default_factory=anyio.Event)
+
+    def taken(self) -> Slot:
+        assert self.slot is not None  # noqa: S101 - `given` is set after it
+        return self.slot
+
+
 class SlotTable:
-    """Gives slots to sessions, first come, first served."""
+    """Gives slots to sessions, first come, first served; requests of one session in turn."""
 
     def __init__(self, count: int) -> None:
         self.slots = [Slot(number) for number in range(count)]
-        self._changed = anyio.Event()
+        self._waiting: list[_Waiter] = []
         self._tick = 0
 
     @asynccontextmanager
@@ -51,19 +65,25 @@ class SlotTable:
         Best is the session's own slot, then a free one, and of those the one that shares most with
         the prompt; with more sessions than slots, the idle one that was used longest ago.
         """
-        slot = await self._take(session, prompt)
+        waiter = _Waiter(session, prompt)
+        self._waiting.append(waiter)
+        self._hand_out()
         try:
-            yield slot
+            await waiter.given.wait()
+            yield waiter.taken()
         finally:
-            slot.busy = False
-            self._wake()
+            if waiter.slot is None:
+                self._waiting.remove(waiter)
+            else:
+                waiter.slot.busy = False
+            self._hand_out()
 
     def release(self, session: str) -> None:
         """Free the session's slot for others; what it holds stays."""
         for slot in self.slots:
             if slot.session == session:
                 slot.session = None
-                self._wake()
+        self._hand_out()
 
     def forget(self) -> None:
         """Take note that the engine restarted: no slot holds anything."""
@@ -71,18 +91,19 @@ class SlotTable:
             slot.held = []
             slot.fresh = True
 
-    async def _take(self, session: str, prompt: Sequence[int]) -> Slot:
-        while (slot := self._choose(session, prompt)) is None:
-            await self._changed.wait()
-        self._tick += 1
-        slot.fresh = slot.fresh or slot.session != session
-        slot.busy, slot.session, slot.last_used = True, session, self._tick
-        return slot
-
-    def _wake(self) -> None:
-        # All look again, in the order in which they came: which of them a slot suits is theirs.
-        self._changed.set()
-        self._changed = anyio.Event()
+    def _hand_out(self) -> None:
+        """Give idle slots to those who wait, in the order in which they came."""
+        for waiter in tuple(self._waiting):
+            slot = self._choose(waiter.session, waiter.prompt)
+            if slot is None:
+                # The next may have a slot of its own; one that needs any slot waits in line.
+                continue
+            self._tick += 1
+            slot.fresh = slot.fresh or slot.session != waiter.session
+            slot.busy, slot.session, slot.last_used = True, waiter.session, self._tick
+            self._waiting.remove(waiter)
+            waiter.slot = slot
+            waiter.given.set()
 
     def _choose(self, session: str, prompt: Sequence[int]) -> Slot | None:
         for slot in self.slots:

@@ -4,7 +4,7 @@ A splitter of our own, since a general parser costs 12-18 µs an event at one to
 (`benchmarks/engine_use.py` shows the whole path); engines send nothing but `data:` and comments.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from server.engine.errors import EngineProtocolError
 
@@ -13,7 +13,7 @@ MAX_EVENT_BYTES = 16 * 1024 * 1024
 DONE = b"[DONE]"
 
 
-async def data_lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def data_lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
     """Yield the payload of each `data:` line up to `[DONE]` or the end.
 
     Raises:

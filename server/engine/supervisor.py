@@ -4,6 +4,8 @@ The back-off doubles from half a second to thirty, and is forgotten after a minu
 who need the engine wait in `wait_ready` meanwhile, each bounded by its own deadline.
 """
 
+import math
+import signal
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -23,10 +25,12 @@ BACK_OFF_FIRST_S = 0.5
 BACK_OFF_MOST_S = 30.0
 #: Health for this long makes earlier deaths count no more.
 HEALTHY_AFTER_S = 60.0
-#: Lines of the process' output kept for error texts.
-TAIL_LINES = 40
+#: Lines of the process' output kept for error texts: llama.cpp says why in the sixth-last.
+TAIL_LINES = 6
 TERMINATE_S = 3.0
 DEATH_SEEN_S = 1.0
+#: What a dead process wrote is read in milliseconds, unless a child of its own keeps the pipe.
+LAST_WORDS_S = 0.5
 #: An engine that was never ready is tried this often: a damaged file stays damaged.
 FIRST_STARTS = 2
 KILL_S = 5.0
@@ -38,10 +42,15 @@ class Child:
 
     process: Process
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=TAIL_LINES))
+    silent: anyio.Event = field(default_factory=anyio.Event)
 
-    def last_words(self) -> str:
-        """Return the end of its output in one line, or a placeholder."""
-        return " | ".join(list(self.tail)[-4:]) or "it wrote nothing"
+    async def death(self) -> str:
+        """Wait for the process' end; return how it ended and what it wrote last, in one line."""
+        code = await self.process.wait()
+        with anyio.move_on_after(LAST_WORDS_S):
+            await self.silent.wait()
+        how = f"exit status {code}" if code >= 0 else signal.Signals(-code).name
+        return f"{how}; its last lines: {' | '.join(self.tail) or 'none'}"
 
 
 @asynccontextmanager
@@ -59,7 +68,7 @@ async def open_child(command: list[str], first_line: bytes) -> AsyncIterator[Chi
         if process.stdin is None or process.stderr is None:
             raise EngineFailed(f"{command[0]}: started without pipes; this is a defect")
         async with anyio.create_task_group() as group:
-            group.start_soon(_keep_tail, process.stderr, child.tail)
+            group.start_soon(_keep_tail, process.stderr, child)
             with _broken_pipe_is_death():
                 await process.stdin.send(first_line)
             yield child
@@ -78,17 +87,23 @@ class _broken_pipe_is_death:  # noqa: N801 - used like a function
         return kind is not None and issubclass(kind, anyio.BrokenResourceError)
 
 
-async def _keep_tail(stream: ByteReceiveStream, tail: deque[str]) -> None:
-    """Read lines for ever; a line over the bound is cut."""
+async def _keep_tail(stream: ByteReceiveStream, child: Child) -> None:
+    """Read lines to the end; of a long one only its end is kept."""
     rest = b""
     async for data in stream:
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
-            text = line[:500].decode(errors="replace").strip()
-            if text:
-                tail.append(text)
-                log.debug("engine.output", line=text)
+            _keep_line(line, child)
         rest = rest[-4096:]
+    _keep_line(rest, child)
+    child.silent.set()
+
+
+def _keep_line(line: bytes, child: Child) -> None:
+    text = line[-500:].decode(errors="replace").strip()
+    if text:
+        child.tail.append(text)
+        log.debug("engine.output", line=text)
 
 
 async def _end(process: Process) -> None:
@@ -131,6 +146,7 @@ class Supervisor:
         self._changed = anyio.Event()
         self._status = EngineStatus(EngineState.STARTING, f"{name} is being started")
         self._was_ready = False
+        self._ready_at = math.inf
         self.child: Child | None = None
 
     def status(self) -> EngineStatus:
@@ -167,9 +183,9 @@ class Supervisor:
     async def _keep_alive(self) -> None:
         deaths = 0
         while True:
-            born = anyio.current_time()
+            self._ready_at = math.inf
             cause = await self._one_life()
-            if anyio.current_time() - born > HEALTHY_AFTER_S:
+            if anyio.current_time() - self._ready_at > HEALTHY_AFTER_S:
                 deaths = 0
             deaths += 1
             log.warning("engine.died", engine=self._name, cause=cause, deaths=deaths)
@@ -186,23 +202,40 @@ class Supervisor:
 
     async def _one_life(self) -> str:
         """Run one process from start to death; return the cause of death."""
-        async with open_child(*self._launch()) as child, AsyncExitStack() as stack:
-            try:
-                with anyio.fail_after(self._start_timeout_s):
-                    await self._prepare(child, stack)
-            except TimeoutError:
-                return f"not ready within {self._start_timeout_s:g} s; raise engine.start_timeout_s"
-            except (ChildDied, EngineError) as error:
-                return str(error)
-            self.child = child
-            self._was_ready = True
-            self._set(EngineState.READY, f"{self._name} is ready")
-            log.info("engine.ready", engine=self._name, pid=child.process.pid)
-            try:
-                code = await child.process.wait()
-            finally:
-                self.child = None
-            return f"exit status {code}; its last lines: {child.last_words()}"
+        try:
+            async with open_child(*self._launch()) as child, AsyncExitStack() as stack:
+                return await self._get_ready(child, stack) or await self._serve(child)
+        except OSError as error:
+            return f"the process could not be started ({error})"
+
+    async def _get_ready(self, child: Child, stack: AsyncExitStack) -> str | None:
+        """Return why the process did not get ready, if it did not."""
+        try:
+            with anyio.fail_after(self._start_timeout_s):
+                await self._prepare(child, stack)
+        except TimeoutError:
+            return f"not ready within {self._start_timeout_s:g} s; raise engine.start_timeout_s"
+        except ChildDied as error:
+            return str(error)
+        except EngineError as error:
+            # A request that failed may be the first sign of a death, whose own words say more.
+            with anyio.move_on_after(DEATH_SEEN_S):
+                return await child.death()
+            return str(error)
+        return None
+
+    async def _serve(self, child: Child) -> str:
+        """Be ready until the process dies; return how it did."""
+        self.child = child
+        self._was_ready = True
+        self._ready_at = anyio.current_time()
+        self._set(EngineState.READY, f"{self._name} is ready")
+        log.info("engine.ready", engine=self._name, pid=child.process.pid)
+        try:
+            await child.process.wait()
+        finally:
+            self.child = None
+        return await child.death()
 
     def _set(self, state: EngineState, detail: str, *, died: bool = False) -> None:
         self._status = EngineStatus(state, detail, self._status.restarts + died)

@@ -1,0 +1,115 @@
+"""Every implementation of the engine interface, each with what the contract suite asks of it."""
+
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.engine.base import Engine, Sampling
+from server.engine.scripted import ScriptedEngine, Step, StreamRequest
+from server.vocabulary import Vocabulary
+from tests.server.engine.llamacpp_cases import busy_slots, default_weights, ready_engine
+from tests.server.engine.tiny_llama import write_tiny_llama
+
+CONTEXT_TOKENS = 512
+#: Small, since prefilling takes the default model seconds per hundred tokens.
+DEFAULT_MODEL_CONTEXT_TOKENS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """An engine with two slots, and prompts that make it do things.
+
+    `endless` goes on greedily for at least 64 tokens, `varied` goes on differently for different
+    seeds, and `stopping` comes to an end token under `stopping_sampling`. `busy` returns how many
+    streams the engine works on, as it says itself.
+    """
+
+    engine: Engine
+    vocabulary_size: int
+    end_ids: frozenset[int]
+    endless: list[int]
+    varied: list[int]
+    stopping: list[int]
+    stopping_sampling: Sampling
+    busy: Callable[[], Awaitable[int]]
+    logprob_tolerance: float
+
+
+@asynccontextmanager
+async def scripted(folder: Path) -> AsyncIterator[Subject]:
+    """A script of random ids, fixed by prompt and seed."""
+    del folder
+    end = 99
+
+    def play(request: StreamRequest) -> Iterable[Step]:
+        seed = request.sampling.seed if request.sampling.temperature else 0
+        generator = random.Random(f"{seed} {request.prompt[:1]}")
+        if request.prompt[-1] == 98:
+            yield [5, 6, 7, end]
+        while True:
+            yield [generator.randrange(90)]
+
+    engine = ScriptedEngine(play, 100, frozenset({end}), context_tokens=CONTEXT_TOKENS, slots=2)
+
+    async def busy() -> int:
+        return len(engine.open_streams)
+
+    yield Subject(
+        engine=engine,
+        vocabulary_size=100,
+        end_ids=frozenset({end}),
+        endless=[1, 2, 3],
+        varied=[4, 5, 6],
+        stopping=[7, 98],
+        stopping_sampling=Sampling(max_tokens=64, temperature=0, seed=0),
+        busy=busy,
+        logprob_tolerance=0,
+    )
+
+
+@asynccontextmanager
+async def tiny_llamacpp(folder: Path) -> AsyncIterator[Subject]:
+    """llama.cpp with a random model."""
+    path = folder / "tiny.gguf"
+    write_tiny_llama(path)
+    vocabulary = Vocabulary.load(path)
+    async with ready_engine(path, vocabulary, context_tokens=CONTEXT_TOKENS) as engine:
+        yield Subject(
+            engine=engine,
+            vocabulary_size=vocabulary.size,
+            end_ids=frozenset(vocabulary.eos_ids),
+            endless=vocabulary.encode("The quick brown fox"),
+            varied=vocabulary.encode("The quick brown fox"),
+            stopping=vocabulary.encode("The quick brown fox"),
+            stopping_sampling=Sampling(max_tokens=450, temperature=1, seed=1),
+            busy=lambda: busy_slots(engine),
+            logprob_tolerance=1e-3,
+        )
+
+
+@asynccontextmanager
+async def default_llamacpp(folder: Path) -> AsyncIterator[Subject]:
+    """llama.cpp with the default weights."""
+    del folder
+    path = default_weights()
+    vocabulary = Vocabulary.load(path)
+    start, end = vocabulary.control("<|im_start|>"), vocabulary.control("<|im_end|>")
+    header = [start, *vocabulary.encode("assistant\n")]
+    question = [start, *vocabulary.encode("user\nSay only OK."), end, *vocabulary.encode("\n")]
+    async with ready_engine(
+        path, vocabulary, context_tokens=DEFAULT_MODEL_CONTEXT_TOKENS
+    ) as engine:
+        yield Subject(
+            engine=engine,
+            vocabulary_size=vocabulary.size,
+            end_ids=frozenset(vocabulary.eos_ids),
+            endless=vocabulary.encode("1 2 3 4 5 6 7 8 9 10 11 12"),
+            varied=vocabulary.encode("My favourite animals are"),
+            stopping=[*question, *header],
+            stopping_sampling=Sampling(max_tokens=32, temperature=0, seed=0),
+            busy=lambda: busy_slots(engine),
+            # How tokens are batched changes the quantised matrix products in the second decimal.
+            logprob_tolerance=0.1,
+        )

@@ -1,0 +1,75 @@
+"""llama.cpp engines for tests: of the tiny model, and of the default weights where they are."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import httpx
+import pytest
+
+from server.engine.llamacpp import LlamaCppEngine, LlamaCppOptions, open_llamacpp
+from server.vocabulary import Vocabulary
+from server.weights import DEFAULT, WeightsError, resolve
+
+NEEDS_XLLAMACPP = "needs the embedded engine (extra: embedded)"
+
+
+def default_weights() -> Path:
+    """Return the path of the default weights, or skip the test."""
+    try:
+        return resolve(DEFAULT.name)
+    except WeightsError as error:
+        pytest.skip(str(error))
+
+
+@asynccontextmanager
+async def ready_engine(
+    model: Path,
+    vocabulary: Vocabulary,
+    *,
+    slots: int = 2,
+    context_tokens: int = 2048,
+    threads: int = 1,
+    ready_s: float = 60,
+) -> AsyncIterator[LlamaCppEngine]:
+    """Run an engine and yield it once it is ready."""
+    pytest.importorskip("xllamacpp", reason=NEEDS_XLLAMACPP)
+    options = LlamaCppOptions(
+        model_path=model, slots=slots, context_tokens=context_tokens, threads=threads
+    )
+    async with open_llamacpp(options, vocabulary) as engine:
+        with anyio.fail_after(ready_s):
+            await engine.wait_ready()
+        yield engine
+
+
+async def busy_slots(engine: LlamaCppEngine) -> int:
+    """Return how many slots work, as llama.cpp itself says."""
+    reply = await _client(engine).get("/slots")
+    return sum(slot["is_processing"] for slot in reply.raise_for_status().json())
+
+
+async def metric(engine: LlamaCppEngine, name: str) -> float:
+    """Return one of llama.cpp's own counters; a request counts when it has ended."""
+    reply = await _client(engine).get("/metrics")
+    lines = [line.split() for line in reply.raise_for_status().text.splitlines()]
+    return next(float(words[1]) for words in lines if words[0] == f"llamacpp:{name}")
+
+
+async def until_idle(engine: LlamaCppEngine, within_s: float) -> None:
+    """Return when no slot works any more."""
+    with anyio.fail_after(within_s):
+        while await busy_slots(engine):
+            await anyio.lowlevel.checkpoint()
+
+
+def child_pid(engine: LlamaCppEngine) -> int:
+    """Return the id of the process that serves now."""
+    assert engine.supervisor.child is not None
+    return engine.supervisor.child.process.pid
+
+
+def _client(engine: LlamaCppEngine) -> httpx.AsyncClient:
+    assert engine._server is not None
+    return engine._server._http
