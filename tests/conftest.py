@@ -1,4 +1,9 @@
-"""Shared fixtures: the event-loop backend of every asynchronous test."""
+"""Shared fixtures: the event-loop backend of every asynchronous test, and no network."""
+
+import ipaddress
+import socket
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -6,3 +11,27 @@ import pytest
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_loopback() -> Iterator[None]:
+    """Refuse connections of this process to anywhere else: a test that needs one is wrong."""
+    patch = pytest.MonkeyPatch()
+    for name in ("connect", "connect_ex"):
+        original = getattr(socket.socket, name)
+
+        def guarded(self: socket.socket, address: Any, original: Any = original) -> Any:  # noqa: ANN401
+            if self.family in (socket.AF_INET, socket.AF_INET6) and not _is_loopback(address[0]):
+                raise PermissionError(f"a test connects to {address[0]}: only loopback is allowed")
+            return original(self, address)
+
+        patch.setattr(socket.socket, name, guarded)
+    yield
+    patch.undo()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host.split("%", maxsplit=1)[0]).is_loopback
+    except ValueError:
+        return host == "localhost"
