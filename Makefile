@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PROBLEM ?= What is the remainder when $$7^{2024}$$ is divided by 1000?
+PROBLEM ?= What is the remainder when 7^2024 is divided by 1000?
 NAME ?=
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -30,7 +30,8 @@ weights: env
 	@$(BIN)/quorum weights pull
 
 solve: weights
-	@$(BIN)/quorum solve '$(subst ','\'',$(PROBLEM))'
+	@# $(value): a dollar sign in a problem begins mathematics, not a variable of make.
+	@$(BIN)/quorum solve '$(subst ','\'',$(value PROBLEM))'
 
 check: env
 	$(BIN)/ruff format --check .
