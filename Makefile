@@ -29,8 +29,8 @@ env: $(VENV)/.done
 weights: env
 	@$(BIN)/quorum weights pull
 
+# value: a dollar sign in a problem begins mathematics, not a variable of make.
 solve: weights
-	@# $(value): a dollar sign in a problem begins mathematics, not a variable of make.
 	@$(BIN)/quorum solve '$(subst ','\'',$(value PROBLEM))'
 
 check: env
