@@ -4,9 +4,10 @@ Random weights, but for two things: tokens that are not printable ASCII are out 
 forced, and the end token has a small chance at every step, never the best one.
 """
 
+import struct
+from collections.abc import Mapping
 from pathlib import Path
 
-import gguf
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,30 +25,49 @@ END_BIAS = 0.7
 def write_tiny_llama(path: Path) -> None:
     """Write a GGUF file with the vocabulary of `tiny_models` and one random block."""
     bpe = tiny_models.train("qwen2")
-    names = [*bpe.tokens, *tiny_models.CONTROLS, *tiny_models.USER_DEFINED]
+    controls, users = list(tiny_models.CONTROLS), list(tiny_models.USER_DEFINED)
+    names = [*bpe.tokens, *controls, *users]
     end = names.index(tiny_models.ENDS["eos"])
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(CONTEXT_TOKENS)
-    writer.add_embedding_length(WIDTH)
-    writer.add_block_count(1)
-    writer.add_feed_forward_length(FEED_FORWARD)
-    writer.add_head_count(HEADS)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list(names)
-    kinds = [gguf.TokenType.NORMAL] * len(bpe.tokens)
-    kinds += [gguf.TokenType.CONTROL] * len(tiny_models.CONTROLS)
-    kinds += [gguf.TokenType.USER_DEFINED] * len(tiny_models.USER_DEFINED)
-    writer.add_token_types(kinds)
-    writer.add_token_merges([" ".join(merge) for merge in bpe.merges])
-    writer.add_eos_token_id(end)
-    for name, tensor in _tensors(names, end).items():
-        writer.add_tensor(f"{name}.weight", tensor)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+    # Token types of GGUF: 1 normal, 3 control, 4 user-defined.
+    kinds = [1] * len(bpe.tokens) + [3] * len(controls) + [4] * len(users)
+    metadata = {
+        "general.architecture": tiny_models.text("llama"),
+        "llama.context_length": _uint32(CONTEXT_TOKENS),
+        "llama.embedding_length": _uint32(WIDTH),
+        "llama.block_count": _uint32(1),
+        "llama.feed_forward_length": _uint32(FEED_FORWARD),
+        "llama.attention.head_count": _uint32(HEADS),
+        "llama.attention.layer_norm_rms_epsilon": struct.pack("<If", 6, 1e-5),
+        "tokenizer.ggml.model": tiny_models.text("gpt2"),
+        "tokenizer.ggml.pre": tiny_models.text("qwen2"),
+        "tokenizer.ggml.tokens": tiny_models.texts(names),
+        "tokenizer.ggml.token_type": struct.pack(f"<IIQ{len(kinds)}i", 9, 5, len(kinds), *kinds),
+        "tokenizer.ggml.merges": tiny_models.texts([" ".join(merge) for merge in bpe.merges]),
+        "tokenizer.ggml.eos_token_id": _uint32(end),
+    }
+    path.write_bytes(_gguf(metadata, _tensors(names, end)))
+
+
+def _gguf(metadata: Mapping[str, bytes], tensors: Mapping[str, NDArray[np.float32]]) -> bytes:
+    """Return a file of GGUF version 3; the format aligns tensors to 32 bytes, and so are these."""
+    infos, data = b"", b""
+    for name, tensor in tensors.items():
+        infos += _named(f"{name}.weight")
+        # The fastest dimension comes first; type 0 is float32.
+        infos += struct.pack(f"<I{tensor.ndim}Q", tensor.ndim, *reversed(tensor.shape))
+        infos += struct.pack("<IQ", 0, len(data))
+        data += tensor.tobytes()
+    entries = b"".join(_named(key) + value for key, value in metadata.items())
+    header = b"GGUF" + struct.pack("<IQQ", 3, len(tensors), len(metadata)) + entries + infos
+    return header + bytes(-len(header) % 32) + data
+
+
+def _named(name: str) -> bytes:
+    return struct.pack("<Q", len(name)) + name.encode()
+
+
+def _uint32(value: int) -> bytes:
+    return struct.pack("<II", 4, value)
 
 
 def _tensors(names: list[str], end: int) -> dict[str, NDArray[np.float32]]:
