@@ -1,0 +1,110 @@
+"""Tables of what the code declares beside the wire: settings, strategies, errors."""
+
+import inspect
+from itertools import groupby
+from typing import Any
+
+import annotated_types
+
+import client.errors
+from docs.markdown import code, sentence, table
+from server.settings import Setting, Settings, declared
+from voting.early_stop import AgreeingAnswers, Never
+from voting.strategies import STRATEGIES, Strategy
+
+#: Stands for the solve's own `agree` where a strategy is asked how it stops.
+_ASKED_AGREEMENT = 1_000_003
+
+
+def settings() -> str:
+    """Return a table for each section of the settings."""
+    parts = []
+    for section, group in groupby(declared(), key=lambda setting: setting.section):
+        rows = [_setting_row(setting) for setting in group]
+        heading = f"## `[{section}]`\n\n{_meaning_of(section)}"
+        parts.append(f"{heading}\n\n{table(_SETTING_HEADINGS, rows)}")
+    return "\n\n".join(parts)
+
+
+_SETTING_HEADINGS = ("Name", "Default", "Meaning, unit", "Range", "Variable", "Flag")
+
+
+def _meaning_of(section: str) -> str:
+    return sentence(inspect.getdoc(Settings.model_fields[section].annotation) or "")
+
+
+def _setting_row(setting: Setting) -> list[str]:
+    default = setting.field.default
+    return [
+        code(setting.name),
+        code(str(default).lower() if isinstance(default, bool) else str(default)),
+        setting.field.description or "",
+        bounds(setting.field.metadata),
+        code(setting.variable),
+        code(setting.flag),
+    ]
+
+
+def bounds(metadata: list[Any]) -> str:
+    """Return the range that a field's constraints leave: `1 to 256`, `above 0`."""
+    low = high = ""
+    for constraint in metadata:
+        match constraint:
+            case annotated_types.Ge(ge=value):
+                low = _number(value)
+            case annotated_types.Gt(gt=value):
+                low = f"above {_number(value)}"
+            case annotated_types.Le(le=value):
+                high = _number(value)
+            case annotated_types.Lt(lt=value):
+                high = f"under {_number(value)}"
+            case _:
+                pass
+    if low and high:
+        return f"{low} to {high}"
+    if high:
+        return f"at most {high}"
+    return f"at least {low}" if low and not low.startswith("above") else low
+
+
+def _number(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int | float) else str(value)
+
+
+def strategies() -> str:
+    """Return the table of strategies by name."""
+    headings = ("Name", "What it does", "Tools", "Attempts", "Stops early", "Vote", "Answer")
+    return table(headings, [_strategy_row(each) for each in STRATEGIES.values()])
+
+
+def _strategy_row(strategy: Strategy) -> list[str]:
+    attempts = "as asked" if strategy.attempts is None else str(strategy.attempts)
+    return [
+        code(strategy.name),
+        strategy.description,
+        "yes" if strategy.tools else "no",
+        attempts + (", temperature 0" if strategy.greedy else ""),
+        _early_stop(strategy),
+        sentence(inspect.getdoc(type(strategy.weight)) or ""),
+        sentence(inspect.getdoc(type(strategy.selector)) or ""),
+    ]
+
+
+def _early_stop(strategy: Strategy) -> str:
+    match strategy.early_stop(_ASKED_AGREEMENT):
+        case Never():
+            return "no"
+        case AgreeingAnswers(needed=needed) if needed == _ASKED_AGREEMENT:
+            return "at `agree` equal answers"
+        case AgreeingAnswers(needed=1):
+            return "at the first answer"
+        case AgreeingAnswers(needed=needed):
+            return f"at {needed} equal answers"
+        case other:
+            return sentence(inspect.getdoc(type(other)) or "")
+
+
+def client_errors() -> str:
+    """Return the tree of the client's errors, as its module draws it."""
+    tree = (client.errors.__doc__ or "").partition("\n\n")[2].strip()
+    return f"```text\n{tree}\n```"
