@@ -10,6 +10,7 @@ answer or a stated reason.
 """
 
 import statistics
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -75,6 +76,7 @@ async def _accuracy(client: AsyncQuorumClient, problems: list[Problem]) -> list[
             seed=0,
         )
         solved.append((problem, await client.solve(request)))
+        _print_progress(*solved[-1])
     _print_solves(f"{len(problems)} problems, {ATTEMPTS} attempts each", solved)
     attempts = [(p, a) for p, result in solved for a in result.attempts]
     single = statistics.mean(_right(p, a.answer) for p, a in attempts) * 100
@@ -112,6 +114,7 @@ async def _in_time(
         begun = anyio.current_time()
         solved.append((problem, await client.solve(request)))
         elapsed.append(anyio.current_time() - begun)
+        _print_progress(*solved[-1])
     _print_solves(f"{len(problems)} hard problems, {deadline:g} s each", solved)
     in_time = sum(
         seconds <= deadline + REPLY_S and (result.answer is not None or bool(result.detail))
@@ -150,6 +153,17 @@ def _print_solves(title: str, solved: list[tuple[Problem, SolveResult]]) -> None
     ]
     columns = ["id", "truth", "vote", "right", "attempts", "end", "tokens", "calls", "errors", "s"]
     print_table(title, columns, rows)
+
+
+def _print_progress(problem: Problem, result: SolveResult) -> None:
+    """Say how it goes where no progress bar can be drawn."""
+    if not sys.stdout.isatty():
+        marks = " ".join(_mark(problem, attempt) for attempt in result.attempts)
+        right = "right" if _right(problem, result.answer) else "wrong"
+        line = (
+            f"{problem.id[-28:]}: {result.answer or '-'} {right} ({marks}) {result.seconds:.0f} s"
+        )
+        print(line, flush=True)
 
 
 def _mark(problem: Problem, attempt: AttemptReport) -> str:
