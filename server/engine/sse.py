@@ -19,19 +19,29 @@ async def data_lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None
     Raises:
         EngineProtocolError: a line is longer than `MAX_EVENT_BYTES`.
     """
-    rest = b""
+    rest: list[bytes] = []
+    size = 0
     async for chunk in chunks:
-        lines = (rest + chunk).split(b"\n")
-        rest = lines.pop()
-        if len(rest) > MAX_EVENT_BYTES:
+        head, newline, tail = chunk.rpartition(b"\n")
+        if newline:
+            lines = b"".join([*rest, head]).split(b"\n")
+            rest, size = [], 0
+            for line in lines:
+                payload = _payload(line)
+                if payload == DONE:
+                    return
+                if payload:
+                    yield payload
+        rest.append(tail)
+        size += len(tail)
+        if size > MAX_EVENT_BYTES:
             raise EngineProtocolError(
                 f"an event of over {MAX_EVENT_BYTES} bytes: engines send one token an event"
             )
-        for line in lines:
-            payload = line[5:].strip() if line.startswith(b"data:") else b""
-            if payload == DONE:
-                return
-            if payload:
-                yield payload
-    if rest.startswith(b"data:") and rest[5:].strip() not in (b"", DONE):
-        yield rest[5:].strip()
+    last = _payload(b"".join(rest))
+    if last not in (b"", DONE):
+        yield last
+
+
+def _payload(line: bytes) -> bytes:
+    return line[5:].strip() if line.startswith(b"data:") else b""

@@ -113,6 +113,17 @@ async def test_a_process_is_started_served_and_ended(births: Path) -> None:
         await supervised.wait_ready()
 
 
+async def test_what_the_caller_raises_comes_out_as_it_is(births: Path) -> None:
+    async def break_off() -> None:
+        async with running(supervise("serve", births=births)) as supervised:
+            await ready_child(supervised)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await break_off()
+    assert_nothing_left(births)
+
+
 async def test_a_killed_process_is_seen_at_once_and_replaced(births: Path) -> None:
     async with running(supervise("serve", births=births)) as supervised:
         child = await ready_child(supervised)
