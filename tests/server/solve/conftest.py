@@ -1,8 +1,9 @@
 """A stage for rehearsals, shared by the tests of a module."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import structlog
 
 from sandbox.pool import KernelPool
 from server.dialect.catalogue import open_dialect
@@ -17,6 +18,18 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
     path = tmp_path_factory.mktemp("solve") / "tiny.gguf"
     path.write_bytes(tiny_models.gguf_bytes(tiny_models.train("qwen2"), "qwen2"))
     return Vocabulary.load(path)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def plain_tracebacks() -> Iterator[None]:
+    """structlog's own default draws the locals of every frame, which takes seconds."""
+    plain = structlog.dev.ConsoleRenderer(
+        colors=False, exception_formatter=structlog.dev.plain_traceback
+    )
+    before = structlog.get_config()
+    structlog.configure(processors=[structlog.processors.add_log_level, plain])
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="module")

@@ -111,12 +111,12 @@ async def test_not_back_in_time(stage: Stage) -> None:
 
 
 async def test_back_when_only_an_answer_can_be_forced(stage: Stage) -> None:
-    limit_s = 4.0
+    limit_s = 3.0
     outage = Outage(stage, ["8}"], time_limit_s=limit_s)
 
     async def end_late() -> None:
-        # 15 % of the limit and a margin are kept to force an answer.
-        await anyio.sleep(0.85 * limit_s)
+        # The time to think ends at 77 % of the limit, that to force an answer at 92 %.
+        await anyio.sleep(0.8 * limit_s)
         outage.end()
 
     async with anyio.create_task_group() as group:

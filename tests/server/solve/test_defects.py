@@ -1,0 +1,196 @@
+"""A defect of ours costs one attempt at most: the others go on, and the solve has a result."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import anyio
+import pytest
+
+from client.schema import AttemptEnd, AttemptFinished, SolveEnd
+from server.dialect.base import Conversation, Dialect, ParseEvent, Prompt
+from server.solve import solver
+from tests.server.solve.rehearsal import Rehearsal, Stage, boxed, lines
+from voting.ballot import Ballot
+from voting.early_stop import EarlyStop, StopDecision
+from voting.launch import AllAtOnce, LaunchDecision, LaunchState
+from voting.selectors import Selection
+from voting.strategies import STRATEGIES, Strategy
+from voting.types import AttemptOutcome
+from voting.weights import Plain, WeightDecision, WeightReason
+
+BUG = RuntimeError("a bug")
+
+
+@dataclass
+class FaultyConversation:
+    """A conversation of which one method has a bug."""
+
+    real: Conversation
+    method: str
+
+    @property
+    def opening(self) -> Sequence[int]:
+        return self.real.opening
+
+    @property
+    def answer_text(self) -> str:
+        self._fail("answer_text")
+        return self.real.answer_text
+
+    def feed(self, token_id: int) -> Sequence[ParseEvent]:
+        self._fail("feed")
+        return self.real.feed(token_id)
+
+    def flush(self) -> Sequence[ParseEvent]:
+        self._fail("flush")
+        return self.real.flush()
+
+    def result(self, output: str) -> list[int]:
+        return self.real.result(output)
+
+    def force_answer(self) -> list[int]:
+        self._fail("force_answer")
+        return self.real.force_answer()
+
+    def _fail(self, method: str) -> None:
+        if method == self.method:
+            raise BUG
+
+
+class FaultyDialect:
+    """Opens the second conversation with a bug, the others without."""
+
+    def __init__(self, real: Dialect, method: str) -> None:
+        self.name, self.end_ids = real.name, real.end_ids
+        self._real = real
+        self._method = method
+        self._opened = 0
+
+    def open(self, prompt: Prompt) -> Conversation:
+        self._opened += 1
+        conversation = self._real.open(prompt)
+        if self._opened != 2:
+            return conversation
+        if self._method == "open":
+            raise BUG
+        return FaultyConversation(conversation, self._method)
+
+
+@pytest.mark.parametrize("method", ["open", "feed", "flush", "answer_text", "force_answer"])
+async def test_a_bug_of_the_dialect_costs_its_attempt(stage: Stage, method: str) -> None:
+    play = lines(["Hm."], ["4}"]) if method == "force_answer" else lines(boxed("4"))
+    solve = stage.rehearse(play, attempts=3, agree=3, dialect=FaultyDialect(stage.dialect, method))
+    result = await solve.run()
+    assert result.answer == "4"
+    ends = [report.end for report in result.attempts]
+    assert ends[1] is AttemptEnd.FAILED
+    assert AttemptEnd.FAILED not in (ends[0], ends[2])
+    assert result.attempts[1].detail == "RuntimeError: a bug"
+    assert result.ballot[0].attempts[0] == 0
+    assert sorted(event.attempt for event in solve.events(AttemptFinished)) == [0, 1, 2]
+
+
+async def test_all_attempts_fail(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise BUG
+
+    monkeypatch.setattr(type(stage.dialect), "open", fail)
+    result = await stage.rehearse(lines(boxed("4")), attempts=3).run()
+    assert (result.end, result.answer) == (SolveEnd.FAILED, None)
+    assert [report.end for report in result.attempts] == [AttemptEnd.FAILED] * 3
+
+
+class FaultyWeight:
+    """Weighs attempt 1 wrongly."""
+
+    def __init__(self, weight: float | None) -> None:
+        self._weight = weight
+
+    def decide(self, outcome: AttemptOutcome) -> WeightDecision:
+        if outcome.attempt != 1:
+            return Plain().decide(outcome)
+        if self._weight is None:
+            raise BUG
+        return WeightDecision(self._weight, WeightReason.EQUAL)
+
+
+class FaultySelector:
+    def decide(self, ballot: Ballot, outcomes: Sequence[AttemptOutcome]) -> Selection:
+        raise RuntimeError(f"a bug with {ballot} and {outcomes}")
+
+
+class FaultyEarlyStop:
+    def decide(self, ballot: Ballot, running: int) -> StopDecision:
+        raise RuntimeError(f"a bug with {ballot} and {running}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyThatCannotStop(Strategy):
+    def early_stop(self, agreement: int) -> EarlyStop:
+        del agreement
+        return FaultyEarlyStop()
+
+
+def with_policies(stage: Stage, policies: Strategy) -> Rehearsal:
+    answers = ["3", "4", "4", "3", "3"]
+    return stage.rehearse(
+        lambda attempt, _: boxed(answers[attempt]), attempts=5, agree=5, policies=policies
+    )
+
+
+@pytest.mark.parametrize("weight", [None, float("nan"), -1.0])
+async def test_a_vote_that_cannot_be_weighed_is_not_counted(
+    stage: Stage, weight: float | None
+) -> None:
+    policies = replace(STRATEGIES["tir"], weight=FaultyWeight(weight))
+    result = await with_policies(stage, policies).run()
+    assert result.answer == "3"
+    assert [line.attempts for line in result.ballot] == [[0, 3, 4], [2]]
+    assert result.attempts[1].end is AttemptEnd.FAILED
+    assert "cannot be weighed" in result.attempts[1].detail
+
+
+async def test_without_a_selector_the_most_frequent_answer_counts(stage: Stage) -> None:
+    policies = replace(STRATEGIES["tir"], selector=FaultySelector())
+    result = await with_policies(stage, policies).run()
+    assert (result.answer, result.end) == ("3", SolveEnd.ALL_FINISHED)
+
+
+async def test_without_early_stop_every_attempt_ends(stage: Stage) -> None:
+    real = STRATEGIES["tir"]
+    policies = StrategyThatCannotStop(
+        name=real.name,
+        description=real.description,
+        tools=real.tools,
+        weight=real.weight,
+        selector=real.selector,
+    )
+    result = await with_policies(stage, policies).run()
+    assert (result.answer, result.end) == ("3", SolveEnd.ALL_FINISHED)
+    assert [report.end for report in result.attempts] == [AttemptEnd.ANSWERED] * 5
+
+
+async def test_a_defect_of_the_loop_keeps_the_votes(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class FaultyLaunch:
+        """Fails once the first attempt has ended."""
+
+        def __init__(self, attempts: int) -> None:
+            self._real = AllAtOnce(attempts)
+
+        def decide(self, state: LaunchState) -> LaunchDecision:
+            if state.launched:
+                raise BUG
+            return self._real.decide(state)
+
+    monkeypatch.setattr(solver, "AllAtOnce", FaultyLaunch)
+    solve = stage.rehearse(
+        lambda attempt, _: ["Let me see", anyio.Event()] if attempt else boxed("3"),
+        attempts=3,
+        agree=3,
+    )
+    result = await solve.run()
+    assert (result.answer, result.end) == ("3", SolveEnd.FAILED)
+    ends = [report.end for report in result.attempts]
+    assert ends == [AttemptEnd.ANSWERED, AttemptEnd.FAILED, AttemptEnd.FAILED]
