@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from fastapi import FastAPI
 
@@ -23,6 +23,14 @@ class State(TypedDict):
     service: SolveService
 
 
+class Application(FastAPI):
+    """FastAPI, whose description says how errors really look."""
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the description of the API."""
+        return problems.relabel(super().openapi())
+
+
 def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> FastAPI:
     """Return the application; `parts_opener` is another one in tests and rehearsals."""
 
@@ -32,7 +40,7 @@ def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> Fast
         async with parts_opener(settings) as parts:
             yield {"parts": parts, "service": parts.service}
 
-    app = FastAPI(
+    app = Application(
         title="Quorum",
         version=version("quorum-aimo"),
         description="Solves olympiad mathematics: parallel tool-using attempts, and a vote.",

@@ -57,6 +57,17 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _defect)
 
 
+def relabel(description: dict[str, Any]) -> dict[str, Any]:
+    """Put the right media type to the problem details in a description of the API, in place."""
+    operations = (one for path in description["paths"].values() for one in path.values())
+    for response in (one for each in operations for one in each["responses"].values()):
+        content = response.get("content", {})
+        schema = content.get("application/json", {}).get("schema", {})
+        if schema.get("$ref", "").endswith(f"/{ProblemDetails.__name__}"):
+            content[MEDIA_TYPE] = content.pop("application/json")
+    return description
+
+
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
     del request
     found: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()

@@ -24,9 +24,11 @@ SEND_TIMEOUT_S = 60.0
 #: keeps them from being cut before that. uvicorn bounds the wait by `gateway.shutdown_s`.
 SHUTDOWN_GRACE_S = 300.0
 EVENTS = "text/event-stream"
+LINE_END = "\n"
 
 log = structlog.get_logger(__name__)
-router = APIRouter(prefix="/v1/solves", tags=["solves"])
+MALFORMED = {"model": ProblemDetails, "description": "The request is malformed."}
+router = APIRouter(prefix="/v1/solves", tags=["solves"], responses={422: MALFORMED})
 
 
 def service(request: Request) -> SolveService:
@@ -37,7 +39,8 @@ def service(request: Request) -> SolveService:
 
 Service = Annotated[SolveService, Depends(service)]
 REFUSALS: dict[int | str, dict[str, object]] = {
-    422: {"model": ProblemDetails, "description": "The request is malformed."},
+    408: {"model": ProblemDetails, "description": "The request's body did not come in time."},
+    413: {"model": ProblemDetails, "description": "The request's body is too large."},
     429: {"model": ProblemDetails, "description": "Too many solves wait already."},
     503: {"model": ProblemDetails, "description": "The server is being shut down."},
 }
@@ -90,7 +93,7 @@ class EventStream(EventSourceResponse):
             ping=PING_S,
             send_timeout=SEND_TIMEOUT_S,
             shutdown_grace_period=SHUTDOWN_GRACE_S,
-            sep="\n",
+            sep=LINE_END,
         )
         self._handle = handle
 
@@ -106,7 +109,8 @@ class EventStream(EventSourceResponse):
 
 async def _events(handle: SolveHandle) -> AsyncIterator[ServerSentEvent]:
     async for event in handle.events.follow():
-        yield ServerSentEvent(event.model_dump_json(), event=event.type, id=str(event.id))
+        data = event.model_dump_json()
+        yield ServerSentEvent(data, event=event.type, id=str(event.id), sep=LINE_END)
 
 
 async def _result_or_gone(handle: SolveHandle, request: Request) -> SolveResult:

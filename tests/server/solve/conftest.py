@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-import structlog
 
 from sandbox.pool import KernelPool
 from server.dialect.catalogue import open_dialect
 from server.vocabulary import Vocabulary
 from tests.sandbox.pools import lean_settings
+from tests.server.solve.plain_logs import plain_logs
 from tests.server.solve.rehearsal import Stage
 from tests.server.vocabulary import tiny_models
 
@@ -21,15 +21,9 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def plain_tracebacks() -> Iterator[None]:
-    """structlog's own default draws the locals of every frame, which takes seconds."""
-    plain = structlog.dev.ConsoleRenderer(
-        colors=False, exception_formatter=structlog.dev.plain_traceback
-    )
-    before = structlog.get_config()
-    structlog.configure(processors=[structlog.processors.add_log_level, plain])
-    yield
-    structlog.configure(**before)
+def logs() -> Iterator[None]:
+    with plain_logs():
+        yield
 
 
 @pytest.fixture(scope="module")

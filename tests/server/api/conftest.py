@@ -1,0 +1,42 @@
+"""One gateway for all tests of the API; each must leave it idle."""
+
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from server.settings import GatewaySettings, Settings, SolveSettings
+from server.vocabulary import Vocabulary
+from tests.server.api.gateway import Gateway, serving
+from tests.server.solve.plain_logs import plain_logs
+from tests.server.vocabulary import tiny_models
+
+
+@pytest.fixture(scope="session")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
+    path = tmp_path_factory.mktemp("api") / "tiny.gguf"
+    path.write_bytes(tiny_models.gguf_bytes(tiny_models.train("qwen2"), "qwen2"))
+    return Vocabulary.load(path)
+
+
+@pytest.fixture(scope="session")
+def running_gateway(vocabulary: Vocabulary) -> Iterator[Gateway]:
+    settings = Settings(
+        gateway=GatewaySettings(max_running=2, max_queued=1, max_body_bytes=64 * 1024),
+        solve=SolveSettings(attempts=2, agree=2, time_limit_s=30.0, max_tokens=100_000),
+    )
+    with plain_logs(), serving(vocabulary, settings) as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def gateway(running_gateway: Gateway) -> Iterator[Gateway]:
+    running_gateway.wait_until(running_gateway.idle)
+    yield running_gateway
+    running_gateway.wait_until(running_gateway.idle)
+
+
+@pytest.fixture
+def http(gateway: Gateway) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=gateway.url, timeout=20.0, trust_env=False) as client:
+        yield client

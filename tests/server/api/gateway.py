@@ -1,0 +1,129 @@
+"""The gateway as callers see it: real HTTP, the real solve loop and kernels, a scripted model.
+
+What the model does is asked for in the problem: `[hang]`, `[cell]`, `[long]`, `[bug]`; otherwise it
+calls the tool once and answers 42.
+"""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+import anyio
+import httpx
+import uvicorn
+
+from sandbox.pool import KernelPool
+from server.api.app import create_app
+from server.dialect.catalogue import open_dialect
+from server.engine.scripted import ScriptedEngine, Step, StreamRequest
+from server.parts import Parts
+from server.settings import Settings
+from server.solve.service import open_service
+from server.solve.solver import SolverParts
+from server.vocabulary import Vocabulary
+from tests.sandbox.pools import lean_settings
+
+#: Bound of waits that should take milliseconds.
+SOON_S = 5.0
+#: Within this time a caller's going away must have freed engine and kernel.
+FREED_S = 2.0
+
+
+@dataclass
+class Gateway:
+    """A gateway on a thread of its own; its parts may be looked at from the test's thread."""
+
+    vocabulary: Vocabulary
+    settings: Settings
+    url: str = ""
+    parts: list[Parts] = field(default_factory=list)
+
+    @property
+    def engine(self) -> ScriptedEngine:
+        engine = self.parts[0].engine
+        assert isinstance(engine, ScriptedEngine)
+        return engine
+
+    @property
+    def address(self) -> tuple[str, int]:
+        url = httpx.URL(self.url)
+        assert url.port is not None
+        return url.host, url.port
+
+    @asynccontextmanager
+    async def open_parts(self, settings: Settings) -> AsyncIterator[Parts]:
+        """Open what the application is given instead of a llama.cpp process."""
+        started = time.monotonic()
+        dialect = open_dialect("auto", self.vocabulary)
+        engine = ScriptedEngine(
+            self._script, self.vocabulary.size, end_ids=dialect.end_ids, context_tokens=65_536
+        )
+        async with KernelPool(lean_settings(kernels=2, spares=2)) as pool:
+            parts = SolverParts(engine, dialect, self.vocabulary, pool)
+            async with open_service(settings, parts) as service:
+                self.parts.append(Parts(settings, engine, pool, service, started))
+                yield self.parts[0]
+
+    def idle(self) -> bool:
+        """Tell whether nothing is held for any solve."""
+        parts = self.parts[0]
+        service, pool = parts.service, parts.pool.status()
+        busy = service.running + service.queued + pool.leased + pool.waiting
+        return not busy and not self.engine.open_streams
+
+    def wait_until(self, condition: Callable[[], bool], within_s: float = SOON_S) -> None:
+        """Wait for what no event tells."""
+        deadline = time.monotonic() + within_s
+        while not condition():
+            assert time.monotonic() < deadline, "the condition did not come true in time"
+            time.sleep(0.01)
+
+    def _script(self, request: StreamRequest) -> Iterator[Step]:
+        encode = self.vocabulary.encode
+        text = self.vocabulary.decode(request.prompt)
+        if "[bug]" in text:
+            raise RuntimeError("a bug of the script")
+        if "[hang]" in text:
+            yield encode("Let me see.")
+            yield anyio.Event()
+        if "[cell]" in text:
+            yield encode("```python\nwhile True: pass\n```")
+        if "[long]" in text:
+            yield from (encode(f"{number} ") for number in range(10_000))
+        if "```output" not in text:
+            yield encode("I compute.\n```python\nprint(6 * 7)\n```")
+        yield encode("So the answer is \\boxed{42}.")
+        yield [self.vocabulary.control("<|im_end|>")]
+
+
+@contextmanager
+def serving(vocabulary: Vocabulary, settings: Settings) -> Iterator[Gateway]:
+    """Serve on a free port of the loopback address."""
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # cut streams are on purpose
+    gateway = Gateway(vocabulary, settings)
+    with socket.socket() as listener:
+        # Small buffers, so that a reader that does not read is noticed soon.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(64)
+        gateway.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        config = uvicorn.Config(
+            create_app(settings, gateway.open_parts),
+            log_config=None,
+            lifespan="on",
+            timeout_graceful_shutdown=2,
+        )
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        gateway.wait_until(lambda: server.started)
+        try:
+            yield gateway
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
+            assert not thread.is_alive()

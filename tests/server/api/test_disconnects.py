@@ -1,0 +1,89 @@
+"""A caller that goes away, or does not read, costs nothing for long."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import httpx
+import orjson
+import pytest
+
+from server.api import solves
+from tests.server.api.gateway import FREED_S, Gateway
+
+
+@contextmanager
+def asking(gateway: Gateway, accept: str, **request: object) -> Iterator[socket.socket]:
+    """Send a request and leave the reply to the test; small buffers on this side too."""
+    body = orjson.dumps(request)
+    head = (
+        "POST /v1/solves HTTP/1.1\r\nHost: quorum\r\nContent-Type: application/json\r\n"
+        f"Accept: {accept}\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.settimeout(5)
+        connection.connect(gateway.address)
+        connection.sendall(head.encode() + body)
+        yield connection
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+@pytest.mark.parametrize("problem", ["[hang]", "[cell]"])
+def test_going_away_frees_engine_and_kernels(gateway: Gateway, accept: str, problem: str) -> None:
+    service, pool = gateway.parts[0].service, gateway.parts[0].pool
+
+    def busy() -> bool:
+        if problem == "[hang]":
+            return len(gateway.engine.open_streams) == 2
+        return pool.status().leased == 2 and not gateway.engine.open_streams
+
+    with asking(gateway, accept, problem=problem):
+        gateway.wait_until(busy)
+        assert service.running == 1
+    gateway.wait_until(gateway.idle, FREED_S)
+
+
+def test_going_away_while_waiting_for_a_turn(gateway: Gateway) -> None:
+    service = gateway.parts[0].service
+    with (
+        asking(gateway, "application/json", problem="[hang]"),
+        asking(gateway, "application/json", problem="[hang]"),
+    ):
+        gateway.wait_until(lambda: service.running == 2)
+        with asking(gateway, "application/json", problem="6 x 7?"):
+            gateway.wait_until(lambda: service.queued == 1)
+        gateway.wait_until(lambda: service.queued == 0, FREED_S)
+        assert service.running == 2
+
+
+def test_a_reset_connection_is_gone_too(gateway: Gateway) -> None:
+    with asking(gateway, "text/event-stream", problem="[hang]") as connection:
+        gateway.wait_until(lambda: len(gateway.engine.open_streams) == 2)
+        # Linger of zero seconds: closing sends RST instead of FIN.
+        connection.setsockopt(
+            socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00"
+        )
+    gateway.wait_until(gateway.idle, FREED_S)
+
+
+def test_a_reader_that_does_not_read_is_cut(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(solves, "SEND_TIMEOUT_S", 0.5)
+    with asking(gateway, "text/event-stream", problem="[long]", tokens=True) as connection:
+        gateway.wait_until(lambda: gateway.parts[0].service.running == 1)
+        gateway.wait_until(gateway.idle, 15.0)
+        received = b""
+        while chunk := connection.recv(65_536):
+            received += chunk
+    assert b"solve.finished" not in received
+    assert received.startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_slow_reader_delays_nobody(gateway: Gateway) -> None:
+    with asking(gateway, "text/event-stream", problem="[long]", tokens=True):
+        reply = httpx.post(
+            f"{gateway.url}/v1/solves", json={"problem": "6 x 7?"}, timeout=10, trust_env=False
+        )
+        assert reply.json()["answer"] == "42"
