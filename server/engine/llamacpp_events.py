@@ -78,21 +78,26 @@ class EventReader:
         finish = _FINISH[event["stop_type"]] if event["stop"] else None
         if lost <= 0:
             return Chunk(ids, logprobs, top, finish)
-        ways = self._spellings(event["content"], ids, lost)
-        found = ways[0] if ways else ()
+        found, certain = self._recover(event["content"], ids, lost)
         # Their probabilities are lost too; a short list says so, a made-up number would not.
-        return Chunk((*found, *ids), (), (), finish, exact=len(ways) == 1)
+        return Chunk((*found, *ids), (), (), finish, exact=certain)
 
-    def _spellings(self, text: str, ids: tuple[int, ...], lost: int) -> list[tuple[int, ...]]:
-        """Return up to two ways to write what the event's text has before that of its `ids`.
+    def _recover(self, text: str, ids: tuple[int, ...], lost: int) -> tuple[tuple[int, ...], bool]:
+        """Return the ids of the tokens before `ids` in the event's text, and whether for certain.
 
-        The likeliest comes first: merges make long tokens, and the search tries those first.
+        Of several ways to write it, the tokenizer's own is the likeliest: it keeps the text right.
         """
         tail = b"".join(map(self._vocabulary.token_bytes, ids))
         data = text.encode("utf-8", "surrogatepass")
         if not data.endswith(tail) or lost > MOST_LOST_TOKENS or len(data) > MOST_LOST_BYTES:
-            return []
-        return self._vocabulary.spell(data[: len(data) - len(tail)], lost)
+            return (), False
+        ways = self._vocabulary.spell(data[: len(data) - len(tail)], lost)
+        if len(ways) == 1:
+            return ways[0], True
+        usual = tuple(self._vocabulary.encode(text))
+        if len(usual) == lost + len(ids) and usual[lost:] == ids:
+            return usual[:lost], False
+        return (ways[0] if ways else ()), False
 
 
 def _probabilities(event: dict[str, Any]) -> tuple[tuple[float, ...], tuple[TopLogprobs, ...]]:
