@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-PROBLEM ?= What is the remainder when 7^2024 is divided by 1000?
+PROBLEM ?= How many positive integers less than 10000 have digits that add up to 17?
 NAME ?=
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
@@ -14,6 +14,7 @@ help:
 	@echo "make test                    set up and pass every check and test"
 	@echo "make bench NAME=... [ARGS=]  run benchmarks/NAME.py"
 	@echo "make check | unit            only the static checks | only the tests"
+	@echo "make docs                    renew the generated parts of docs/reference"
 	@echo "make lock                    renew the lock files in requirements/"
 
 $(VENV)/.done: requirements/dev.txt pyproject.toml
@@ -49,6 +50,9 @@ bench: weights
 
 lock: env
 	$(BIN)/python requirements/lock.py
+
+docs: env
+	$(BIN)/python -m docs.generate
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

@@ -37,7 +37,7 @@ def _solve_line(event: Event) -> str | None:
             )
         case BallotChanged():
             votes = ", ".join(f"{one_line(line.answer)}: {line.votes}" for line in event.lines)
-            reason = one_line(event.reason)
+            reason = one_line(event.reason.replace("_", " "))
             return f"ballot {votes or 'empty'}" + (f" ({reason})" if reason else "")
         case SolveFinished():
             return verdict(event.result)

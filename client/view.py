@@ -180,7 +180,7 @@ class SolveView:
                 self._lane(event.attempt).apply(event)
             case BallotChanged():
                 self.ballot = list(event.lines)
-                self.decision = event.reason
+                self.decision = event.reason.replace("_", " ")
             case SolveFinished():
                 self.result = event.result
                 self.ballot = list(event.result.ballot)

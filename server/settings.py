@@ -27,9 +27,7 @@ from server.errors import SettingsError
 ENV_PREFIX = "QUORUM_"
 CONFIG_FILE = "quorum.toml"
 #: Variables with our prefix that are not settings of the server: the client's and the cache's.
-OTHER_VARIABLES = frozenset(
-    {"QUORUM_CONFIG", "QUORUM_URL", "QUORUM_CACHE", "QUORUM_DEBUG", "QUORUM_API_KEY"}
-)
+OTHER_VARIABLES = frozenset({"QUORUM_CONFIG", "QUORUM_URL", "QUORUM_CACHE", "QUORUM_DEBUG"})
 
 
 class Section(BaseModel):
@@ -104,7 +102,9 @@ class SolveSettings(Section):
     )
     time_limit_s: float = Field(300.0, gt=0, le=86_400, description="seconds per problem")
     answer_reserve_s: float = Field(
-        8.0, ge=0, description="seconds kept to force a final answer (at most 15 % of the limit)"
+        8.0,
+        ge=0,
+        description="seconds kept to force an answer: at most 15 % of the limit, more when slow",
     )
     temperature: float = Field(0.7, ge=0, le=5, description="sampling temperature")
     first_greedy: bool = Field(True, description="attempt 0 samples at temperature 0")

@@ -48,7 +48,8 @@ def read_call(text: str) -> ToolCall:
     code = _code(value.get("arguments", value.get("parameters")))
     if code is None:
         return ToolCall("", 'the arguments must be {"code": "..."}; write the call again')
-    return ToolCall(code)
+    # JSON can spell lone surrogates, which are no text and could be sent to no kernel.
+    return ToolCall(code.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _code(arguments: object) -> str | None:

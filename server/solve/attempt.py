@@ -33,6 +33,11 @@ log = structlog.get_logger(__name__)
 #: Tokens for a forced answer, and for the question that forces it.
 FORCED_TOKENS = 64
 FORCED_ROOM = 192
+#: A forced answer costs about ten appended tokens, another ten sampled, and the prefill's start;
+#: the time for twice that many, at the attempt's own pace, is kept for it.
+FORCED_PACE = 40
+#: Of the time limit, at most this share is kept for it, however slow the engine.
+MOST_FOR_SLOW = 0.3
 #: The last stream ends this long before the solve, and the attempt half as long, to leave time to
 #: read what was forced and to count the votes.
 MARGIN_S = 0.25
@@ -41,8 +46,8 @@ LEAST_CELL_S = 0.05
 #: Tokens of a tool result that are shown however little room is left.
 LEAST_RESULT_TOKENS = 32
 
-#: The same program this many times is a loop; after the second the model is
-#: told so. A small model that is stuck otherwise spends all its turns on it.
+#: The same program this many times is a loop; after the second the model is told so. A small model
+#: that is stuck otherwise spends all its turns on it.
 SAME_CALLS = 3
 SAME_NOTE = "[this program was run before: write a different one, or give the answer]"
 
@@ -165,13 +170,12 @@ class Attempt:
 
     async def _think(self, stack: AsyncExitStack) -> tuple[AttemptEnd, str]:
         """Take turns until the model has answered or must be made to."""
-        until = self._context.deadline - MARGIN_S - self._plan.reserve_s
         while self.narrator.turn < self._plan.max_turns:
             self.narrator.turn += 1
-            outcome = await self._reader.read(self._sampling, until=until)
+            outcome = await self._reader.read(self._sampling, until=self._thinking_ends)
             if outcome.call is None:
                 return await self._conclude(outcome)
-            if not await self._answer_call(stack, outcome.call, until):
+            if not await self._answer_call(stack, outcome.call):
                 return await self._force(AttemptEnd.SANDBOX_ERROR, "no kernel could be had")
             if max(self._calls.values()) >= SAME_CALLS:
                 return await self._force(AttemptEnd.REPETITION, "the calls repeated themselves")
@@ -200,21 +204,20 @@ class Attempt:
             most = min(FORCED_TOKENS, self._room())
             return self._plan.sampling(self._index, stream, most)
 
-        until = self._context.deadline - MARGIN_S
-        outcome = await self._reader.read(sampling, until=until, to_box=box_closed)
+        outcome = await self._reader.read(sampling, until=self._last_call, to_box=box_closed)
         if self._read_answer() is not None:
             return AttemptEnd.FORCED, f"{reason}; the answer was forced"
         lost = outcome.end in (TurnEnd.ENGINE_LOST, TurnEnd.ENGINE_AWAY)
         end = AttemptEnd.ENGINE_LOST if lost else otherwise
         return end, f"{reason}; no answer could be forced"
 
-    async def _answer_call(self, stack: AsyncExitStack, call: ToolCall, until: float) -> bool:
+    async def _answer_call(self, stack: AsyncExitStack, call: ToolCall) -> bool:
         """Execute a call and append its result; return False when no kernel can be had."""
         number, self._tool_calls = self._tool_calls, self._tool_calls + 1
         self.narrator.call(number, call.code)
         kernel_lost = False
         try:
-            result = await self._execute(stack, call, until)
+            result = await self._execute(stack, call)
         except SandboxError as error:
             log.warning("attempt.sandbox_error", session=self._session, error=str(error))
             result = _not_run(str(error))
@@ -229,10 +232,11 @@ class Attempt:
         self.narrator.result(number, result, shown)
         return not kernel_lost
 
-    async def _execute(self, stack: AsyncExitStack, call: ToolCall, until: float) -> CellResult:
+    async def _execute(self, stack: AsyncExitStack, call: ToolCall) -> CellResult:
         """Execute a call on the attempt's kernel; the wait for one ends with the time to think."""
         if call.error is not None:
             return _not_run(call.error)
+        until = self._thinking_ends()
         with anyio.CancelScope(deadline=until):
             if self._lease is None:
                 seed = self._plan.attempt_seed(self._index)
@@ -257,6 +261,15 @@ class Attempt:
     def _sampling(self, stream: int) -> Sampling:
         left = self._plan.max_tokens - self._record.sampled
         return self._plan.sampling(self._index, stream, min(left, self._room() - FORCED_ROOM))
+
+    def _last_call(self) -> float:
+        """Return the event-loop time at which the last stream ends."""
+        return self._context.deadline - MARGIN_S
+
+    def _thinking_ends(self) -> float:
+        """Return when thinking gives way to a forced answer: earlier on an engine that is slow."""
+        slow = min(FORCED_PACE * self._reader.pace_s, MOST_FOR_SLOW * self._plan.time_limit_s)
+        return self._last_call() - max(self._plan.reserve_s, slow)
 
     def _room(self) -> int:
         return self._context.engine.info.context_tokens - len(self._record.ids) - 1

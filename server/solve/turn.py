@@ -70,15 +70,21 @@ class TurnReader:
     tools: bool = True
     losses: int = 0
     streams: int = 0
+    stream_s: float = 0.0
+
+    @property
+    def pace_s(self) -> float:
+        """Seconds a sampled token so far, prefills included; 0 before the first."""
+        return self.stream_s / self.record.sampled if self.record.sampled else 0.0
 
     async def read(
         self,
         sampling: Callable[[int], Sampling],
         *,
-        until: float,
+        until: Callable[[], float],
         to_box: Callable[[], bool] | None = None,
     ) -> TurnOutcome:
-        """Sample until the turn ends or `until` (event-loop time) comes.
+        """Sample until the turn ends or the event-loop time `until` comes, asked after each chunk.
 
         `sampling` returns the parameters of the attempt's n-th stream. With `to_box` the turn also
         ends once that says so, asked after each token.
@@ -91,15 +97,15 @@ class TurnReader:
     async def _read(
         self,
         sampling: Callable[[int], Sampling],
-        until: float,
+        until: Callable[[], float],
         to_box: Callable[[], bool] | None,
     ) -> TurnOutcome:
         while True:
             outcome: TurnOutcome | None = None
             problem = ""
-            with anyio.CancelScope(deadline=until) as scope:
+            with anyio.CancelScope(deadline=until()) as scope:
                 try:
-                    outcome = await self._stream(sampling(self.streams), to_box)
+                    outcome = await self._stream(sampling(self.streams), scope, until, to_box)
                 except EngineFailed as error:
                     return TurnOutcome(TurnEnd.ENGINE_LOST, detail=str(error))
                 except EngineUnavailable as error:
@@ -114,15 +120,26 @@ class TurnReader:
             if outcome is not None:
                 return outcome
 
-    async def _stream(self, sampling: Sampling, to_box: Callable[[], bool] | None) -> TurnOutcome:
+    async def _stream(
+        self,
+        sampling: Sampling,
+        scope: anyio.CancelScope,
+        until: Callable[[], float],
+        to_box: Callable[[], bool] | None,
+    ) -> TurnOutcome:
         if sampling.max_tokens <= 0:
             return TurnOutcome(TurnEnd.LIMIT)
         self.streams += 1
+        last = anyio.current_time()
         async with self.engine.generate(self.record.ids, sampling, session=self.session) as stream:
             async for chunk in stream:
                 outcome = self._take(chunk, to_box)
                 if outcome is not None:
                     return outcome
+                now = anyio.current_time()
+                self.stream_s += now - last
+                last = now
+                scope.deadline = until()
         raise EngineUnavailable("the engine ended the stream without a reason")
 
     def _take(self, chunk: Chunk, to_box: Callable[[], bool] | None) -> TurnOutcome | None:
