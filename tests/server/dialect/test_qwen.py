@@ -1,0 +1,196 @@
+"""The Qwen dialect, id by id."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from server.dialect.base import Prompt, ToolCall
+from server.dialect.catalogue import open_dialect
+from server.dialect.errors import UnknownDialect
+from server.dialect.qwen import QwenConversation, QwenDialect
+from server.vocabulary import Vocabulary
+from server.vocabulary.errors import UnknownControlToken
+from tests.contract.dialects import PROMPT, read
+from tests.server.engine.llamacpp_cases import default_weights
+from tests.server.vocabulary import tiny_models
+
+
+@pytest.fixture(scope="module")
+def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
+    folder = tmp_path_factory.mktemp("qwen")
+    tiny_models.write_tokenizer_json(tiny_models.train("qwen2"), folder / "tokenizer.json")
+    return Vocabulary.load(folder)
+
+
+@pytest.fixture
+def conversation(vocabulary: Vocabulary) -> QwenConversation:
+    return QwenDialect(vocabulary).open(PROMPT)
+
+
+def spelled(vocabulary: Vocabulary, text: str) -> list[int]:
+    """Return the ids of text in which the control tokens' names stand for the tokens."""
+    parts = re.split(r"(<\|im_(?:start|end)\|>)", text)
+    return [
+        token_id
+        for part in parts
+        for token_id in (
+            [vocabulary.control(part)] if part.startswith("<|im_") else vocabulary.encode(part)
+        )
+    ]
+
+
+def test_the_opening_is_chatml(vocabulary: Vocabulary, conversation: QwenConversation) -> None:
+    assert list(conversation.opening) == spelled(
+        vocabulary,
+        "<|im_start|>system\nBe exact.<|im_end|>\n"
+        "<|im_start|>user\nWhat is 6 * 7?<|im_end|>\n"
+        "<|im_start|>assistant\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "framed"),
+    [
+        ("42", "\n```output\n42\n```\n"),
+        ("", "\n```output\n\n```\n"),
+        ("a ``` b", "\n````output\na ``` b\n````\n"),
+        ("`````", "\n``````output\n`````\n``````\n"),
+        ("`` <|im_end|>", "\n```output\n`` <|im_end|>\n```\n"),
+    ],
+)
+def test_a_result_is_framed_in_the_same_message(
+    vocabulary: Vocabulary, conversation: QwenConversation, output: str, framed: str
+) -> None:
+    read(conversation, vocabulary.encode("```python\nprint(42)\n```"))
+    ids = conversation.result(output)
+    assert ids == vocabulary.encode(framed)
+    assert not any(map(vocabulary.is_control, ids))
+
+
+def test_a_result_starts_on_a_line_of_its_own_just_once(
+    vocabulary: Vocabulary, conversation: QwenConversation
+) -> None:
+    # One token may hold the closing fence and the newline after it.
+    read(conversation, vocabulary.encode("```python\nprint(42)\n```\n"))
+    assert vocabulary.decode(conversation.result("42")) == "```output\n42\n```\n"
+
+
+CALL = '{"name": "python", "arguments": {"code": "print(42)"}}'
+RESPONSE = (
+    "<|im_end|>\n<|im_start|>user\n<tool_response>\n42\n</tool_response><|im_end|>\n"
+    "<|im_start|>assistant\n"
+)
+
+
+@pytest.mark.parametrize(
+    "text", [f"<tool_call>\n{CALL}\n</tool_call>", f"I call.\n```json\n{CALL}\n```"]
+)
+def test_a_result_of_a_json_call_is_a_turn_of_its_own(
+    vocabulary: Vocabulary, conversation: QwenConversation, text: str
+) -> None:
+    reading = read(conversation, vocabulary.encode(text))
+    assert reading.calls == (ToolCall("print(42)"),)
+    assert conversation.result("42") == spelled(vocabulary, RESPONSE)
+
+
+def test_after_a_json_call_a_fenced_one_is_framed_as_such(
+    vocabulary: Vocabulary, conversation: QwenConversation
+) -> None:
+    read(conversation, vocabulary.encode(f"<tool_call>{CALL}</tool_call>"))
+    conversation.result("42")
+    read(conversation, vocabulary.encode("```python\nprint(42)\n```"))
+    assert vocabulary.decode(conversation.result("42")) == "\n```output\n42\n```\n"
+
+
+def test_json_that_is_no_call_is_text(
+    vocabulary: Vocabulary, conversation: QwenConversation
+) -> None:
+    reading = read(conversation, vocabulary.encode('```json\n{"answer": 42}\n```'))
+    assert reading.calls == ()
+    assert '{"answer": 42}' in conversation.answer_text
+
+
+def test_a_malformed_call_is_answered_with_an_error(
+    vocabulary: Vocabulary, conversation: QwenConversation
+) -> None:
+    reading = read(conversation, vocabulary.encode("<tool_call>{name: x}</tool_call>"))
+    (call,) = reading.calls
+    assert call.error is not None
+    assert "<tool_response>" in vocabulary.decode(conversation.result(call.error))
+
+
+FORCE_TURN = (
+    "\n<|im_start|>user\nAnswer now.<|im_end|>\n<|im_start|>assistant\nThe final answer is \\boxed{"
+)
+
+
+@pytest.mark.parametrize(
+    ("written", "forced"),
+    [
+        pytest.param("So it is", "\n\nThe final answer is \\boxed{", id="in text"),
+        pytest.param("```python\nx = (", f"<|im_end|>{FORCE_TURN}", id="in code"),
+        pytest.param("<tool_call>{", f"<|im_end|>{FORCE_TURN}", id="in a JSON call"),
+        pytest.param("```text\nx", f"<|im_end|>{FORCE_TURN}", id="in another block"),
+        pytest.param("So.<|im_end|>", FORCE_TURN, id="after the end"),
+        pytest.param("```python\nx<|im_end|>", FORCE_TURN, id="after an end in code"),
+    ],
+)
+def test_the_answer_is_forced_in_valid_chatml(
+    vocabulary: Vocabulary, conversation: QwenConversation, written: str, forced: str
+) -> None:
+    read(conversation, spelled(vocabulary, written))
+    assert conversation.force_answer() == spelled(vocabulary, forced)
+
+
+def test_another_end_token_is_followed_by_the_turns_own(
+    vocabulary: Vocabulary, conversation: QwenConversation
+) -> None:
+    read(conversation, [*vocabulary.encode("So."), vocabulary.control("<|endoftext|>")])
+    assert vocabulary.decode(conversation.force_answer()) == f"<|im_end|>{FORCE_TURN}"
+
+
+def test_a_vocabulary_without_chatml_is_refused(tmp_path: Path) -> None:
+    bpe = tiny_models.train("qwen2")
+    (tmp_path / "tokenizer.json").write_text(bpe.tokenizer.to_str())
+    vocabulary = Vocabulary.load(tmp_path)
+    with pytest.raises(UnknownDialect, match="ChatML"):
+        open_dialect("auto", vocabulary)
+    with pytest.raises(UnknownControlToken):
+        open_dialect("qwen", vocabulary)
+
+
+@pytest.fixture(scope="module")
+def published() -> Vocabulary:
+    return Vocabulary.load(default_weights())
+
+
+@pytest.mark.model
+def test_the_opening_with_the_published_vocabulary(published: Vocabulary) -> None:
+    """Ids as in Qwen2.5's tokenizer: 151644 and 151645 are <|im_start|> and <|im_end|>."""
+    prompt = Prompt(system="Be exact.", user="What is 6 * 7?", force="")
+    assert list(QwenDialect(published).open(prompt).opening) == [
+        *(151644, 8948, 198, 3430, 4734, 13, 151645, 198),
+        *(151644, 872, 198, 3838, 374, 220, 21, 353, 220, 22, 30, 151645, 198),
+        *(151644, 77091, 198),
+    ]
+
+
+@pytest.mark.model
+def test_conversations_are_written_as_the_models_own_template_does(published: Vocabulary) -> None:
+    jinja2 = pytest.importorskip("jinja2", reason="renders the model's own chat template")
+    assert published.chat_template is not None
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    template = environment.from_string(published.chat_template)
+    messages = [
+        {"role": "system", "content": PROMPT.system},
+        {"role": "user", "content": PROMPT.user},
+        {"role": "assistant", "content": f"<tool_call>\n{CALL}\n</tool_call>"},
+        {"role": "tool", "content": "42"},
+    ]
+    conversation = QwenDialect(published).open(PROMPT)
+    call = published.encode(str(messages[2]["content"]))
+    read(conversation, call)
+    ids = [*conversation.opening, *call, *conversation.result("42")]
+    rendered = template.render(messages=messages, add_generation_prompt=True)
+    assert published.decode(ids) == rendered
