@@ -178,9 +178,11 @@ def test_the_opening_with_the_published_vocabulary(published: Vocabulary) -> Non
 
 @pytest.mark.model
 def test_conversations_are_written_as_the_models_own_template_does(published: Vocabulary) -> None:
-    jinja2 = pytest.importorskip("jinja2", reason="renders the model's own chat template")
+    sandbox = pytest.importorskip(
+        "jinja2.sandbox", reason="needs jinja2, to render the model's own chat template"
+    )
     assert published.chat_template is not None
-    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
+    environment = sandbox.ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
     template = environment.from_string(published.chat_template)
     messages = [
         {"role": "system", "content": PROMPT.system},
