@@ -251,6 +251,12 @@ class LlamaCppEngine:
         async with self._server.complete(probe, self._options.start_timeout_s) as lines:
             async for _ in lines:
                 pass
+        slot_tokens = await self._server.slot_tokens()
+        if slot_tokens < self._info.context_tokens:
+            raise EngineFailed(
+                f"engine.context_tokens {self._info.context_tokens}: {self._info.model} has a "
+                f"context of {slot_tokens} tokens; lower engine.context_tokens to that"
+            )
 
 
 async def _read_address(child: Child) -> str:

@@ -85,19 +85,29 @@ class LlamaServer:
         except httpx.HTTPError as error:
             raise await self._translate(error) from None
 
+    async def slot_tokens(self) -> int:
+        """Return the context of a slot in tokens: at most what the model was trained for."""
+        reply = await self._request("GET", "/slots")
+        try:
+            return min(int(slot["n_ctx"]) for slot in orjson.loads(reply.content))
+        except (ValueError, KeyError, TypeError):
+            raise EngineProtocolError(f"no list of slots: {reply.text[:300]}") from None
+
     async def slot_action(self, slot: int, action: str, filename: str) -> None:
         """Save a slot's state under a name, or restore it."""
+        await self._request("POST", f"/slots/{slot}?action={action}", {"filename": filename})
+
+    async def _request(
+        self, method: str, path: str, body: dict[str, str] | None = None
+    ) -> httpx.Response:
+        timeout = httpx.Timeout(CONNECT_S, read=SLOT_ACTION_S)
         try:
-            reply = await self._http.post(
-                f"/slots/{slot}",
-                params={"action": action},
-                json={"filename": filename},
-                timeout=httpx.Timeout(CONNECT_S, read=SLOT_ACTION_S),
-            )
+            reply = await self._http.request(method, path, json=body, timeout=timeout)
         except httpx.HTTPError as error:
             raise await self._translate(error) from None
         if reply.status_code != httpx.codes.OK:
-            raise EngineProtocolError(f"slot {action}: {reply.status_code} {reply.text[:300]}")
+            raise EngineProtocolError(f"{path}: {reply.status_code} {reply.text[:300]}")
+        return reply
 
     async def _translate(self, error: httpx.HTTPError) -> EngineError:
         if isinstance(error, httpx.ReadTimeout):

@@ -126,7 +126,8 @@ class Supervisor:
 
     `launch` returns the command and the first line for its standard input, anew for every life.
     `prepare` returns once the child has answered a real request; what it opens on the exit stack
-    lives as long as the process. It raises `ChildDied` when the process ends before that.
+    lives as long as the process. It raises `ChildDied` when the process ends before that, and
+    `EngineFailed` for what no restart would change.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class Supervisor:
         self._status = EngineStatus(EngineState.STARTING, f"{name} is being started")
         self._was_ready = False
         self._ready_at = math.inf
+        self._hopeless = ""
         self.child: Child | None = None
 
     def status(self) -> EngineStatus:
@@ -192,6 +194,9 @@ class Supervisor:
             cause = await self._one_life()
             if anyio.current_time() - self._ready_at > HEALTHY_AFTER_S:
                 deaths = 0
+            if self._hopeless:
+                self._set(EngineState.FAILED, self._hopeless)
+                return
             deaths += 1
             log.warning("engine.died", engine=self._name, cause=cause, deaths=deaths)
             most = self._max_restarts if self._was_ready else FIRST_STARTS - 1
@@ -222,6 +227,9 @@ class Supervisor:
             return f"not ready within {self._start_timeout_s:g} s; raise engine.start_timeout_s"
         except ChildDied as error:
             return str(error)
+        except EngineFailed as error:
+            self._hopeless = str(error)
+            return self._hopeless
         except EngineError as error:
             # A request that failed may be the first sign of a death, whose own words say more.
             with anyio.move_on_after(DEATH_SEEN_S):

@@ -222,6 +222,9 @@ async def serve(reader: StreamReader, writer: StreamWriter) -> None:
     try:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         headers = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
+        if head.startswith("GET /slots "):
+            await answer(writer, "200 OK", json.dumps([{"n_ctx": 512}]).encode())
+            return
         length = next(int(v) for name, v in headers.items() if name.lower() == "content-length")
         body = json.loads(await reader.readexactly(length))
         if head.startswith("POST /completion "):

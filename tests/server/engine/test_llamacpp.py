@@ -30,6 +30,7 @@ from tests.server.engine.llamacpp_cases import (
     ready_engine,
     until_idle,
 )
+from tests.server.engine.tiny_llama import CONTEXT_TOKENS
 
 #: Emoji and rare characters, whose bytes are tokens of their own in every small vocabulary.
 RARE = "😀鱻🧮"
@@ -289,6 +290,20 @@ async def test_damaged_weights_fail_soon_with_the_reason(
             assert engine.status().state is EngineState.FAILED
             assert "damaged" in engine.status().detail
             assert set(psutil.Process().children()) <= others
+
+
+async def test_a_context_that_the_model_does_not_have_is_refused_at_once(
+    tiny_path: Path, tiny_vocabulary: Vocabulary
+) -> None:
+    pytest.importorskip("xllamacpp", reason=NEEDS_XLLAMACPP)
+    options = LlamaCppOptions(
+        model_path=tiny_path, slots=1, context_tokens=CONTEXT_TOKENS + 1, threads=1
+    )
+    with anyio.fail_after(10):
+        async with open_llamacpp(options, tiny_vocabulary) as engine:
+            with pytest.raises(EngineFailed, match=r"context_tokens 4097: tiny .* 4096 tokens"):
+                await engine.wait_ready()
+            assert engine.status().restarts == 0
 
 
 PARENT = """
