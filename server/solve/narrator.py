@@ -67,8 +67,6 @@ class Narrator:
     def call(self, number: int, code: str) -> None:
         """Tell that a tool call is being executed."""
         self.flush()
-        # A call in JSON can spell lone surrogates, which no encoding has.
-        code = code.encode("utf-8", "replace").decode()
         self._emit(AttemptCall, turn=self.turn, call=number, code=code)
 
     def result(self, number: int, result: CellResult, shown: str) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import orjson
 import pytest
 from httpx_sse import connect_sse
 
@@ -122,11 +123,16 @@ def test_killed_it_leaves_nothing_running(server: Server) -> None:
 
 
 def test_the_parents_end_before_it_is_ready(model: Path, tmp_path: Path) -> None:
-    with serving(model, tmp_path, *FLAGS) as server:
+    with serving(model, tmp_path, *FLAGS, "--log-format", "json") as server:
         server.close_parent_pipe()
         server.assert_all_gone(SHUTDOWN_S)
         assert server.process.returncode == 0
-        assert "Traceback" not in server.log.read_text()
+        lines = [orjson.loads(line) for line in server.log.read_text().splitlines()]
+    assert [line["event"] for line in lines if line["event"].startswith("gateway.")] == [
+        "gateway.listening",
+        "gateway.stopping",
+    ]
+    assert all(line["level"] in {"info", "warning"} and line["timestamp"] for line in lines)
 
 
 def test_an_engine_that_is_killed_comes_back_in_the_same_solve(server: Server) -> None:

@@ -4,6 +4,7 @@
 """
 
 import time
+from collections.abc import Iterator
 
 import anyio
 import pytest
@@ -49,6 +50,32 @@ async def test_thinking_past_the_time_is_made_to_answer(stage: Stage) -> None:
     assert_forced_in_time(solve, started)
     assert result.end is SolveEnd.AGREEMENT
     assert "the time to think was over" in result.attempts[0].detail
+
+
+async def test_on_a_slow_engine_more_time_is_kept_to_answer(stage: Stage) -> None:
+    limit_s, token_s = 3.0, 0.05
+    held: list[anyio.Event] = []
+
+    def play(_attempt: int, stream: int) -> Iterator[Part]:
+        for number in range(1_000 if stream == 0 else 0):
+            yield f"{number} "
+            held.append(anyio.Event())
+            yield held[-1]
+        yield "9}"
+
+    async def let_go() -> None:
+        while True:
+            await anyio.sleep(token_s)
+            for event in held:
+                event.set()
+
+    solve = stage.rehearse(play, time_limit_s=limit_s)
+    async with anyio.create_task_group() as group:
+        group.start_soon(let_go)
+        result = await solve.run()
+        group.cancel_scope.cancel()
+    assert (result.answer, result.attempts[0].end) == ("9", AttemptEnd.FORCED)
+    assert result.seconds < limit_s - MARGIN_S - 0.15 * limit_s - token_s
 
 
 async def test_a_cell_without_end_is_stopped_for_the_answer(stage: Stage) -> None:
