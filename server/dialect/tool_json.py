@@ -49,7 +49,7 @@ def read_call(text: str) -> ToolCall:
     if code is None:
         return ToolCall("", 'the arguments must be {"code": "..."}; write the call again')
     # JSON can spell lone surrogates, which are no text and could be sent to no kernel.
-    return ToolCall(code.encode(errors="replace").decode())
+    return ToolCall(code.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 def _code(arguments: object) -> str | None:

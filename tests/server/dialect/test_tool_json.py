@@ -75,7 +75,7 @@ def test_code_that_is_no_text_becomes_text() -> None:
     """A lone surrogate is valid JSON, and could be sent to no kernel."""
     found = read_call('{"name": "python", "arguments": {"code": "x = \'\\ud800\'"}}')
     assert found.error is None
-    assert found.code == "x = '?'"
+    assert found.code == "x = '\N{REPLACEMENT CHARACTER}'"
 
 
 @given(st.text(max_size=60) | st.sampled_from(list(GOOD.values())).map(lambda text: text[:-1]))
