@@ -299,7 +299,7 @@ class AttemptSegment(AttemptEvent):
     kind: SegmentKind
     start: int
     token_ids: list[int]
-    logprobs: list[float] | None = None
+    logprobs: list[float | None] | None = None
 
 
 class AttemptWaiting(AttemptEvent):

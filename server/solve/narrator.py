@@ -109,14 +109,13 @@ class Narrator:
         if not ids:
             return
         self._position = segment.start + skip + len(ids)
-        complete = len(segment.logprobs) == len(segment.ids)
         self._emit(
             AttemptSegment,
             turn=self.turn,
             kind=segment.kind,
             start=segment.start + skip,
             token_ids=ids,
-            logprobs=segment.logprobs[skip:] if complete else None,
+            logprobs=segment.logprobs[skip:] or None,
         )
 
     def _send_text(self) -> None:

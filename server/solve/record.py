@@ -10,13 +10,14 @@ from client.schema import SegmentKind, TokenCounts
 class Segment:
     """Ids `start` … of the list, all sampled or all appended.
 
-    `logprobs` has one natural-log probability for each sampled id, or is empty.
+    `logprobs` is empty where the engine was not asked for them; else it has one natural-log
+    probability for each id, None where the engine lost it.
     """
 
     kind: SegmentKind
     start: int
     ids: list[int] = field(default_factory=list)
-    logprobs: list[float] = field(default_factory=list)
+    logprobs: list[float | None] = field(default_factory=list)
 
 
 class TokenRecord:
@@ -34,8 +35,9 @@ class TokenRecord:
         segment = self._segment(SegmentKind.SAMPLED)
         self.ids.append(token_id)
         segment.ids.append(token_id)
-        if logprob is not None:
-            segment.logprobs.append(logprob)
+        if logprob is not None or segment.logprobs:
+            missing = len(segment.ids) - 1 - len(segment.logprobs)
+            segment.logprobs += [*[None] * missing, logprob]
         self.sampled += 1
 
     def append(self, ids: Sequence[int]) -> None:

@@ -30,6 +30,12 @@ class TestTokenRecord:
         ]
         assert [s.logprobs for s in record.segments] == [[], [-0.5, -0.5], [], [-1.5]]
 
+    def test_lost_log_probabilities_leave_their_places(self) -> None:
+        record = TokenRecord([1])
+        for token_id, logprob in ((2, None), (3, -0.5), (4, None), (5, -1.5)):
+            record.sample(token_id, logprob)
+        assert record.segments[-1].logprobs == [None, -0.5, None, -1.5]
+
     def test_counts_tell_the_opening_apart(self) -> None:
         record = TokenRecord([1, 2, 3])
         record.append([4])
