@@ -7,6 +7,7 @@
     ├── WeightsError             (server.weights.errors) weights missing or damaged
     ├── VocabularyError          (server.vocabulary.errors) a tokenizer cannot be read
     ├── AdmissionError           (server.solve.service) too much work at once
+    │   └── ShuttingDownError    the server ends and takes no more
     └── ListenError              (server.commands.serve) the port cannot be had
 
 Each is worded as constraint, value, remedy, and shown to people without a traceback.

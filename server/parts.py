@@ -19,6 +19,8 @@ from server.vocabulary import Vocabulary
 from server.weights import resolve
 
 MIB = 1024 * 1024
+#: What every result says of its kernels. Not yet more: see docs/architecture.md.
+SANDBOX = "separate processes of the server's user; memory and file sizes bounded; not confined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     async with AsyncExitStack() as stack:
         engine = await stack.enter_async_context(open_llamacpp(options, vocabulary))
         pool = await stack.enter_async_context(KernelPool(pool_settings(settings)))
-        parts = SolverParts(engine, dialect, vocabulary, pool)
+        parts = SolverParts(engine, dialect, vocabulary, pool, SANDBOX)
         service = await stack.enter_async_context(open_service(settings, parts))
         yield Parts(settings, engine, pool, service, started)
 

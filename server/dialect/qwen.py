@@ -33,6 +33,7 @@ class QwenDialect:
         self.start = vocabulary.control(START)
         self.end = vocabulary.control(END)
         self.end_ids = frozenset({self.end}) | vocabulary.eos_ids
+        self._opening: tuple[Prompt, Sequence[int]] | None = None
 
     @cached_property
     def newline(self) -> list[int]:
@@ -47,6 +48,13 @@ class QwenDialect:
     def header(self) -> list[int]:
         """Return the ids that hand the word to the model."""
         return [self.start, *self.vocabulary.encode("assistant\n")]
+
+    def opening(self, prompt: Prompt) -> Sequence[int]:
+        """Return the ids that an attempt opens with; a problem's attempts all ask for the same."""
+        if self._opening is None or self._opening[0] != prompt:
+            system, user = self.turn("system", prompt.system), self.turn("user", prompt.user)
+            self._opening = (prompt, (*system, *user, *self.header()))
+        return self._opening[1]
 
     def open(self, prompt: Prompt) -> "QwenConversation":
         """Start an attempt."""
@@ -64,11 +72,7 @@ class QwenConversation:
         self._final: list[str] = []
         self._ended_by: int | None = None
         self._call_by_json = False
-        self.opening: Sequence[int] = [
-            *dialect.turn("system", prompt.system),
-            *dialect.turn("user", prompt.user),
-            *dialect.header(),
-        ]
+        self.opening = dialect.opening(prompt)
 
     @property
     def answer_text(self) -> str:
