@@ -1,8 +1,11 @@
 """The private directory of a pool: one folder a kernel, all gone when the pool closes."""
 
+import os
 import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -97,17 +100,30 @@ async def _remove_tree(path: Path) -> None:
 def _remove_tree_now(path: Path) -> None:
     try:
         shutil.rmtree(path)
-    except FileNotFoundError:
-        shutil.rmtree(path, ignore_errors=True)
-    except OSError:
-        # A cell can take the permissions of its own folders away.
-        _restore_permissions(path)
-        shutil.rmtree(path, ignore_errors=True)
+    except (OSError, RecursionError):
+        # A cell can take the permissions of its folders away, nest them deeper than Python calls
+        # may be, or have left a process that still writes.
+        _remove_flattened(path)
 
 
-def _restore_permissions(path: Path) -> None:
-    if path.is_symlink() or not path.is_dir():
-        return
-    path.chmod(stat.S_IRWXU)
-    for child in path.iterdir():
-        _restore_permissions(child)
+def _remove_flattened(path: Path) -> None:
+    """Remove a tree of any depth: each folder is moved up to the top before it is emptied."""
+    folders = [path]
+    names = (path.with_name(f"{path.name}-{number}") for number in count(1))
+    while folders:
+        folder = folders.pop()
+        with suppress(OSError):
+            folder.chmod(stat.S_IRWXU)
+            for entry in list(os.scandir(folder)):
+                _unlink_or_move(entry, folders, names)
+            folder.rmdir()
+
+
+def _unlink_or_move(entry: "os.DirEntry[str]", folders: list[Path], names: Iterator[Path]) -> None:
+    with suppress(OSError):
+        if entry.is_dir(follow_symlinks=False):
+            # To be moved, a folder must be writable itself: its `..` changes.
+            Path(entry).chmod(stat.S_IRWXU)
+            folders.append(Path(entry).rename(next(names)))
+        else:
+            Path(entry).unlink()

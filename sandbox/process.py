@@ -156,14 +156,16 @@ def _open_exit_descriptor(popen: "subprocess.Popen[bytes]") -> int:
 
 def _descendants(pid: int) -> Iterable[int]:
     """All processes below one, by Linux' lists of children; none elsewhere."""
-    for children in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found = [int(word) for word in children.read_text().split()]
-        except OSError:
-            continue
-        for child in found:
-            yield child
-            yield from _descendants(child)
+    # Not recursive: a cell can fork a chain of any length.
+    parents = [pid]
+    while parents:
+        for children in Path(f"/proc/{parents.pop()}/task").glob("*/children"):
+            try:
+                found = [int(word) for word in children.read_text().split()]
+            except OSError:
+                continue
+            parents += found
+            yield from found
 
 
 def _send(function: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:

@@ -52,6 +52,21 @@ class TestNothingIsLeft:
             for path in private.rglob("connection.json"):
                 assert path.stat().st_mode & 0o777 == 0o600
 
+    async def test_after_folders_nested_deeper_than_python_calls(self, make_pool: MakePool) -> None:
+        code = """
+            import os
+            for depth in range(1500):
+                os.mkdir("folder" * 10)
+                os.chdir("folder" * 10)
+            os.chmod("..", 0)
+        """
+        async with make_pool(self.settings()) as pool:
+            async with pool.lease(seed=1, owner="a") as kernel:
+                await output_of(kernel, code)
+            # The pool has survived it.
+            async with pool.lease(seed=1, owner="b") as kernel:
+                assert await output_of(kernel, "1 + 1") == "2\n"
+
     async def test_after_a_kernel_was_killed(self, make_pool: MakePool) -> None:
         async with make_pool(self.settings()) as pool, pool.lease(seed=1, owner="a") as kernel:
             os.kill(int(await output_of(kernel, "import os; os.getpid()")), signal.SIGKILL)

@@ -1,3 +1,4 @@
+import inspect
 import os
 import subprocess
 import sys
@@ -97,3 +98,28 @@ async def test_descendants_die_with_it() -> None:
         child = int(await anyio.to_thread.run_sync(stdout.readline))
     await process.aclose()
     assert wait_until_gone(child)
+
+
+async def test_a_chain_of_descendants_dies_whatever_its_length() -> None:
+    length = 80
+    code = (
+        "import os, time\n"
+        f"for _ in range({length}):\n"
+        "    if os.fork():\n"
+        "        break\n"
+        "else:\n"
+        "    print(os.getpid(), flush=True)\n"
+        f"{SLEEP}\n"
+    )
+    process, stdout = spawn_talking(code)
+    with stdout:
+        last = int(await anyio.to_thread.run_sync(stdout.readline))
+    # A cell could fork more processes than Python allows calls; here it allows fewer.
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(len(inspect.stack()) + length)
+    try:
+        process.kill()
+    finally:
+        sys.setrecursionlimit(limit)
+    await process.aclose()
+    assert wait_until_gone(last)
