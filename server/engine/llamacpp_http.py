@@ -61,6 +61,7 @@ class LlamaServer:
 
         `read_s` bounds the silence between two events. Raises the errors of `Engine.generate`.
         """
+        self._require_open()
         request = self._http.stream(
             "POST",
             "/completion",
@@ -108,6 +109,11 @@ class LlamaServer:
         if reply.status_code != httpx.codes.OK:
             raise EngineProtocolError(f"{path}: {reply.status_code} {reply.text[:300]}")
         return reply
+
+    def _require_open(self) -> None:
+        """Refuse who has waited for another's prefill while this process ended."""
+        if self._http.is_closed:
+            raise EngineUnavailable("the engine process that was to be asked is gone")
 
     async def _translate(self, error: httpx.HTTPError) -> EngineError:
         if isinstance(error, httpx.ReadTimeout):

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from server.engine import supervisor as supervisor_module
@@ -171,3 +172,38 @@ async def test_an_engine_that_gave_up_says_so_to_each_request(
                 await ids_from(engine, [1])
             with pytest.raises(EngineFailed, match="nothing-here"):
                 await engine.score([1, 2], 1)
+
+
+async def test_a_death_in_the_first_prefill_is_told_to_those_who_wait_for_it(
+    tiny_path: Path, tiny_vocabulary: Vocabulary, tmp_path: Path
+) -> None:
+    """The first prefills for all; the others meet the server only when it is gone."""
+    options = LlamaCppOptions(model_path=tiny_path, slots=3, context_tokens=512, threads=1)
+    engine = LlamaCppEngine(options, tiny_vocabulary, str(tmp_path))
+    launch_llamacpp = engine.supervisor._launch
+    engine.supervisor._launch = lambda: (
+        [sys.executable, "-S", str(SCRIPT)],
+        launch_llamacpp()[1],
+    )
+    errors: list[EngineError] = []
+
+    async def ask(session: str) -> None:
+        prompt = [PLACES.index("silent_from_the_start")] * 100
+        sampling = Sampling(max_tokens=8, temperature=0, seed=0)
+        try:
+            async with engine.generate(prompt, sampling, session=session) as stream:
+                await anext(stream)
+        except EngineError as error:
+            errors.append(error)
+
+    with anyio.fail_after(BOUND_S):
+        async with engine.supervisor.running():
+            await engine.wait_ready()
+            assert engine.supervisor.child is not None
+            async with anyio.create_task_group() as group:
+                for session in ("first", "second", "third"):
+                    group.start_soon(ask, session)
+                while engine._prefixes._lock.statistics().tasks_waiting < 2:
+                    await anyio.lowlevel.checkpoint()
+                engine.supervisor.child.process.kill()
+    assert [type(error) for error in errors] == [EngineUnavailable] * 3
