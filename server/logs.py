@@ -1,15 +1,19 @@
 """Logging to standard error: ours and that of the libraries, in one form."""
 
 import logging
+import re
 import sys
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from server.settings import LogSettings
 
 #: Libraries that report at info level what ours says already.
 QUIET = ("httpx", "httpcore", "uvicorn.access", "uvicorn.error", "asyncio", "sse_starlette.sse")
+
+#: Characters that act on a terminal (controls but tab and newline) or reorder what is read.
+ACTING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 
 def configure(settings: LogSettings) -> None:
@@ -46,4 +50,16 @@ def _renderers(settings: LogSettings) -> list[Processor]:
     if settings.format == "json":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     plain = structlog.dev.plain_traceback
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]
+    return [
+        structlog.processors.format_exc_info,
+        _show_acting,
+        structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
+    ]
+
+
+def _show_acting(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Escape what callers and models wrote: in a log on a terminal it must not act."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = ACTING.sub(lambda found: ascii(found[0])[1:-1], value)
+    return event

@@ -1,0 +1,47 @@
+"""What a log line holds, whoever wrote the values in it."""
+
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from server.logs import configure
+from server.settings import LogSettings
+
+HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b1A\u202e24"
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def test_values_do_not_act_on_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(format="console"))
+    log = structlog.get_logger("hostile")
+    log.info("solve.finished", answer=HOSTILE, problem_id="a\n2026 [error] forged")
+    try:
+        raise ValueError(HOSTILE)
+    except ValueError:
+        log.exception("attempt.failed")
+    written = capsys.readouterr().err
+    assert "\x1b" not in written
+    assert "\x9b" not in written
+    assert "\u202e" not in written
+    assert written.count("\\x1b]0;title\\x07\\x1b[2J\\x9b1A\\u202e24") == 2
+    assert "\n2026 [error] forged" not in written
+    assert "ValueError" in written
+
+
+def test_a_line_of_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(format="json"))
+    structlog.get_logger("hostile").info("solve.finished", answer=f"a\n{HOSTILE}")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert json.loads(line)["answer"] == f"a\n{HOSTILE}"
