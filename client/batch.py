@@ -8,7 +8,9 @@ import fcntl
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -17,7 +19,7 @@ from typing import Any, Self
 
 from pydantic import ValidationError
 
-from client.errors import UsageError
+from client.errors import QuorumClientError, UsageError
 from client.schema import SolveRequest, SolveResult
 
 #: Faulty lines that one error names; more would hide the first.
@@ -26,6 +28,10 @@ FAULTS_SHOWN = 10
 
 class InvalidFile(UsageError):
     """A file of problems or results cannot be used; the message names the lines."""
+
+
+class ResultLost(QuorumClientError):
+    """A result could not be written, most often because the disk is full."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +173,7 @@ class ResultFile:
         except OSError as error:
             raise InvalidFile(f"{self.path}: cannot be written: {error}") from error
         try:
+            self._require_regular()
             self._lock()
             self._repair()
             self._read()
@@ -181,10 +188,12 @@ class ResultFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        # What could not be written once is tried again here, and has been told of.
+        with suppress(OSError):
+            self._file.close()
 
     def append(self, problem: Problem, result: SolveResult) -> None:
-        """Write a result and wait until it is on the disk."""
+        """Write a result and wait until it is on the disk; raises `ResultLost`."""
         correct = is_correct(result.answer, problem.expected)
         row = {
             "id": problem.id,
@@ -192,10 +201,23 @@ class ResultFile:
             "expected": problem.expected,
             "correct": correct,
         }
-        self._file.write(json.dumps(row).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write(json.dumps(row).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise ResultLost(
+                f"{self.path}: the result of {problem.id!r} cannot be written ({error.strerror}); "
+                "free some space and run the command again, it goes on from there"
+            ) from error
         self.done[problem.id] = correct
+
+    def _require_regular(self) -> None:
+        if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+            raise InvalidFile(
+                f"{self.path}: must be a regular file, since it is read again to resume; "
+                "name another one"
+            )
 
     def _lock(self) -> None:
         try:

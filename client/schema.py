@@ -122,7 +122,10 @@ class SolveRequest(RequestModel):
         default=None, ge=1, le=1_000_000, description="Most sampled tokens per attempt."
     )
     time_limit_s: float | None = Field(
-        default=None, gt=0, le=86_400, description="Seconds that solving may take, the wait in the queue not counted."
+        default=None,
+        gt=0,
+        le=86_400,
+        description="Seconds that solving may take, the wait in the queue not counted.",
     )
     temperature: float | None = Field(default=None, ge=0, le=5)
     top_p: float | None = Field(default=None, gt=0, le=1)

@@ -1,11 +1,13 @@
 """What the options of `quorum solve` ask for, checked before anything is started."""
 
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from client.errors import UsageError
 from client.http import checked_url
@@ -15,6 +17,9 @@ from client.solving import Show, fitting_show
 
 #: UTF-8 takes at most four bytes a character.
 _MAX_INPUT_BYTES = 4 * MAX_PROBLEM_CHARS
+
+#: Characters of a refused value that a message repeats.
+_SHOWN_CHARS = 40
 
 #: Options that are not named as the request's fields.
 _OPTION_OF = {
@@ -40,9 +45,7 @@ class Wish:
         try:
             return SolveRequest.model_validate({**self.fields, "problem": problem})
         except ValidationError as error:
-            raise UsageError(
-                "; ".join(_fault(e["loc"], e["msg"]) for e in error.errors())
-            ) from error
+            raise UsageError("; ".join(map(_fault, error.errors()))) from error
 
     def request_of(self, problem: str, problem_id: str) -> SolveRequest:
         """Return the request for a named problem; raises pydantic's `ValidationError`."""
@@ -50,13 +53,18 @@ class Wish:
         return SolveRequest.model_validate(named)
 
 
-def _fault(location: Sequence[int | str], message: str) -> str:
-    message = message.removeprefix("Value error, ")
-    if not location:
-        return message
-    field = str(location[0])
-    name = field if field == "problem" else f"--{_OPTION_OF.get(field, field)}"
-    return f"{name}: {message}"
+def _fault(error: ErrorDetails) -> str:
+    """Word one error of validation as constraint, value and remedy."""
+    constraint = re.sub(r"^(Input|String) should ", "must ", error["msg"])
+    if not error["loc"] or error["type"] == "value_error":
+        # The schema's own words, remedy included.
+        named = f"{error['loc'][0]}: " if error["loc"] else ""
+        return named + constraint.removeprefix("Value error, ")
+    field = str(error["loc"][0])
+    if field == "problem":
+        return f"problem: {constraint}; shorten it"
+    value = str(error["input"])[:_SHOWN_CHARS]
+    return f"--{_OPTION_OF.get(field, field)} {value}: {constraint}; correct it or leave it out"
 
 
 def wish_of(**fields: object) -> Wish:

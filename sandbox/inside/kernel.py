@@ -298,6 +298,8 @@ def make_application(connection_file: str, capture: CellCapture) -> CellApplicat
     warnings.formatwarning = _format_warning
     # IPython adds this to every SystemExit.
     warnings.filterwarnings("ignore", message="To exit: use")
+    # Python 3.12 and later warn of every fork: the output thread is ours, not the cell's.
+    warnings.filterwarnings("ignore", message=r".*multi-threaded, use of fork\(\)")
     return application
 
 

@@ -9,7 +9,13 @@ from pathlib import Path
 import orjson
 import platformdirs
 
-from server.weights.errors import UnknownModel, WeightsDamaged, WeightsError, WeightsMissing
+from server.weights.errors import (
+    CacheUnusable,
+    UnknownModel,
+    WeightsDamaged,
+    WeightsError,
+    WeightsMissing,
+)
 from server.weights.known import KNOWN, KnownWeights
 from server.weights.observer import Observer
 
@@ -19,9 +25,17 @@ _SILENT = Observer()
 
 
 def weights_folder() -> Path:
-    """Return the folder of fetched weights: `weights/` in `QUORUM_CACHE` or the user's cache."""
+    """Return the folder of fetched weights: `weights/` in `QUORUM_CACHE` or the user's cache.
+
+    Raises `CacheUnusable` where `QUORUM_CACHE` begins with the home of a user that there is not.
+    """
     chosen = os.environ.get(CACHE_VARIABLE)
-    root = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("quorum")
+    try:
+        root = Path(chosen).expanduser() if chosen else platformdirs.user_cache_path("quorum")
+    except RuntimeError:
+        raise CacheUnusable(
+            f"{CACHE_VARIABLE} {chosen}: there is no such user's home; set it to a folder"
+        ) from None
     return root / "weights"
 
 
@@ -50,8 +64,8 @@ def resolve(
 
 
 def _given(model: str, known: Mapping[str, KnownWeights]) -> Path:
-    path = Path(model).expanduser()
-    if not model or not path.exists():
+    path = _existing(model)
+    if path is None:
         raise UnknownModel(
             f"model {model!r}: neither a file nor a known name; give a path or one of "
             f"{', '.join(known)}"
@@ -61,6 +75,15 @@ def _given(model: str, known: Mapping[str, KnownWeights]) -> Path:
             if file.read(4) != b"GGUF":
                 raise WeightsDamaged(f"{path}: not a GGUF file; fetch it again")
     return path
+
+
+def _existing(model: str) -> Path | None:
+    try:
+        path = Path(model).expanduser()
+        return path if model and path.exists() else None
+    except (OSError, RuntimeError, ValueError):
+        # Too long, of no user that there is, or no path at all.
+        return None
 
 
 def check(path: Path, weights: KnownWeights, observer: Observer = _SILENT) -> None:
