@@ -1,12 +1,21 @@
 """Files of problems and results, and a pass over them with a real server."""
 
 import json
+import resource
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from client.batch import FAULTS_SHOWN, InvalidFile, Problem, ResultFile, is_correct, read_problems
+from client.batch import (
+    FAULTS_SHOWN,
+    InvalidFile,
+    Problem,
+    ResultFile,
+    ResultLost,
+    is_correct,
+    read_problems,
+)
 from client.batch_run import GIVE_UP_AFTER, BatchRun, LineObserver
 from client.commands.wishes import Wish
 from client.errors import ServerUnreachable
@@ -153,6 +162,8 @@ def test_files_that_are_not_results_are_left_alone(out: Path) -> None:
 def test_two_processes_do_not_share_a_file(out: Path, tmp_path: Path) -> None:
     with ResultFile(out), pytest.raises(InvalidFile, match="another process"), ResultFile(out):
         pass
+    with pytest.raises(InvalidFile, match="regular file"), ResultFile(Path("/dev/full")):
+        pass
     with pytest.raises(InvalidFile, match="cannot be written"), ResultFile(tmp_path):
         pass
 
@@ -213,3 +224,20 @@ async def test_a_server_that_is_gone_ends_the_batch(out: Path, unused_url: str) 
             with pytest.raises(ServerUnreachable):
                 await batch.solve(client, LineObserver(lines.append))
     assert len(lines) == GIVE_UP_AFTER
+
+
+def test_a_full_disk_is_told_and_what_was_cut_off_is_solved_again(out: Path) -> None:
+    first, second = problem("a"), problem("b")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with ResultFile(out) as results:
+            results.append(first, result_of(first.request))
+            # The system refuses bytes past this limit as it does on a full disk.
+            resource.setrlimit(resource.RLIMIT_FSIZE, (out.stat().st_size + 10, hard))
+            with pytest.raises(ResultLost, match=r"result of 'b' cannot .*; free some space"):
+                results.append(second, result_of(second.request))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not out.read_text().endswith("\n")
+    with ResultFile(out) as results:
+        assert list(results.done) == ["a"]

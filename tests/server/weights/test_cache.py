@@ -7,6 +7,7 @@ import pytest
 
 from server.weights import (
     DEFAULT,
+    CacheUnusable,
     UnknownModel,
     WeightsDamaged,
     WeightsMissing,
@@ -95,3 +96,15 @@ def test_the_cache_folder_can_be_chosen(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_default_weights_are_whole_parts() -> None:
     assert DEFAULT.parts is not None
     assert -(-DEFAULT.size_bytes // DEFAULT.parts.part_bytes) == 22
+
+
+@pytest.mark.parametrize("name", ["~no-such-user/a.gguf", "a" * 300, "a\0b", ""])
+def test_what_no_file_can_be_named_is_an_unknown_model(name: str) -> None:
+    with pytest.raises(UnknownModel, match=r"neither a file nor a known name; give a path or"):
+        resolve(name, known=KNOWN)
+
+
+def test_a_cache_in_nobodys_home_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUORUM_CACHE", "~no-such-user/cache")
+    with pytest.raises(CacheUnusable, match=r"QUORUM_CACHE ~no-such-user/cache: .*; set it to a"):
+        weights_folder()
