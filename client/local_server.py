@@ -99,7 +99,7 @@ async def local_server(
 @contextmanager
 def _log_file() -> Iterator[tuple[IO[bytes], Path]]:
     """Open a file for the child's output, kept only when the body fails with an error."""
-    with tempfile.NamedTemporaryFile(prefix="quorum-serve-", suffix=".log", delete=False) as log:
+    with _new_log() as log:
         path = Path(log.name)
         try:
             yield log, path
@@ -110,6 +110,16 @@ def _log_file() -> Iterator[tuple[IO[bytes], Path]]:
             raise
         else:
             path.unlink(missing_ok=True)
+
+
+def _new_log() -> IO[bytes]:
+    try:
+        return tempfile.NamedTemporaryFile(prefix="quorum-serve-", suffix=".log", delete=False)
+    except OSError as error:
+        raise LocalServerFailed(
+            f"no log for a server can be made ({error}); set TMPDIR to a folder with space that "
+            "can be written"
+        ) from error
 
 
 class _Pipes:

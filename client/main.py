@@ -4,6 +4,7 @@ Exit codes: 0 done; 1 an error, told in one sentence; 2 wrong usage; 3 a solve w
 128 + n ended by signal n (130 for Ctrl-C). `QUORUM_DEBUG=1` shows tracebacks.
 """
 
+import errno
 import io
 import logging
 import os
@@ -11,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint, PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,6 +22,9 @@ from client.escape import printable
 from client.registry import DISTRIBUTION, add_commands, installed_commands, missing_module
 
 DEBUG_VARIABLE = "QUORUM_DEBUG"
+
+#: What the system says where nothing more can be written: no space, no quota.
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 def main(
@@ -93,7 +98,9 @@ def _called(arguments: Sequence[str]) -> str | None:
 
 
 def _never_fail_to_write() -> None:
-    """Show what a terminal's encoding lacks as `?` rather than fail at it."""
+    """Show what a terminal's encoding lacks as `?`; what is for a closed stream goes nowhere."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for life
+    sys.stderr = sys.stderr or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -131,6 +138,9 @@ def _sentence(error: BaseException, command: str) -> str:
         return "\n".join([str(error), *getattr(error, "__notes__", [])])
     if isinstance(error, ModuleNotFoundError):
         return missing_module(error, command)
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}the disk is full ({error.strerror}); free some space and try again"
     return (
         f"internal error: {type(error).__name__}: {error}; "
         f"set {DEBUG_VARIABLE}=1 to see where, and please report it"

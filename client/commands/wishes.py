@@ -62,7 +62,8 @@ def _fault(error: ErrorDetails) -> str:
         return named + constraint.removeprefix("Value error, ")
     field = str(error["loc"][0])
     if field == "problem":
-        return f"problem: {constraint}; shorten it"
+        remedy = "shorten it" if error["type"] == "string_too_long" else "give it as UTF-8 text"
+        return f"problem: {constraint}; {remedy}"
     value = str(error["input"])[:_SHOWN_CHARS]
     return f"--{_OPTION_OF.get(field, field)} {value}: {constraint}; correct it or leave it out"
 
@@ -102,6 +103,8 @@ def read_statement(statement: str | None) -> str:
         raise UsageError("no problem: give it in quotes, - for standard input, or --file")
     if statement != "-":
         return statement
+    if sys.stdin is None:
+        raise UsageError("standard input: closed; give the problem in quotes")
     content = sys.stdin.buffer.read(_MAX_INPUT_BYTES + 1)
     try:
         return content.decode("utf-8-sig").strip()

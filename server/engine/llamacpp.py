@@ -57,11 +57,25 @@ class LlamaCppOptions:
 async def open_llamacpp(
     options: LlamaCppOptions, vocabulary: Vocabulary
 ) -> AsyncIterator["LlamaCppEngine"]:
-    """Run the engine for the length of the block; it gets ready in the background."""
-    with tempfile.TemporaryDirectory(prefix="quorum-engine-") as slot_dir:
+    """Run the engine for the length of the block; it gets ready in the background.
+
+    Raises:
+        EngineFailed: there is no folder for the slots' states.
+    """
+    with _slot_directory() as slot_dir:
         engine = LlamaCppEngine(options, vocabulary, slot_dir)
         async with engine.supervisor.running():
             yield engine
+
+
+def _slot_directory() -> "tempfile.TemporaryDirectory[str]":
+    try:
+        return tempfile.TemporaryDirectory(prefix="quorum-engine-", ignore_cleanup_errors=True)
+    except OSError as error:
+        raise EngineFailed(
+            f"no temporary folder for the engine can be made ({error}); set TMPDIR to a folder "
+            "that can be written"
+        ) from error
 
 
 class LlamaCppEngine:

@@ -77,6 +77,8 @@ def test_standard_input(
     assert server.requests[0].problem == "sum of π"
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff")))
     assert quorum("-")[0] == 2
+    monkeypatch.setattr(sys, "stdin", None)
+    assert quorum("-") == (2, "", "quorum: standard input: closed; give the problem in quotes\n")
 
 
 @pytest.mark.parametrize(

@@ -164,3 +164,12 @@ def test_the_command_is_quorum_s_own() -> None:
     command = serve_command()
     assert command[0] == sys.executable
     assert command[-4:] == ["client.main", "serve", "--gateway-port", "0"]
+
+
+async def test_without_a_temporary_folder_it_says_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    with pytest.raises(LocalServerFailed, match=r"no log .*; set TMPDIR"):
+        async with local_server():
+            pytest.fail("it has nowhere to log to")

@@ -125,6 +125,26 @@ def test_a_terminal_that_lacks_characters_is_no_reason_to_fail(
     assert narrow.buffer.getvalue() == b"hello Erd?s\n"
 
 
+def test_closed_streams_are_no_reason_to_fail(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    assert quorum("greet", "--name", "Euler") == 0
+    assert quorum("fail", "defect") == 1
+    sys.stdout.close()
+    sys.stderr.close()
+
+
+def test_a_full_disk_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(full, write_through=True))
+        assert quorum("greet", "--name", "Euler") == 1
+        assert capsys.readouterr().err == (
+            "quorum: the disk is full (No space left on device); free some space and try again\n"
+        )
+
+
 def test_extras_are_found_by_the_module_that_is_missing() -> None:
     assert extra_of("xllamacpp") == "embedded"
     assert extra_of("huggingface_hub") == "embedded"

@@ -1,6 +1,7 @@
 """What a faulty llama-server does to a stream, over real HTTP from a real process."""
 
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from server.engine.errors import (
     EngineStalled,
     EngineUnavailable,
 )
-from server.engine.llamacpp import LlamaCppEngine, LlamaCppOptions
+from server.engine.llamacpp import LlamaCppEngine, LlamaCppOptions, open_llamacpp
 from server.vocabulary import Vocabulary
 from tests.server.engine.fake_llama_server import FAULTS
 
@@ -172,6 +173,19 @@ async def test_an_engine_that_gave_up_says_so_to_each_request(
                 await ids_from(engine, [1])
             with pytest.raises(EngineFailed, match="nothing-here"):
                 await engine.score([1, 2], 1)
+
+
+async def test_without_a_temporary_folder_it_says_what_to_set(
+    tiny_path: Path,
+    tiny_vocabulary: Vocabulary,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = LlamaCppOptions(model_path=tiny_path, slots=1, context_tokens=512, threads=1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(EngineFailed, match=r"no temporary folder .*; set TMPDIR"):
+        async with open_llamacpp(options, tiny_vocabulary):
+            pytest.fail("it has nowhere to keep states")
 
 
 async def test_a_death_in_the_first_prefill_is_told_to_those_who_wait_for_it(
