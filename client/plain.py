@@ -58,6 +58,8 @@ def _attempt_line(event: Event) -> str | None:
             report = event.report
             ended = "no answer" if report.answer is None else f"answer {report.answer}"
             what = f"{ended} ({report.end.value}, {report.tokens.sampled:,} tokens)"
+            if report.answer is None and report.detail:
+                what += f": {report.detail}"
         case _:
             return None
     return one_line(f"attempt {event.attempt} {what}")

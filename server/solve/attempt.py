@@ -170,6 +170,12 @@ class Attempt:
 
     async def _think(self, stack: AsyncExitStack) -> tuple[AttemptEnd, str]:
         """Take turns until the model has answered or must be made to."""
+        if self._room() <= FORCED_ROOM:
+            opening, context = len(self._record.ids), self._context.engine.info.context_tokens
+            return AttemptEnd.NO_ANSWER, (
+                f"a prompt of {opening} tokens: must leave over {FORCED_ROOM} of the context of "
+                f"{context}; shorten the problem, or raise engine.context_tokens"
+            )
         while self.narrator.turn < self._plan.max_turns:
             self.narrator.turn += 1
             outcome = await self._reader.read(self._sampling, until=self._thinking_ends)

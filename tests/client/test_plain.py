@@ -6,7 +6,15 @@ import pytest
 from rich.console import Console
 
 from client.plain import line_of, plain_reporter, verdict
-from client.schema import AttemptCall, AttemptWaiting, SolveRequest, SolveResult
+from client.schema import (
+    AttemptCall,
+    AttemptEnd,
+    AttemptFinished,
+    AttemptReport,
+    AttemptWaiting,
+    SolveRequest,
+    SolveResult,
+)
 from client.solving import result_json
 from client.summary import large, summary
 from tests.client.recordings import result_of, solve_events
@@ -35,6 +43,13 @@ def test_one_line_an_event_of_interest() -> None:
 def test_a_lost_engine_is_told() -> None:
     event = AttemptWaiting(solve_id="s", at=1.0, attempt=2, reason="restart", kept_tokens=1234)
     assert line_of(event) == "[    1.0 s] attempt 2 waits, keeping 1,234 tokens: restart"
+
+
+def test_an_attempt_without_an_answer_says_why() -> None:
+    report = AttemptReport(attempt=1, seed=1, end=AttemptEnd.NO_ANSWER, detail="no room is left")
+    event = AttemptFinished(solve_id="s", at=1.0, attempt=1, report=report)
+    told = "[    1.0 s] attempt 1 no answer (no_answer, 0 tokens): no room is left"
+    assert line_of(event) == told
 
 
 def test_lines_are_safe_and_bounded() -> None:

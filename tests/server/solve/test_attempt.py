@@ -184,6 +184,8 @@ class TestForcedAnswers:
         (report,) = (await solve.run()).attempts
         assert (report.end, report.tokens.sampled) == (AttemptEnd.NO_ANSWER, 0)
         assert solve.engine.requests == []
+        assert report.detail.startswith(f"a prompt of {stage.opening_tokens()} tokens: must leave")
+        assert report.detail.endswith("shorten the problem, or raise engine.context_tokens")
 
     async def test_text_repeats(self, stage: Stage) -> None:
         solve = stage.rehearse(lines(["again and " * 2000], ["8}"]))
