@@ -25,6 +25,9 @@ _REPLY_WAIT_S = 2.0
 #: How long after a kernel's end messages it had already sent may still be on their way.
 _LAST_MESSAGES_WAIT_S = 0.05
 
+#: More characters than any cell can print in its time; numbers without bound cannot be written out.
+_MOST_CUT = 10**15
+
 #: A subscription that was not yet in force misses the idle status: ask again.
 _HANDSHAKE_RETRY_S = 0.2
 
@@ -107,7 +110,7 @@ class Exchange:
         elif message.kind == "stream":
             text, cut = content.get("text"), content.get("cut", 0)
             if isinstance(cut, int):
-                self.text.skip(cut)
+                self.text.skip(min(cut, _MOST_CUT))
             if isinstance(text, str):
                 self.text.append(text)
 

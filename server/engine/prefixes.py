@@ -66,6 +66,8 @@ class PrefixStore:
             slot.held = prompt
             self._count += 1
             saved = _Saved(f"prefix-{self._count % (MOST_STORED + 1)}", tuple(prompt))
+            # After saves that failed, an old state can still have this name.
+            self._saved = [old for old in self._saved if old.filename != saved.filename]
             if await _succeeds(slot_action("save", saved.filename)):
                 self._saved = [*self._saved[-MOST_STORED + 1 :], saved]
 

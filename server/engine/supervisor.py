@@ -107,7 +107,7 @@ def _keep_line(line: bytes, child: Child) -> None:
 
 
 async def _end(process: Process) -> None:
-    """Close its input, terminate, wait, kill, wait: shielded but bounded."""
+    """Terminate, wait, kill, wait: shielded but bounded."""
     with anyio.CancelScope(shield=True):
         if process.returncode is None:
             process.terminate()

@@ -79,6 +79,18 @@ class TestOutput:
     async def test_short_output_is_not_marked_as_cut(self, kernel: KernelLease) -> None:
         assert not (await run(kernel, "print('a' * 1_999)")).truncated
 
+    async def test_forged_output_messages_harm_nothing(self, kernel: KernelLease) -> None:
+        code = """
+            kernel = get_ipython().kernel
+            for cut in [10**4299] * 20 + [-1, None, "1", 1e300]:
+                content = {"name": "stdout", "text": "forged", "cut": cut}
+                kernel.send_response(kernel.iopub_socket, "stream", content)
+        """
+        result = await run(kernel, code)
+        assert result.truncated
+        assert len(result.output) < 3_000
+        assert await output_of(kernel, "1 + 1") == "2\n"
+
     async def test_hostile_text_comes_through_as_plain_text(self, kernel: KernelLease) -> None:
         code = r"""
             import sys

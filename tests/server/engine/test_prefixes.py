@@ -120,3 +120,13 @@ async def test_a_prefill_that_fails_leaves_the_store_usable() -> None:
     with anyio.fail_after(1):
         await disk.share(store, Slot(1), LONG)
     assert disk.log == ["prefill", "prefill", "save"]
+
+
+async def test_after_saves_that_failed_no_file_stands_for_two_states() -> None:
+    store, disk = PrefixStore(), Disk()
+    failing = [MOST_STORED, MOST_STORED + 1, MOST_STORED + 2]
+    for number in range(3 * MOST_STORED):
+        prompt = [number] * len(LONG)
+        disk.fails = frozenset({"save"}) if number in failing else frozenset()
+        await disk.share(store, Slot(0), prompt)
+        assert all(disk.files[saved.filename] == list(saved.ids) for saved in store._saved)
