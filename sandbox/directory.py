@@ -94,7 +94,11 @@ class PoolDirectory:
 
 async def _remove_tree(path: Path) -> None:
     with anyio.CancelScope(shield=True), anyio.move_on_after(_REMOVAL_WAIT_S):
-        await anyio.to_thread.run_sync(partial(_remove_tree_now, path), abandon_on_cancel=True)
+        try:
+            await anyio.to_thread.run_sync(partial(_remove_tree_now, path), abandon_on_cancel=True)
+        except RuntimeError:
+            # No thread can be started: a cell has used up the system's processes.
+            _remove_tree_now(path)
 
 
 def _remove_tree_now(path: Path) -> None:

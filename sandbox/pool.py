@@ -230,7 +230,7 @@ class KernelPool:
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as closing:
                 while self._alive:
-                    closing.start_soon(self._alive.pop().aclose)
+                    closing.start_soon(_retire, self._alive.pop())
 
     async def _start_one(self) -> None:
         try:
@@ -254,8 +254,12 @@ class KernelPool:
 
 
 async def _retire(kernel: Kernel) -> None:
-    with anyio.CancelScope(shield=True):
-        await kernel.aclose()
+    """Clean up behind a kernel; where that fails (no thread, no memory) the pool goes on."""
+    try:
+        with anyio.CancelScope(shield=True):
+            await kernel.aclose()
+    except Exception:
+        _logger.exception("kernel %d not cleaned up", kernel.process.pid)
 
 
 def _closed() -> PoolClosedError:

@@ -67,6 +67,18 @@ class TestNothingIsLeft:
             async with pool.lease(seed=1, owner="b") as kernel:
                 assert await output_of(kernel, "1 + 1") == "2\n"
 
+    async def test_where_no_thread_can_be_started(
+        self, make_pool: MakePool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def refuse(*_: object, **__: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        async with make_pool(self.settings()) as pool:
+            monkeypatch.setattr("anyio.to_thread.run_sync", refuse)
+            for owner in ("a", "b"):
+                async with pool.lease(seed=1, owner=owner) as kernel:
+                    assert await output_of(kernel, "1 + 1") == "2\n"
+
     async def test_after_a_kernel_was_killed(self, make_pool: MakePool) -> None:
         async with make_pool(self.settings()) as pool, pool.lease(seed=1, owner="a") as kernel:
             os.kill(int(await output_of(kernel, "import os; os.getpid()")), signal.SIGKILL)
