@@ -30,9 +30,10 @@ env: $(VENV)/.done
 weights: env
 	@$(BIN)/quorum weights pull
 
-# value: a dollar sign in a problem begins mathematics, not a variable of make.
+# By the environment, unexpanded: dollars, quotes and line ends of a problem stay as they are.
+solve: export PROBLEM_TEXT := $(value PROBLEM)
 solve: weights
-	@$(BIN)/quorum solve '$(subst ','\'',$(value PROBLEM))'
+	@printf "%s" "$$PROBLEM_TEXT" | $(BIN)/quorum solve -
 
 check: env
 	$(BIN)/ruff format --check .

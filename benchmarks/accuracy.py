@@ -85,7 +85,7 @@ async def _accuracy(client: AsyncQuorumClient, problems: list[Problem]) -> list[
     return [
         Result("single_attempt_accuracy", single, "%"),
         Result("majority_accuracy", vote, "%", least=85.0),
-        Result("majority_minus_single", vote - single, "points", least=0.0),
+        Result("majority_minus_single", vote - single, "points", least=0.1),
         Result("oracle_accuracy", oracle, "%"),
         *_effort([attempt for _, attempt in attempts]),
         Result("seconds_per_problem", statistics.mean(r.seconds for _, r in solved), "s"),

@@ -17,6 +17,8 @@ class SelectionReason(StrEnum):
     NO_ATTEMPTS = "no_attempts"
     #: Attempts ended, none with an answer: no answer.
     ALL_FAILED = "all_failed"
+    #: The early-stop policy found the answer sufficiently agreed on, and it stands.
+    AGREED = "agreed"
     #: All votes are for the answer.
     UNANIMOUS = "unanimous"
     #: The answer has the most votes.

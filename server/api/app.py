@@ -9,6 +9,7 @@ from fastapi import FastAPI
 
 from server.api import health, problems, solves
 from server.api.limits import BodyLimit
+from server.api.origin import SameOrigin
 from server.parts import Parts, open_parts
 from server.settings import Settings
 from server.solve.service import SolveService
@@ -50,6 +51,7 @@ def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> Fast
         redoc_url=None,
     )
     problems.install(app)
+    app.add_middleware(SameOrigin, host=settings.gateway.host)
     app.add_middleware(BodyLimit, most=settings.gateway.max_body_bytes)
     app.include_router(health.router)
     app.include_router(solves.router)

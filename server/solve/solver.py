@@ -29,7 +29,7 @@ from server.vocabulary import Vocabulary
 from voting.ballot import Ballot, Vote
 from voting.early_stop import StopDecision, StopReason
 from voting.launch import AllAtOnce, LaunchState
-from voting.selectors import PluralityVote, Selection
+from voting.selectors import PluralityVote, Selection, SelectionReason
 from voting.types import AttemptOutcome
 
 log = structlog.get_logger(__name__)
@@ -192,6 +192,12 @@ class Solver:
 
     def _select(self, ballot: Ballot) -> Selection:
         outcomes = [self._outcomes[index] for index in sorted(self._outcomes)]
+        agreed = self._decision.answer if self._decision is not None else None
+        if agreed is not None:
+            # Weights may order the lines otherwise, but the rest was stopped for this answer.
+            line = next(line for line in ballot.lines if line.answer.key == agreed.key)
+            votes, total = float(line.count), float(ballot.count)
+            return Selection(line.answer, SelectionReason.AGREED, votes, total)
         try:
             return self._plan.strategy.selector.decide(ballot, outcomes)
         except Exception:

@@ -100,6 +100,20 @@ def test_other_content_types(http: httpx.Client, content_type: str | None) -> No
     problem_of(http.post(SOLVES, content=b'{"problem": "?"}', headers=headers), 422)
 
 
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "http://127.0.0.1.evil.example:8642", "null", "http://[::1"]
+)
+def test_pages_of_others(http: httpx.Client, origin: str) -> None:
+    details = problem_of(http.post(SOLVES, json={"problem": "?"}, headers={"Origin": origin}), 403)
+    assert origin in details.detail
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "http://[::1]:80"])
+def test_pages_of_this_machine_pass(http: httpx.Client, origin: str) -> None:
+    reply = http.post(SOLVES, json={"problem": ""}, headers={"Origin": origin})
+    assert problem_of(reply, 422).errors[0].field == "problem"
+
+
 def test_a_thousand_mistakes_get_a_short_answer(http: httpx.Client) -> None:
     body = {"problem": "?", **{f"unknown_{number}": number for number in range(1_000)}}
     reply = http.post(SOLVES, json=body)

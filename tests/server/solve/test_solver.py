@@ -80,6 +80,17 @@ class TestVotes:
         assert (result.answer, result.end) == ("2", SolveEnd.ALL_FINISHED)
         assert [(line.answer, line.weight) for line in result.ballot] == [("2", 1.0), ("1", 0.5)]
 
+    async def test_the_agreed_answer_stands_whatever_the_weights(self, stage: Stage) -> None:
+        def play(attempt: int, stream: int) -> list[Part]:
+            if attempt < 2:
+                return boxed("2")
+            return [python("1 / 0")] if stream == 0 else boxed("1")
+
+        result = await stage.rehearse(play, attempts=5, agree=3).run()
+        assert [(line.answer, line.weight) for line in result.ballot] == [("2", 2.0), ("1", 1.5)]
+        assert (result.answer, result.end) == ("1", SolveEnd.AGREEMENT)
+        assert "agreed: 3.00 of 5.00" in result.detail
+
     async def test_equal_answers_share_a_line(self, stage: Stage) -> None:
         spelled = ["\\frac{1}{2}", " \\dfrac 12 ", "\\tfrac12", "0.75"]
         solve = stage.rehearse(lambda attempt, _: boxed(spelled[attempt]), attempts=4, agree=4)
