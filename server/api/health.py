@@ -47,6 +47,7 @@ def readiness(parts: Parts) -> Readiness:
         ready=engine_part.ready and sandbox.ready,
         engine=engine_part,
         sandbox=sandbox,
+        journal=parts.journal_status(),
         model=parts.engine.info.model,
         running=parts.service.running,
         queued=parts.service.queued,
