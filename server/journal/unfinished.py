@@ -69,7 +69,7 @@ class UnfinishedSolve:
             problem_id=_text(asked.get("problem_id")) or None,
             answer=ballot[0].answer if ballot else None,
             end=SolveEnd.INTERRUPTED,
-            detail=detail if self.started else "the server died before the solve began",
+            detail=detail if self.attempts else "the server died before the solve began",
             strategy=self.started.strategy if self.started else _text(asked.get("strategy")),
             ballot=ballot,
             attempts=reports,
