@@ -1,14 +1,15 @@
 """Load for the journal's benchmark: events as the solve loop makes them, and the loop itself."""
 
-import itertools
 import random
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
+from benchmarks.paced_engine import paced_engine
 from client.schema import (
     AttemptEnd,
     AttemptFinished,
@@ -28,7 +29,6 @@ from client.schema import (
 from sandbox.pool import KernelPool
 from sandbox.settings import PoolSettings
 from server.dialect.catalogue import open_dialect
-from server.engine.base import Chunk, EngineInfo, EngineState, EngineStatus, Sampling, Stream
 from server.journal import Journal
 from server.settings import load_settings
 from server.solve.events import EventLog
@@ -42,8 +42,6 @@ ATTEMPTS = 16
 SOLVE = "solve-load"
 #: Characters of a token in mathematical English.
 TOKEN_CHARS = 4
-#: Tokens a second of one stream: what vLLM gave a stream of this workload on one H100.
-STREAM_RATE = 100
 PROBLEM = "How many positive integers less than 10000 have digits that add up to 17?"
 PROSE = (
     "We need the number of solutions of a + b + c + d = 17 with digits from 0 to 9, so stars and "
@@ -107,55 +105,51 @@ async def opened(journal: Journal) -> None:
     await journal.flush()
 
 
-@dataclass(slots=True)
-class PacedEngine:
-    """Streams prose at `STREAM_RATE`, a token at a time, with its log-probability."""
+class MeteredLog(EventLog):
+    """An event log that counts the CPU seconds which the loop's thread spends for the journal."""
 
-    tokens: Sequence[int]
-    context_tokens: int = 131_072
+    journal_s = 0.0
 
-    @property
-    def info(self) -> EngineInfo:
-        """A model named `paced`."""
-        return EngineInfo("paced", self.context_tokens, ATTEMPTS)
-
-    def status(self) -> EngineStatus:
-        """Always ready."""
-        return EngineStatus(EngineState.READY, "paced")
-
-    async def wait_ready(self) -> None:
-        """It is."""
-
-    def release(self, session: str) -> None:
-        """Nothing is kept."""
-
-    async def score(self, ids: Sequence[int], start: int) -> list[float]:
-        """Return zeros."""
-        return [0.0] * (len(ids) - start)
-
-    @asynccontextmanager
-    async def generate(
-        self, prompt_ids: Sequence[int], sampling: Sampling, *, session: str
-    ) -> AsyncIterator[Stream]:
-        """Stream until the caller leaves."""
-        del prompt_ids, sampling, session
-        yield self._stream()
-
-    async def _stream(self) -> AsyncIterator[Chunk]:
-        begun = anyio.current_time()
-        for number, token in enumerate(itertools.cycle(self.tokens), start=1):
-            await anyio.sleep(max(begun + number / STREAM_RATE - anyio.current_time(), 0.0))
-            yield Chunk((token,), (-0.25,))
+    def emit(self, event_type: Callable[..., Event], **values: Any) -> None:  # noqa: ANN401
+        """Append an event; segments are made for the journal alone."""
+        begun = time.thread_time()
+        super().emit(event_type, **values)
+        if event_type is AttemptSegment:
+            self.journal_s += time.thread_time() - begun
 
 
-async def cpu_seconds_of_solve(journal: Journal | None, seconds: float) -> float:
-    """Return the CPU seconds that this process spends on a solve of so many seconds."""
+class MeteredSink:
+    """Hands events to a journal and counts the CPU seconds of that."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.next_id = journal.next_id
+        self.journal_s = 0.0
+        self._journal = journal
+
+    def append(self, event: Event) -> None:
+        """Take an event."""
+        begun = time.thread_time()
+        self._journal.append(event)
+        # Those of segments are counted by the log.
+        if not isinstance(event, AttemptSegment):
+            self.journal_s += time.thread_time() - begun
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """CPU seconds of a solve: of the whole process, and of the journal in it."""
+
+    process_s: float
+    journal_s: float
+
+
+async def cost_of_solve(journal: Journal, seconds: float) -> Cost:
+    """Solve for so many seconds with 16 attempts, and return what that cost.
+
+    The journal's part is its thread's time, and what the loop's thread does for it.
+    """
     settings = load_settings()
     vocabulary = Vocabulary.load(resolve(settings.engine.model))
-    # Letters at random never count as a loop, as prose said again and again would.
-    source = random.Random(0)
-    words = "".join(source.choice("abcdefgh ijklmnop qrstuvwxyz") for _ in range(20_000))
-    engine = PacedEngine(vocabulary.encode(words))
     request = SolveRequest(
         problem=PROBLEM, strategy="majority_vote", attempts=ATTEMPTS, agree=ATTEMPTS,
         time_limit_s=seconds, max_tokens=1_000_000,
@@ -163,11 +157,28 @@ async def cpu_seconds_of_solve(journal: Journal | None, seconds: float) -> float
     plan = make_plan(request, settings.solve, cell_timeout_s=1.0)
     dialect = open_dialect("auto", vocabulary)
     # Nothing is computed: the pool is never opened.
-    parts = SolverParts(engine, dialect, vocabulary, KernelPool(PoolSettings()))
-    next_id = journal.next_id if journal else itertools.count(1).__next__
-    log = EventLog(f"{SOLVE}-paced", next_id, journal, with_tokens=False)
-    begun = time.process_time()
-    await Solver(parts, plan, log).run()
-    if journal:
+    pool = KernelPool(PoolSettings())
+    sink = MeteredSink(journal)
+    log = MeteredLog(f"{SOLVE}-paced", sink.next_id, sink, with_tokens=False)
+    async with paced_engine(vocabulary) as engine:
+        solver = Solver(SolverParts(engine, dialect, vocabulary, pool), plan, log)
+        begun, writer_begun = time.process_time(), _writer_s()
+        async with anyio.create_task_group() as group:
+            group.start_soon(_follow, log)
+            await solver.run()
         await journal.flush()
-    return time.process_time() - begun
+        writer_s = _writer_s() - writer_begun
+        process_s = time.process_time() - begun
+    return Cost(process_s, writer_s + sink.journal_s + log.journal_s)
+
+
+def _writer_s() -> float:
+    """Return the CPU seconds of the journal's thread until now."""
+    (writer,) = [thread for thread in threading.enumerate() if thread.name == "journal"]
+    return time.clock_gettime(time.pthread_getcpuclockid(writer.ident or 0))
+
+
+async def _follow(log: EventLog) -> None:
+    """Do with the events what the route does that streams them."""
+    async for event in log.follow():
+        event.model_dump_json()

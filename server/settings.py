@@ -122,7 +122,7 @@ class JournalSettings(Section):
 
     enabled: bool = Field(True, description="whether solves are recorded")
     path: str = Field(
-        "", description="the journal's file; empty means journal.sqlite in the user's state folder"
+        "auto", description="the journal's file; auto is journal.sqlite in the user's state folder"
     )
     max_size_mib: int = Field(
         4096, ge=16, le=16_777_216, description="MiB; above it the oldest solves are deleted"
@@ -173,7 +173,9 @@ class Settings(BaseSettings):
     def journal_path(self) -> Path:
         """The journal's file."""
         named = self.journal.path
-        return Path(named).expanduser() if named else user_state_path("quorum") / "journal.sqlite"
+        if named == "auto":
+            return user_state_path("quorum") / "journal.sqlite"
+        return Path(named).expanduser()
 
     @classmethod
     def settings_customise_sources(

@@ -45,9 +45,8 @@ def check(reader: JournalReader) -> Iterator[Finding]:
 
 
 def _pages(reader: JournalReader) -> Iterator[Finding]:
-    with reading(reader.path):
-        rows = reader.connection.execute(f"PRAGMA integrity_check({MOST_PAGES})").fetchall()
-        orphans = reader.connection.execute("PRAGMA foreign_key_check").fetchall()
+    rows = reader.query(f"PRAGMA integrity_check({MOST_PAGES})")
+    orphans = reader.query("PRAGMA foreign_key_check")
     yield from (Finding("pages", row[0]) for row in rows if row[0] != "ok")
     yield from (Finding(f"{table} {row}", f"belongs to no {of}") for table, row, of, _ in orphans)
 
@@ -65,11 +64,10 @@ def _events(reader: JournalReader) -> Iterator[Finding]:
 
 def _derived(reader: JournalReader) -> Iterator[Finding]:
     """Look for solves whose result is among the events but not in the listing."""
-    with reading(reader.path):
-        rows = reader.connection.execute(
-            "SELECT DISTINCT s.id FROM solves AS s JOIN events AS e ON e.solve_id = s.id "
-            "WHERE e.type = 'solve.finished' AND s.outcome IS NULL"
-        ).fetchall()
+    rows = reader.query(
+        "SELECT DISTINCT s.id FROM solves AS s JOIN events AS e ON e.solve_id = s.id "
+        "WHERE e.type = 'solve.finished' AND s.outcome IS NULL"
+    )
     for (solve_id,) in rows:
         yield Finding(solve_id, "has a result that the listing lacks; run with --rebuild")
 
@@ -106,11 +104,10 @@ class Counts(NamedTuple):
 
 
 def _reported(reader: JournalReader) -> dict[tuple[str, int], Counts]:
-    with reading(reader.path):
-        rows = reader.connection.execute(
-            "SELECT solve_id, attempt, outcome IS NOT NULL, coalesce(prompt, 0), "
-            "coalesce(sampled, 0), coalesce(appended, 0), lost_tokens FROM attempts"
-        ).fetchall()
+    rows = reader.query(
+        "SELECT solve_id, attempt, outcome IS NOT NULL, coalesce(prompt, 0), "
+        "coalesce(sampled, 0), coalesce(appended, 0), lost_tokens FROM attempts"
+    )
     return {(row[0], row[1]): Counts(bool(row[2]), *row[3:]) for row in rows}
 
 

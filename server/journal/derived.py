@@ -19,6 +19,9 @@ from server.journal.rows import EventRow, to_event
 TELLING = (
     SolveRequested, SolveStarted, SolveFinished, AttemptStarted, AttemptFinished, AttemptGap,
 )  # fmt: skip
+Telling = (
+    SolveRequested | SolveStarted | SolveFinished | AttemptStarted | AttemptFinished | AttemptGap
+)
 TELLING_TYPES = tuple(str(event.model_fields["type"].default) for event in TELLING)
 
 #: What `rebuild` empties before it reads the events.
@@ -35,8 +38,8 @@ class Statement(NamedTuple):
     values: dict[str, Any]
 
 
-def statement(event: Event, recorded: float) -> Statement | None:
-    """Return what an event changes in the rows; None: nothing."""
+def statement(event: Telling, recorded: float) -> Statement:
+    """Return what an event changes in the rows."""
     match event:
         case SolveRequested() | SolveStarted() | SolveFinished():
             return _solve(event, _solve_values(event, recorded))
@@ -44,8 +47,6 @@ def statement(event: Event, recorded: float) -> Statement | None:
             return _attempt(event, _attempt_values(event))
         case AttemptGap():
             return Statement(ADD_GAP, event.model_dump(include={"solve_id", "attempt", "tokens"}))
-        case _:
-            return None
 
 
 ADD_GAP = (
@@ -120,9 +121,7 @@ def rebuild(connection: sqlite3.Connection) -> int:
             connection.execute("SELECT solve_id, min(recorded) FROM events GROUP BY solve_id"),
         )
         for event, recorded in _telling(connection):
-            change = statement(event, recorded)
-            if change is not None:
-                connection.execute(*change)
+            connection.execute(*statement(event, recorded))
         solves: int = connection.execute("SELECT count(*) FROM solves").fetchone()[0]
         connection.execute("COMMIT")
     except BaseException:
@@ -131,7 +130,7 @@ def rebuild(connection: sqlite3.Connection) -> int:
     return solves
 
 
-def _telling(connection: sqlite3.Connection) -> Iterator[tuple[Event, float]]:
+def _telling(connection: sqlite3.Connection) -> Iterator[tuple[Telling, float]]:
     places = ", ".join("?" * len(TELLING_TYPES))
     rows = connection.execute(
         "SELECT id, solve_id, attempt, type, at, recorded, body FROM events "  # noqa: S608
@@ -140,5 +139,5 @@ def _telling(connection: sqlite3.Connection) -> Iterator[tuple[Event, float]]:
     )
     for row in rows:
         event = to_event(EventRow(*row), None)
-        if event is not None:
+        if isinstance(event, TELLING):
             yield event, row[5]

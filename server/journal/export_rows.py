@@ -7,7 +7,6 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from server.journal.errors import reading
 from server.journal.reader import JournalReader, SolveFilter, StoredAttempt, StoredSolve
 from server.journal.rows import Float16s, Ids
 
@@ -81,11 +80,10 @@ def _row(reader: JournalReader, common: dict[str, Column], attempt: StoredAttemp
 
 
 def _versions(reader: JournalReader, solve_id: str) -> dict[str, Column]:
-    with reading(reader.path):
-        row = reader.connection.execute(
-            "SELECT body FROM events WHERE solve_id = ? AND type = 'solve.requested'", (solve_id,)
-        ).fetchone()
-    versions: dict[str, Any] = orjson.loads(row[0])["versions"] if row else {}
+    rows = reader.query(
+        "SELECT body FROM events WHERE solve_id = ? AND type = 'solve.requested'", (solve_id,)
+    )
+    versions: dict[str, Any] = orjson.loads(rows[0][0])["versions"] if rows else {}
     return {name: versions.get(name) for name in FROM_VERSIONS}
 
 

@@ -1,7 +1,8 @@
 """Reads a journal, while a server writes it or not."""
 
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -13,7 +14,7 @@ from server.journal.errors import JournalUnreadable, UnknownSolve, reading
 from server.journal.file import BUSY_MS
 from server.journal.migrations import APPLICATION_ID, schema_version, scripts
 from server.journal.rows import EventRow, SegmentRow, to_event
-from server.journal.tokens import AttemptTokens, StoredSegment, join, read_segments
+from server.journal.tokens import PIECES, AttemptTokens, StoredSegment, join, to_segments
 
 #: Events fetched at a time: a page with tokens takes a few MB.
 PAGE = 1_000
@@ -113,6 +114,7 @@ class JournalReader:
             JournalUnreadable: there is none, or it is newer than this program or not a journal.
         """
         self.path = path
+        self._lock = threading.RLock()
         if not path.is_file():
             raise JournalUnreadable(
                 f"journal {path}: there is no such file; solve a problem first, or name another "
@@ -165,23 +167,29 @@ class JournalReader:
     def snapshot(self) -> Iterator[None]:
         """See one state of the journal for the length of the block, whatever is written meanwhile.
 
-        The writer's log cannot be cut as long as it lasts; one at a time.
+        The writer's log cannot be cut as long as it lasts. Other threads wait for its end.
         """
-        with reading(self.path):
-            self.connection.execute("BEGIN")
-        try:
-            yield
-        finally:
-            self.connection.execute("ROLLBACK")
+        with self._lock:
+            with reading(self.path):
+                self.connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self.connection.execute("ROLLBACK")
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return the rows of a query."""
+        # Two queries at once would share the older one's view of the journal.
+        with self._lock, reading(self.path):
+            return self.connection.execute(sql, values).fetchall()
 
     def solves(self, wanted: SolveFilter | None = None) -> list[StoredSolve]:
         """Return the solves that a filter lets through, newest first."""
         where, values = _conditions(wanted or SolveFilter())
-        with reading(self.path):
-            rows = self.connection.execute(
-                f"SELECT {SOLVE_COLUMNS} FROM solves {where} ORDER BY created DESC LIMIT ?",  # noqa: S608
-                values,
-            ).fetchall()
+        rows = self.query(
+            f"SELECT {SOLVE_COLUMNS} FROM solves {where} ORDER BY created DESC LIMIT ?",  # noqa: S608
+            values,
+        )
         return [StoredSolve(*row) for row in rows]
 
     def solve(self, name: str) -> StoredSolve:
@@ -190,12 +198,11 @@ class JournalReader:
         Raises:
             UnknownSolve: there is none, or there are several.
         """
-        with reading(self.path):
-            rows = self.connection.execute(
-                f"SELECT {SOLVE_COLUMNS} FROM solves "  # noqa: S608
-                "WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1 ORDER BY id <> ?1 LIMIT 2",
-                (name,),
-            ).fetchall()
+        rows = self.query(
+            f"SELECT {SOLVE_COLUMNS} FROM solves "  # noqa: S608
+            "WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1 ORDER BY id <> ?1 LIMIT 2",
+            (name,),
+        )
         if not rows or (len(rows) > 1 and rows[0][0] != name):
             found = "begins several ids" if rows else "is not recorded"
             raise UnknownSolve(f"solve {name!r}: {found}; `quorum journal ls` shows them")
@@ -203,22 +210,19 @@ class JournalReader:
 
     def attempts(self, solve_id: str) -> list[StoredAttempt]:
         """Return the attempts of a solve, by index."""
-        with reading(self.path):
-            rows = self.connection.execute(
-                f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE solve_id = ? ORDER BY attempt",  # noqa: S608
-                (solve_id,),
-            ).fetchall()
+        rows = self.query(
+            f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE solve_id = ? ORDER BY attempt",  # noqa: S608
+            (solve_id,),
+        )
         return [StoredAttempt(*row) for row in rows]
 
     def segments(self, solve_id: str, attempt: int) -> list[StoredSegment]:
         """Return an attempt's segments, as its `TokenRecord` had them; up to the first gap."""
-        with reading(self.path):
-            return read_segments(self.connection, solve_id, attempt)[0]
+        return to_segments(self.query(PIECES, (solve_id, attempt)))[0]
 
     def tokens(self, solve_id: str, attempt: int) -> AttemptTokens:
         """Return an attempt's whole token list."""
-        with reading(self.path):
-            segments, joined = read_segments(self.connection, solve_id, attempt)
+        segments, joined = to_segments(self.query(PIECES, (solve_id, attempt)))
         return join(segments, complete=joined)
 
     def events(self, after: int = 0, solve_id: str | None = None) -> Iterator[Event]:
@@ -238,8 +242,7 @@ class JournalReader:
         sql = EVENTS.format(of_solve="AND e.solve_id = ?" if solve_id is not None else "")
         of_solve: tuple[Any, ...] = (solve_id,) if solve_id is not None else ()
         while True:
-            with reading(self.path):
-                page = self.connection.execute(sql, (after, *of_solve, PAGE)).fetchall()
+            page = self.query(sql, (after, *of_solve, PAGE))
             for row in page:
                 segment = SegmentRow(*row[7:]) if row[7] is not None else None
                 yield EventRow(*row[:7]), segment

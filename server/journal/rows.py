@@ -9,7 +9,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from client.schema import EVENT_ADAPTER, AttemptEvent, AttemptSegment, Event
+from client.schema import EVENT_ADAPTER, AttemptEvent, AttemptSegment, AttemptText, Event
 
 #: Fields that are columns of `events` or `segments`.
 IN_COLUMNS = {"id", "solve_id", "attempt", "type", "at", "token_ids", "logprobs", "confidence"}
@@ -58,8 +58,16 @@ def event_row(event: Event, recorded: float) -> EventRow:
         event.type,
         event.at,
         recorded,
-        event.model_dump_json(exclude=IN_COLUMNS),
+        _body(event),
     )
+
+
+def _body(event: Event) -> str:
+    if isinstance(event, AttemptText):
+        # Most events are texts, and this takes a third of the time.
+        names = ("turn", "channel", "text", "sampled")
+        return orjson.dumps({name: getattr(event, name) for name in names}).decode()
+    return event.model_dump_json(exclude=IN_COLUMNS)
 
 
 def segment_row(event: AttemptSegment) -> SegmentRow:

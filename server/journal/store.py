@@ -7,7 +7,7 @@ import structlog
 
 from client.schema import AttemptSegment
 from server.journal.bulk import Entry
-from server.journal.derived import add_solves, statement
+from server.journal.derived import TELLING, add_solves, statement
 from server.journal.rows import EventRow, SegmentRow, event_row, segment_row
 
 log = structlog.get_logger(__name__)
@@ -60,9 +60,8 @@ def _in_transaction(connection: sqlite3.Connection, entries: Sequence[Entry]) ->
         connection.executemany(ADD_EVENT, events)
         connection.executemany(ADD_SEGMENT, segments)
         for entry in entries:
-            change = statement(entry.event, entry.recorded)
-            if change is not None:
-                connection.execute(*change)
+            if isinstance(entry.event, TELLING):
+                connection.execute(*statement(entry.event, entry.recorded))
         connection.execute("COMMIT")
     except BaseException:
         # SQLite may have rolled back already, as on a full disk.

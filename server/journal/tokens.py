@@ -1,7 +1,6 @@
 """An attempt's tokens as arrays, put together from its segments."""
 
-import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -15,6 +14,8 @@ PIECES = (
     "SELECT kind, start, count, ids, logprobs, confidence FROM segments "
     "WHERE solve_id = ? AND attempt = ? ORDER BY start, event_id"
 )
+
+Piece = tuple[str, int, int, bytes, bytes | None, bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,11 @@ class AttemptTokens:
     complete: bool
 
 
-def read_segments(
-    connection: sqlite3.Connection, solve_id: str, attempt: int
-) -> tuple[list[StoredSegment], bool]:
+def to_segments(pieces: Sequence[Piece]) -> tuple[list[StoredSegment], bool]:
     """Return the segments from the first token on, kinds alternating, and whether all joined.
 
-    What follows a gap is left out: nothing can go on from it.
+    `pieces` are the rows of `PIECES`. What follows a gap is left out: nothing can go on from it.
     """
-    pieces = connection.execute(PIECES, (solve_id, attempt)).fetchall()
     joined = list(_joined(pieces))
     segments = [
         _segment(SegmentKind(kind), list(group))
@@ -73,9 +71,6 @@ def join(segments: list[StoredSegment], *, complete: bool) -> AttemptTokens:
         confidence=np.concatenate([empty, *(s.confidence for s in segments)]),
         complete=complete,
     )
-
-
-Piece = tuple[str, int, int, bytes, bytes | None, bytes | None]
 
 
 def _joined(pieces: Iterable[Piece]) -> Iterator[Piece]:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import anyio
 import pytest
 
 from server.journal import Journal
@@ -11,10 +12,14 @@ SOLVES = ("solve-a", "solve-b", "solve-c")
 
 
 @pytest.fixture
-async def told(tmp_path: Path) -> Path:
+def told(tmp_path: Path) -> Path:
     """Return the path of a closed journal."""
-    async with Journal(options(tmp_path)) as journal:
+    anyio.run(_tell, tmp_path)
+    return tmp_path / "journal.sqlite"
+
+
+async def _tell(folder: Path) -> None:
+    async with Journal(options(folder)) as journal:
         for solve_id in SOLVES:
             for event in solve_events(solve_id, journal.next_id):
                 journal.append(event)
-    return tmp_path / "journal.sqlite"
