@@ -41,8 +41,8 @@ TOKENS = 64
 TICK_S = 0.005
 #: A solve ends after this many ticks, so that ends are hit too.
 TICKS = 60
-#: Time and id of the last event that the child appended.
-PROGRESS = struct.Struct("<dQ")
+#: Time of the first event that the child appended; time and id of the last.
+PROGRESS = struct.Struct("<ddQ")
 #: The child is killed within this time of its first event.
 MOST_LIFE_S = 1.5
 START_S = 30.0
@@ -102,14 +102,20 @@ async def _write_solve(journal: Journal, progress: mmap.mmap, solve_id: str) -> 
                 token_ids=ids, logprobs=[-0.5] * TOKENS,
             )  # fmt: skip
             journal.append(event)
-            PROGRESS.pack_into(progress, 0, time.time(), event.id)
+            _note(progress, event.id)
         await anyio.sleep(TICK_S)
     result = SolveResult(solve_id=solve_id, end=SolveEnd.ALL_FINISHED, detail="", strategy="tir")
     end = SolveFinished(
         id=journal.next_id(), solve_id=solve_id, at=time.monotonic() - begun, result=result
     )
     journal.append(end)
-    PROGRESS.pack_into(progress, 0, time.time(), end.id)
+    _note(progress, end.id)
+
+
+def _note(progress: mmap.mmap, event_id: int) -> None:
+    """Note that an event was handed over now."""
+    now = time.time()
+    PROGRESS.pack_into(progress, 0, PROGRESS.unpack_from(progress)[0] or now, now, event_id)
 
 
 def context() -> ForkServerContext:
@@ -131,26 +137,28 @@ def kill_round(processes: ForkServerContext, path: Path, name: str, source: rand
         finally:
             os.kill(child.pid or 0, signal.SIGKILL)
             child.join(START_S)
-        appended_at, last_id = PROGRESS.unpack_from(progress)
-    faults, lost_s = _judge(path, appended_at, last_id)
+        first_at, last_at, last_id = PROGRESS.unpack_from(progress)
+    faults, kept_at, kept_id = _judge(path, last_at)
+    lost_s = 0.0 if kept_id >= last_id else last_at - max(kept_at, first_at)
     return Round(faults, lost_s, life_s)
 
 
-def _judge(path: Path, appended_at: float, last_id: int) -> tuple[list[str], float]:
+def _judge(path: Path, last_at: float) -> tuple[list[str], float, int]:
+    """Return what is wrong with the journal, and time and id of the last event that it kept."""
     faults = anyio.run(_reopen, path)
     with JournalReader(path) as reader:
         faults += [f"{finding.subject}: {finding.detail}" for finding in check(reader)]
         # What the reopening closed is not the child's.
-        kept_at, kept_id = reader.connection.execute(
-            "SELECT max(recorded), max(id) FROM events WHERE recorded <= ?", (appended_at,)
-        ).fetchone()
+        ((kept_at, kept_id),) = reader.query(
+            "SELECT max(recorded), max(id) FROM events WHERE recorded <= ?", (last_at,)
+        )
         for solve in reader.solves():
             faults += [
                 f"{solve.id} attempt {attempt}: other tokens than written"
                 for attempt in range(ATTEMPTS)
                 if not _as_written(reader, solve.id, attempt)
             ]
-    return faults, 0.0 if kept_id >= last_id else appended_at - kept_at
+    return faults, kept_at or 0.0, kept_id or 0
 
 
 async def _reopen(path: Path) -> list[str]:
@@ -178,7 +186,7 @@ def _shared(path: Path) -> Iterator[tuple[Path, mmap.mmap]]:
 def _await_first(progress: mmap.mmap) -> None:
     """Wait until the child has handed over its first event; polled, as nothing tells of memory."""
     until = time.monotonic() + START_S
-    while not PROGRESS.unpack_from(progress)[1]:
+    while not PROGRESS.unpack_from(progress)[2]:
         if time.monotonic() > until:
             raise TimeoutError(f"the child wrote nothing in {START_S:g} s")
         time.sleep(0.001)

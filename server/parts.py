@@ -42,12 +42,6 @@ class Parts:
     journal: Journal | None = None
     no_journal: str = ""
 
-    def journal_status(self) -> PartStatus:
-        """Return the state of the journal: `on`, `behind` or `off`, with the reason."""
-        if self.journal is not None:
-            return self.journal.part_status()
-        return PartStatus(ready=False, state="off", detail=self.no_journal)
-
 
 @asynccontextmanager
 async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
@@ -100,6 +94,13 @@ async def open_journal(settings: Settings, stack: AsyncExitStack) -> tuple[Journ
         return None, str(error)
     journal.close_unfinished()
     return journal, ""
+
+
+def journal_status(journal: Journal | None, no_journal: str) -> PartStatus:
+    """Return the state of the journal: `on`, `behind` or `off`, with the reason."""
+    if journal is not None:
+        return journal.part_status()
+    return PartStatus(ready=False, state="off", detail=no_journal)
 
 
 def pool_settings(settings: Settings) -> PoolSettings:

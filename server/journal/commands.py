@@ -18,7 +18,7 @@ from client.schema import AttemptEvent, Event, SolveEnd
 from server.journal import check as checks
 from server.journal import retention
 from server.journal.derived import rebuild
-from server.journal.errors import JournalError, reading
+from server.journal.errors import MalformedOption, reading
 from server.journal.export import ExportFormat, export
 from server.journal.file import BUSY_MS
 from server.journal.reader import JournalReader, SolveFilter, StoredAttempt, StoredSolve
@@ -43,10 +43,6 @@ app = typer.Typer(
 NO_LIMIT = 2**62
 #: Seconds of the units in which an age is given.
 UNITS = {"m": 60.0, "h": 3_600.0, "d": retention.DAY_S, "w": 7 * retention.DAY_S}
-
-
-class MalformedOption(JournalError):
-    """A value on the command line is not as it should be."""
 
 
 def moment(text: str) -> float:

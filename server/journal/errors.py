@@ -7,7 +7,8 @@
     ├── JournalUnusable      the file cannot be made, or belongs to another program
     ├── JournalUnreadable    a reader finds no journal there, or one that it cannot read
     ├── UnknownSolve         no solve of that id is recorded
-    └── ExportFailed         the export cannot be written
+    ├── ExportFailed         the export cannot be written
+    └── MalformedOption      a value on the command line is not as it should be
 
 None of them ends a solve: a server whose journal cannot be had says so and goes on without.
 """
@@ -47,6 +48,10 @@ class UnknownSolve(JournalError):
 
 class ExportFailed(JournalError):
     """An export cannot be written."""
+
+
+class MalformedOption(JournalError):
+    """A value on the command line is not as it should be."""
 
 
 def error_code(error: sqlite3.Error) -> int:

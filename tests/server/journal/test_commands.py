@@ -12,7 +12,8 @@ from typer.testing import CliRunner, Result
 
 from client.schema import AttemptText, Channel
 from server.journal import ExportFailed, Journal, JournalReader, JournalUnreadable
-from server.journal.commands import MalformedOption, app, moment
+from server.journal.commands import app, moment
+from server.journal.errors import MalformedOption
 from server.journal.retention import used_bytes
 from tests.server.journal.conftest import SOLVES
 from tests.server.journal.stories import log_probabilities, mask, options, solve_events, token_ids
