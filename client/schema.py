@@ -253,7 +253,7 @@ class SolveRequested(EventBase):
 
     type: Literal["solve.requested"] = "solve.requested"
     request: dict[str, JsonValue] = Field(
-        description="The request as it came, without the fields left out."
+        description="The request with its defaults, without what it leaves to the settings."
     )
     versions: SolveVersions = Field(description="Versions of Quorum, model, prompts, settings.")
 

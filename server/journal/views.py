@@ -48,6 +48,9 @@ def solves_table(solves: Iterable[StoredSolve]) -> Table:
     table = Table("Solve", "Created", "Problem", "Answer", "End", "Seconds", "Sampled")
     for column in table.columns[-2:]:
         column.justify = "right"
+    # The problem gives way on a narrow terminal.
+    for number in (0, 1, 4):
+        table.columns[number].no_wrap = True
     for solve in solves:
         problem = " ".join((solve.problem or "").split())
         name = f"{solve.problem_id}: " if solve.problem_id else ""

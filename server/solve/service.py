@@ -133,7 +133,7 @@ class SolveService:
         turn = self._take_turn()
         events.emit(SolveQueued, position=0 if turn is None else self.queued)
         if self._recording:
-            asked = request.model_dump(mode="json", exclude_unset=True)
+            asked = request.model_dump(mode="json", exclude_none=True)
             events.emit(SolveRequested, request=asked, versions=self._recording.versions)
         self._group.start_soon(self._run, handle, turn)
         return handle
