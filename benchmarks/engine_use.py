@@ -50,11 +50,17 @@ class AttemptStreams:
 
     ids: list[int] = field(default_factory=list)
     requests: list[tuple[list[int], int]] = field(default_factory=list)
+    sampling: bool = False
 
     def take(self, segment: AttemptSegment) -> None:
-        """Add a recorded segment."""
-        if segment.kind is SegmentKind.SAMPLED:
+        """Add a recorded segment; sampled ones in a row are one request's."""
+        sampled = segment.kind is SegmentKind.SAMPLED
+        if sampled and self.sampling:
+            prompt, count = self.requests[-1]
+            self.requests[-1] = (prompt, count + len(segment.token_ids))
+        elif sampled:
             self.requests.append((list(self.ids), len(segment.token_ids)))
+        self.sampling = sampled
         self.ids.extend(segment.token_ids)
 
 

@@ -8,7 +8,15 @@ clients must ignore event types and fields that they do not know.
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    TypeAdapter,
+    field_validator,
+    model_validator,
+)
 
 #: Longest problem accepted, in characters. The longest problem of MATH is 4,300 characters; a
 #: problem of this length still leaves room to think in an 8,192-token context.
@@ -65,6 +73,8 @@ class SolveEnd(StrEnum):
     """The caller cancelled or went away."""
     ENGINE_LOST = "engine_lost"
     """The engine did not come back in time."""
+    INTERRUPTED = "interrupted"
+    """The server died; found at its next start."""
     FAILED = "failed"
     """A defect of Quorum itself."""
 
@@ -215,7 +225,7 @@ class SolveResult(WireModel):
 
 
 class EventBase(WireModel):
-    """Common to all events: `id` only grows within a server's life."""
+    """Common to all events: `id` only grows, with a journal over restarts of the server too."""
 
     id: int = 0
     solve_id: str
@@ -227,6 +237,28 @@ class SolveQueued(EventBase):
 
     type: Literal["solve.queued"] = "solve.queued"
     position: int
+
+
+class SolveVersions(WireModel):
+    """What worked on a solve: enough to tell two solves apart, or to repeat one."""
+
+    quorum: str = Field(description="Version of Quorum.")
+    model_file: str = Field(description="Name of the weights' file, without its folder.")
+    model_bytes: int = Field(description="Size of the weights' file, in bytes.")
+    prompts: str = Field(description="SHA-256 of the prompt texts, in hexadecimal.")
+    settings: dict[str, JsonValue] = Field(
+        description="The settings of `engine`, `sandbox` and `solve` in force, by section."
+    )
+
+
+class SolveRequested(EventBase):
+    """What was asked, and what works on it: with the seed in it, enough to repeat the solve."""
+
+    type: Literal["solve.requested"] = "solve.requested"
+    request: dict[str, JsonValue] = Field(
+        description="The request with its defaults, without what it leaves to the settings."
+    )
+    versions: SolveVersions = Field(description="Versions of Quorum, model, prompts, settings.")
 
 
 class SolveStarted(EventBase):
@@ -261,6 +293,12 @@ class AttemptStarted(AttemptEvent):
     temperature: float
     top_p: float
     min_p: float
+    parent: int | None = Field(
+        default=None, description="The attempt of this solve that it continues, if any."
+    )
+    parent_tokens: int | None = Field(
+        default=None, description="How many of the parent's first tokens it goes on from."
+    )
 
 
 class AttemptText(AttemptEvent):
@@ -303,6 +341,18 @@ class AttemptSegment(AttemptEvent):
     start: int
     token_ids: list[int]
     logprobs: list[float | None] | None = None
+    confidence: list[float] | None = Field(
+        default=None,
+        description="For each sampled id: minus the mean log-probability of the likeliest tokens.",
+    )
+
+
+class AttemptGap(AttemptEvent):
+    """The journal had to leave out texts or tokens of the attempt: it could not write in time."""
+
+    type: Literal["attempt.gap"] = "attempt.gap"
+    events: int = Field(description="Events left out, this one's id being the last one's.")
+    tokens: int = Field(description="Token ids in them.")
 
 
 class AttemptWaiting(AttemptEvent):
@@ -339,12 +389,14 @@ class SolveFinished(EventBase):
 
 Event = Annotated[
     SolveQueued
+    | SolveRequested
     | SolveStarted
     | AttemptStarted
     | AttemptText
     | AttemptCall
     | AttemptResult
     | AttemptSegment
+    | AttemptGap
     | AttemptWaiting
     | AttemptFinished
     | BallotChanged
@@ -373,6 +425,9 @@ class Readiness(WireModel):
     ready: bool
     engine: PartStatus
     sandbox: PartStatus
+    journal: PartStatus | None = Field(
+        default=None, description="State of the journal; a server without one is ready too."
+    )
     model: str = ""
     running: int = 0
     queued: int = 0

@@ -6,6 +6,7 @@
     ├── DialectError             (server.dialect.errors) tokens that do not parse
     ├── WeightsError             (server.weights.errors) weights missing or damaged
     ├── VocabularyError          (server.vocabulary.errors) a tokenizer cannot be read
+    ├── JournalError             (server.journal.errors) the record of solves
     ├── AdmissionError           (server.solve.service) too much work at once
     │   └── ShuttingDownError    the server ends and takes no more
     └── ListenError              (server.commands.serve) the port cannot be had

@@ -6,14 +6,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import anyio.to_thread
+import structlog
 
+from client.schema import PartStatus
 from sandbox.pool import KernelPool
 from sandbox.settings import PoolSettings
 from server.dialect.catalogue import open_dialect
 from server.engine.base import Engine
 from server.engine.llamacpp import LlamaCppOptions, open_llamacpp
+from server.journal import Journal, JournalError, JournalOptions
+from server.journal.versions import versions_of
 from server.settings import Settings
-from server.solve.service import SolveService, open_service
+from server.solve.service import Recording, SolveService, open_service
 from server.solve.solver import SolverParts
 from server.vocabulary import Vocabulary
 from server.weights import resolve
@@ -22,16 +26,23 @@ MIB = 1024 * 1024
 #: What every result says of its kernels. Not yet more: see docs/architecture.md.
 SANDBOX = "separate processes of the server's user; memory and file sizes bounded; not confined"
 
+log = structlog.get_logger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What routes use; `started` is of `time.monotonic`."""
+    """What routes use; `started` is of `time.monotonic`.
+
+    Without a journal, `no_journal` says why not.
+    """
 
     settings: Settings
     engine: Engine
     pool: KernelPool
     service: SolveService
     started: float
+    journal: Journal | None = None
+    no_journal: str = ""
 
 
 @asynccontextmanager
@@ -60,8 +71,38 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         engine = await stack.enter_async_context(open_llamacpp(options, vocabulary))
         pool = await stack.enter_async_context(KernelPool(pool_settings(settings)))
         parts = SolverParts(engine, dialect, vocabulary, pool, SANDBOX)
-        service = await stack.enter_async_context(open_service(settings, parts))
-        yield Parts(settings, engine, pool, service, started)
+        journal, no_journal = await open_journal(settings, stack)
+        recording = Recording(journal, versions_of(settings, path)) if journal else None
+        service = await stack.enter_async_context(open_service(settings, parts, recording))
+        yield Parts(settings, engine, pool, service, started, journal, no_journal)
+
+
+async def open_journal(settings: Settings, stack: AsyncExitStack) -> tuple[Journal | None, str]:
+    """Open the journal and close what a dead server left in it; or return why there is none.
+
+    Solves need no journal: one that cannot be had is told in the log and by `/ready`.
+    """
+    if not settings.journal.enabled:
+        return None, "journal.enabled is false"
+    options = JournalOptions(
+        path=settings.journal_path,
+        max_size_bytes=settings.journal.max_size_mib * MIB,
+        keep_days=settings.journal.keep_days or None,
+    )
+    try:
+        journal = await stack.enter_async_context(Journal(options))
+    except JournalError as error:
+        log.warning("journal.off", reason=str(error))
+        return None, str(error)
+    journal.close_unfinished()
+    return journal, ""
+
+
+def journal_status(journal: Journal | None, no_journal: str) -> PartStatus:
+    """Return the state of the journal: `on`, `behind` or `off`, with the reason."""
+    if journal is not None:
+        return journal.part_status()
+    return PartStatus(ready=False, state="off", detail=no_journal)
 
 
 def pool_settings(settings: Settings) -> PoolSettings:

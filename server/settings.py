@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from platformdirs import user_state_path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
@@ -116,6 +117,21 @@ class SolveSettings(Section):
     dialect: str = Field("auto", description="how the model writes; auto finds it from the model")
 
 
+class JournalSettings(Section):
+    """The record of every solve, with its tokens."""
+
+    enabled: bool = Field(True, description="whether solves are recorded")
+    path: str = Field(
+        "auto", description="the journal's file; auto is journal.sqlite in the user's state folder"
+    )
+    max_size_mib: int = Field(
+        4096, ge=16, le=16_777_216, description="MiB; above it the oldest solves are deleted"
+    )
+    keep_days: float = Field(
+        90.0, ge=0, le=36_500, description="days after which a solve is deleted; 0 means never"
+    )
+
+
 class LogSettings(Section):
     """What is logged, to standard error."""
 
@@ -140,6 +156,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     sandbox: SandboxSettings = SandboxSettings()
     solve: SolveSettings = SolveSettings()
+    journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
 
     @property
@@ -151,6 +168,14 @@ class Settings(BaseSettings):
     def engine_threads(self) -> int:
         """CPU threads of the embedded engine."""
         return self.engine.threads or os.cpu_count() or 1
+
+    @property
+    def journal_path(self) -> Path:
+        """The journal's file."""
+        named = self.journal.path
+        if named == "auto":
+            return user_state_path("quorum") / "journal.sqlite"
+        return Path(named).expanduser()
 
     @classmethod
     def settings_customise_sources(

@@ -11,7 +11,7 @@ from client.schema import Health, PartStatus, Readiness
 from sandbox.pool import KernelPool
 from sandbox.types import LossReason
 from server.engine.base import EngineState
-from server.parts import Parts
+from server.parts import Parts, journal_status
 
 router = APIRouter(tags=["health"])
 
@@ -47,6 +47,7 @@ def readiness(parts: Parts) -> Readiness:
         ready=engine_part.ready and sandbox.ready,
         engine=engine_part,
         sandbox=sandbox,
+        journal=journal_status(parts.journal, parts.no_journal),
         model=parts.engine.info.model,
         running=parts.service.running,
         queued=parts.service.queued,

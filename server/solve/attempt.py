@@ -97,7 +97,12 @@ class Attempt:
         self._tool_calls = 0
         self._tool_errors = 0
         self._calls: Counter[str] = Counter()
-        self.narrator = Narrator(context.events, index, self._record, with_tokens=plan.with_tokens)
+        self.narrator = Narrator(
+            context.events,
+            index,
+            self._record,
+            with_tokens=plan.with_tokens or context.events.recorded,
+        )
         self._reader = TurnReader(
             engine=context.engine,
             session=self._session,

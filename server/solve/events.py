@@ -1,22 +1,51 @@
 """The events of one solve: kept in order, followed by any number of readers at their own pace."""
 
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 
-from client.schema import Event, SolveFinished
+from client.schema import AttemptSegment, Event, SolveFinished
+
+
+class EventSink(Protocol):
+    """Takes every event of every solve, as the journal does; never waits and never raises."""
+
+    def next_id(self) -> int:
+        """Return an id for the next event, greater than any before."""
+        ...
+
+    def append(self, event: Event) -> None:
+        """Take an event."""
+        ...
 
 
 class EventLog:
-    """Append-only; a slow reader delays nobody, and a late one misses nothing."""
+    """Append-only; a slow reader delays nobody, and a late one misses nothing.
 
-    def __init__(self, solve_id: str, next_id: Callable[[], int]) -> None:
+    A `sink` gets every event; followers get token segments only where `with_tokens`.
+    """
+
+    def __init__(
+        self,
+        solve_id: str,
+        next_id: Callable[[], int],
+        sink: EventSink | None = None,
+        *,
+        with_tokens: bool = True,
+    ) -> None:
         self.solve_id = solve_id
         self.events: list[Event] = []
         self._next_id = next_id
+        self._sink = sink
+        self._with_tokens = with_tokens
         self._created = anyio.current_time()
         self._grown = anyio.Event()
+
+    @property
+    def recorded(self) -> bool:
+        """Whether a sink gets the events: then the tokens are told even if nobody else asks."""
+        return self._sink is not None
 
     @property
     def age_s(self) -> float:
@@ -26,7 +55,12 @@ class EventLog:
     def emit(self, event_type: Callable[..., Event], **values: Any) -> None:  # noqa: ANN401 - its fields
         """Append an event of this kind; `id`, `solve_id` and `at` are filled in."""
         at = round(self.age_s, 4)
-        self.events.append(event_type(id=self._next_id(), solve_id=self.solve_id, at=at, **values))
+        event = event_type(id=self._next_id(), solve_id=self.solve_id, at=at, **values)
+        if self._sink is not None:
+            self._sink.append(event)
+        if isinstance(event, AttemptSegment) and not self._with_tokens:
+            return
+        self.events.append(event)
         self._grown.set()
         self._grown = anyio.Event()
 

@@ -25,6 +25,9 @@ from server.solve.record import TokenRecord
 #: Sampled text is sent at most this often: a reader sees no difference, and the cost of events does
 #: not grow with the engine's speed.
 TEXT_EVERY_S = 0.1
+#: Sampled tokens are sent this often within a turn: with the journal's own delay, less than a
+#: second of them is lost when the server is killed.
+TOKENS_EVERY_S = 0.4
 
 
 class Narrator:
@@ -36,10 +39,11 @@ class Narrator:
         self._events = events
         self._index = index
         self._record = record
-        self._with_tokens = with_tokens
         self._text: list[str] = []
         self._channel = Channel.FINAL
+        self._with_tokens = with_tokens
         self._text_sent = 0.0
+        self._tokens_sent = 0.0
         self._segment = 0
         self._position = 0
         self.turn = 0
@@ -61,8 +65,11 @@ class Narrator:
             self._channel = channel
         if text:
             self._text.append(text)
-        if anyio.current_time() - self._text_sent >= TEXT_EVERY_S:
+        now = anyio.current_time()
+        if now - self._text_sent >= TEXT_EVERY_S:
             self._send_text()
+        if now - self._tokens_sent >= TOKENS_EVERY_S:
+            self._send_tokens()
 
     def call(self, number: int, code: str) -> None:
         """Tell that a tool call is being executed."""
@@ -95,8 +102,12 @@ class Narrator:
     def flush(self) -> None:
         """Send what is held back: text, and the tokens since the last time."""
         self._send_text()
+        self._send_tokens()
+
+    def _send_tokens(self) -> None:
         if not self._with_tokens:
             return
+        self._tokens_sent = anyio.current_time()
         segments = self._record.segments
         for number in range(self._segment, len(segments)):
             self._send_segment(number)

@@ -15,10 +15,18 @@ import anyio
 import structlog
 from anyio.abc import TaskGroup
 
-from client.schema import SolveEnd, SolveFinished, SolveQueued, SolveRequest, SolveResult
+from client.schema import (
+    SolveEnd,
+    SolveFinished,
+    SolveQueued,
+    SolveRequest,
+    SolveRequested,
+    SolveResult,
+    SolveVersions,
+)
 from server.errors import QuorumServerError
 from server.settings import Settings
-from server.solve.events import EventLog
+from server.solve.events import EventLog, EventSink
 from server.solve.plan import SolvePlan, make_plan
 from server.solve.solver import Solver, SolverParts
 
@@ -59,14 +67,31 @@ class SolveHandle:
         raise RuntimeError("the event log ended without a result; this is a defect")
 
 
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """Where the events of all solves go, and what they say works on them."""
+
+    sink: EventSink
+    versions: SolveVersions
+
+
 class SolveService:
     """Runs at most `gateway.max_running` solves; `gateway.max_queued` more wait their turn."""
 
-    def __init__(self, settings: Settings, parts: SolverParts, group: TaskGroup) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        parts: SolverParts,
+        group: TaskGroup,
+        recording: Recording | None = None,
+    ) -> None:
         self._settings = settings
         self._parts = parts
         self._group = group
-        self._next_id: Callable[[], int] = itertools.count(1).__next__
+        self._recording = recording
+        self._next_id: Callable[[], int] = (
+            recording.sink.next_id if recording else itertools.count(1).__next__
+        )
         self._handles: dict[str, SolveHandle] = {}
         self._queue: deque[anyio.Event] = deque()
         self._running = 0
@@ -101,10 +126,15 @@ class SolveService:
                 "gateway.max_queued"
             )
         solve_id = f"solve-{secrets.token_hex(6)}"
-        handle = SolveHandle(solve_id, plan, EventLog(solve_id, self._next_id))
+        sink = self._recording.sink if self._recording else None
+        events = EventLog(solve_id, self._next_id, sink, with_tokens=request.tokens)
+        handle = SolveHandle(solve_id, plan, events)
         self._handles[solve_id] = handle
         turn = self._take_turn()
-        handle.events.emit(SolveQueued, position=0 if turn is None else self.queued)
+        events.emit(SolveQueued, position=0 if turn is None else self.queued)
+        if self._recording:
+            asked = request.model_dump(mode="json", exclude_none=True)
+            events.emit(SolveRequested, request=asked, versions=self._recording.versions)
         self._group.start_soon(self._run, handle, turn)
         return handle
 
@@ -184,10 +214,12 @@ def _log_end(result: SolveResult) -> None:
 
 
 @asynccontextmanager
-async def open_service(settings: Settings, parts: SolverParts) -> AsyncIterator[SolveService]:
+async def open_service(
+    settings: Settings, parts: SolverParts, recording: Recording | None = None
+) -> AsyncIterator[SolveService]:
     """Run solves for the length of the block; at its end those that run are cancelled."""
     async with anyio.create_task_group() as group:
         try:
-            yield SolveService(settings, parts, group)
+            yield SolveService(settings, parts, group, recording)
         finally:
             group.cancel_scope.cancel()

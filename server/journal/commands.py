@@ -1,0 +1,289 @@
+"""List, show, export, prune or check the record of past solves."""
+
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from client.schema import AttemptEvent, Event, SolveEnd
+from server.journal import check as checks
+from server.journal import retention
+from server.journal.derived import rebuild
+from server.journal.errors import MalformedOption, reading
+from server.journal.export import ExportFormat, export
+from server.journal.file import BUSY_MS
+from server.journal.reader import JournalReader, SolveFilter, StoredAttempt, StoredSolve
+from server.journal.views import (
+    MIB,
+    attempts_table,
+    plain,
+    prunable_table,
+    solves_table,
+    time_text,
+    transcript,
+)
+from server.settings import load_settings
+
+app = typer.Typer(
+    help="List, show, export, prune or check the record of past solves.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+#: As many as an export may want.
+NO_LIMIT = 2**62
+#: Seconds of the units in which an age is given.
+UNITS = {"m": 60.0, "h": 3_600.0, "d": retention.DAY_S, "w": 7 * retention.DAY_S}
+
+
+def moment(text: str) -> float:
+    """Return the time that an age ("36h", "2d") or a date ("2026-03-01 12:00") names.
+
+    Raises:
+        MalformedOption: it is neither.
+    """
+    number, unit = text[:-1], UNITS.get(text[-1:])
+    try:
+        if unit is not None:
+            return time.time() - float(number) * unit
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except (ValueError, OverflowError):
+        raise MalformedOption(
+            f"time {text!r}: must be an age such as 36h or 2d, or a date such as 2026-03-01; "
+            "correct it"
+        ) from None
+
+
+PathOption = Annotated[
+    Path | None, typer.Option("--journal", help="Read this file instead of the server's own.")
+]
+SinceOption = Annotated[
+    str | None, typer.Option(metavar="TIME", help="Created after: an age (36h, 2d) or a date.")
+]
+UntilOption = Annotated[str | None, typer.Option(metavar="TIME", help="Created before.")]
+ProblemOption = Annotated[str | None, typer.Option(help="The caller's name of the problem.")]
+AnswerOption = Annotated[str | None, typer.Option(help="The answer.")]
+EndOption = Annotated[SolveEnd | None, typer.Option(help="Why it ended.")]
+TextOption = Annotated[str | None, typer.Option(help="Words of the problem.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
+
+
+@app.command("ls")
+def list_command(  # noqa: PLR0913 - its options
+    *,
+    journal: PathOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    problem_id: ProblemOption = None,
+    answer: AnswerOption = None,
+    end: EndOption = None,
+    text: TextOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most solves shown.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List solves, the newest first."""
+    wanted = _filter(since, until, problem_id, answer, end, text, limit)
+    with _reader(journal) as reader:
+        solves = reader.solves(wanted)
+    if as_json:
+        _print_json(asdict(solve) for solve in solves)
+    else:
+        Console().print(solves_table(solves))
+
+
+@app.command("show")
+def show_command(
+    solve: Annotated[str, typer.Argument(help="A solve's id, or the beginning of one.")],
+    *,
+    journal: PathOption = None,
+    attempt: Annotated[
+        int | None, typer.Option(min=0, help="Show what this attempt wrote, called and was told.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one solve: its problem, attempts and votes; with --json all its events."""
+    with _reader(journal) as reader:
+        stored = reader.solve(solve)
+        if as_json:
+            events = _events(reader, stored.id, attempt)
+            _print_json(event.model_dump(mode="json") for event in events)
+        elif attempt is not None:
+            _print_transcript(_events(reader, stored.id, attempt))
+        else:
+            _print_solve(stored, reader.attempts(stored.id))
+
+
+def _events(reader: JournalReader, solve_id: str, attempt: int | None) -> Iterator[Event]:
+    """Yield the events of a solve, or of one attempt."""
+    for event in reader.events(solve_id=solve_id):
+        if attempt is None or (isinstance(event, AttemptEvent) and event.attempt == attempt):
+            yield event
+
+
+def _print_transcript(events: Iterable[Event]) -> None:
+    console = Console()
+    for piece in transcript(events):
+        console.print(piece, end="", soft_wrap=True)
+    console.print()
+
+
+def _print_solve(stored: StoredSolve, attempts: list[StoredAttempt]) -> None:
+    console = Console()
+    console.print(plain(stored.problem), soft_wrap=True)
+    console.print(plain(f"\n{stored.id}, {time_text(stored.created)}, model {stored.model}"))
+    console.print(attempts_table(attempts))
+    told = f"answer {stored.answer}: {stored.detail}" if stored.outcome else "in flight"
+    console.print(plain(told), soft_wrap=True)
+
+
+@app.command("export")
+def export_command(  # noqa: PLR0913 - its options
+    target: Annotated[Path, typer.Argument(help="The file to write.")],
+    *,
+    file_format: Annotated[
+        ExportFormat, typer.Option("--format", help="Parquet needs the extra `train`.")
+    ] = ExportFormat.JSONL,
+    journal: PathOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    problem_id: ProblemOption = None,
+    answer: AnswerOption = None,
+    end: EndOption = None,
+    text: TextOption = None,
+) -> None:
+    """Write attempts with their tokens to a file, one row each, for training and replay."""
+    wanted = _filter(since, until, problem_id, answer, end, text, NO_LIMIT)
+    console = Console(stderr=True)
+    progress = Progress(
+        TextColumn("solves"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    )  # fmt: skip
+    with _reader(journal) as reader, progress:
+        task = progress.add_task("solves", total=None)
+
+        def observe(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total)
+
+        count = export(reader, target, file_format, wanted, observe)
+    typer.echo(f"{target}: {count} attempts")
+
+
+@app.command("prune")
+def prune_command(
+    *,
+    journal: PathOption = None,
+    keep_days: Annotated[
+        float | None, typer.Option(min=0, help="Delete what is older; default: the setting.")
+    ] = None,
+    max_size_mib: Annotated[
+        float | None, typer.Option(min=0, help="Delete the oldest above it; default: the setting.")
+    ] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Do it; without, only say what would go.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete old solves and give their space back; without --delete only say which."""
+    settings = load_settings().journal
+    days = settings.keep_days or None if keep_days is None else keep_days
+    size = settings.max_size_mib if max_size_mib is None else max_size_mib
+    bounds = retention.Retention(int(size * MIB), None if days is None else days * retention.DAY_S)
+    with _changing(journal) as connection:
+        going = list(retention.plan(connection, bounds, time.time()))
+        if delete:
+            for solve in going:
+                retention.delete(connection, solve.solve_id)
+            for _ in retention.give_back(connection):
+                pass
+    if as_json:
+        _print_json(asdict(solve) | {"deleted": delete} for solve in going)
+        return
+    if going:
+        Console().print(prunable_table(going))
+    verb = "deleted" if delete else "would be deleted; --delete does it"
+    typer.echo(f"{len(going)} solves, {sum(s.size for s in going) / MIB:.1f} MiB: {verb}")
+
+
+@app.command("check")
+def check_command(
+    *,
+    journal: PathOption = None,
+    rebuild_listing: Annotated[
+        bool, typer.Option("--rebuild", help="Make the listing again from the events first.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the file, its events, and that every attempt's tokens are all there."""
+    if rebuild_listing:
+        with _changing(journal) as connection:
+            count = rebuild(connection)
+        if not as_json:
+            typer.echo(f"made again from the events: {count} solves")
+    with _reader(journal) as reader:
+        findings = list(checks.check(reader))
+    if as_json:
+        _print_json(asdict(finding) for finding in findings)
+    else:
+        console = Console()
+        for finding in findings:
+            console.print(plain(f"{finding.subject}: {finding.detail}"), soft_wrap=True)
+        typer.echo(f"{_path(journal)}: {len(findings) or 'no'} faults")
+    if findings:
+        raise typer.Exit(1)
+
+
+def _path(named: Path | None) -> Path:
+    return named or load_settings().journal_path
+
+
+def _reader(named: Path | None) -> JournalReader:
+    return JournalReader(_path(named))
+
+
+@contextmanager
+def _changing(named: Path | None) -> Iterator[sqlite3.Connection]:
+    """Open a journal to change it, a server writing it at the same time or not."""
+    path = _path(named)
+    # Sees that there is a journal of this version.
+    with JournalReader(path), reading(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None
+        )
+        with closing(connection):
+            connection.execute(f"PRAGMA busy_timeout = {5 * BUSY_MS}")
+            connection.execute("PRAGMA foreign_keys = ON")
+            yield connection
+
+
+def _filter(
+    since: str | None,
+    until: str | None,
+    problem_id: str | None,
+    answer: str | None,
+    end: SolveEnd | None,
+    text: str | None,
+    limit: int,
+) -> SolveFilter:
+    return SolveFilter(
+        since=None if since is None else moment(since),
+        until=None if until is None else moment(until),
+        problem_id=problem_id,
+        answer=answer,
+        outcome=None if end is None else end.value,
+        text=text,
+        limit=limit,
+    )
+
+
+def _print_json(objects: Iterator[dict[str, Any]]) -> None:
+    for value in objects:
+        typer.echo(orjson.dumps(value).decode())

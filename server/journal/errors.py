@@ -1,0 +1,79 @@
+"""Errors of the journal, each one sentence with its remedy, and the translation of SQLite's.
+
+::
+
+    JournalError (QuorumServerError)
+    ├── JournalInUse         another server writes this file
+    ├── JournalUnusable      the file cannot be made, or belongs to another program
+    ├── JournalUnreadable    a reader finds no journal there, or one that it cannot read
+    ├── UnknownSolve         no solve of that id is recorded
+    ├── ExportFailed         the export cannot be written
+    └── MalformedOption      a value on the command line is not as it should be
+
+None of them ends a solve: a server whose journal cannot be had says so and goes on without.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from server.errors import QuorumServerError
+
+#: What SQLite says of a file whose content is wrong: it will not get better by waiting.
+DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+#: SQLite's primary result code is the low byte of the extended one.
+PRIMARY = 0xFF
+
+
+class JournalError(QuorumServerError):
+    """The journal cannot be opened, read or written; the message says what to do."""
+
+
+class JournalInUse(JournalError):
+    """Another process holds the journal."""
+
+
+class JournalUnusable(JournalError):
+    """No journal can be kept at this path."""
+
+
+class JournalUnreadable(JournalError):
+    """There is no journal at this path, or it cannot be read."""
+
+
+class UnknownSolve(JournalError):
+    """No solve of that id is recorded."""
+
+
+class ExportFailed(JournalError):
+    """An export cannot be written."""
+
+
+class MalformedOption(JournalError):
+    """A value on the command line is not as it should be."""
+
+
+def error_code(error: sqlite3.Error) -> int:
+    """Return SQLite's primary result code; 0 where the module itself complains."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & PRIMARY
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether the file's content is wrong, as against an operation that may succeed later."""
+    return error_code(error) in DAMAGE
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Translate what SQLite raises while a journal is read."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if is_damage(error):
+            sentence = "damaged; start the server, which sets it aside and begins a new one"
+        elif error_code(error) == sqlite3.SQLITE_CANTOPEN:
+            sentence = "cannot be opened; name a journal that exists with --journal"
+        else:
+            sentence = "cannot be read now; try again, or name another one with --journal"
+        raise JournalUnreadable(f"journal {path}: {sentence} ({error})") from error

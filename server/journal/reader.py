@@ -1,0 +1,274 @@
+"""Reads a journal, while a server writes it or not."""
+
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from client.schema import Event
+from server.journal.errors import JournalUnreadable, UnknownSolve, reading
+from server.journal.file import BUSY_MS
+from server.journal.migrations import APPLICATION_ID, schema_version, scripts
+from server.journal.rows import EventRow, SegmentRow, to_event
+from server.journal.tokens import PIECES, AttemptTokens, StoredSegment, join, to_segments
+
+#: Events fetched at a time: a page with tokens takes a few MB.
+PAGE = 1_000
+#: A listing has at most this many solves where nothing else is asked.
+LIST_LIMIT = 1_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SolveFilter:
+    """Which solves to list; None leaves it open. Times are in seconds since 1970.
+
+    `outcome` is a `SolveEnd`, or "" for those without a result; `text` is looked for in the
+    problem, whatever its case.
+    """
+
+    since: float | None = None
+    until: float | None = None
+    problem_id: str | None = None
+    answer: str | None = None
+    outcome: str | None = None
+    text: str | None = None
+    limit: int = LIST_LIMIT
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSolve:
+    """A row of `solves`; `server/journal/schema` says what the columns are."""
+
+    id: str
+    created: float
+    finished: float | None
+    problem_id: str | None
+    problem: str | None
+    answer_kind: str | None
+    strategy: str | None
+    model: str | None
+    dialect: str | None
+    seed: int | None
+    attempts: int | None
+    outcome: str | None
+    answer: str | None
+    detail: str | None
+    prompt: int | None
+    sampled: int | None
+    appended: int | None
+    seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAttempt:
+    """A row of `attempts`."""
+
+    solve_id: str
+    attempt: int
+    seed: int | None
+    temperature: float | None
+    top_p: float | None
+    min_p: float | None
+    parent: int | None
+    parent_tokens: int | None
+    outcome: str | None
+    detail: str | None
+    answer: str | None
+    weight: float | None
+    turns: int | None
+    tool_calls: int | None
+    tool_errors: int | None
+    prompt: int | None
+    sampled: int | None
+    appended: int | None
+    seconds: float | None
+    engine_losses: int | None
+    token_exact: int | None
+    lost_tokens: int
+
+
+SOLVE_COLUMNS = ", ".join(field.name for field in fields(StoredSolve))
+ATTEMPT_COLUMNS = ", ".join(field.name for field in fields(StoredAttempt))
+EVENTS = (
+    "SELECT e.id, e.solve_id, e.attempt, e.type, e.at, e.recorded, e.body, s.event_id, s.solve_id, "
+    "s.attempt, s.turn, s.kind, s.start, s.count, s.ids, s.logprobs, s.confidence "
+    "FROM events AS e LEFT JOIN segments AS s ON s.event_id = e.id "
+    "WHERE e.id > ? {of_solve} ORDER BY e.id LIMIT ?"
+)
+
+
+class JournalReader:
+    """A read-only connection, safe to use from several threads; a context manager.
+
+    Every method raises `JournalUnreadable` where the file is damaged or gone.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open a journal.
+
+        Raises:
+            JournalUnreadable: there is none, or it is newer than this program or not a journal.
+        """
+        self.path = path
+        self._lock = threading.RLock()
+        if not path.is_file():
+            raise JournalUnreadable(
+                f"journal {path}: there is no such file; solve a problem first, or name another "
+                "one with --journal"
+            )
+        with reading(path):
+            self.connection = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro",
+                uri=True,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            try:
+                self._check()
+            except BaseException:
+                self.connection.close()
+                raise
+
+    def _check(self) -> None:
+        self.connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        if self.connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise JournalUnreadable(
+                f"journal {self.path}: it is another program's database; name a journal with "
+                "--journal"
+            )
+        version = schema_version(self.connection)
+        if version != len(scripts()):
+            raise JournalUnreadable(
+                f"journal {self.path}: its schema is version {version}, and this program reads "
+                f"version {len(scripts())}; "
+                + ("update Quorum" if version > len(scripts()) else "start the server once")
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """See one state of the journal for the length of the block, whatever is written meanwhile.
+
+        The writer's log cannot be cut as long as it lasts. Other threads wait for its end.
+        """
+        with self._lock:
+            with reading(self.path):
+                self.connection.execute("BEGIN")
+            try:
+                yield
+            finally:
+                self.connection.execute("ROLLBACK")
+
+    def query(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Return the rows of a query."""
+        # Two queries at once would share the older one's view of the journal.
+        with self._lock, reading(self.path):
+            return self.connection.execute(sql, values).fetchall()
+
+    def solves(self, wanted: SolveFilter | None = None) -> list[StoredSolve]:
+        """Return the solves that a filter lets through, newest first."""
+        where, values = _conditions(wanted or SolveFilter())
+        rows = self.query(
+            f"SELECT {SOLVE_COLUMNS} FROM solves {where} ORDER BY created DESC LIMIT ?",  # noqa: S608
+            values,
+        )
+        return [StoredSolve(*row) for row in rows]
+
+    def solve(self, name: str) -> StoredSolve:
+        """Return a solve by its id, or by a beginning of it that no other has.
+
+        Raises:
+            UnknownSolve: there is none, or there are several.
+        """
+        rows = self.query(
+            f"SELECT {SOLVE_COLUMNS} FROM solves "  # noqa: S608
+            "WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1 ORDER BY id <> ?1 LIMIT 2",
+            (name,),
+        )
+        if not rows or (len(rows) > 1 and rows[0][0] != name):
+            found = "begins several ids" if rows else "is not recorded"
+            raise UnknownSolve(f"solve {name!r}: {found}; `quorum journal ls` shows them")
+        return StoredSolve(*rows[0])
+
+    def attempts(self, solve_id: str) -> list[StoredAttempt]:
+        """Return the attempts of a solve, by index."""
+        rows = self.query(
+            f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE solve_id = ? ORDER BY attempt",  # noqa: S608
+            (solve_id,),
+        )
+        return [StoredAttempt(*row) for row in rows]
+
+    def segments(self, solve_id: str, attempt: int) -> list[StoredSegment]:
+        """Return an attempt's segments, as its `TokenRecord` had them; up to the first gap."""
+        return to_segments(self.query(PIECES, (solve_id, attempt)))[0]
+
+    def tokens(self, solve_id: str, attempt: int) -> AttemptTokens:
+        """Return an attempt's whole token list."""
+        segments, joined = to_segments(self.query(PIECES, (solve_id, attempt)))
+        return join(segments, complete=joined)
+
+    def events(self, after: int = 0, solve_id: str | None = None) -> Iterator[Event]:
+        """Yield the events with an id above `after`, of one solve or of all, in order.
+
+        Those that this program does not know are left out, as clients do.
+        """
+        for row, segment in self.rows(after, solve_id):
+            event = to_event(row, segment)
+            if event is not None:
+                yield event
+
+    def rows(
+        self, after: int = 0, solve_id: str | None = None
+    ) -> Iterator[tuple[EventRow, SegmentRow | None]]:
+        """Yield the same as it is stored."""
+        sql = EVENTS.format(of_solve="AND e.solve_id = ?" if solve_id is not None else "")
+        of_solve: tuple[Any, ...] = (solve_id,) if solve_id is not None else ()
+        while True:
+            page = self.query(sql, (after, *of_solve, PAGE))
+            for row in page:
+                segment = SegmentRow(*row[7:]) if row[7] is not None else None
+                yield EventRow(*row[:7]), segment
+            if len(page) < PAGE:
+                return
+            after = page[-1][0]
+
+
+def _conditions(wanted: SolveFilter) -> tuple[str, list[Any]]:
+    """Return the WHERE clause of a filter, and its values with the limit."""
+    tests: list[tuple[str, Any]] = [
+        ("created >= ?", wanted.since),
+        ("created < ?", wanted.until),
+        ("problem_id = ?", wanted.problem_id),
+        ("answer = ?", wanted.answer),
+        ("coalesce(outcome, '') = ?", wanted.outcome),
+        ("problem LIKE ? ESCAPE '\\'", _pattern(wanted.text)),
+    ]
+    given = [(sql, value) for sql, value in tests if value is not None]
+    where = " AND ".join(sql for sql, _ in given)
+    return f"WHERE {where}" if where else "", [*(value for _, value in given), wanted.limit]
+
+
+def _pattern(text: str | None) -> str | None:
+    if text is None:
+        return None
+    for special in ("\\", "%", "_"):
+        text = text.replace(special, f"\\{special}")
+    return f"%{text}%"
