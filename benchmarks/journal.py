@@ -3,12 +3,11 @@
     make bench NAME=journal
 
 Speed: events of 16 attempts as the solve loop makes them, as fast as the writer takes them, and
-then at 40,000 tokens/s on the clock. Overhead: the
-real solve loop with 16 attempts on a server that speaks llama.cpp's protocol at 100 tokens/s a
-stream, with events made into JSON for a follower: CPU seconds of the journal's thread, and of what
-the loop's thread does for it, over those of the process. The caller's HTTP, which a gateway also
-pays for, is left out. Two solves, with and without a journal, differ by more than the journal:
-10 % from one to the next, on a shared machine.
+then at 40,000 tokens/s on the clock. Overhead: the real solve loop with 16 attempts on a server
+that speaks llama.cpp's protocol at 100 tokens/s a stream, with events made ready to be sent to a
+follower: CPU seconds of the journal's thread, and of what the loop's thread does for it, over those
+of the process. The caller's HTTP, which a gateway also pays for, is left out. Two solves, with and
+without a journal, differ by more than the journal: 10 % from one to the next, on a shared machine.
 
 Export: a million tokens to JSON lines, and to Parquet where pyarrow is installed. Kill: a
 process that writes a known stream is killed at random moments (`benchmarks.journal_crash`).

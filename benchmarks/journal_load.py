@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import anyio
+from sse_starlette import ServerSentEvent
 
 from benchmarks.paced_engine import paced_engine
 from client.schema import (
@@ -181,4 +182,4 @@ def _writer_s() -> float:
 async def _follow(log: EventLog) -> None:
     """Do with the events what the route does that streams them."""
     async for event in log.follow():
-        event.model_dump_json()
+        ServerSentEvent(event.model_dump_json(), event=event.type, id=str(event.id)).encode()

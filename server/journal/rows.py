@@ -1,9 +1,10 @@
 """Events as rows: JSON without what has a column of its own, token arrays as packed bytes."""
 
+import struct
 import sys
 from array import array
 from collections.abc import Sequence
-from math import isnan
+from math import isnan, nan
 from typing import Any, NamedTuple, get_args
 
 import numpy as np
@@ -64,11 +65,15 @@ def event_row(event: Event, recorded: float) -> EventRow:
 
 
 def _body(event: Event) -> str:
-    if isinstance(event, AttemptText):
-        # Most events are texts, and this takes a third of the time.
-        names = ("turn", "channel", "text", "sampled")
-        return orjson.dumps({name: getattr(event, name) for name in names}).decode()
-    return event.model_dump_json(exclude=IN_COLUMNS)
+    # Nearly all events are these two, and this takes a third of the time.
+    match event:
+        case AttemptText():
+            names: tuple[str, ...] = ("turn", "channel", "text", "sampled")
+        case AttemptSegment():
+            names = ("turn", "kind", "start")
+        case _:
+            return event.model_dump_json(exclude=IN_COLUMNS)
+    return orjson.dumps({name: getattr(event, name) for name in names}).decode()
 
 
 def segment_row(event: AttemptSegment) -> SegmentRow:
@@ -129,8 +134,13 @@ def unpack_ids(packed: bytes) -> Ids:
 
 def pack_float16s(values: Sequence[float | None]) -> bytes:
     """Return numbers as little-endian float16: three digits, infinite past 65504, NaN for None."""
-    with np.errstate(over="ignore"):
-        return np.array(values, dtype="<f2").tobytes()
+    numbers = [nan if value is None else value for value in values]
+    try:
+        # Four times as fast as an array of as few numbers as a segment has.
+        return struct.pack(f"<{len(numbers)}e", *numbers)
+    except OverflowError:
+        with np.errstate(over="ignore"):
+            return np.array(numbers, dtype="<f2").tobytes()
 
 
 def unpack_float16s(packed: bytes) -> Float16s:

@@ -18,7 +18,7 @@ from tests.server.journal.stories import (
     token_ids,
 )
 
-#: A kill may lose this much; the journal commits every 0.4 s.
+#: A kill may lose this much; the journal commits every 0.4 s, and later on a busy machine.
 MOST_LOST_S = 1.0
 
 
