@@ -14,6 +14,7 @@ from client.schema import (
     SolveStarted,
 )
 from server.journal.rows import EventRow, to_event
+from server.journal.transaction import transaction
 
 #: The events that say something about these rows.
 TELLING = (
@@ -111,8 +112,7 @@ def rebuild(connection: sqlite3.Connection) -> int:
         sqlite3.Error: nothing is changed.
         ValueError: an event is not as this program writes it; nothing is changed.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         connection.execute("DELETE FROM attempts")
         blank = ", ".join(f"{name} = NULL" for name in SOLVE_COLUMNS)
         connection.execute(f"UPDATE solves SET {blank}")  # noqa: S608 - our own names
@@ -123,10 +123,6 @@ def rebuild(connection: sqlite3.Connection) -> int:
         for event, recorded in _telling(connection):
             connection.execute(*statement(event, recorded))
         solves: int = connection.execute("SELECT count(*) FROM solves").fetchone()[0]
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
     return solves
 
 

@@ -9,6 +9,7 @@ from client.schema import AttemptSegment
 from server.journal.bulk import Entry
 from server.journal.derived import TELLING, add_solves, statement
 from server.journal.rows import EventRow, SegmentRow, event_row, segment_row
+from server.journal.transaction import transaction
 
 log = structlog.get_logger(__name__)
 
@@ -54,17 +55,10 @@ def _in_transaction(connection: sqlite3.Connection, entries: Sequence[Entry]) ->
         solves.setdefault(entry.event.solve_id, entry.recorded)
         if isinstance(entry.event, AttemptSegment):
             segments.append(segment_row(entry.event))
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         add_solves(connection, solves.items())
         connection.executemany(ADD_EVENT, events)
         connection.executemany(ADD_SEGMENT, segments)
         for entry in entries:
             if isinstance(entry.event, TELLING):
                 connection.execute(*statement(entry.event, entry.recorded))
-        connection.execute("COMMIT")
-    except BaseException:
-        # SQLite may have rolled back already, as on a full disk.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
