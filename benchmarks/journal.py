@@ -28,9 +28,9 @@ from rich.progress import track
 from benchmarks.journal_crash import context, integrity, kill_round
 from benchmarks.journal_load import Cost, Load, cost_of_solve, opened
 from benchmarks.report import Result, finish, print_table
-from server.journal import Journal, JournalOptions, JournalReader
 from server.journal.export import ExportFormat, export
-from server.journal.reader import SolveFilter
+from server.journal.journal import Journal, JournalOptions
+from server.journal.reader import JournalReader, SolveFilter
 
 ROUNDS = 200
 SOLVES = 5

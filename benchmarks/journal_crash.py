@@ -32,8 +32,9 @@ from client.schema import (
     SolveResult,
     SolveStarted,
 )
-from server.journal import Journal, JournalOptions, JournalReader
 from server.journal.check import check
+from server.journal.journal import Journal, JournalOptions
+from server.journal.reader import JournalReader
 
 ATTEMPTS = 16
 #: Tokens of an attempt at a tick, and ticks a second.

@@ -30,7 +30,7 @@ from client.schema import (
 from sandbox.pool import KernelPool
 from sandbox.settings import PoolSettings
 from server.dialect.catalogue import open_dialect
-from server.journal import Journal
+from server.journal.journal import Journal
 from server.settings import load_settings
 from server.solve.events import EventLog
 from server.solve.narrator import TEXT_EVERY_S, TOKENS_EVERY_S

@@ -14,7 +14,8 @@ from sandbox.settings import PoolSettings
 from server.dialect.catalogue import open_dialect
 from server.engine.base import Engine
 from server.engine.llamacpp import LlamaCppOptions, open_llamacpp
-from server.journal import Journal, JournalError, JournalOptions
+from server.journal.errors import JournalError
+from server.journal.journal import Journal, JournalOptions
 from server.journal.versions import versions_of
 from server.settings import Settings
 from server.solve.service import Recording, SolveService, open_service

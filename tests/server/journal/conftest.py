@@ -5,7 +5,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from server.journal import Journal
+from server.journal.journal import Journal
 from tests.server.journal.stories import options, solve_events
 
 SOLVES = ("solve-a", "solve-b", "solve-c")

@@ -28,7 +28,7 @@ from client.schema import (
     SolveVersions,
     TokenCounts,
 )
-from server.journal import JournalOptions
+from server.journal.journal import JournalOptions
 
 PROMPT = 40
 STRETCH = 100

@@ -11,9 +11,10 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from client.schema import AttemptText, Channel
-from server.journal import ExportFailed, Journal, JournalReader, JournalUnreadable
 from server.journal.commands import app, moment
-from server.journal.errors import MalformedOption
+from server.journal.errors import ExportFailed, JournalUnreadable, MalformedOption
+from server.journal.journal import Journal
+from server.journal.reader import JournalReader
 from server.journal.retention import used_bytes
 from tests.server.journal.conftest import SOLVES
 from tests.server.journal.stories import log_probabilities, mask, options, solve_events, token_ids

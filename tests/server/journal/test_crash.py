@@ -8,7 +8,8 @@ import pytest
 
 from benchmarks.journal_crash import context, integrity, kill_round
 from client.schema import AttemptEnd, AttemptFinished, SolveEnd, SolveFinished, SolveRequest
-from server.journal import Journal, JournalReader
+from server.journal.journal import Journal
+from server.journal.reader import JournalReader
 from tests.server.journal.stories import (
     attempt_events,
     finished,

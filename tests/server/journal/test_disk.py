@@ -11,8 +11,9 @@ import anyio
 import pytest
 
 from client.schema import AttemptGap
-from server.journal import Journal, JournalReader
 from server.journal.check import check
+from server.journal.journal import Journal
+from server.journal.reader import JournalReader
 from tests.server.journal.stories import attempt_events, opening, options, solve_events
 
 SOON_S = 15.0

@@ -11,9 +11,11 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from server.journal import Journal, JournalInUse, JournalReader, JournalUnreadable, JournalUnusable
+from server.journal.errors import JournalInUse, JournalUnreadable, JournalUnusable
 from server.journal.file import Defect, JournalFile
+from server.journal.journal import Journal
 from server.journal.migrations import APPLICATION_ID, migrate, schema_version, scripts
+from server.journal.reader import JournalReader
 from tests.server.journal.conftest import SOLVES
 from tests.server.journal.stories import options, solve_events
 

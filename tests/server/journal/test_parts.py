@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from client.schema import PartStatus
-from server.journal import Journal, JournalReader
+from server.journal.journal import Journal
+from server.journal.reader import JournalReader
 from server.parts import journal_status, open_journal
 from server.settings import JournalSettings, Settings, load_settings
 from tests.server.journal.stories import opening, options

@@ -6,8 +6,9 @@ from pathlib import Path
 import anyio
 import pytest
 
-from server.journal import Journal, JournalReader, JournalUnreadable, UnknownSolve
-from server.journal.reader import SolveFilter
+from server.journal.errors import JournalUnreadable, UnknownSolve
+from server.journal.journal import Journal
+from server.journal.reader import JournalReader, SolveFilter
 from tests.server.journal.stories import options, solve_events
 
 PROBLEMS = {

@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from client.schema import AttemptGap, AttemptSegment, AttemptText, Channel, Event, SegmentKind
-from server.journal import Journal, JournalReader
 from server.journal.bulk import Entry, total, weigh, without_bulk
+from server.journal.journal import Journal
+from server.journal.reader import JournalReader
 from server.journal.rows import (
     event_row,
     pack_float16s,

@@ -17,8 +17,9 @@ from client.schema import (
 )
 from sandbox.pool import KernelPool
 from server.dialect.catalogue import open_dialect
-from server.journal import Journal, JournalReader
 from server.journal.check import check
+from server.journal.journal import Journal
+from server.journal.reader import JournalReader
 from server.journal.versions import versions_of
 from server.settings import Settings
 from server.solve.service import Recording, open_service

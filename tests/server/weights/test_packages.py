@@ -201,5 +201,6 @@ def test_stopping_the_command_leaves_no_pip(
                 _, said = process.communicate(timeout=20)
     assert process.returncode != 0
     assert "Traceback" not in said
-    _, alive = psutil.wait_procs(pips, timeout=0)
-    assert alive == []
+    # What pip started may be dead and not yet reaped by the process that inherited it.
+    _, left = psutil.wait_procs(pips, timeout=0)
+    assert [one for one in left if one.is_running() and one.status() != psutil.STATUS_ZOMBIE] == []
