@@ -9,7 +9,8 @@ HERE = Path(__file__).resolve().parent
 LOCKS: dict[str, list[str]] = {
     "core": [],
     "embedded": ["embedded"],
-    "dev": ["embedded", "dev"],
+    "dev": ["embedded", "plots", "dev"],
+    "plots": ["plots"],
     "kaggle": ["kaggle"],
     "train": ["train"],
     "sglang": ["sglang"],
