@@ -15,7 +15,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 LOCKS = {
     "core": [],
     "embedded": ["embedded"],
-    "dev": ["embedded", "dev"],
+    "dev": ["embedded", "plots", "dev"],
+    "plots": ["plots"],
     "kaggle": ["kaggle"],
     "train": ["train"],
     "sglang": ["sglang"],
