@@ -76,7 +76,7 @@ def meaning_of(owner: type[BaseModel], name: str) -> str:
 def models() -> Iterator[type[BaseModel]]:
     """Yield every model of the wire."""
     for each in vars(schema).values():
-        ours = inspect.isclass(each) and each.__module__ == schema.__name__
+        ours = inspect.isclass(each) and each.__module__.startswith(schema.__name__)
         if ours and issubclass(each, BaseModel):
             yield each
 

@@ -2,7 +2,7 @@
 --
 -- `events` and `segments` are what happened: they are only ever added, and deleted with their solve.
 -- `solves` and `attempts` are made from them for the listing, and can be made again
--- (`quorum journal check --rebuild`). Words and units are those of the wire (client/schema.py):
+-- (`quorum journal check --rebuild`). Words and units are those of the wire (client/schema/):
 -- seconds; `created`, `finished` and `recorded` count from 1970 (UTC).
 
 -- One row a solve. A column is NULL until the event that tells it.

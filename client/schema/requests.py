@@ -1,0 +1,78 @@
+"""What a caller may ask for, and within which bounds."""
+
+from typing import Self
+
+from pydantic import Field, field_validator, model_validator
+
+from client.schema.base import RequestModel
+from client.schema.values import AnswerKind
+
+#: Longest problem accepted, in characters. The longest problem of MATH is 4,300 characters; a
+#: problem of this length still leaves room to think in an 8,192-token context.
+MAX_PROBLEM_CHARS = 16_000
+MAX_ATTEMPTS = 256
+MAX_SEED = 2**31 - 1
+
+
+class SolveRequest(RequestModel):
+    """One problem to solve. A field left out takes the server's setting."""
+
+    problem: str = Field(
+        description="The statement, as plain text (Markdown and LaTeX welcome).",
+        max_length=MAX_PROBLEM_CHARS,
+        examples=["What is the remainder when $7^{2024}$ is divided by 1000?"],
+    )
+    problem_id: str | None = Field(default=None, max_length=200, description="The caller's name.")
+    answer_kind: AnswerKind = Field(
+        default=AnswerKind.TEXT, description="`integer`: contest mode, 0-99999; `text`: any."
+    )
+    strategy: str | None = Field(
+        default=None, max_length=40, description="How attempts are made and chosen, by name."
+    )
+    attempts: int | None = Field(default=None, ge=1, le=MAX_ATTEMPTS)
+    agree: int | None = Field(
+        default=None, ge=1, le=MAX_ATTEMPTS, description="Stop at this many equal answers."
+    )
+    max_turns: int | None = Field(
+        default=None, ge=1, le=1_000, description="Most turns per attempt."
+    )
+    max_tokens: int | None = Field(
+        default=None, ge=1, le=1_000_000, description="Most sampled tokens per attempt."
+    )
+    time_limit_s: float | None = Field(
+        default=None,
+        gt=0,
+        le=86_400,
+        description="Seconds that solving may take, the wait in the queue not counted.",
+    )
+    temperature: float | None = Field(default=None, ge=0, le=5)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    min_p: float | None = Field(default=None, ge=0, lt=1)
+    seed: int = Field(default=0, ge=0, le=MAX_SEED, description="Attempt i samples with seed + i.")
+    tokens: bool = Field(
+        default=False, description="Also send the token ids (`attempt.segment` events)."
+    )
+
+    @field_validator("problem")
+    @classmethod
+    def _problem_is_text(cls, value: str) -> str:
+        if not value.strip():
+            raise ValueError("the problem is empty: give its statement as text")
+        unprintable = next((c for c in value if ord(c) < 32 and c not in "\t\n\r\f"), None)
+        if unprintable is not None:
+            raise ValueError(
+                f"the problem holds the control character U+{ord(unprintable):04X}: "
+                "it must be text; remove binary data"
+            )
+        if any(0xD800 <= ord(c) <= 0xDFFF for c in value):
+            raise ValueError("the problem holds a lone surrogate: it must be valid Unicode text")
+        return value
+
+    @model_validator(mode="after")
+    def _agreement_can_be_reached(self) -> Self:
+        if self.agree is not None and self.attempts is not None and self.agree > self.attempts:
+            raise ValueError(
+                f"agree {self.agree}: must be at most attempts ({self.attempts}); "
+                "lower agree or raise attempts"
+            )
+        return self
