@@ -1,0 +1,1 @@
+"""Brings a model's files into the page cache before an engine reads them."""

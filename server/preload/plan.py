@@ -1,0 +1,70 @@
+"""What a preload will read, and in which order."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from server.preload.errors import NothingToPreload
+from server.preload.residency import PAGE
+
+#: A piece is one thread's work: long enough to read in sequence, short enough to share.
+DEFAULT_CHUNK_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A stretch of one file, in bytes; `offset` is a multiple of the page size."""
+
+    path: Path
+    offset: int
+    length: int
+
+
+def find_files(path: Path) -> list[Path]:
+    """Return the files of a folder, however deep, the largest first; or the one file.
+
+    A link to a file counts as the file, as model folders of the hub's cache need; a file that
+    several names lead to counts once. Links to folders are not followed: they can form circles.
+
+    Raises:
+        NothingToPreload: there is nothing to read.
+    """
+    path = path.expanduser()
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise NothingToPreload(
+            f"{path}: must be a file or a folder that exists; give the model's own path"
+        )
+    found: dict[tuple[int, int], tuple[int, Path]] = {}
+    for folder, _, names in os.walk(path):
+        for name in names:
+            file = Path(folder, name)
+            try:
+                status = file.stat()
+            except OSError:
+                continue  # a dangling link
+            if file.is_file() and status.st_size:
+                found.setdefault((status.st_dev, status.st_ino), (status.st_size, file))
+    if not found:
+        raise NothingToPreload(f"{path}: must hold at least one file; give the model's own path")
+    return [file for _, file in sorted(found.values(), key=lambda one: (-one[0], one[1]))]
+
+
+def cut(files: list[Path], chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> list[Piece]:
+    """Cut files into pieces of at most `chunk_bytes`, rounded up to whole pages.
+
+    Raises:
+        NothingToPreload: a file has gone.
+    """
+    chunk = max(-(-chunk_bytes // PAGE) * PAGE, PAGE)
+    pieces: list[Piece] = []
+    for file in files:
+        try:
+            size = file.stat().st_size
+        except OSError as error:
+            raise NothingToPreload(f"{file}: must be readable: {error.strerror}") from error
+        pieces += [
+            Piece(file, offset, min(chunk, size - offset)) for offset in range(0, size, chunk)
+        ]
+    return pieces

@@ -1,0 +1,236 @@
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+
+from server.preload import residency
+from server.preload.ahead import preloading
+from server.preload.errors import NothingToPreload, PreloadError
+from server.preload.memory import available_bytes
+from server.preload.plan import cut, find_files
+from server.preload.preload import (
+    MemoryGuard,
+    PreloadEnd,
+    PreloadOptions,
+    PreloadState,
+    describe,
+    preload,
+)
+from server.preload.reader import Tally, read_piece
+from tests.server.preload.cold_files import MIB, make_cold, missing, write_cold
+
+NOTHING_KEPT = PreloadOptions(threads=3, chunk_bytes=5 * MIB, keep_free_bytes=0)
+
+
+async def test_cold_files_are_in_the_page_cache_afterwards(tmp_path: Path) -> None:
+    files = [write_cold(tmp_path / f"part{n}", 11 * MIB + 17 * n) for n in range(3)]
+    states: list[PreloadState] = []
+    state = await preload(tmp_path, NOTHING_KEPT, states.append)
+    total = sum(file.stat().st_size for file in files)
+    assert [missing(file) for file in files] == [0, 0, 0]
+    assert (state.end, state.total, state.resident, state.read) == (
+        PreloadEnd.COMPLETE,
+        total,
+        0,
+        total,
+    )
+    assert states[-1] == state
+    assert [one.read for one in states] == sorted(one.read for one in states)
+
+
+async def test_what_is_resident_is_not_read_again(tmp_path: Path) -> None:
+    file = write_cold(tmp_path / "weights", 8 * MIB)
+    with file.open("rb") as opened:
+        # Without read-ahead exactly these pages come in.
+        os.posix_fadvise(opened.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        os.pread(opened.fileno(), 2 * MIB, 3 * MIB)
+    here = file.stat().st_size - missing(file)
+    assert 2 * MIB <= here < 8 * MIB
+    state = await preload(file, NOTHING_KEPT)
+    assert (state.resident, state.read) == (here, 8 * MIB - here)
+    again = await preload(file, NOTHING_KEPT)
+    assert (again.resident, again.read) == (8 * MIB, 0)
+
+
+async def test_it_stops_at_the_limit_of_free_memory_and_says_so(tmp_path: Path) -> None:
+    file = write_cold(tmp_path / "weights", 4 * MIB)
+    state = await preload(file, PreloadOptions(keep_free_bytes=1 << 60))
+    assert state.end is PreloadEnd.MEMORY
+    assert state.read == 0
+    assert "lower --keep-free" in describe(state)
+
+
+def test_the_guard_counts_what_the_preload_itself_has_cached() -> None:
+    tally = Tally()
+    guard = MemoryGuard(tally, keep_free_bytes=100, available=lambda: 1000)
+    assert guard.may_go_on()
+    tally.add(read=600, resident=299)
+    patient = MemoryGuard(tally, keep_free_bytes=100, available=lambda: 1000)
+    assert patient.may_go_on()
+    tally.add(read=1)
+    strict = MemoryGuard(tally, keep_free_bytes=100, available=lambda: 1000)
+    assert not strict.may_go_on()
+    assert strict.refused
+
+
+def test_a_container_may_have_less_than_the_machine(tmp_path: Path) -> None:
+    assert available_bytes(tmp_path) > MIB
+    (tmp_path / "memory.max").write_text("1000\n")
+    (tmp_path / "memory.current").write_text("900\n")
+    (tmp_path / "memory.stat").write_text("anon 500\nfile 400\n")
+    assert available_bytes(tmp_path) == 500
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_bytes(tmp_path) > MIB
+
+
+def test_large_files_come_first_and_links_count_once(tmp_path: Path) -> None:
+    blobs = tmp_path / "blobs"
+    blobs.mkdir()
+    (blobs / "small").write_bytes(b"s" * 10)
+    (blobs / "large").write_bytes(b"l" * 30)
+    (blobs / "empty").write_bytes(b"")
+    snapshot = tmp_path / "snapshot"
+    snapshot.mkdir()
+    (snapshot / "model").symlink_to(blobs / "large")
+    (snapshot / "gone").symlink_to(tmp_path / "nowhere")
+    (snapshot / "round").symlink_to(snapshot)
+    assert [file.stat().st_size for file in find_files(tmp_path)] == [30, 10]
+
+
+def test_pieces_cover_every_byte_once(tmp_path: Path) -> None:
+    file = tmp_path / "weights"
+    file.write_bytes(b"x" * (3 * residency.PAGE + 5))
+    pieces = cut([file], chunk_bytes=residency.PAGE + 1)
+    assert [(piece.offset, piece.length) for piece in pieces] == [
+        (0, 2 * residency.PAGE),
+        (2 * residency.PAGE, residency.PAGE + 5),
+    ]
+
+
+@pytest.mark.parametrize("name", ["nowhere", "empty"])
+async def test_a_path_without_files_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(NothingToPreload, match=name):
+        await preload(tmp_path / name)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 257])
+def test_a_number_of_threads_out_of_range_is_refused(threads: int) -> None:
+    with pytest.raises(PreloadError, match="from 1 to 256"):
+        PreloadOptions(threads=threads)
+
+
+async def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = write_cold(tmp_path / "good", 2 * MIB)
+    (tmp_path / "bad").write_bytes(b"b" * MIB)
+    opened = os.open
+
+    def refuse(path: Path, flags: int) -> int:
+        if Path(path).name == "bad":
+            raise PermissionError(13, "Permission denied")
+        return opened(path, flags)
+
+    monkeypatch.setattr("server.preload.reader.os.open", refuse)
+    state = await preload(tmp_path, NOTHING_KEPT)
+    assert missing(good) == 0
+    assert state.failed == (f"{tmp_path / 'bad'}: Permission denied",)
+
+
+def test_without_read_ahead_the_bytes_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_cold(tmp_path / "weights", 9 * MIB)
+    monkeypatch.setattr("server.preload.reader._announce", lambda *_: None)
+    tally = Tally()
+    read_piece(cut([file])[0], tally, lambda: True)
+    assert missing(file) == 0
+    assert tally.read == 9 * MIB
+
+
+def test_where_the_kernel_does_not_tell_everything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_cold(tmp_path / "weights", 9 * MIB)
+    monkeypatch.setattr(residency, "is_told", lambda _: False)
+    tally = Tally()
+    read_piece(cut([file])[0], tally, lambda: True)
+    monkeypatch.undo()
+    assert missing(file) == 0
+    assert tally.read == 9 * MIB
+
+
+async def test_cancelled_it_stops_its_threads(tmp_path: Path) -> None:
+    write_cold(tmp_path / "weights", 64 * MIB)
+    before = threading.active_count()
+    begun = anyio.Event()
+    with anyio.move_on_after(30) as scope:
+        async with anyio.create_task_group() as group:
+
+            async def run() -> None:
+                await preload(tmp_path, NOTHING_KEPT, lambda _: begun.set())
+
+            group.start_soon(run)
+            await begun.wait()
+            group.cancel_scope.cancel()
+    assert not scope.cancelled_caught
+    with anyio.fail_after(30):
+        while any(t.name.startswith("AnyIO worker") and _is_reading(t) for t in _threads()):  # noqa: ASYNC110 - no event tells
+            await anyio.sleep(0.01)
+    assert threading.active_count() <= before + 8
+
+
+def _threads() -> list[threading.Thread]:
+    return list(threading.enumerate())
+
+
+def _is_reading(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    while frame is not None:
+        if frame.f_code.co_name == "read_piece":
+            return True
+        frame = frame.f_back
+    return False
+
+
+async def test_a_failed_preload_does_not_keep_a_server_from_starting(tmp_path: Path) -> None:
+    async with preloading(tmp_path / "nowhere"):
+        await anyio.sleep(0.05)
+
+
+async def test_a_server_that_is_ready_first_does_not_wait(tmp_path: Path) -> None:
+    file = write_cold(tmp_path / "weights", 4 * MIB)
+    with anyio.fail_after(30):
+        async with preloading(file):
+            while missing(file):  # noqa: ASYNC110 - no event tells
+                await anyio.sleep(0.01)
+
+
+def test_the_command_reads_and_reports(tmp_path: Path) -> None:
+    file = write_cold(tmp_path / "weights", 3 * MIB)
+    command = [sys.executable, "-m", "client.main", "preload"]
+    done = subprocess.run(
+        [*command, str(file), "--keep-free", "0"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "in the page cache" in done.stdout
+    assert missing(file) == 0
+    make_cold(file)
+    missing_path = subprocess.run(
+        [*command, str(tmp_path / "nowhere")],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert missing_path.returncode == 1
+    assert "must be a file or a folder that exists" in missing_path.stderr
