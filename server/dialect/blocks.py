@@ -5,7 +5,7 @@ fence's third backtick, since a model that waits for a result writes nothing aft
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 #: Three or more backticks and an info string, indented at will (models indent inside lists).
@@ -14,6 +14,7 @@ OPENING = re.compile(r"[ \t]*+(`{3,}+)[ \t]*+([A-Za-z0-9_+.#-]*+)[^`]*+")
 PYTHON_TAGS = frozenset({"python", "py", "python3", "sage", "tool_code", "ipython"})
 CALL_OPEN = "<tool_call>"
 CALL_CLOSE = "</tool_call>"
+_LONGEST_TAIL = len(CALL_CLOSE) - 1
 
 
 class BlockKind(Enum):
@@ -37,24 +38,69 @@ class Span:
 
 #: Stands for a line of text that cannot open a block.
 NO_OPENING = "-"
+_INDENT = " \t"
 
 
-@dataclass(slots=True)
+class Line:
+    """The line under way. Each part is looked at once, so that its time is linear in its length."""
+
+    def __init__(self, text: str = "") -> None:
+        self._parts: list[str] = []
+        self._tail = ""
+        self._ticks: int | None = 0  # backticks that follow the indent; None: something else does
+        if text:
+            self.add(text)
+
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
+    def __str__(self) -> str:
+        return "".join(self._parts)
+
+    def add(self, part: str) -> None:
+        """Make the line longer."""
+        self._parts.append(part)
+        self._tail = (self._tail + part[-_LONGEST_TAIL:])[-_LONGEST_TAIL:]
+        if self._ticks is not None:
+            rest = part if self._ticks else part.lstrip(_INDENT)
+            self._ticks = None if rest.strip("`") else self._ticks + len(rest)
+
+    def mark_end(self, part: str, mark: str) -> int | None:
+        """Return where in the part the first mark ends, which may begin in the line before it."""
+        tail = self._tail[1 - len(mark) :]
+        found = (tail + part).find(mark)
+        return None if found < 0 else found + len(mark) - len(tail)
+
+    def fence_end(self, part: str, fence: str) -> int | None:
+        """Return where in the part the fence is complete that line and part begin with, if so."""
+        if self._ticks is None:
+            return None
+        rest = part if self._ticks else part.lstrip(_INDENT)
+        missing = len(fence) - self._ticks
+        found = len(rest) - len(rest.lstrip("`"))
+        return len(part) - len(rest) + missing if found >= missing else None
+
+
 class BlockScanner:
     """Feeds on text, split anywhere; yields spans whose texts join to the text fed."""
 
-    kind: BlockKind = BlockKind.TEXT
-    _line: str = ""
-    _fence: str = ""
-    _body: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.kind = BlockKind.TEXT
+        self._line = Line()
+        self._fence = ""
+        self._body: list[str] = []
 
     def feed(self, text: str) -> list[Span]:
         """Return the spans of this text; state carries over to the next."""
         spans: list[Span] = []
-        while text:
-            part, text = self._cut(text)
-            self._line += part
-            spans.append(self._in_text(part) if self.kind is BlockKind.TEXT else self._inside(part))
+        start = 0
+        while start < len(text):
+            part = text[start : text.find("\n", start) + 1 or len(text)]
+            end = self._mark_end(part)
+            part = part[:end]
+            self._line.add(part)
+            spans.append(self._ended(part) if end else self._went_on(part))
+            start += len(part)
         return spans
 
     def reset(self) -> None:
@@ -66,51 +112,41 @@ class BlockScanner:
         """Whether the text ends with a newline."""
         return not self._line
 
-    def _cut(self, text: str) -> tuple[str, str]:
-        """Split off the part up to the next newline or mark, whichever ends first."""
-        end = text.find("\n") + 1 or len(text)
-        mark = self._mark()
-        line = self._line + text[:end]
-        if mark == self._fence and mark and not line.lstrip(" \t").startswith(mark):
-            mark = ""
-        found = line.find(mark) if mark else -1
-        if found >= 0:
-            end = found + len(mark) - len(self._line)
-        return text[:end], text[end:]
-
-    def _mark(self) -> str:
-        """Return what ends the present state in mid-line; empty when nothing does."""
+    def _mark_end(self, part: str) -> int | None:
+        """Return where in the part the mark is complete that ends the present state, if it is."""
         if self.kind is BlockKind.TEXT:
-            return CALL_OPEN
-        return CALL_CLOSE if self.kind is BlockKind.CALL else self._fence
+            return self._line.mark_end(part, CALL_OPEN)
+        if self.kind is BlockKind.CALL:
+            return self._line.mark_end(part, CALL_CLOSE)
+        return self._line.fence_end(part, self._fence)
 
-    def _in_text(self, part: str) -> Span:
-        if self._line.endswith(CALL_OPEN):
+    def _ended(self, part: str) -> Span:
+        """Leave the present state, whose mark ends the part."""
+        kind = self.kind
+        if kind is BlockKind.TEXT:
             self._switch(BlockKind.CALL, "")
-        elif part.endswith("\n"):
-            opening = OPENING.fullmatch(self._line.rstrip("\r\n"))
-            self._line = ""
-            if opening:
-                self._switch(_fenced_kind(opening[2]), opening[1])
-        return Span(BlockKind.TEXT, part)
+            return Span(kind, part)
+        if kind is BlockKind.CALL:
+            self._body.append(str(self._line).removesuffix(CALL_CLOSE))
+        body = "".join(self._body)
+        self._switch(BlockKind.TEXT, "")
+        self._line.add(NO_OPENING)
+        return Span(kind, part, closed=body)
 
-    def _inside(self, part: str) -> Span:
-        kind, mark = self.kind, self._mark()
-        if self._line.endswith(mark) and (
-            kind is BlockKind.CALL or self._line.lstrip(" \t") == mark
-        ):
-            last = self._line.removesuffix(mark) if kind is BlockKind.CALL else ""
-            body = "".join([*self._body, last])
-            self._switch(BlockKind.TEXT, "")
-            self._line = NO_OPENING
-            return Span(kind, part, closed=body)
-        if part.endswith("\n"):
-            self._body.append(self._line)
-            self._line = ""
+    def _went_on(self, part: str) -> Span:
+        """Stay in the present state, unless a line that opens a block is complete."""
+        kind = self.kind
+        if not part.endswith("\n"):
+            return Span(kind, part)
+        line, self._line = str(self._line), Line()
+        if kind is not BlockKind.TEXT:
+            self._body.append(line)
+        elif opening := OPENING.fullmatch(line.rstrip("\r\n")):
+            self._switch(_fenced_kind(opening[2]), opening[1])
         return Span(kind, part)
 
     def _switch(self, kind: BlockKind, fence: str) -> None:
-        self.kind, self._line, self._fence = kind, "", fence
+        self.kind, self._line, self._fence = kind, Line(), fence
         self._body.clear()
 
 

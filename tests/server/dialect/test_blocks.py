@@ -1,5 +1,8 @@
 """Finding fenced blocks and tool calls in text."""
 
+from collections.abc import Iterable
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,22 +88,63 @@ def test_tool_calls() -> None:
     assert bodies("```python\n# <tool_call>\n```") == [(BlockKind.PYTHON, "# <tool_call>\n")]
 
 
-@given(st.text(alphabet="`~\n\r a<tool_cal>/python", max_size=60), st.data())
-def test_where_the_text_is_split_does_not_matter(text: str, data: st.DataObject) -> None:
-    cut = data.draw(st.integers(0, len(text)))
-    whole, parts = BlockScanner(), BlockScanner()
-    spans = whole.feed(text)
-    split = [*parts.feed(text[:cut]), *parts.feed(text[cut:])]
-    assert "".join(span.text for span in spans) == text
-    assert [(s.kind, s.closed) for s in spans if s.closed is not None] == [
-        (s.kind, s.closed) for s in split if s.closed is not None
+#: What lines are made of where it matters: marks, whole and nearly, fences, indents, ends of lines.
+PIECES = st.sampled_from(
+    [
+        "`", "``", "```", "````", "~~~", "```python\n", "\n```", "\n\t```", "\n", "\r\n", " ", "\t",
+        "python", "json", "text", "<tool_call>", "</tool_call>", "<tool_", "call>", "<", "</", "-",
+        "x", "\u00e9", "\U0001f600", "\x00", "\u2028",
     ]
-    assert "".join(span.text for span in split) == text
-    assert (whole.kind, whole.at_line_start) == (parts.kind, parts.at_line_start)
+)  # fmt: skip
+TEXTS = st.lists(PIECES, max_size=40).map("".join)
 
 
-def test_time_is_linear_in_the_length_of_a_line() -> None:
+@given(TEXTS, st.data())
+def test_where_the_text_is_split_does_not_matter(text: str, data: st.DataObject) -> None:
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=12)))
+    parts = [text[a:b] for a, b in pairwise([0, *cuts, len(text)])]
+    assert story(parts) == story([text]) == story(text)
+
+
+def story(parts: Iterable[str]) -> tuple[object, ...]:
+    """Return all that a reader of the scanner can tell: text by kind, blocks, state at the end."""
     scanner = BlockScanner()
-    for _ in range(2_000):
-        scanner.feed("x" * 8)
-    assert scanner.kind is BlockKind.TEXT
+    spans = [span for part in parts for span in scanner.feed(part)]
+    closed = [(span.kind, span.closed) for span in spans if span.closed is not None]
+    kinds = [(span.kind, character) for span in spans for character in span.text]
+    return closed, kinds, scanner.kind, scanner.at_line_start
+
+
+@given(TEXTS)
+def test_no_character_is_lost(text: str) -> None:
+    assert "".join(span.text for span in BlockScanner().feed(text)) == text
+
+
+#: Long lines: a scanner that looks back over the line takes minutes for one of them.
+LONG_LINES = {
+    "text": ("", "x"),
+    "indent": ("", " "),
+    "nearly a fence": ("", "`"),
+    "nearly a call": ("", "<tool_call"),
+    "in a block": ("```python\n", "x"),
+    "indent in a block": ("```python\n", " "),
+    "nearly the end of a block": ("`" * 300_001 + "python\n", "`"),
+    "in a call": ("<tool_call>", "x"),
+    "nearly the end of a call": ("<tool_call>", "</tool_call"),
+}
+
+
+@pytest.mark.parametrize("case", LONG_LINES)
+def test_a_long_line_takes_no_longer_for_what_went_before(case: str) -> None:
+    opening, piece = LONG_LINES[case]
+    scanner = BlockScanner()
+    scanner.feed(opening)
+    kind = scanner.kind
+    for _ in range(300_000):
+        scanner.feed(piece)
+    assert scanner.kind is kind
+
+
+def test_many_lines_at_once() -> None:
+    text = "x\n" * 300_000
+    assert [s.closed for s in BlockScanner().feed(f"```python\n{text}```") if s.closed] == [text]
