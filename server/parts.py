@@ -17,6 +17,7 @@ from server.engine.llamacpp import LlamaCppOptions, open_llamacpp
 from server.journal.errors import JournalError
 from server.journal.journal import Journal, JournalOptions
 from server.journal.versions import versions_of
+from server.preload.ahead import preloading
 from server.settings import Settings
 from server.solve.service import Recording, SolveService, open_service
 from server.solve.solver import SolverParts
@@ -69,6 +70,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         max_restarts=settings.engine.max_restarts,
     )
     async with AsyncExitStack() as stack:
+        if settings.engine.preload:
+            await stack.enter_async_context(preloading(path))
         engine = await stack.enter_async_context(open_llamacpp(options, vocabulary))
         pool = await stack.enter_async_context(KernelPool(pool_settings(settings)))
         parts = SolverParts(engine, dialect, vocabulary, pool, SANDBOX)

@@ -65,6 +65,9 @@ class EngineSettings(Section):
         0, ge=0, le=1024, description="CPU threads of the embedded engine; 0 means all cores"
     )
     gpu_layers: int = Field(-1, ge=-1, description="layers on the GPU; -1 means all that fit")
+    preload: bool = Field(
+        True, description="bring the model's files into the page cache while the engine starts"
+    )
     start_timeout_s: float = Field(180.0, gt=0, description="seconds until the engine must answer")
     stall_timeout_s: float = Field(
         60.0, gt=0, description="seconds without a token after which a stream counts as stalled"
