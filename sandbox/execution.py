@@ -53,6 +53,26 @@ class CellOutcome:
     text: BoundedText
     #: The execute_reply; empty when none came.
     reply: Mapping[str, Any]
+    #: The steps were taken because somebody asked, not because the time was up.
+    interrupted: bool = False
+
+
+class Interruption:
+    """Ends a running cell before its time, when somebody asks; as often as they like."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._patience = anyio.CancelScope()
+
+    def request(self) -> None:
+        """Take the first step now; a cell that has not begun is interrupted as it begins."""
+        self.requested = True
+        self._patience.cancel()
+
+    def patience(self, timeout_s: float) -> anyio.CancelScope:
+        """Return the scope of the wait for the cell to end by itself; to be entered once."""
+        self._patience.deadline = anyio.current_time() + timeout_s
+        return self._patience
 
 
 class Exchange:
@@ -132,26 +152,33 @@ async def run_cell(
     grace_s: float,
     max_output_chars: int,
     silent: bool = False,
+    interruption: Interruption | None = None,
 ) -> CellOutcome:
     """Run a cell for `timeout_s` seconds, then stop it within about `grace_s` seconds a step.
+
+    A requested `interruption` ends the wait early.
 
     Unless the ending is DONE the kernel is unusable. Cancelled, it leaves the cell running: the
     caller must then kill the process.
     """
     request = channels.send_execute(code, silent=silent)
     exchange = Exchange(channels, process, request, max_output_chars)
-    waits = (
-        (InterruptStep.NONE, timeout_s),
-        (InterruptStep.SIGINT, grace_s),
-        (InterruptStep.POKE, grace_s),
-    )
-    for step, wait_s in waits:
+    interruption = interruption or Interruption()
+    for step in (InterruptStep.NONE, InterruptStep.SIGINT, InterruptStep.POKE):
         if step is InterruptStep.POKE:
             channels.send_kernel_info()
         if step is not InterruptStep.NONE:
             process.interrupt()
-        with anyio.move_on_after(wait_s):
+        first = step is InterruptStep.NONE
+        with interruption.patience(timeout_s) if first else anyio.move_on_after(grace_s):
             ending = await exchange.wait()
-            return CellOutcome(ending, step, exchange.text, exchange.reply or {})
+            return _outcome(exchange, ending, step, interruption)
     process.kill()
-    return CellOutcome(Ending.KILLED, InterruptStep.KILL, exchange.text, exchange.reply or {})
+    return _outcome(exchange, Ending.KILLED, InterruptStep.KILL, interruption)
+
+
+def _outcome(
+    exchange: Exchange, ending: Ending, step: InterruptStep, interruption: Interruption
+) -> CellOutcome:
+    reply = exchange.reply or {}
+    return CellOutcome(ending, step, exchange.text, reply, interruption.requested)

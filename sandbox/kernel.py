@@ -1,25 +1,19 @@
 """A running kernel, and the protocol of what makes one."""
 
-import os
-import stat
 import time
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 from sandbox.channels import Channels
 from sandbox.directory import KernelDirectory
 from sandbox.errors import KernelStartError
-from sandbox.execution import CellOutcome, Ending, handshake, run_cell
-from sandbox.output import BoundedText, clean, ending_notice
+from sandbox.execution import CellOutcome, Ending, Interruption, handshake, run_cell
+from sandbox.live import OUTPUT_FILE, OutputObserver, following, written_so_far
+from sandbox.output import clean, ending_notice
 from sandbox.process import KernelProcess
 from sandbox.settings import PoolSettings
 from sandbox.types import CellResult, CellStatus, InterruptStep
-
-#: The capture's file (`sandbox.inside.capture`): there while a cell runs, so also when it was
-#: killed in the middle.
-_OUTPUT_FILE = "output"
 
 _ERROR_NAME_CHARS = 100
 
@@ -70,13 +64,21 @@ class Kernel:
             reason = clean(outcome.text.render()).strip() or outcome.ending.name.lower()
             raise KernelStartError(f"{purpose} failed: {reason}")
 
-    async def execute(self, code: str, timeout_s: float) -> CellResult:
+    async def execute(
+        self,
+        code: str,
+        timeout_s: float,
+        interruption: Interruption | None = None,
+        observe: OutputObserver | None = None,
+    ) -> CellResult:
         """Run a cell; when the result says that state was lost, the kernel is dead.
 
         Cancelled, it leaves the cell running: kill the kernel then.
         """
         begin = time.monotonic()
-        outcome = await self._run(code, timeout_s, silent=False)
+        path, limit = self.directory.path / OUTPUT_FILE, self.settings.max_output_chars
+        async with following(path, limit, observe) as live:
+            outcome = await self._run(code, timeout_s, silent=False, interruption=interruption)
         text = outcome.text
         status = _status(outcome)
         lost = outcome.ending is not Ending.DONE
@@ -85,11 +87,13 @@ class Kernel:
             cause = "it stopped answering" if self.is_alive() else self.process.exit_cause()
             self.process.kill()
             if not text.head:
-                text = _written_so_far(self.directory.path / _OUTPUT_FILE, self.settings)
+                text = written_so_far(path, limit)
         notice = ending_notice(status, outcome.step, timeout_s, cause)
         name = outcome.reply.get("ename")
+        output = _joined(clean(text.render()), notice)
+        live.finish(text.render(), output)
         return CellResult(
-            output=_joined(clean(text.render()), notice),
+            output=output,
             status=status,
             interrupt_step=outcome.step,
             state_lost=lost,
@@ -108,7 +112,14 @@ class Kernel:
         await self.process.aclose()
         await self.directory.remove()
 
-    async def _run(self, code: str, timeout_s: float, *, silent: bool) -> CellOutcome:
+    async def _run(
+        self,
+        code: str,
+        timeout_s: float,
+        *,
+        silent: bool,
+        interruption: Interruption | None = None,
+    ) -> CellOutcome:
         return await run_cell(
             self.channels,
             self.process,
@@ -118,6 +129,7 @@ class Kernel:
             grace_s=self.settings.interrupt_grace_s,
             max_output_chars=self.settings.max_output_chars,
             silent=silent,
+            interruption=interruption,
         )
 
 
@@ -125,7 +137,7 @@ def _status(outcome: CellOutcome) -> CellStatus:
     if outcome.ending in {Ending.EXITED, Ending.BROKEN}:
         return CellStatus.DIED
     if outcome.step is not InterruptStep.NONE:
-        return CellStatus.TIMEOUT
+        return CellStatus.INTERRUPTED if outcome.interrupted else CellStatus.TIMEOUT
     return CellStatus.OK if outcome.reply.get("status") == "ok" else CellStatus.ERROR
 
 
@@ -134,22 +146,3 @@ def _joined(output: str, notice: str) -> str:
         return output
     separator = "\n" if output and not output.endswith("\n") else ""
     return f"{output}{separator}{notice}\n"
-
-
-def _written_so_far(path: Path, settings: PoolSettings) -> BoundedText:
-    """What a killed cell had written; empty where there is nothing that can be read safely."""
-    text = BoundedText(settings.max_output_chars)
-    try:
-        # The cell could have put a link or a pipe in the file's place.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return text
-    try:
-        information = os.fstat(descriptor)
-        if stat.S_ISREG(information.st_mode) and information.st_nlink == 1:
-            budget = settings.max_output_chars * 4
-            text.append(os.pread(descriptor, budget, 0).decode("utf-8", "replace"))
-            text.skip(information.st_size - budget)
-    finally:
-        os.close(descriptor)
-    return text

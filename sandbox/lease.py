@@ -13,7 +13,9 @@ from sandbox.errors import (
     LeaseNotEnteredError,
     LeaseReleasedError,
 )
+from sandbox.execution import Interruption
 from sandbox.kernel import Kernel
+from sandbox.live import OutputObserver
 from sandbox.settings import PoolSettings
 from sandbox.startup import seeding_code
 from sandbox.tickets import Ticket
@@ -55,7 +57,8 @@ class KernelLease:
         self._kernel: Kernel | None = None
         self._ticket: Ticket | None = None
         self._released = False
-        self._busy = False
+        #: Of the cell that runs.
+        self._interruption: Interruption | None = None
         #: The kernel was lost since the last result, which could not say so.
         self._unreported_loss = False
 
@@ -100,12 +103,18 @@ class KernelLease:
             self._pool.discard(kernel, None)
         self._pool.withdraw(ticket)
 
-    async def execute(self, code: str, timeout: float | None = None) -> CellResult:  # noqa: ASYNC109 - the time-out is the cell's, with a result of its own
+    async def execute(
+        self,
+        code: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - the time-out is the cell's, with a result of its own
+        observe: OutputObserver | None = None,
+    ) -> CellResult:
         """Run a cell.
 
         Args:
             code: Python source, with IPython's magics, at most `PoolSettings.max_code_bytes`.
             timeout: seconds until it is interrupted; `PoolSettings.cell_timeout_s` when None.
+            observe: told the output as it comes, in pieces; see `sandbox.live`.
 
         A kernel that was lost is replaced first; the wait for it does not count as the cell's.
         Cancelled, the kernel is killed, and the next cell gets a new one.
@@ -117,19 +126,29 @@ class KernelLease:
         """
         ticket = self._held_ticket()
         timeout_s = self._validated(code, timeout)
-        self._busy = True
+        self._interruption = interruption = Interruption()
         try:
             kernel = await self._living_kernel(ticket)
-            result = await kernel.execute(code, timeout_s)
+            result = await kernel.execute(code, timeout_s, interruption, observe)
         except BaseException:
             self._lose_kernel(ticket, LossReason.CANCELLED)
             raise
         finally:
-            self._busy = False
+            self._interruption = None
         return self._account(ticket, result)
 
+    def interrupt(self) -> bool:
+        """Interrupt the running cell, whose result says so; False when none runs.
+
+        Where it does not end by the interrupt, the steps follow that a time-out takes.
+        """
+        if self._interruption is None:
+            return False
+        self._interruption.request()
+        return True
+
     def _validated(self, code: str, timeout: float | None) -> float:
-        if self._busy:
+        if self._interruption is not None:
             raise LeaseBusyError(
                 f"lease of {self._owner}: one cell at a time; await the running one first"
             )
@@ -189,7 +208,7 @@ class KernelLease:
     def _account(self, ticket: Ticket, result: CellResult) -> CellResult:
         self._pool.count_cell(result.seconds)
         if result.state_lost:
-            timed_out = result.status is CellStatus.TIMEOUT
-            self._lose_kernel(ticket, LossReason.TIMEOUT if timed_out else LossReason.DIED)
+            died = result.status is CellStatus.DIED
+            self._lose_kernel(ticket, LossReason.DIED if died else LossReason.TIMEOUT)
         lost, self._unreported_loss = self._unreported_loss, False
         return replace(result, state_lost=lost)

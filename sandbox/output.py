@@ -16,6 +16,9 @@ _ANSI_SEQUENCE = re.compile(
     r")?"
 )
 
+#: What more text can complete to a sequence, or make a longer one; at the end of a text.
+_HALF_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)\Z")
+
 #: Control characters that mean nothing in a transcript; tab, newline and return are kept.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
@@ -99,15 +102,45 @@ def clip(text: str, limit: int) -> str:
 
 
 def clean(text: str) -> str:
-    """Plain, encodable text.
+    """Plain, encodable text: stripped and settled."""
+    return settle(strip(text))
 
-    Terminal sequences and control characters are removed, a line that carriage returns rewrite is
-    reduced to its last writing (progress bars), and lone surrogates are written as escapes.
+
+def strip(text: str) -> str:
+    """Encodable text without terminal sequences and control characters, but for carriage returns.
+
+    Lone surrogates are written as escapes.
     """
-    text = _ANSI_SEQUENCE.sub("", text).replace("\r\n", "\n")
+    text = _CONTROL.sub("", _ANSI_SEQUENCE.sub("", text))
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def settle(text: str) -> str:
+    """Reduce a line that carriage returns rewrite (a progress bar) to its last writing."""
+    text = text.replace("\r\n", "\n")
     if "\r" in text:
         text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    return _CONTROL.sub("", text).encode("utf-8", "backslashreplace").decode("utf-8")
+    return text
+
+
+class Stripper:
+    """`strip` for a text that comes in pieces: what may be half a terminal sequence waits."""
+
+    def __init__(self) -> None:
+        self._pending = ""
+
+    def feed(self, text: str) -> str:
+        """Return what can be said now, stripped."""
+        text = self._pending + text
+        half = _HALF_SEQUENCE.search(text)
+        end = half.start() if half else len(text)
+        self._pending = text[end:]
+        return strip(text[:end])
+
+    def finish(self) -> str:
+        """Return the rest: nothing more will come."""
+        text, self._pending = self._pending, ""
+        return strip(text)
 
 
 def ending_notice(status: CellStatus, step: InterruptStep, timeout_s: float, cause: str) -> str:
@@ -116,9 +149,11 @@ def ending_notice(status: CellStatus, step: InterruptStep, timeout_s: float, cau
     `cause` is said of a kernel that died: "exit code 0", "signal 11".
     """
     lost = "variables and imports of earlier cells are lost"
+    kept = lost if step is InterruptStep.KILL else "variables are kept"
     if status is CellStatus.TIMEOUT:
-        kept = lost if step is InterruptStep.KILL else "variables are kept"
         return f"[stopped after {timeout_s:g} s; {kept}]"
+    if status is CellStatus.INTERRUPTED:
+        return f"[interrupted; {kept}]"
     if status is CellStatus.DIED:
         return f"[the kernel died ({cause}); {lost}]"
     return ""

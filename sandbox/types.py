@@ -14,12 +14,14 @@ class CellStatus(StrEnum):
     """It raised, or it does not compile."""
     TIMEOUT = "timeout"
     """It was still running when its time was up, and was stopped."""
+    INTERRUPTED = "interrupted"
+    """The lease's holder interrupted it."""
     DIED = "died"
     """Its kernel's process ended, or stopped answering, while it ran."""
 
 
 class InterruptStep(StrEnum):
-    """The step of the ladder that ended a cell after its time-out."""
+    """The step of the ladder that ended a cell after its time-out, or the holder's interrupt."""
 
     NONE = "none"
     """It ended by itself."""
