@@ -1,11 +1,7 @@
 """The private directory of a pool: one folder a kernel, all gone when the pool closes."""
 
-import os
-import shutil
-import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -15,6 +11,8 @@ import anyio
 import anyio.to_thread
 
 from sandbox.errors import SettingsError
+from sandbox.removal import remove_tree
+from sandbox.scratch import ScratchFolder, sweep
 
 #: sockaddr_un.sun_path has 108 bytes, one of them for the closing zero (unix(7)).
 _SOCKET_PATH_BYTES = 107
@@ -24,6 +22,9 @@ _SOCKET_SUFFIX_BYTES = 13
 
 #: Removing a folder in which a model made a million files must not hold up a close for longer.
 _REMOVAL_WAIT_S = 20.0
+
+#: Nor may what dead pools left hold up a start.
+_SWEEP_WAIT_S = 5.0
 
 
 class KernelDirectory:
@@ -48,11 +49,13 @@ class KernelDirectory:
 
     async def remove(self) -> None:
         """Delete it with all that cells left in it, shielded, in bounded time."""
-        await _remove_tree(self.path)
+        await _in_thread(partial(remove_tree, self.path), _REMOVAL_WAIT_S)
 
 
 class PoolDirectory:
     """An async context manager that makes the folder and removes it.
+
+    It also removes what pools that were killed have left beside it.
 
     Raises:
         SettingsError: its path is too long for sockets, or it cannot be made.
@@ -61,73 +64,44 @@ class PoolDirectory:
     def __init__(self, parent: Path | None) -> None:
         self._parent = Path(parent or tempfile.gettempdir()).resolve()
         self._numbers = count(1)
-        self._path: Path | None = None
+        self._scratch: ScratchFolder | None = None
 
     async def __aenter__(self) -> Self:
         try:
-            self._path = Path(tempfile.mkdtemp(prefix="quorum-", dir=self._parent))
+            self._scratch = ScratchFolder(self._parent)
         except OSError as error:
             raise SettingsError(
                 f"directory {self._parent}: must be writable ({error}); set PoolSettings.directory"
             ) from error
-        length = len(bytes(self._path)) + _SOCKET_SUFFIX_BYTES
+        length = len(bytes(self._scratch.path)) + _SOCKET_SUFFIX_BYTES
         if length > _SOCKET_PATH_BYTES:
-            self._path.rmdir()
+            self._scratch.remove()
             raise SettingsError(
                 f"directory {self._parent}: a socket path in it has {length} bytes and must have"
                 f" at most {_SOCKET_PATH_BYTES}; set PoolSettings.directory to a shorter path"
             )
+        await _in_thread(partial(sweep, self._parent), _SWEEP_WAIT_S)
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._path is not None:
-            await _remove_tree(self._path)
+        if self._scratch is not None:
+            await _in_thread(self._scratch.remove, _REMOVAL_WAIT_S)
+            self._scratch.release()
 
     def kernel_directory(self) -> KernelDirectory:
         """Make the folder of a new kernel."""
-        if self._path is None:
+        if self._scratch is None:
             raise ValueError("pool directory not open: enter it before making kernel folders")
-        directory = KernelDirectory(self._path / str(next(self._numbers)))
+        directory = KernelDirectory(self._scratch.path / str(next(self._numbers)))
         directory.make()
         return directory
 
 
-async def _remove_tree(path: Path) -> None:
-    with anyio.CancelScope(shield=True), anyio.move_on_after(_REMOVAL_WAIT_S):
+async def _in_thread(function: Callable[[], object], limit_s: float) -> None:
+    """Call what may take long, shielded, and wait for it at most `limit_s`."""
+    with anyio.CancelScope(shield=True), anyio.move_on_after(limit_s):
         try:
-            await anyio.to_thread.run_sync(partial(_remove_tree_now, path), abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(function, abandon_on_cancel=True)
         except RuntimeError:
             # No thread can be started: a cell has used up the system's processes.
-            _remove_tree_now(path)
-
-
-def _remove_tree_now(path: Path) -> None:
-    try:
-        shutil.rmtree(path)
-    except (OSError, RecursionError):
-        # A cell can take the permissions of its folders away, nest them deeper than Python calls
-        # may be, or have left a process that still writes.
-        _remove_flattened(path)
-
-
-def _remove_flattened(path: Path) -> None:
-    """Remove a tree of any depth: each folder is moved up to the top before it is emptied."""
-    folders = [path]
-    names = (path.with_name(f"{path.name}-{number}") for number in count(1))
-    while folders:
-        folder = folders.pop()
-        with suppress(OSError):
-            folder.chmod(stat.S_IRWXU)
-            for entry in list(os.scandir(folder)):
-                _unlink_or_move(entry, folders, names)
-            folder.rmdir()
-
-
-def _unlink_or_move(entry: "os.DirEntry[str]", folders: list[Path], names: Iterator[Path]) -> None:
-    with suppress(OSError):
-        if entry.is_dir(follow_symlinks=False):
-            # To be moved, a folder must be writable itself: its `..` changes.
-            Path(entry).chmod(stat.S_IRWXU)
-            folders.append(Path(entry).rename(next(names)))
-        else:
-            Path(entry).unlink()
+            function()

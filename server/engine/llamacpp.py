@@ -6,15 +6,16 @@ against plain use: ids in and out only, sessions pinned to slots, a problem's pr
 
 import secrets
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import anyio
+import anyio.to_thread
 import orjson
 
+from sandbox.scratch import ScratchFolder, sweep
 from server.engine.base import Chunk, EngineInfo, EngineState, EngineStatus, Sampling, Stream
 from server.engine.errors import (
     EngineFailed,
@@ -37,6 +38,8 @@ SLOWEST_PREFILL = 10.0
 FORCING_BIAS = 1_000.0
 #: Most likely tokens asked for at first where a token's own event would be lost.
 TOP_FIRST = 1_000
+#: Removing the saved states that killed engines have left must not hold up a start for longer.
+SWEEP_WAIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +65,17 @@ async def open_llamacpp(
     Raises:
         EngineFailed: there is no folder for the slots' states.
     """
+    with anyio.move_on_after(SWEEP_WAIT_S):
+        await anyio.to_thread.run_sync(sweep, abandon_on_cancel=True)
     with _slot_directory() as slot_dir:
-        engine = LlamaCppEngine(options, vocabulary, slot_dir)
+        engine = LlamaCppEngine(options, vocabulary, str(slot_dir.path))
         async with engine.supervisor.running():
             yield engine
 
 
-def _slot_directory() -> "tempfile.TemporaryDirectory[str]":
+def _slot_directory() -> ScratchFolder:
     try:
-        return tempfile.TemporaryDirectory(prefix="quorum-engine-", ignore_cleanup_errors=True)
+        return ScratchFolder(purpose="engine-")
     except OSError as error:
         raise EngineFailed(
             f"no temporary folder for the engine can be made ({error}); set TMPDIR to a folder "
