@@ -57,8 +57,7 @@ class KernelLease:
         self._kernel: Kernel | None = None
         self._ticket: Ticket | None = None
         self._released = False
-        #: Of the cell that runs.
-        self._interruption: Interruption | None = None
+        self._busy = False
         #: The kernel was lost since the last result, which could not say so.
         self._unreported_loss = False
 
@@ -108,6 +107,7 @@ class KernelLease:
         code: str,
         timeout: float | None = None,  # noqa: ASYNC109 - the time-out is the cell's, with a result of its own
         observe: OutputObserver | None = None,
+        interruption: Interruption | None = None,
     ) -> CellResult:
         """Run a cell.
 
@@ -115,6 +115,8 @@ class KernelLease:
             code: Python source, with IPython's magics, at most `PoolSettings.max_code_bytes`.
             timeout: seconds until it is interrupted; `PoolSettings.cell_timeout_s` when None.
             observe: told the output as it comes, in pieces; see `sandbox.live`.
+            interruption: asked, it ends the cell by the steps that a time-out takes; the result
+                says so.
 
         A kernel that was lost is replaced first; the wait for it does not count as the cell's.
         Cancelled, the kernel is killed, and the next cell gets a new one.
@@ -126,7 +128,7 @@ class KernelLease:
         """
         ticket = self._held_ticket()
         timeout_s = self._validated(code, timeout)
-        self._interruption = interruption = Interruption()
+        self._busy = True
         try:
             kernel = await self._living_kernel(ticket)
             result = await kernel.execute(code, timeout_s, interruption, observe)
@@ -134,21 +136,11 @@ class KernelLease:
             self._lose_kernel(ticket, LossReason.CANCELLED)
             raise
         finally:
-            self._interruption = None
+            self._busy = False
         return self._account(ticket, result)
 
-    def interrupt(self) -> bool:
-        """Interrupt the running cell, whose result says so; False when none runs.
-
-        Where it does not end by the interrupt, the steps follow that a time-out takes.
-        """
-        if self._interruption is None:
-            return False
-        self._interruption.request()
-        return True
-
     def _validated(self, code: str, timeout: float | None) -> float:
-        if self._interruption is not None:
+        if self._busy:
             raise LeaseBusyError(
                 f"lease of {self._owner}: one cell at a time; await the running one first"
             )

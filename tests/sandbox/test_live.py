@@ -5,11 +5,11 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import anyio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sandbox.execution import Interruption
 from sandbox.lease import KernelLease
 from sandbox.live import LiveOutput
 from sandbox.output import Stripper, clean, settle, strip
@@ -95,13 +95,14 @@ async def kernel(request: pytest.FixtureRequest) -> AsyncIterator[KernelLease]:
 async def told_until(kernel: KernelLease, code: str, mark: str) -> tuple[list[str], str]:
     """Run a cell that goes on for ever; interrupt it when it has told `mark`."""
     told: list[str] = []
+    interruption = Interruption()
 
     def observe(text: str) -> None:
         told.append(text)
         if mark in "".join(told):
-            kernel.interrupt()
+            interruption.request()
 
-    result = await kernel.execute(code, 20.0, observe)
+    result = await kernel.execute(code, 20.0, observe, interruption)
     assert result.status is CellStatus.INTERRUPTED
     assert result.interrupt_step is InterruptStep.SIGINT
     assert not result.state_lost
@@ -161,35 +162,30 @@ async def test_a_cell_that_forges_its_output_file_misleads_only_itself(kernel: K
 
 async def test_an_interrupt_keeps_the_state(kernel: KernelLease) -> None:
     await run(kernel, "kept = 42")
-    assert not kernel.interrupt()
     await told_until(kernel, "print('on', flush=True)\nwhile True: pass", "on")
     result = await run(kernel, "kept")
     assert (result.status, result.output) == (CellStatus.OK, "42\n")
 
 
 async def test_an_interrupt_before_the_cell_begins(kernel: KernelLease) -> None:
-    async with anyio.create_task_group() as group:
-
-        async def interrupt() -> None:
-            while not kernel.interrupt():
-                await anyio.lowlevel.checkpoint()
-
-        group.start_soon(interrupt)
-        begun = time.monotonic()
-        result = await kernel.execute("while True: pass", 20.0)
+    interruption = Interruption()
+    interruption.request()
+    begun = time.monotonic()
+    result = await kernel.execute("while True: pass", 20.0, interruption=interruption)
     assert result.status is CellStatus.INTERRUPTED
     assert time.monotonic() - begun < 10
 
 
 async def test_a_cell_that_cannot_be_interrupted_is_killed(kernel: KernelLease) -> None:
     told: list[str] = []
+    interruption = Interruption()
 
     def observe(text: str) -> None:
         told.append(text)
-        kernel.interrupt()
+        interruption.request()
 
     code = "from itertools import count\nprint('on', flush=True)\nsum(count())"
-    result = await kernel.execute(code, 20.0, observe)
+    result = await kernel.execute(code, 20.0, observe, interruption)
     assert (result.status, result.interrupt_step) == (CellStatus.INTERRUPTED, InterruptStep.KILL)
     assert result.state_lost
     assert "are lost" in result.output
