@@ -17,7 +17,8 @@ _END_NAMES = frozenset(
         "<|eot_id|>",  # Llama 3
         "<|eom_id|>",  # Llama 3: end of a tool call
         "<|end_of_text|>",  # Llama 3
-        "<end_of_turn>",  # Gemma
+        "<end_of_turn>",  # Gemma 3
+        "<turn|>",  # Gemma 4
         "<eos>",  # Gemma
         "<｜end▁of▁sentence｜>",  # noqa: RUF001 - DeepSeek's own spelling
     }
