@@ -51,6 +51,11 @@ class GatewaySettings(Section):
 class EngineSettings(Section):
     """The language model."""
 
+    kind: str = Field(
+        "llamacpp",
+        pattern="^(llamacpp|none)$",
+        description="llamacpp|none; none serves the sandbox alone",
+    )
     model: str = Field(
         "qwen2.5-coder-1.5b-instruct-q4_k_m",
         description="a known name (`quorum weights list`) or the path of a GGUF file",
@@ -89,6 +94,12 @@ class SandboxSettings(Section):
     )
     output_chars: int = Field(
         4000, ge=200, le=1_000_000, description="characters of a cell's output shown to the model"
+    )
+    http: bool = Field(
+        False, description="whether kernels are leased over HTTP; always so without an engine"
+    )
+    http_max_waiting: int = Field(
+        64, ge=0, le=10_000, description="requests that may wait for a kernel; more get 429"
     )
 
 
@@ -161,6 +172,16 @@ class Settings(BaseSettings):
     solve: SolveSettings = SolveSettings()
     journal: JournalSettings = JournalSettings()
     log: LogSettings = LogSettings()
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether there is a language model, so that problems can be solved."""
+        return self.engine.kind != "none"
+
+    @property
+    def sandbox_over_http(self) -> bool:
+        """Whether `/v1/sandbox` is served: without an engine there is nothing else."""
+        return self.sandbox.http or not self.has_engine
 
     @property
     def engine_slots(self) -> int:
