@@ -99,7 +99,7 @@ class SandboxSettings(Section):
         False, description="whether kernels are leased over HTTP; always so without an engine"
     )
     http_max_waiting: int = Field(
-        64, ge=0, le=10_000, description="requests that may wait for a kernel; more get 429"
+        64, ge=0, le=10_000, description="leases that may wait for kernels; more get 429"
     )
 
 
