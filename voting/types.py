@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from voting.answers import Answer
 from voting.errors import OutcomeError
+from voting.scores import TokenScores
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,7 +16,10 @@ class AttemptOutcome:
     committed to nothing. ``finished`` is whether it came to its own end, rather than being stopped
     by a limit, a deadline or a failure. ``tokens`` are sampled tokens, ``tool_errors`` those of
     ``tool_calls`` that ended in an error or a time-out. ``seconds`` is how long it ran, and
-    ``started_s`` when it started, in seconds from the start of the solve.
+    ``started_s`` when it started, in seconds from the start of the solve. ``scores`` are those of
+    its tokens, where the engine gave log-probabilities. ``printed`` is whether its code printed the
+    answer, None where there is no code or no answer. ``pruned`` is whether a `Prune` policy ended
+    it: then it has no vote.
 
     Raises:
         OutcomeError: a count or time is negative, a time is infinite or not a number, or there are
@@ -31,6 +35,9 @@ class AttemptOutcome:
     tool_errors: int = 0
     seconds: float = 0.0
     started_s: float = 0.0
+    scores: TokenScores | None = None
+    printed: bool | None = None
+    pruned: bool = False
 
     def __post_init__(self) -> None:
         for name in ("attempt", "tokens", "turns", "tool_calls", "tool_errors"):
@@ -55,3 +62,30 @@ class AttemptOutcome:
     def ended_s(self) -> float:
         """When the attempt ended, in seconds from the start of the solve."""
         return self.started_s + self.seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptProgress:
+    """Where a running attempt is.
+
+    ``tokens`` are sampled so far, all turns together; ``seconds`` is how long it has run.
+    ``group_confidence`` is the mean confidence of the last whole window of tokens (see
+    `TokenScores`), None before there is one or where the engine gives no log-probabilities.
+
+    Raises:
+        OutcomeError: a count or time is negative, or a number is infinite or none.
+    """
+
+    attempt: int
+    tokens: int = 0
+    seconds: float = 0.0
+    group_confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("attempt", "tokens", "seconds", "group_confidence"):
+            number = getattr(self, name)
+            if number is not None and not 0 <= number < math.inf:
+                raise OutcomeError(
+                    f"attempt {self.attempt}: {name} {number}: must be finite and at least 0; "
+                    "measure what the attempt did on a monotonic clock"
+                )

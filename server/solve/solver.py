@@ -1,5 +1,6 @@
 """Solves one problem: attempts in one task group, a ballot, and an answer object in any event."""
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -28,8 +29,10 @@ from server.solve.plan import SolvePlan
 from server.vocabulary import Vocabulary
 from voting.ballot import Ballot, Vote
 from voting.early_stop import StopDecision, StopReason
-from voting.launch import AllAtOnce, LaunchState
+from voting.launch import AllAtOnce
+from voting.selecting import select
 from voting.selectors import PluralityVote, Selection, SelectionReason
+from voting.state import SolveState
 from voting.types import AttemptOutcome
 
 log = structlog.get_logger(__name__)
@@ -103,8 +106,8 @@ class Solver:
 
     def _launch_more(self, group: TaskGroup, context: AttemptContext) -> None:
         launched = len(self._running) + len(self._outcomes)
-        state = LaunchState(launched=launched, running=len(self._running), ballot=self._ballot())
-        for index in range(launched, launched + self._launch.decide(state).add):
+        add = self._launch.decide(self._state()).add
+        for index in range(launched, launched + add):
             try:
                 self._running[index] = Attempt(context, index)
             except Exception as error:
@@ -128,7 +131,7 @@ class Solver:
         report = await self._running[index].run()
         self._close(index, report)
         ballot = self._ballot()
-        self._decision = self._decide_stop(ballot)
+        self._decision = self._decide_stop()
         self._events.emit(
             BallotChanged,
             lines=_wire_lines(ballot),
@@ -141,9 +144,9 @@ class Solver:
         else:
             self._launch_more(group, context)
 
-    def _decide_stop(self, ballot: Ballot) -> StopDecision:
+    def _decide_stop(self) -> StopDecision:
         try:
-            return self._early_stop.decide(ballot, len(self._running))
+            return self._early_stop.decide(self._state())
         except Exception:
             log.exception("solve.early_stop_failed", solve_id=self._events.solve_id)
             return StopDecision(stop=False, answer=None, reason=StopReason.NEVER)
@@ -177,6 +180,16 @@ class Solver:
         for index in sorted(self._running):
             self._close(index, self._running[index].report(*why))
 
+    def _state(self) -> SolveState:
+        running = len(self._running)
+        return SolveState(
+            ballot=self._ballot(),
+            launched=running + len(self._outcomes),
+            running=running,
+            attempts=self._plan.attempts,
+            most_weight=math.inf,
+        )
+
     def _ballot(self) -> Ballot:
         return Ballot.of(self._votes)
 
@@ -199,11 +212,11 @@ class Solver:
             votes, total = float(line.count), float(ballot.count)
             return Selection(line.answer, SelectionReason.AGREED, votes, total)
         try:
-            return self._plan.strategy.selector.decide(ballot, outcomes)
+            return select(self._plan.strategy.selector, ballot, outcomes)
         except Exception:
             # Some answer is better than none.
             log.exception("solve.selector_failed", solve_id=self._events.solve_id)
-            return PluralityVote().decide(ballot, outcomes)
+            return select(PluralityVote(), ballot, outcomes)
 
     def _result(self, end: SolveEnd) -> SolveResult:
         ballot = self._ballot()

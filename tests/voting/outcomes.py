@@ -2,6 +2,7 @@
 
 from voting.answers import Answer, AnswerKind, parse_answer
 from voting.ballot import Ballot, Vote
+from voting.state import SolveState
 from voting.types import AttemptOutcome
 
 
@@ -36,4 +37,21 @@ def ballot(*votes: tuple[str | int, float]) -> Ballot:
     """Return the ballot of attempts 0, 1, 2, … that vote for these answers with these weights."""
     return Ballot.of(
         Vote(attempt, answer(written), weight) for attempt, (written, weight) in enumerate(votes)
+    )
+
+
+def state(
+    *votes: tuple[str | int, float],
+    running: int = 0,
+    failed: int = 0,
+    attempts: int = 0,
+    most_weight: float = 1.0,
+) -> SolveState:
+    """Return a solve with these votes, and attempts that run or ended without an answer."""
+    return SolveState(
+        ballot=ballot(*votes),
+        launched=len(votes) + running + failed,
+        running=running,
+        attempts=attempts,
+        most_weight=most_weight,
     )

@@ -1,7 +1,7 @@
 import pytest
 
-from tests.voting.outcomes import ballot
-from voting.early_stop import AgreeingAnswers, EarlyStop, Never, StopReason
+from tests.voting.outcomes import state
+from voting.early_stop import AgreeingAnswers, Never, StopReason
 from voting.errors import PolicyError
 
 
@@ -18,7 +18,7 @@ from voting.errors import PolicyError
     ],
 )
 def test_three_equal_answers_are_enough(votes: list[int], stops_at: str | None) -> None:
-    decision = AgreeingAnswers(3).decide(ballot(*((vote, 1.0) for vote in votes)), running=2)
+    decision = AgreeingAnswers(3).decide(state(*((vote, 1.0) for vote in votes), running=2))
     assert decision.stop is (stops_at is not None)
     assert (decision.answer.key if decision.answer else None) == stops_at
     expected = StopReason.ENOUGH_AGREE if stops_at else StopReason.TOO_FEW_AGREE
@@ -26,14 +26,14 @@ def test_three_equal_answers_are_enough(votes: list[int], stops_at: str | None) 
 
 
 def test_votes_count_whatever_they_weigh() -> None:
-    heavy_loser = ballot((7, 9.0), (5, 0.1), (5, 0.1))
-    decision = AgreeingAnswers(2).decide(heavy_loser, running=0)
+    heavy_loser = state((7, 9.0), (5, 0.1), (5, 0.1))
+    decision = AgreeingAnswers(2).decide(heavy_loser)
     assert decision.answer is not None
     assert decision.answer.key == "5"
 
 
 def test_never_does_not_stop() -> None:
-    decision = Never().decide(ballot((5, 1.0), (5, 1.0)), running=1)
+    decision = Never().decide(state((5, 1.0), (5, 1.0), running=1))
     assert (decision.stop, decision.answer, decision.reason) == (False, None, StopReason.NEVER)
 
 
@@ -43,9 +43,3 @@ def test_fewer_than_one_equal_answer_is_refused(needed: int) -> None:
         PolicyError, match=f"early stop at {needed} equal answers: must be at least"
     ):
         AgreeingAnswers(needed)
-
-
-@pytest.mark.parametrize("policy", [AgreeingAnswers(1), Never()])
-def test_a_negative_number_of_running_attempts_is_refused(policy: EarlyStop) -> None:
-    with pytest.raises(PolicyError, match="-1 running attempts: must be at least 0"):
-        policy.decide(ballot(), running=-1)

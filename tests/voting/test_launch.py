@@ -1,7 +1,8 @@
 import pytest
 
 from voting.errors import PolicyError
-from voting.launch import AllAtOnce, LaunchDecision, LaunchReason, LaunchState
+from voting.launch import AllAtOnce, LaunchDecision, LaunchReason
+from voting.state import SolveState
 
 
 @pytest.mark.parametrize(
@@ -15,7 +16,7 @@ from voting.launch import AllAtOnce, LaunchDecision, LaunchReason, LaunchState
     ],
 )
 def test_all_attempts_start_once(launched: int, running: int, expected: LaunchDecision) -> None:
-    assert AllAtOnce(8).decide(LaunchState(launched=launched, running=running)) == expected
+    assert AllAtOnce(8).decide(SolveState(launched=launched, running=running)) == expected
 
 
 @pytest.mark.parametrize("attempts", [0, -1])
@@ -27,4 +28,4 @@ def test_fewer_than_one_attempt_is_refused(attempts: int) -> None:
 @pytest.mark.parametrize(("launched", "running"), [(0, 1), (1, 2), (1, -1), (-1, -1)])
 def test_an_impossible_state_is_refused(launched: int, running: int) -> None:
     with pytest.raises(PolicyError, match=f"{running} attempts running of {launched} launched"):
-        LaunchState(launched=launched, running=running)
+        SolveState(launched=launched, running=running)

@@ -2,11 +2,13 @@ import pytest
 
 from tests.voting.outcomes import ballot, outcome
 from voting.ballot import Ballot
+from voting.selecting import select
 from voting.selectors import (
     FirstBoxed,
     PluralityVote,
     Selection,
     SelectionReason,
+    SelectionState,
     Selector,
     WeightedVote,
 )
@@ -18,13 +20,15 @@ SELECTORS: list[Selector] = [PluralityVote(), WeightedVote(), FirstBoxed()]
 
 def test_no_attempts_no_answer() -> None:
     for selector in SELECTORS:
-        assert selector.decide(Ballot(), []) == Selection(None, SelectionReason.NO_ATTEMPTS)
+        assert selector.decide(SelectionState()) == Selection(None, SelectionReason.NO_ATTEMPTS)
 
 
 def test_all_failed_no_answer() -> None:
     outcomes = [outcome(0, None), outcome(1, None, finished=False)]
     for selector in SELECTORS:
-        assert selector.decide(Ballot(), outcomes) == Selection(None, SelectionReason.ALL_FAILED)
+        assert selector.decide(SelectionState(outcomes=outcomes)) == Selection(
+            None, SelectionReason.ALL_FAILED
+        )
 
 
 @pytest.mark.parametrize(
@@ -59,14 +63,14 @@ def test_votes(
     total: float,
 ) -> None:
     outcomes = [outcome(attempt, written) for attempt, (written, _) in enumerate(votes)]
-    selection = selector.decide(ballot(*votes), outcomes)
+    selection = select(selector, ballot(*votes), outcomes)
     assert selection.answer is not None
     assert selection.answer.key == key
     assert (selection.reason, selection.weight, selection.total) == (reason, weight, total)
 
 
 def first(*outcomes: AttemptOutcome) -> Selection:
-    return FirstBoxed().decide(Ballot.cast(outcomes, Plain()), outcomes)
+    return select(FirstBoxed(), Ballot.cast(outcomes, Plain()), outcomes)
 
 
 def test_the_first_to_finish_with_an_answer_decides() -> None:

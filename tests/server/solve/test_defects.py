@@ -10,10 +10,10 @@ from client.schema import AttemptEnd, AttemptFinished, SolveEnd
 from server.dialect.base import Conversation, Dialect, ParseEvent, Prompt
 from server.solve import solver
 from tests.server.solve.rehearsal import Rehearsal, Stage, boxed, lines
-from voting.ballot import Ballot
 from voting.early_stop import EarlyStop, StopDecision
-from voting.launch import AllAtOnce, LaunchDecision, LaunchState
-from voting.selectors import Selection
+from voting.launch import AllAtOnce, LaunchDecision
+from voting.selectors import Selection, SelectionState
+from voting.state import SolveState
 from voting.strategies import STRATEGIES, Strategy
 from voting.types import AttemptOutcome
 from voting.weights import Plain, WeightDecision, WeightReason
@@ -115,13 +115,13 @@ class FaultyWeight:
 
 
 class FaultySelector:
-    def decide(self, ballot: Ballot, outcomes: Sequence[AttemptOutcome]) -> Selection:
-        raise RuntimeError(f"a bug with {ballot} and {outcomes}")
+    def decide(self, state: SelectionState) -> Selection:
+        raise RuntimeError(f"a bug with {state}")
 
 
 class FaultyEarlyStop:
-    def decide(self, ballot: Ballot, running: int) -> StopDecision:
-        raise RuntimeError(f"a bug with {ballot} and {running}")
+    def decide(self, state: SolveState) -> StopDecision:
+        raise RuntimeError(f"a bug with {state}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +179,7 @@ async def test_a_defect_of_the_loop_keeps_the_votes(
         def __init__(self, attempts: int) -> None:
             self._real = AllAtOnce(attempts)
 
-        def decide(self, state: LaunchState) -> LaunchDecision:
+        def decide(self, state: SolveState) -> LaunchDecision:
             if state.launched:
                 raise BUG
             return self._real.decide(state)
