@@ -7,9 +7,13 @@ engine's prefix cache always hits, and the list is the training example.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from client.schema import Channel
+
+#: What a forced answer begins with: the model goes on inside the box.
+FORCED_LEAD = "The final answer is \\boxed{"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +47,35 @@ ParseEvent = Text | ToolCall | MessageEnd
 class Prompt:
     """What a conversation opens with, as plain text: no part can make a control token.
 
-    `force` is what the model is told when its answer is wanted now.
+    `force` is what the model is told when its answer is wanted now. `tool` describes the Python
+    tool where the family has a place for that; empty means that it is not to call one.
     """
 
     system: str
     user: str
     force: str
+    tool: str = ""
+
+
+class Effort(StrEnum):
+    """How much a model that can be told so thinks before it answers."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DialectOptions:
+    """What a family may be told beside the prompt; each dialect takes what it knows.
+
+    `today` (empty: not said) is fixed for as long as the server runs, so that all attempts open
+    with the same tokens. `think` asks a model for thinking where that is its template's choice.
+    """
+
+    effort: Effort = Effort.HIGH
+    today: str = ""
+    think: bool = True
 
 
 class Conversation(Protocol):

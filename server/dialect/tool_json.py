@@ -45,7 +45,19 @@ def read_call(text: str) -> ToolCall:
         )
     if str(value["name"]).lower() not in PYTHON_NAMES:
         return ToolCall("", f"no tool named {str(value['name'])[:80]!r}; the only tool is python")
-    code = _code(value.get("arguments", value.get("parameters")))
+    return _call_of(value.get("arguments", value.get("parameters")))
+
+
+def read_arguments(text: str) -> ToolCall:
+    """Return the call of the Python tool whose arguments are this JSON: `{"code": "…"}`."""
+    try:
+        return _call_of(loads(text.strip()))
+    except ValueError as error:
+        return ToolCall("", f"the arguments are not valid JSON ({error}); write the call again")
+
+
+def _call_of(arguments: object) -> ToolCall:
+    code = _code(arguments)
     if code is None:
         return ToolCall("", 'the arguments must be {"code": "..."}; write the call again')
     # JSON can spell lone surrogates, which are no text and could be sent to no kernel.

@@ -1,0 +1,75 @@
+"""Reads the header of a Harmony message: who writes to whom, on which channel.
+
+    <|start|>assistant to=python<|channel|>analysis code<|message|>
+
+The recipient may stand in the role's section or in the channel's. What a model writes there may be
+cut, doubled or made up: something is always read, and what is no header is given back as text.
+"""
+
+import re
+from dataclasses import dataclass
+
+CHANNEL, CONSTRAIN = "<|channel|>", "<|constrain|>"
+ANALYSIS, COMMENTARY, FINAL = CHANNELS = ("analysis", "commentary", "final")
+MODEL = "assistant"
+_ROLES = (MODEL, "user", "system", "developer", "tool")
+#: Recipients that are no tool: the message is for a reader.
+_READERS = frozenset({MODEL, "user", "all"})
+#: A role that was written: a known one, or the name of a tool in whose name the model writes.
+_KNOWN_ROLE = re.compile(rf"\s*({'|'.join(_ROLES)})\b")
+_NAMED_ROLE = re.compile(rf"\s*(?!to=)([\w.\-]+)(?=\s*(?:to=|{re.escape(CHANNEL)}|$))")
+_RECIPIENT = re.compile(r"\bto=\s*([\w.\-/]*)")
+_CHANNEL = re.compile(rf"{re.escape(CHANNEL)}\s*({'|'.join(CHANNELS)})?")
+_CONTENT_TYPE = re.compile(rf"\s*(?:{re.escape(CONSTRAIN)}\s*)?(?:(code|json)\b)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A header as read.
+
+    `channel` is None where none is named, and analysis where only unknown ones are: what is not
+    said to be final is not. `recipient` is the tool called, None where the message is for a reader,
+    and empty where one is announced (`to=`) and not named. `whole` is whether `<|message|>` closed
+    it; else `rest`, what follows the last part that was understood, is the beginning of a content.
+    """
+
+    role: str = MODEL
+    channel: str | None = None
+    recipient: str | None = None
+    json: bool = False
+    whole: bool = True
+    rest: str = ""
+
+    @property
+    def by_model(self) -> bool:
+        """Whether the model writes as itself; else it plays someone: a tool, the user."""
+        return self.role == MODEL
+
+
+def read_header(text: str, role: str | None, *, whole: bool) -> Header:
+    """Return what a header says.
+
+    Args:
+        text: what was sampled of it, control tokens by name.
+        role: the role where that was written before; None where it is to be read.
+        whole: whether `<|message|>` closed it.
+    """
+    place = 0
+    if role is None:
+        written = _KNOWN_ROLE.match(text) or (_NAMED_ROLE.match(text) if whole else None)
+        role, place = (written[1], written.end()) if written else (MODEL, 0)
+    channels = list(_CHANNEL.finditer(text))
+    recipients = list(_RECIPIENT.finditer(text))
+    place = max(place, *(match.end() for match in (*channels, *recipients)), 0)
+    kind = _CONTENT_TYPE.match(text, place) if channels or recipients else None
+    place = kind.end() if kind else place
+    recipient = recipients[-1][1] if recipients else None
+    channel = next((match[1] for match in reversed(channels) if match[1]), ANALYSIS)
+    return Header(
+        role=role,
+        channel=channel if channels else None,
+        recipient=None if recipient in _READERS else recipient,
+        json=bool(kind and kind[1] == "json"),
+        whole=whole,
+        rest="" if whole else text[place:].replace(CONSTRAIN, "").lstrip(),
+    )
