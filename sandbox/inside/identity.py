@@ -1,0 +1,53 @@
+"""Who a kernel's process is: whose child, which user, with which capabilities."""
+
+import ctypes
+import os
+import signal
+import struct
+
+from sandbox.inside.system import call, control
+
+# From <linux/prctl.h>.
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_SET_CHILD_SUBREAPER = 36
+
+#: _LINUX_CAPABILITY_VERSION_3: two words for each of three sets.
+_CAPABILITY_VERSION = 0x20080522
+_CAPABILITY_BYTES = 24
+
+
+def tie_to_parent(parent: int) -> None:
+    """Have the kernel (Linux) kill this process when `parent` ends, and keep orphans below us.
+
+    The death signal belongs to the parent's thread that started us. Orphaned grandchildren come to
+    us, so that they are found by descent. A change of user undoes the tie: repeat it then.
+    """
+    control(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    control(_PR_SET_CHILD_SUBREAPER, 1)
+    if os.getppid() != parent:
+        # It ended before the death signal was set.
+        os._exit(1)
+
+
+def become(uid: int, gid: int) -> None:
+    """Be this user for good, in no other group.
+
+    Raises:
+        OSError: not permitted, or the ids do not exist in this user namespace.
+    """
+    os.setgroups([])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+
+
+def drop_capabilities() -> None:
+    """Give up all capabilities of this thread."""
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    buffer = ctypes.create_string_buffer(header, len(header))
+    call("capset", buffer, ctypes.create_string_buffer(_CAPABILITY_BYTES))
+
+
+def let_user_inspect() -> None:
+    """Have /proc/self belong to the user again, which a change of user has undone."""
+    control(_PR_SET_DUMPABLE, 1)

@@ -1,0 +1,123 @@
+"""Which system calls a kernel may not make, in two steps: before its sockets are bound and after.
+
+Denied calls fail with EPERM, which programs handle, rather than killing the process.
+"""
+
+import ctypes
+import errno
+import resource
+
+from sandbox.inside.bpf import Differs, Equals, HasAny, NotNull, Rule, assemble
+from sandbox.inside.system import call, control
+
+# From <linux/seccomp.h> and <linux/prctl.h>.
+_SET_MODE_FILTER = 1
+_FLAG_ALL_THREADS = 1
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+
+#: From <linux/socket.h>: unix sockets, and the bits of a socket's type that are not flags.
+_UNIX = 1
+_STREAM, _SEQUENCED = 1, 5
+#: SOCK_NONBLOCK and SOCK_CLOEXEC may be added to a type.
+_TYPE_FLAGS = 0o2004000
+
+#: CLONE_NEWNS, and NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET, of <linux/sched.h>.
+_NAMESPACES = 0x00020000 | 0x7E000000
+
+#: PRIO_PROCESS and IOPRIO_WHO_PROCESS.
+_PRIORITY_OF_PROCESS = 0
+_IO_PRIORITY_OF_PROCESS = 1
+
+#: TIOCSTI: type into a terminal.
+_TERMINAL_INPUT = 0x5412
+
+#: What no mathematics needs: other processes' memory and descriptors, kernel facilities with a long
+#: record of holes, mounts and namespaces, the machine's clock and devices, and System V's and
+#: POSIX' shared objects, which outlive a process.
+_ALWAYS_DENIED = """
+    acct add_key adjtimex bpf chroot clock_adjtime clock_settime delete_module fanotify_init
+    finit_module fsconfig fsmount fsopen fspick init_module io_uring_enter io_uring_register
+    io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie
+    migrate_pages modify_ldt mount mount_setattr move_mount move_pages mq_getsetattr
+    mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd
+    name_to_handle_at open_by_handle_at open_tree open_tree_attr perf_event_open personality
+    pidfd_getfd pivot_root process_madvise process_mrelease process_vm_readv
+    process_vm_writev ptrace quotactl quotactl_fd reboot request_key semctl semget semop
+    semtimedop setdomainname sethostname setns settimeofday shmat shmctl shmdt shmget
+    swapoff swapon syslog umount2 unshare userfaultfd vhangup
+"""
+
+#: Calls on another process than the caller (0) fail: the same user's processes are not protected
+#: by their user.
+_OWN_PROCESS_ONLY = (
+    Rule("prlimit64", (Differs(0, 0), NotNull(2))),
+    Rule("sched_setaffinity", (Differs(0, 0),)),
+    Rule("sched_setattr", (Differs(0, 0),)),
+    Rule("sched_setparam", (Differs(0, 0),)),
+    Rule("sched_setscheduler", (Differs(0, 0),)),
+    Rule("setpriority", (Differs(0, _PRIORITY_OF_PROCESS),)),
+    Rule("setpriority", (Differs(1, 0),)),
+    Rule("ioprio_set", (Differs(0, _IO_PRIORITY_OF_PROCESS),)),
+    Rule("ioprio_set", (Differs(1, 0),)),
+)
+
+#: The kernel stays tied to its parent, and branded (`sandbox.inside.limits`).
+_TIES = (
+    Rule("prctl", (Equals(0, _PR_SET_PDEATHSIG),)),
+    Rule("prctl", (Equals(0, _PR_SET_DUMPABLE),)),
+    Rule("setrlimit", (Equals(0, resource.RLIMIT_RTTIME),)),
+    Rule("prlimit64", (Equals(1, resource.RLIMIT_RTTIME), NotNull(2))),
+)
+
+EARLY_RULES = (
+    *(Rule(name) for name in _ALWAYS_DENIED.split()),
+    *_OWN_PROCESS_ONLY,
+    Rule("clone", (HasAny(0, _NAMESPACES),)),
+    # Its flags are in memory, where a filter cannot look; the C library falls back to clone.
+    Rule("clone3", error=errno.ENOSYS),
+    Rule("ioctl", (Equals(1, _TERMINAL_INPUT),)),
+    Rule("socket", (Differs(0, _UNIX),)),
+    Rule("socketpair", (Differs(0, _UNIX),)),
+)
+
+LATE_RULES = (
+    *_TIES,
+    *(Rule(name) for name in ("socket", "bind", "connect", "listen")),
+    # A datagram socket of a pair can send to any address.
+    Rule(
+        "socketpair",
+        tuple(
+            Differs(1, kind | flags)
+            for kind in (_STREAM, _SEQUENCED)
+            for flags in (0, 0o4000, 0o2000000, _TYPE_FLAGS)
+        ),
+    ),
+)
+
+
+class _Program(ctypes.Structure):
+    """struct sock_fprog."""
+
+    _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_void_p))
+
+
+def forbid_new_privileges() -> None:
+    """No program that this thread starts gains rights; Landlock and seccomp require it."""
+    control(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def install(rules: tuple[Rule, ...], *, all_threads: bool = False) -> None:
+    """Put a filter on this thread, or on all threads of the process, for good.
+
+    Raises:
+        OSError: the kernel refuses, or a thread cannot be brought under the filter.
+    """
+    code = assemble(rules)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    # An instruction has 8 bytes.
+    program = _Program(len(code) // 8, ctypes.addressof(buffer))
+    flags = _FLAG_ALL_THREADS if all_threads else 0
+    if stray := call("seccomp", _SET_MODE_FILTER, flags, program):
+        raise OSError(errno.ESRCH, f"seccomp: thread {stray} has a filter of its own")
