@@ -14,7 +14,7 @@ import signal
 import sys
 import warnings
 from contextlib import suppress
-from types import SimpleNamespace, TracebackType
+from types import ModuleType, SimpleNamespace, TracebackType
 from typing import Any, NamedTuple, NoReturn, TextIO
 
 from ipykernel import kernelapp
@@ -25,7 +25,7 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
-from traitlets import Type
+from traitlets import Type, default
 from traitlets.config import Config
 
 from sandbox.inside.capture import CellCapture, capture_stream
@@ -126,8 +126,6 @@ class CellShell(ZMQInteractiveShell):
         super().init_display_formatter()  # type: ignore[no-untyped-call]
         formatter: Any = self.display_formatter
         formatter.active_types = ["text/plain"]
-        # repr() is compact; IPython's own printing puts each item of a long list on a line.
-        formatter.formatters["text/plain"].pprint = False
 
     def showtraceback(self, exc_tuple: ErrorTriple | None = None, *_: object, **__: object) -> None:
         """Write the error in its short form."""
@@ -164,6 +162,11 @@ class CellKernel(IPythonKernel):
     capture: CellCapture
     streams: "Streams"
     _in_cell = False
+
+    @default("user_module")
+    def _default_user_module(self) -> ModuleType | None:
+        application: Any = self.parent
+        return getattr(application, "user_module", None)
 
     def pre_handler_hook(self) -> None:
         """Signals are handled here; the base class would raise KeyboardInterrupt between cells."""
@@ -252,12 +255,19 @@ class CellApplication(IPKernelApp):
     kernel_class: Any = Type(CellKernel)
     #: Set before `initialize`.
     capture: CellCapture
+    heartbeat_wanted = False
+    user_module: ModuleType | None = None
+
+    def parse_command_line(self, *_: object, **__: object) -> None:
+        """A kernel has no arguments; the parser for a hundred options takes 10 ms to make."""
 
     def load_config_file(self, *_: object, **__: object) -> None:
         """No file of the user or the system configures a kernel."""
 
     def init_heartbeat(self) -> None:
-        """The pool watches the process itself."""
+        """The pool watches the process itself; Jupyter's own tools listen for a heart."""
+        if self.heartbeat_wanted:
+            super().init_heartbeat()  # type: ignore[no-untyped-call]
 
     def init_crash_handler(self) -> None:
         """The launcher reports a failed start."""
@@ -281,8 +291,16 @@ class CellApplication(IPKernelApp):
         self.kernel.shell.compile = CellCompiler()
 
 
-def make_application(connection_file: str, capture: CellCapture) -> CellApplication:
-    """An initialised application: its sockets are bound, its loop is not yet running."""
+def make_application(
+    connection_file: str,
+    capture: CellCapture,
+    user_module: ModuleType | None = None,
+    heartbeat: bool = False,
+) -> CellApplication:
+    """An initialised application: its sockets are bound, its loop is not yet running.
+
+    Cells start with the names of `user_module`, if one is given.
+    """
     vars(kernelapp)["IOPubThread"] = LocalOutputThread
     config = Config()
     config.Application.log_level = logging.CRITICAL  # descriptor 2 is the cell's output
@@ -294,6 +312,8 @@ def make_application(connection_file: str, capture: CellCapture) -> CellApplicat
     config.HistoryManager.enabled = False
     application = CellApplication.instance(config=config)
     application.capture = capture
+    application.heartbeat_wanted = heartbeat
+    application.user_module = user_module
     application.initialize([])  # type: ignore[no-untyped-call]
     warnings.formatwarning = _format_warning
     # IPython adds this to every SystemExit.
