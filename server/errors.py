@@ -7,6 +7,8 @@
     ├── WeightsError             (server.weights.errors) weights missing or damaged
     ├── VocabularyError          (server.vocabulary.errors) a tokenizer cannot be read
     ├── JournalError             (server.journal.errors) the record of solves
+    ├── NoEngineError            a problem to solve, and no engine to solve it
+    ├── LeaseServiceError        (server.leases.errors) a lease of a kernel over HTTP
     ├── AdmissionError           (server.solve.service) too much work at once
     │   └── ShuttingDownError    the server ends and takes no more
     └── ListenError              (server.commands.serve) the port cannot be had
@@ -24,3 +26,7 @@ class QuorumServerError(Exception):
 
 class SettingsError(QuorumServerError):
     """A setting is malformed or unknown."""
+
+
+class NoEngineError(QuorumServerError):
+    """This server has no engine: it serves the sandbox alone."""

@@ -17,6 +17,7 @@ from server.engine.llamacpp import LlamaCppOptions, open_llamacpp
 from server.journal.errors import JournalError
 from server.journal.journal import Journal, JournalOptions
 from server.journal.versions import versions_of
+from server.leases.registry import LeaseRegistry, open_leases
 from server.preload.ahead import preloading
 from server.settings import Settings
 from server.solve.service import Recording, SolveService, open_service
@@ -35,26 +36,57 @@ log = structlog.get_logger(__name__)
 class Parts:
     """What routes use; `started` is of `time.monotonic`.
 
-    Without a journal, `no_journal` says why not.
+    Without a journal, `no_journal` says why not. Without an engine there is no service; without
+    `leases`, kernels are not to be had over HTTP.
     """
 
     settings: Settings
-    engine: Engine
+    engine: Engine | None
     pool: KernelPool
-    service: SolveService
+    service: SolveService | None
     started: float
     journal: Journal | None = None
     no_journal: str = ""
+    leases: LeaseRegistry | None = None
+
+    def close(self) -> None:
+        """End solves and leases, and take no more; their callers are answered."""
+        for part in (self.service, self.leases):
+            if part is not None:
+                part.close()
 
 
 @asynccontextmanager
 async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
-    """Open engine, kernels and solve service; they get ready in the background.
+    """Open engine, kernels and what works with them; they get ready in the background.
 
     Raises:
         WeightsError, VocabularyError, UnknownDialect: the model cannot be used; nothing is left
             running.
     """
+    opener = _open_solving if settings.has_engine else _open_sandbox
+    async with AsyncExitStack() as stack:
+        yield await opener(settings, stack)
+
+
+async def _open_sandbox(settings: Settings, stack: AsyncExitStack) -> Parts:
+    started = time.monotonic()
+    pool = await stack.enter_async_context(KernelPool(pool_settings(settings)))
+    leases = await maybe_open_leases(settings, pool, stack)
+    return Parts(settings, None, pool, None, started, None, "there are no solves to record", leases)
+
+
+async def maybe_open_leases(
+    settings: Settings, pool: KernelPool, stack: AsyncExitStack
+) -> LeaseRegistry | None:
+    """Give leases over HTTP where the settings ask for it."""
+    if not settings.sandbox_over_http:
+        return None
+    leases = open_leases(pool, settings.sandbox.http_max_waiting)
+    return await stack.enter_async_context(leases)
+
+
+async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
     started = time.monotonic()
     path = await anyio.to_thread.run_sync(resolve, settings.engine.model)
     vocabulary = await anyio.to_thread.run_sync(Vocabulary.load, path)
@@ -69,16 +101,16 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         stall_timeout_s=settings.engine.stall_timeout_s,
         max_restarts=settings.engine.max_restarts,
     )
-    async with AsyncExitStack() as stack:
-        if settings.engine.preload:
-            await stack.enter_async_context(preloading(path))
-        engine = await stack.enter_async_context(open_llamacpp(options, vocabulary))
-        pool = await stack.enter_async_context(KernelPool(pool_settings(settings)))
-        parts = SolverParts(engine, dialect, vocabulary, pool, SANDBOX)
-        journal, no_journal = await open_journal(settings, stack)
-        recording = Recording(journal, versions_of(settings, path)) if journal else None
-        service = await stack.enter_async_context(open_service(settings, parts, recording))
-        yield Parts(settings, engine, pool, service, started, journal, no_journal)
+    if settings.engine.preload:
+        await stack.enter_async_context(preloading(path))
+    engine = await stack.enter_async_context(open_llamacpp(options, vocabulary))
+    pool = await stack.enter_async_context(KernelPool(pool_settings(settings)))
+    parts = SolverParts(engine, dialect, vocabulary, pool, SANDBOX)
+    journal, no_journal = await open_journal(settings, stack)
+    recording = Recording(journal, versions_of(settings, path)) if journal else None
+    service = await stack.enter_async_context(open_service(settings, parts, recording))
+    leases = await maybe_open_leases(settings, pool, stack)
+    return Parts(settings, engine, pool, service, started, journal, no_journal, leases)
 
 
 async def open_journal(settings: Settings, stack: AsyncExitStack) -> tuple[Journal | None, str]:

@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from client.schema import Health, PartStatus, Readiness
 from sandbox.pool import KernelPool
 from sandbox.types import LossReason
-from server.engine.base import EngineState
+from server.engine.base import Engine, EngineState
 from server.parts import Parts, journal_status
 
 router = APIRouter(tags=["health"])
@@ -30,27 +30,33 @@ async def health(request: Request) -> Health:
     responses={503: {"model": Readiness, "description": "Not ready, with reasons."}},
 )
 async def ready(request: Request) -> JSONResponse:
-    """Say whether engine and kernels are ready, and why not."""
+    """Say whether engine and kernels are ready, and why not; the kernels alone, if alone."""
     report = readiness(request.state.parts)
     status = HTTPStatus.OK if report.ready else HTTPStatus.SERVICE_UNAVAILABLE
     return JSONResponse(report.model_dump(mode="json"), status_code=status)
 
 
 def readiness(parts: Parts) -> Readiness:
-    """Return the state of the parts that a solve needs."""
-    engine = parts.engine.status()
-    engine_part = PartStatus(
-        ready=engine.state is EngineState.READY, state=engine.state.value, detail=engine.detail
-    )
+    """Return the state of the parts that a solve needs; without an engine, of the sandbox."""
+    engine = _engine(parts.engine)
     sandbox = _sandbox(parts.pool)
     return Readiness(
-        ready=engine_part.ready and sandbox.ready,
-        engine=engine_part,
+        ready=sandbox.ready and (engine.ready or parts.engine is None),
+        engine=engine,
         sandbox=sandbox,
         journal=journal_status(parts.journal, parts.no_journal),
-        model=parts.engine.info.model,
-        running=parts.service.running,
-        queued=parts.service.queued,
+        model=parts.engine.info.model if parts.engine else "",
+        running=parts.service.running if parts.service else 0,
+        queued=parts.service.queued if parts.service else 0,
+    )
+
+
+def _engine(engine: Engine | None) -> PartStatus:
+    if engine is None:
+        return PartStatus(ready=False, state="none", detail="only the sandbox is served")
+    status = engine.status()
+    return PartStatus(
+        ready=status.state is EngineState.READY, state=status.state.value, detail=status.detail
     )
 
 

@@ -18,7 +18,7 @@ from server.api.app import create_app
 from server.errors import QuorumServerError
 from server.logs import configure
 from server.parts import Parts, open_parts
-from server.settings import GatewaySettings, Settings, declared, load_settings
+from server.settings import GatewaySettings, Setting, Settings, declared, load_settings
 
 log = structlog.get_logger(__name__)
 
@@ -91,19 +91,20 @@ class Gateway(uvicorn.Server):
         """End the solves first: their callers get a result instead of a cut connection."""
         log.info("gateway.stopping")
         if self._parts is not None:
-            self._parts.service.close()
+            self._parts.close()
         await super().shutdown(sockets)
 
 
 def serve(**values: Any) -> None:  # noqa: ANN401 - the signature is built from the settings
     """Run the gateway until Ctrl-C or SIGTERM."""
     ready_fd, parent_fd = values.pop("ready_fd"), values.pop("parent_fd")
+    no_engine = values.pop("no_engine")
     flags = {
         setting.dotted: values[f"{setting.section}_{setting.name}"]
         for setting in declared()
         if values[f"{setting.section}_{setting.name}"] is not None
     }
-    settings = load_settings(flags)
+    settings = load_settings(flags | ({"engine.kind": "none"} if no_engine else {}))
     configure(settings.log)
     with listen(settings.gateway) as listener:
         gateway = Gateway(settings, listener, ready_fd)
@@ -163,12 +164,10 @@ def _with_flags(command: Callable[..., None]) -> Callable[..., None]:
         name: Annotated[int | None, typer.Option(hidden=True, help=text)]
         for name, text in hidden.items()
     }
+    text = "serve the sandbox alone, over HTTP: the same as --engine-kind none"
+    annotations["no_engine"] = Annotated[bool | None, typer.Option("--no-engine", help=text)]
     for setting in declared():
-        text = f"{setting.field.description} [{setting.field.default}]"
-        option = typer.Option(
-            setting.flag, help=text, metavar="VALUE", rich_help_panel=setting.section
-        )
-        annotations[f"{setting.section}_{setting.name}"] = Annotated[str | None, option]
+        annotations[f"{setting.section}_{setting.name}"] = _flag(setting)
     command.__annotations__ = {**annotations, "return": None}
     command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [
@@ -179,6 +178,18 @@ def _with_flags(command: Callable[..., None]) -> Callable[..., None]:
         ]
     )
     return command
+
+
+def _flag(setting: Setting) -> Any:  # noqa: ANN401 - an annotation for typer
+    """Return the annotation of a setting's flag; one that is true or false takes no value."""
+    text = f"{setting.field.description} [{setting.field.default}]"
+    if setting.field.annotation is bool:
+        names = f"{setting.flag}/--no-{setting.flag.removeprefix('--')}"
+        return Annotated[
+            bool | None, typer.Option(names, help=text, rich_help_panel=setting.section)
+        ]
+    option = typer.Option(setting.flag, help=text, metavar="VALUE", rich_help_panel=setting.section)
+    return Annotated[str | None, option]
 
 
 serve = _with_flags(serve)

@@ -1,0 +1,1 @@
+"""Leases of kernels for callers of the API: waiting, heartbeats, expiry, cells."""
