@@ -75,10 +75,11 @@ class ServerError(QuorumClientError):
     """The server refused the request or failed at it."""
 
     def __init__(self, problem: ProblemDetails) -> None:
-        fields = "; ".join(f"{error.field}: {error.message}" for error in problem.errors)
-        super().__init__(
-            ": ".join(part for part in (problem.detail or problem.title, fields) if part)
-        )
+        told = problem.detail or problem.title
+        # our server's detail has the fields' messages in it, another one's may have not
+        untold = [error for error in problem.errors if error.message not in told]
+        fields = "; ".join(f"{error.field}: {error.message}" for error in untold)
+        super().__init__(": ".join(part for part in (told, fields) if part))
         self.problem = problem
 
     @property

@@ -17,7 +17,7 @@ MEANINGS = {
     "detail": "The state or the reason in words.",
     "dialect": "How the model writes a conversation.",
     "end": "Why it ended.",
-    "errors": "The fields that are wrong (422).",
+    "errors": "The fields that are wrong (400, 422).",
     "field": "The name of the field.",
     "id": "Grows from event to event over the life of the server.",
     "kept_tokens": "Tokens that the attempt keeps and goes on from.",

@@ -8,7 +8,7 @@ Import from here: which module holds a name may change. So this is the one packa
 whose `__init__` holds more than a docstring: names, and nothing that runs.
 """
 
-from client.schema.base import RequestModel, WireModel
+from client.schema.base import Flag, Integer, Number, RequestModel, WireModel
 from client.schema.events import (
     EVENT_ADAPTER,
     AttemptCall,
@@ -90,7 +90,9 @@ __all__ = [
     "Event",
     "EventBase",
     "ExecuteRequest",
+    "Flag",
     "Health",
+    "Integer",
     "InterruptReport",
     "InterruptStep",
     "InvalidField",
@@ -98,6 +100,7 @@ __all__ = [
     "LeaseInfo",
     "LeaseList",
     "LeaseRequest",
+    "Number",
     "PartStatus",
     "ProblemDetails",
     "Readiness",

@@ -4,7 +4,7 @@ from typing import Self
 
 from pydantic import Field, field_validator, model_validator
 
-from client.schema.base import RequestModel
+from client.schema.base import Flag, Integer, Number, RequestModel
 from client.schema.values import AnswerKind
 
 #: Longest problem accepted, in characters. The longest problem of MATH is 4,300 characters; a
@@ -29,27 +29,29 @@ class SolveRequest(RequestModel):
     strategy: str | None = Field(
         default=None, max_length=40, description="How attempts are made and chosen, by name."
     )
-    attempts: int | None = Field(default=None, ge=1, le=MAX_ATTEMPTS)
-    agree: int | None = Field(
+    attempts: Integer | None = Field(default=None, ge=1, le=MAX_ATTEMPTS)
+    agree: Integer | None = Field(
         default=None, ge=1, le=MAX_ATTEMPTS, description="Stop at this many equal answers."
     )
-    max_turns: int | None = Field(
+    max_turns: Integer | None = Field(
         default=None, ge=1, le=1_000, description="Most turns per attempt."
     )
-    max_tokens: int | None = Field(
+    max_tokens: Integer | None = Field(
         default=None, ge=1, le=1_000_000, description="Most sampled tokens per attempt."
     )
-    time_limit_s: float | None = Field(
+    time_limit_s: Number | None = Field(
         default=None,
         gt=0,
         le=86_400,
         description="Seconds that solving may take, the wait in the queue not counted.",
     )
-    temperature: float | None = Field(default=None, ge=0, le=5)
-    top_p: float | None = Field(default=None, gt=0, le=1)
-    min_p: float | None = Field(default=None, ge=0, lt=1)
-    seed: int = Field(default=0, ge=0, le=MAX_SEED, description="Attempt i samples with seed + i.")
-    tokens: bool = Field(
+    temperature: Number | None = Field(default=None, ge=0, le=5)
+    top_p: Number | None = Field(default=None, gt=0, le=1)
+    min_p: Number | None = Field(default=None, ge=0, lt=1)
+    seed: Integer = Field(
+        default=0, ge=0, le=MAX_SEED, description="Attempt i samples with seed + i."
+    )
+    tokens: Flag = Field(
         default=False, description="Also send the token ids (`attempt.segment` events)."
     )
 

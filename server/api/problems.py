@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from client.schema import InvalidField, ProblemDetails
+from server.api.wording import quoted, worded
 from server.solve.service import AdmissionError, ShuttingDownError
 from voting.errors import UnknownStrategyError
 
@@ -21,6 +22,32 @@ MEDIA_TYPE = "application/problem+json"
 #: Invalid fields that one answer names; a request can have thousands.
 MOST_FIELDS = 20
 MOST_CHARACTERS = 2_000
+#: Statuses that answer a body before its fields are looked at.
+UNREAD = {
+    "400": "The body is not JSON.",
+    "408": "The body did not come in time.",
+    "413": "The body is too large.",
+    "415": "The body is not said to be JSON.",
+}
+#: What FastAPI says of a body that is neither JSON nor a syntax error of it.
+_FRAMEWORK_TEXTS = frozenset({"There was an error parsing the body"})
+
+
+def details(
+    status: HTTPStatus,
+    detail: str,
+    *,
+    errors: Sequence[InvalidField] = (),
+    retry_after_s: float | None = None,
+) -> ProblemDetails:
+    """Return problem details."""
+    return ProblemDetails(
+        title=status.phrase,
+        status=status.value,
+        detail=_encodable(detail),
+        errors=list(errors),
+        retry_after_s=retry_after_s,
+    )
 
 
 def problem(
@@ -32,13 +59,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
     """Return a response with problem details."""
-    body = ProblemDetails(
-        title=status.phrase,
-        status=status.value,
-        detail=_encodable(detail),
-        errors=list(errors),
-        retry_after_s=retry_after_s,
-    )
+    body = details(status, detail, errors=errors, retry_after_s=retry_after_s)
     retry = {} if retry_after_s is None else {"Retry-After": str(ceil(retry_after_s))}
     return JSONResponse(
         body.model_dump(mode="json", exclude_none=True),
@@ -58,8 +79,15 @@ def install(app: FastAPI) -> None:
 
 
 def relabel(description: dict[str, Any]) -> dict[str, Any]:
-    """Put the right media type to the problem details in a description of the API, in place."""
-    operations = (one for path in description["paths"].values() for one in path.values())
+    """Make a description of the API say how it refuses, in place.
+
+    Every operation with a body can refuse it unread; problem details have their own media type.
+    """
+    operations = [one for path in description["paths"].values() for one in path.values()]
+    for operation in operations:
+        if "requestBody" in operation:
+            for status, meaning in UNREAD.items():
+                operation["responses"].setdefault(status, _refusal(meaning))
     for response in (one for each in operations for one in each["responses"].values()):
         content = response.get("content", {})
         schema = content.get("application/json", {}).get("schema", {})
@@ -68,25 +96,58 @@ def relabel(description: dict[str, Any]) -> dict[str, Any]:
     return description
 
 
+def _refusal(meaning: str) -> dict[str, Any]:
+    schema = {"$ref": f"#/components/schemas/{ProblemDetails.__name__}"}
+    return {"description": meaning, "content": {MEDIA_TYPE: {"schema": schema}}}
+
+
 async def _invalid(request: Request, error: Exception) -> JSONResponse:
-    del request
-    found: Sequence[Any] = error.errors() if isinstance(error, RequestValidationError) else ()
-    fields = [
-        InvalidField(
-            field=_encodable(".".join(map(str, item["loc"][1:])) or str(item["loc"][0])),
-            message=_encodable(str(item["msg"]).removeprefix("Value error, ")),
-        )
-        for item in found[:MOST_FIELDS]
-    ]
-    detail = "; ".join(f"{item.field}: {item.message}" for item in fields)
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, detail, errors=fields)
+    if not isinstance(error, RequestValidationError):
+        raise error
+    if isinstance(error.body, bytes):  # not parsed: it is not said to be JSON
+        return _not_json(request)
+    found = error.errors()
+    fields = [_encodable_field(worded(item)) for item in found[:MOST_FIELDS]]
+    detail = "; ".join(dict.fromkeys(item.message for item in fields))
+    malformed = any(item["type"] == "json_invalid" for item in found)
+    status = HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.UNPROCESSABLE_ENTITY
+    return problem(status, detail, errors=fields)
+
+
+def _not_json(request: Request) -> JSONResponse:
+    given = request.headers.get("content-type")
+    return problem(
+        HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+        f"content type {quoted(given) if given else 'missing'}: must be application/json; send the "
+        "header Content-Type: application/json",
+    )
+
+
+def _encodable_field(field: InvalidField) -> InvalidField:
+    return InvalidField(field=_encodable(field.field), message=_encodable(field.message))
 
 
 async def _http(request: Request, error: Exception) -> JSONResponse:
-    del request
     if not isinstance(error, HTTPException):
         raise error
-    return problem(HTTPStatus(error.status_code), str(error.detail), headers=error.headers)
+    status = HTTPStatus(error.status_code)
+    detail = str(error.detail)
+    if detail == status.phrase or detail in _FRAMEWORK_TEXTS:
+        detail = _framework_detail(status, request, error.headers or {})
+    return problem(status, detail, headers=error.headers)
+
+
+def _framework_detail(status: HTTPStatus, request: Request, headers: Mapping[str, str]) -> str:
+    """Return our text for what the framework refuses in a word."""
+    called = f"{request.method} {quoted(request.url.path)}"
+    if status is HTTPStatus.NOT_FOUND:
+        return f"{called}: must be a route of this server; GET /openapi.json lists them"
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = headers.get("allow", "")
+        return f"{called}: the method must be {allowed}; GET /openapi.json lists the routes"
+    if status is HTTPStatus.BAD_REQUEST:
+        return "body: must be JSON in UTF-8, not nested too deep; correct it"
+    return f"{called}: refused ({status.phrase})"
 
 
 async def _unknown_strategy(request: Request, error: Exception) -> JSONResponse:

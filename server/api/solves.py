@@ -39,8 +39,6 @@ def service(request: Request) -> SolveService:
 
 Service = Annotated[SolveService, Depends(service)]
 REFUSALS: dict[int | str, dict[str, object]] = {
-    408: {"model": ProblemDetails, "description": "The request's body did not come in time."},
-    413: {"model": ProblemDetails, "description": "The request's body is too large."},
     429: {"model": ProblemDetails, "description": "Too many solves wait already."},
     503: {"model": ProblemDetails, "description": "The server is being shut down."},
 }

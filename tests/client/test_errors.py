@@ -123,6 +123,14 @@ def test_problem_details_name_the_fields() -> None:
     assert error.retry_after_s == 1.5
 
 
+def test_fields_that_the_detail_tells_of_are_not_told_twice() -> None:
+    error = refusal(
+        '{"title": "t", "status": 429, "detail": "agree 9: must be at most 4; lower it",'
+        '"errors": [{"field": "agree", "message": "agree 9: must be at most 4; lower it"}]}'
+    )
+    assert str(error) == "agree 9: must be at most 4; lower it"
+
+
 @pytest.mark.parametrize(("value", "seconds"), [("7", 7.0), ("Fri, 21 Nov", None), ("-1", None)])
 def test_retry_after_is_read_from_the_header(value: str, seconds: float | None) -> None:
     assert refusal("{broken", {"retry-after": value}).retry_after_s == seconds

@@ -82,9 +82,10 @@ def test_the_description_is_whole(http: httpx.Client) -> None:
     for reference in _references(description):
         assert reference.removeprefix("#/components/schemas/") in schemas
     create = description["paths"]["/v1/solves"]["post"]["responses"]
-    assert {*create} == {"200", "408", "413", "422", "429", "503"}
+    refusals = {"400", "408", "413", "415", "422", "429", "503"}
+    assert {*create} == {"200", *refusals}
     assert {*create["200"]["content"]} == {"application/json", "text/event-stream"}
-    for status in ("408", "413", "422", "429", "503"):
+    for status in refusals:
         assert {*create[status]["content"]} == {"application/problem+json"}
     assert "HTTPValidationError" not in schemas
 

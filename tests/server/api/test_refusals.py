@@ -39,25 +39,44 @@ def nothing_was_asked_of_the_engine(gateway: Gateway) -> Iterator[None]:
         ({"problem": " \n\t "}, "problem", "empty"),
         ({"problem": "\x00\x01ELF"}, "problem", "U+0000"),
         ({"problem": "a\x1b[31m"}, "problem", "U+001B"),
-        ({"problem": "x" * (MAX_PROBLEM_CHARS + 1)}, "problem", "16000"),
-        ({}, "problem", "required"),
-        ({"problem": 7}, "problem", "string"),
-        ({"problem": None}, "problem", "string"),
-        ({"problem": "?", "attempts": 0}, "attempts", "greater than or equal to 1"),
-        ({"problem": "?", "attempts": 1.5}, "attempts", "integer"),
-        ({"problem": "?", "attempts": 10**30}, "attempts", "less than or equal to 256"),
-        ({"problem": "?", "time_limit_s": -1}, "time_limit_s", "greater than 0"),
-        ({"problem": "?", "time_limit_s": 0}, "time_limit_s", "greater than 0"),
-        ({"problem": "?", "temperature": -0.1}, "temperature", "greater than or equal to 0"),
-        ({"problem": "?", "top_p": 0}, "top_p", "greater than 0"),
-        ({"problem": "?", "min_p": 1}, "min_p", "less than 1"),
-        ({"problem": "?", "seed": -1}, "seed", "greater than or equal to 0"),
-        ({"problem": "?", "answer_kind": "real"}, "answer_kind", "'integer' or 'text'"),
-        ({"problem": "?", "temprature": 1}, "temprature", "not permitted"),
+        (
+            {"problem": "x" * (MAX_PROBLEM_CHARS + 1)},
+            "problem",
+            "problem of 16001 characters: must have at most 16000 characters; shorten it",
+        ),
+        ({}, "problem", "problem: must be given; add it to the request"),
+        ({"problem": 7}, "problem", "problem 7: must be text; put it in quotes"),
+        ({"problem": None}, "problem", "problem null: must be text"),
+        ({"problem": "?", "attempts": 0}, "attempts", "attempts 0: must be at least 1; raise it"),
+        ({"problem": "?", "attempts": 1.5}, "attempts", "attempts 1.5: must be an integer"),
+        ({"problem": "?", "attempts": "4"}, "attempts", 'attempts "4": must be an integer'),
+        ({"problem": "?", "attempts": True}, "attempts", "attempts true: must be an integer"),
+        ({"problem": "?", "attempts": [4]}, "attempts", "attempts […]: must be an integer"),
+        ({"problem": "?", "attempts": 1e300}, "attempts", "attempts 1e+300: must be an integer"),
+        ({"problem": "?", "tokens": "no"}, "tokens", 'tokens "no": must be true or false'),
+        ({"problem": "?", "top_p": {}}, "top_p", "top_p {}: must be a number"),
+        ({"problem": "?", "strategy": "x" * 41}, "strategy", "must have at most 40 characters"),
+        ({"problem": "?", "attempts": 10**30}, "attempts", "must be at most 256; lower it"),
+        ({"problem": "?", "time_limit_s": -1}, "time_limit_s", "must be above 0; raise it"),
+        ({"problem": "?", "time_limit_s": 0}, "time_limit_s", "must be above 0; raise it"),
+        (
+            {"problem": "?", "temperature": -0.1},
+            "temperature",
+            "temperature -0.1: must be at least 0",
+        ),
+        ({"problem": "?", "top_p": 0}, "top_p", "must be above 0; raise it"),
+        ({"problem": "?", "min_p": 1}, "min_p", "min_p 1: must be under 1; lower it"),
+        ({"problem": "?", "seed": -1}, "seed", "seed -1: must be at least 0"),
+        ({"problem": "?", "answer_kind": "real"}, "answer_kind", "must be 'integer' or 'text'"),
+        (
+            {"problem": "?", "temprature": 1},
+            "temprature",
+            "temprature: must be a field of this request",
+        ),
         ({"problem": "?", "attempts": 2, "agree": 3}, "body", "agree 3: must be at most attempts"),
         ({"problem": "?", "strategy": "best"}, "strategy", "must be one of greedy"),
-        ([], "body", "valid dictionary"),
-        ("text", "body", "valid dictionary"),
+        ([], "body", "body []: must be a JSON object"),
+        ("text", "body", 'body "text": must be a JSON object'),
     ],
 )
 def test_malformed_requests(http: httpx.Client, body: object, field: str, says: str) -> None:
@@ -70,34 +89,55 @@ def test_malformed_requests(http: httpx.Client, body: object, field: str, says: 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b'{"problem": "?", "temperature": NaN}', "finite number"),
-        (b'{"problem": "?", "time_limit_s": Infinity}', "finite number"),
+        (b'{"problem": "?", "temperature": NaN}', "temperature NaN: must be a finite number"),
+        (b'{"problem": "?", "time_limit_s": Infinity}', "Infinity: must be a finite number"),
+        (b'{"problem": "?", "time_limit_s": 1e999}', "Infinity: must be a finite number"),
+        (b'{"problem": "?", "attempts": ' + b"9" * 4_000 + b"}", "must be at most 256"),
         (b'{"problem": "\\ud800"}', "problem"),
         (b'{"problem": "?", "problem_id": "\\udfff"}', "problem_id"),
-        (b'{"problem": "?", "\\ud800": 1}', "unable to parse raw data as a unicode string"),
-        (b'{"problem": ', "JSON"),
-        (b"\x7fELF\x02\x01", "JSON"),
-        (b"", "required"),
+        (b'{"problem": "?", "\\ud800": 1}', "must be valid Unicode text"),
+        (b"", "body: must be given"),
     ],
 )
-def test_malformed_json(http: httpx.Client, content: bytes, says: str) -> None:
+def test_values_that_json_cannot_or_should_not_spell(
+    http: httpx.Client, content: bytes, says: str
+) -> None:
     details = problem_of(http.post(SOLVES, content=content, headers=JSON), 422)
     assert says in details.detail
 
 
 @pytest.mark.parametrize(
-    "content", [b'{"problem": "\xff\xfe"}', b"[" * 50_000, b'{"seed": ' + b"9" * 5_000 + b"}"]
+    "content",
+    [
+        b'{"problem": ',
+        b"{'problem': '?'}",
+        b"\x7fELF\x02\x01",
+        b'{"problem": "\xff\xfe"}',
+        b"[" * 50_000,
+        b'{"seed": ' + b"9" * 5_000 + b"}",
+    ],
 )
-def test_json_that_cannot_be_parsed(http: httpx.Client, content: bytes) -> None:
-    reply = http.post(SOLVES, content=content, headers=JSON)
-    assert reply.status_code in {400, 422}
-    problem_of(reply, reply.status_code)
+def test_malformed_json(http: httpx.Client, content: bytes) -> None:
+    details = problem_of(http.post(SOLVES, content=content, headers=JSON), 400)
+    assert details.detail.startswith("body")
+    assert ": must be JSON" in details.detail
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", None])
 def test_other_content_types(http: httpx.Client, content_type: str | None) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
-    problem_of(http.post(SOLVES, content=b'{"problem": "?"}', headers=headers), 422)
+    reply = http.post(SOLVES, content=b'{"problem": "?"}', headers=headers)
+    assert "must be application/json; send" in problem_of(reply, 415).detail
+
+
+def test_every_route_with_a_body_says_how_it_is_refused(http: httpx.Client) -> None:
+    description = http.get("/openapi.json").json()
+    operations = [one for path in description["paths"].values() for one in path.values()]
+    with_body = [one["responses"] for one in operations if "requestBody" in one]
+    assert with_body
+    for responses in with_body:
+        assert {"400", "408", "413", "415", "422"} <= set(responses)
+        assert list(responses["415"]["content"]) == ["application/problem+json"]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +177,7 @@ def test_wrong_addresses(
     http: httpx.Client, method: str, path: str, status: int, allowed: str | None
 ) -> None:
     reply = http.request(method, path)
-    problem_of(reply, status)
+    assert ": " in problem_of(reply, status).detail
     assert reply.headers.get("allow") == allowed
 
 
