@@ -7,9 +7,10 @@ from typing import Any, TypedDict
 
 from fastapi import FastAPI
 
-from server.api import health, problems, solves
+from server.api import health, problems, sandbox, solves
 from server.api.limits import BodyLimit
 from server.api.origin import SameOrigin
+from server.leases.registry import LeaseRegistry
 from server.parts import Parts, open_parts
 from server.settings import Settings
 from server.solve.service import SolveService
@@ -21,7 +22,8 @@ class State(TypedDict):
     """What the lifespan hands to the routes as `request.state`."""
 
     parts: Parts
-    service: SolveService
+    service: SolveService | None
+    leases: LeaseRegistry | None
 
 
 class Application(FastAPI):
@@ -39,7 +41,7 @@ def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> Fast
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         del app
         async with parts_opener(settings) as parts:
-            yield {"parts": parts, "service": parts.service}
+            yield {"parts": parts, "service": parts.service, "leases": parts.leases}
 
     app = Application(
         title="Quorum",
@@ -55,4 +57,5 @@ def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> Fast
     app.add_middleware(BodyLimit, most=settings.gateway.max_body_bytes)
     app.include_router(health.router)
     app.include_router(solves.router)
+    app.include_router(sandbox.router if settings.sandbox_over_http else sandbox.closed)
     return app

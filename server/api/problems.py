@@ -13,6 +13,9 @@ from starlette.exceptions import HTTPException
 
 from client.schema import InvalidField, ProblemDetails
 from server.api.wording import quoted, worded
+from server.errors import NoEngineError
+from server.leases import errors as lease_errors
+from server.leases.errors import LeaseServiceError
 from server.solve.service import AdmissionError, ShuttingDownError
 from voting.errors import UnknownStrategyError
 
@@ -75,6 +78,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(UnknownStrategyError, _unknown_strategy)
     app.add_exception_handler(AdmissionError, _too_much)
+    app.add_exception_handler(NoEngineError, _no_engine)
+    app.add_exception_handler(LeaseServiceError, _lease)
     app.add_exception_handler(Exception, _defect)
 
 
@@ -161,6 +166,35 @@ async def _too_much(request: Request, error: Exception) -> JSONResponse:
     closed = isinstance(error, ShuttingDownError)
     status = HTTPStatus.SERVICE_UNAVAILABLE if closed else HTTPStatus.TOO_MANY_REQUESTS
     return problem(status, str(error), retry_after_s=getattr(error, "retry_after_s", None))
+
+
+async def _no_engine(request: Request, error: Exception) -> JSONResponse:
+    del request
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+
+
+_LEASE_STATUSES: dict[type[LeaseServiceError], HTTPStatus] = {
+    lease_errors.UnknownLeaseError: HTTPStatus.NOT_FOUND,
+    lease_errors.ExpiredLeaseError: HTTPStatus.GONE,
+    lease_errors.BusyLeaseError: HTTPStatus.CONFLICT,
+    lease_errors.RefusedCellError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    lease_errors.TooManyLeasesError: HTTPStatus.TOO_MANY_REQUESTS,
+    lease_errors.NoKernelError: HTTPStatus.SERVICE_UNAVAILABLE,
+    lease_errors.LeasesClosedError: HTTPStatus.SERVICE_UNAVAILABLE,
+    lease_errors.CellDefectError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+
+
+def lease_problem(error: LeaseServiceError) -> ProblemDetails:
+    """Return problem details, for an event instead of a response."""
+    return details(_LEASE_STATUSES[type(error)], str(error), retry_after_s=error.retry_after_s)
+
+
+async def _lease(request: Request, error: Exception) -> JSONResponse:
+    del request
+    if not isinstance(error, LeaseServiceError):
+        raise error
+    return problem(_LEASE_STATUSES[type(error)], str(error), retry_after_s=error.retry_after_s)
 
 
 async def _defect(request: Request, error: Exception) -> JSONResponse:

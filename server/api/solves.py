@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from client.schema import ProblemDetails, SolveRequest, SolveResult
+from server.errors import NoEngineError
 from server.solve.service import SolveHandle, SolveService
 
 #: Comments on an idle stream, so that both ends notice a dead connection.
@@ -33,7 +34,12 @@ router = APIRouter(prefix="/v1/solves", tags=["solves"], responses={422: MALFORM
 
 def service(request: Request) -> SolveService:
     """Return the service that the lifespan opened."""
-    found: SolveService = request.state.service
+    found: SolveService | None = request.state.service
+    if found is None:
+        raise NoEngineError(
+            "this server has no engine (engine.kind is none) and serves the sandbox alone: start "
+            "one without --no-engine to solve problems"
+        )
     return found
 
 

@@ -7,7 +7,8 @@ import pytest
 
 from server.settings import GatewaySettings, Settings, SolveSettings
 from server.vocabulary import Vocabulary
-from tests.server.api.gateway import Gateway, serving
+from tests.server.api.gateway import Gateway, serving, wait_until
+from tests.server.api.sandbox_gateway import SandboxGateway, serving_sandbox
 from tests.server.solve.plain_logs import plain_logs
 from tests.server.vocabulary import tiny_models
 
@@ -39,4 +40,23 @@ def gateway(running_gateway: Gateway) -> Iterator[Gateway]:
 @pytest.fixture
 def http(gateway: Gateway) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=gateway.url, timeout=20.0, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def running_sandbox() -> Iterator[SandboxGateway]:
+    with plain_logs(), serving_sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(running_sandbox: SandboxGateway) -> Iterator[SandboxGateway]:
+    wait_until(running_sandbox.idle)
+    yield running_sandbox
+    wait_until(running_sandbox.idle)
+
+
+@pytest.fixture
+def sandbox_http(sandbox: SandboxGateway) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=sandbox.url, timeout=20.0, trust_env=False) as client:
         yield client

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import anyio
 import httpx
 import uvicorn
+from fastapi import FastAPI
 
 from sandbox.pool import KernelPool
 from server.api.app import create_app
@@ -22,7 +23,7 @@ from server.dialect.catalogue import open_dialect
 from server.engine.scripted import ScriptedEngine, Step, StreamRequest
 from server.parts import Parts
 from server.settings import Settings
-from server.solve.service import open_service
+from server.solve.service import SolveService, open_service
 from server.solve.solver import SolverParts
 from server.vocabulary import Vocabulary
 from tests.sandbox.pools import lean_settings
@@ -49,6 +50,12 @@ class Gateway:
         return engine
 
     @property
+    def service(self) -> SolveService:
+        service = self.parts[0].service
+        assert service is not None
+        return service
+
+    @property
     def address(self) -> tuple[str, int]:
         url = httpx.URL(self.url)
         assert url.port is not None
@@ -70,17 +77,13 @@ class Gateway:
 
     def idle(self) -> bool:
         """Tell whether nothing is held for any solve."""
-        parts = self.parts[0]
-        service, pool = parts.service, parts.pool.status()
+        service, pool = self.service, self.parts[0].pool.status()
         busy = service.running + service.queued + pool.leased + pool.waiting
         return not busy and not self.engine.open_streams
 
     def wait_until(self, condition: Callable[[], bool], within_s: float = SOON_S) -> None:
         """Wait for what no event tells."""
-        deadline = time.monotonic() + within_s
-        while not condition():
-            assert time.monotonic() < deadline, "the condition did not come true in time"
-            time.sleep(0.01)
+        wait_until(condition, within_s)
 
     def _script(self, request: StreamRequest) -> Iterator[Step]:
         encode = self.vocabulary.encode
@@ -100,29 +103,38 @@ class Gateway:
         yield [self.vocabulary.control("<|im_end|>")]
 
 
+def wait_until(condition: Callable[[], bool], within_s: float = SOON_S) -> None:
+    """Wait for what no event tells."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.01)
+
+
 @contextmanager
 def serving(vocabulary: Vocabulary, settings: Settings) -> Iterator[Gateway]:
-    """Serve on a free port of the loopback address."""
-    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # cut streams are on purpose
+    """Serve solves, by a scripted engine."""
     gateway = Gateway(vocabulary, settings)
+    with listening(create_app(settings, gateway.open_parts)) as gateway.url:
+        yield gateway
+
+
+@contextmanager
+def listening(app: FastAPI) -> Iterator[str]:
+    """Serve on a free port of the loopback address; yields the URL."""
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # cut streams are on purpose
     with socket.socket() as listener:
         # Small buffers, so that a reader that does not read is noticed soon.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
-        gateway.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        config = uvicorn.Config(
-            create_app(settings, gateway.open_parts),
-            log_config=None,
-            lifespan="on",
-            timeout_graceful_shutdown=2,
-        )
+        config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=2)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
-        gateway.wait_until(lambda: server.started)
+        wait_until(lambda: server.started)
         try:
-            yield gateway
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(timeout=10)

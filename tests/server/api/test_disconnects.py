@@ -31,7 +31,7 @@ def asking(gateway: Gateway, accept: str, **request: object) -> Iterator[socket.
 @pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
 @pytest.mark.parametrize("problem", ["[hang]", "[cell]"])
 def test_going_away_frees_engine_and_kernels(gateway: Gateway, accept: str, problem: str) -> None:
-    service, pool = gateway.parts[0].service, gateway.parts[0].pool
+    service, pool = gateway.service, gateway.parts[0].pool
 
     def busy() -> bool:
         if problem == "[hang]":
@@ -45,7 +45,7 @@ def test_going_away_frees_engine_and_kernels(gateway: Gateway, accept: str, prob
 
 
 def test_going_away_while_waiting_for_a_turn(gateway: Gateway) -> None:
-    service = gateway.parts[0].service
+    service = gateway.service
     with (
         asking(gateway, "application/json", problem="[hang]"),
         asking(gateway, "application/json", problem="[hang]"),
@@ -72,7 +72,7 @@ def test_a_reader_that_does_not_read_is_cut(
 ) -> None:
     monkeypatch.setattr(solves, "SEND_TIMEOUT_S", 0.5)
     with asking(gateway, "text/event-stream", problem="[long]", tokens=True) as connection:
-        gateway.wait_until(lambda: gateway.parts[0].service.running == 1)
+        gateway.wait_until(lambda: gateway.service.running == 1)
         gateway.wait_until(gateway.idle, 15.0)
         received = b""
         while chunk := connection.recv(65_536):

@@ -223,4 +223,4 @@ class TestBodies:
                 b'Content-Length: 100\r\n\r\n{"problem": "6 x 7?"}'
             )
         assert httpx.get(f"{gateway.url}/health", trust_env=False).status_code == 200
-        assert gateway.parts[0].service.running == 0
+        assert gateway.service.running == 0

@@ -101,7 +101,7 @@ class TestEvents:
         with events(http, problem="[hang]") as stream:
             kinds = [next(stream).event for _ in range(4)]
             assert kinds == ["solve.queued", "solve.started", "attempt.started", "attempt.started"]
-            assert gateway.parts[0].service.running == 1
+            assert gateway.service.running == 1
 
 
 class TestCancel:
