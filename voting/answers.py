@@ -8,6 +8,7 @@ from voting.boxes import Box, boxed
 from voting.canonical import canonical_text
 from voting.integers import parse_integer
 from voting.latex import is_balanced
+from voting.unclosed import committed
 
 __all__ = ["Answer", "AnswerKind", "Box", "boxed", "extract", "parse_answer"]
 
@@ -71,7 +72,8 @@ def extract(text: str, kind: AnswerKind) -> Answer | None:
     """Return the answer that a text commits to, or None.
 
     That is the last closed box whose content is an answer of the kind; failing that, the last such
-    box that a cut left open, unless the cut went through a group. An empty box is never an answer.
+    box that was left open, up to where its answer can reach, unless that goes through a group or
+    the box holds prose. An empty box is never an answer.
     Never raises on a text, and takes time linear in it.
     """
     unread = MAX_READ_CHARACTERS
@@ -89,8 +91,8 @@ def _candidates(boxes: list[Box]) -> Iterator[str]:
     """Yield what may be an answer, the best first."""
     for closed in (True, False):
         for box in reversed(boxes):
-            content = box.content.strip()
-            if box.closed is not closed or not 0 < len(content) <= MAX_WRITTEN_CHARACTERS:
+            if box.closed is not closed:
                 continue
-            if closed or is_balanced(content):
+            content = box.content.strip() if closed else committed(box.content)
+            if 0 < len(content) <= MAX_WRITTEN_CHARACTERS and (closed or is_balanced(content)):
                 yield content
