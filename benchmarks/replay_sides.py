@@ -1,6 +1,7 @@
 """The two sides of the replay: a lease of our pool, and a stock kernel as any notebook has it."""
 
 import os
+import subprocess
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -91,7 +92,9 @@ async def stock_side(folder: str) -> AsyncIterator["StockSide"]:
     manager = AsyncKernelManager()
     environment = {**os.environ, **_ENVIRONMENT, "HOME": folder, "TMPDIR": folder}
     try:
-        await manager.start_kernel(cwd=folder, env=environment)
+        await manager.start_kernel(
+            cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         side = StockSide(manager)
         await side.prepare()
         yield side

@@ -25,6 +25,9 @@ _OUR_WARNING = re.compile(r"^<cell>, line \d+: (\w*Warning: )", re.MULTILINE)
 #: How an error of ours begins: an earlier error, a frame, or at once its name.
 _OUR_ERROR = re.compile(r"\(after |<cell>, line \d+|String, line \d+|[A-Za-z_]\w*(?::|$)")
 
+#: IPython's advice after each SystemExit; our kernels leave it out.
+_EXIT_ADVICE = re.compile(r"^UserWarning: To exit: use .*\n", re.MULTILINE)
+
 _CUT = re.compile(r"\n\[\.\.\. [\d,]+ characters cut \.\.\.\]\n")
 
 _LONG_INTEGER = re.compile(r"Exceeds the limit \(\d+ digits\) for integer string conversion")
@@ -47,6 +50,7 @@ def normalised(text: str) -> str:
     for name, pattern in _VARYING:
         text = pattern.sub(f"<{name}>", text)
     text = _OUR_WARNING.sub(r"\1", _STOCK_WARNING.sub(r"\1\n", text))
+    text = _EXIT_ADVICE.sub("", text)
     return "\n".join(line.rstrip() for line in text.rstrip().split("\n"))
 
 

@@ -57,8 +57,8 @@ def format_warning(category: type[Warning], message: object, filename: str, line
 
 
 def _headline(error: BaseException) -> str:
-    message = error_message(error)
-    return f"{error_name(error)}: {message}" if message else error_name(error)
+    # The colon stays without a message, as IPython has it.
+    return f"{error_name(error)}: {error_message(error)}".rstrip(" ")
 
 
 def _own_lines(error: BaseException) -> Iterator[str]:
@@ -71,6 +71,8 @@ def _own_lines(error: BaseException) -> Iterator[str]:
     else:
         yield from _frame_lines(error.__traceback__)
         yield _headline(error)
+        if isinstance(error, BaseExceptionGroup):
+            yield from (f"  {_headline(member)}" for member in error.exceptions[:_CHAIN_DEPTH])
 
 
 def _notes(error: BaseException) -> Iterator[str]:

@@ -47,6 +47,12 @@ class TestOutput:
     async def test_no_last_expression_shows_nothing(self, kernel: KernelLease, code: str) -> None:
         assert await output_of(kernel, code) == ""
 
+    async def test_values_are_shown_as_ipython_shows_them(self, kernel: KernelLease) -> None:
+        assert await output_of(kernel, "{3, 1, 2}") == "{1, 2, 3}\n"
+        rows = await output_of(kernel, "[(i, 10**20) for i in range(2000)]")
+        assert rows.startswith(f"[(0, {10**20}),\n (1, ")
+        assert rows.endswith(" ...]\n")
+
     @pytest.mark.parametrize(
         "code",
         [

@@ -84,8 +84,16 @@ def test_notes_follow_the_message(raised: Raised) -> None:
     assert text.endswith("ValueError: a\nb\n")
 
 
-def test_an_error_without_message_is_its_name(raised: Raised) -> None:
-    assert raised("assert False").endswith("assert False\nAssertionError\n")
+def test_an_error_without_message_is_its_name_and_a_colon(raised: Raised) -> None:
+    assert raised("assert False").endswith("assert False\nAssertionError:\n")
+
+
+def test_a_group_shows_its_first_errors(raised: Raised) -> None:
+    text = raised("raise ExceptionGroup('all', [ValueError('a'), TypeError('b')] * 100)")
+    assert text.endswith(
+        "ExceptionGroup: all (200 sub-exceptions)\n"
+        "  ValueError: a\n  TypeError: b\n  ValueError: a\n"
+    )
 
 
 def test_a_syntax_error_has_a_caret(raised: Raised) -> None:
