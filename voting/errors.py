@@ -6,6 +6,7 @@ VotingError
 ├── DuplicateVoteError      an attempt that votes twice
 ├── PolicyError             a policy built or asked with a value that it cannot work with
 ├── ClockError              a time that is no number
+├── PolicyNameError         a policy written in a way that names none
 └── UnknownStrategyError    a strategy name that is not in the table
 """
 
@@ -35,6 +36,10 @@ class PolicyError(VotingError):
 
 class ClockError(VotingError):
     """A time given to a budget is infinite or not a number."""
+
+
+class PolicyNameError(VotingError):
+    """A policy's text is malformed, or names a policy or an argument that there is not."""
 
 
 class UnknownStrategyError(VotingError):

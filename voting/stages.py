@@ -46,6 +46,37 @@ def rising(stages: Sequence[Stage]) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
+def proportioned(attempts: int, agree: int) -> tuple[Stage, ...]:
+    """Return the stages of a solve of which only the end is given.
+
+    A quarter of the attempts that must agree in three of four, half that must in one of two, then
+    all; for 16 attempts and 6 equal answers these are 4:3, 8:4, 16:6.
+    """
+    agree = min(agree, attempts)
+    stages: list[Stage] = []
+    for size, share in ((attempts // 4, 0.75), (attempts // 2, 0.5)):
+        needed = max(2, round(share * size), stages[-1].agree if stages else 0)
+        if needed <= size and (not stages or size > stages[-1].attempts):
+            stages.append(Stage(size, min(needed, max(agree, 1))))
+    return (*stages, Stage(attempts, max(agree, 1)))
+
+
+def doubling(first: int, attempts: int) -> tuple[Stage, ...]:
+    """Return stages of `first` attempts, twice as many, four times … up to `attempts`.
+
+    They ask that all agree: when to stop is then for the early-stop policy to say.
+
+    Raises:
+        PolicyError: `first` is below 1.
+    """
+    if first < 1:
+        raise PolicyError(f"doubling from {first} attempts: must be at least 1; for example 4")
+    sizes = [min(first, attempts)]
+    while sizes[-1] < attempts:
+        sizes.append(min(2 * sizes[-1], attempts))
+    return tuple(Stage(size, size) for size in sizes)
+
+
 def within(stages: Sequence[Stage], attempts: int) -> tuple[Stage, ...]:
     """Return the stages of a solve that may take `attempts` attempts: cut off there.
 

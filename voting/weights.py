@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from voting.errors import PolicyError
 from voting.types import AttemptOutcome
@@ -24,6 +24,20 @@ class WeightReason(StrEnum):
     NO_TOOL_CALLS = "no_tool_calls"
     #: By the share of the attempt's tool calls that failed.
     TOOL_ERRORS = "tool_errors"
+    #: By the number of sampled tokens.
+    TOKENS = "tokens"
+    #: By a score of the attempt's log-probabilities.
+    SCORE = "score"
+    #: The score that the policy weighs by is not known of this attempt.
+    NO_SCORE = "no_score"
+    #: The attempt's code printed the answer.
+    PRINTED = "printed"
+    #: The attempt's code did not print the answer.
+    NOT_PRINTED = "not_printed"
+    #: At least one of the attempt's cells ran without an error.
+    EXECUTED = "executed"
+    #: No cell of the attempt ran without an error.
+    NOT_EXECUTED = "not_executed"
     #: The product of the decisions in ``parts``.
     PRODUCT = "product"
 
@@ -45,9 +59,44 @@ class Weight(Protocol):
         ...
 
 
+@runtime_checkable
+class BoundedWeight(Protocol):
+    """A weight that is never above `most`; one that does not say has no known bound."""
+
+    @property
+    def most(self) -> float:
+        """The most that a vote can weigh."""
+        ...
+
+
+@runtime_checkable
+class NeedsScores(Protocol):
+    """A policy that may look at log-probabilities: the engine is asked for them if one does."""
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether it does."""
+        ...
+
+
+def most_weight(weight: Weight) -> float:
+    """Return the most that a policy lets a vote weigh, infinite where it does not say."""
+    return weight.most if isinstance(weight, BoundedWeight) else math.inf
+
+
+def needs_scores(policy: object) -> bool:
+    """Return whether a policy of any kind looks at log-probabilities."""
+    return isinstance(policy, NeedsScores) and policy.needs_scores
+
+
 @dataclass(frozen=True, slots=True)
 class Plain:
     """Every vote weighs one."""
+
+    @property
+    def most(self) -> float:
+        """One."""
+        return 1.0
 
     def decide(self, outcome: AttemptOutcome) -> WeightDecision:  # noqa: ARG002
         """Return the weight 1."""
@@ -74,6 +123,11 @@ class ByToolErrors:
                 f"leave it out for {DEFAULT_FLOOR}"
             )
 
+    @property
+    def most(self) -> float:
+        """One."""
+        return 1.0
+
     def decide(self, outcome: AttemptOutcome) -> WeightDecision:
         """Return a weight from `floor` to 1."""
         if outcome.tool_calls == 0:
@@ -87,6 +141,16 @@ class Product:
     """The product of other weights; of none, 1."""
 
     factors: tuple[Weight, ...]
+
+    @property
+    def most(self) -> float:
+        """The product of the factors' bounds."""
+        return float(math.prod(most_weight(factor) for factor in self.factors))
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether any factor does."""
+        return any(needs_scores(factor) for factor in self.factors)
 
     def decide(self, outcome: AttemptOutcome) -> WeightDecision:
         """Return the product, with the decision of each factor in ``parts``."""

@@ -1,0 +1,78 @@
+"""Policies by name: the tables of what settings and requests may say, and what is made of it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from voting.arguments import Arguments
+from voting.errors import PolicyNameError
+from voting.notation import Call, read_calls
+
+Policy = TypeVar("Policy")
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a solve asks for beside its policies: the most attempts, and equal answers wanted."""
+
+    attempts: int
+    agree: int
+
+
+Maker = Callable[[Arguments, Context], Policy]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[Policy]):
+    """One name: how to write it with its arguments, what it means, and how it is made."""
+
+    usage: str
+    meaning: str
+    make: Maker[Policy]
+
+    @property
+    def name(self) -> str:
+        """The name without arguments."""
+        return self.usage.partition("(")[0]
+
+
+class Catalogue(Generic[Policy]):
+    """The policies of one kind. `operator` joins several into one, made by `join`."""
+
+    def __init__(
+        self,
+        kind: str,
+        entries: tuple[Entry[Policy], ...],
+        operator: str = "*",
+        join: Callable[[tuple[Policy, ...]], Policy] | None = None,
+    ) -> None:
+        self.kind = kind
+        self.operator = operator if join is not None else ""
+        self.entries: Mapping[str, Entry[Policy]] = {entry.name: entry for entry in entries}
+        self._join = join
+
+    def make(self, text: str, context: Context) -> Policy:
+        """Return the policy that a text writes.
+
+        Raises:
+            PolicyNameError: the text is malformed, or names what there is not.
+            PolicyError: an argument is out of its range.
+        """
+        calls = read_calls(text, self.operator)
+        policies = tuple(self.make_one(call, context) for call in calls)
+        if len(policies) == 1 or self._join is None:
+            return policies[0]
+        return self._join(policies)
+
+    def make_one(self, call: Call, context: Context) -> Policy:
+        """Return the policy of one call. Errors as for `make`."""
+        entry = self.entries.get(call.name)
+        if entry is None:
+            raise PolicyNameError(
+                f"{self.kind} {call.name[:40]!r}: must be one of {', '.join(self.entries)}; "
+                "choose one of these"
+            )
+        arguments = Arguments(call)
+        policy = entry.make(arguments, context)
+        arguments.finish()
+        return policy
