@@ -38,6 +38,10 @@ class StopReason(StrEnum):
     ENOUGH_SHARE = "enough_share"
     #: The leader has too small a share, or too few votes were cast.
     TOO_SMALL_SHARE = "too_small_share"
+    #: An answer is enough votes ahead of the next.
+    AHEAD = "ahead"
+    #: No answer is enough votes ahead, or too few votes were cast.
+    NOT_AHEAD = "not_ahead"
     #: The policy never stops early.
     NEVER = "never"
 

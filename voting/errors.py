@@ -5,6 +5,7 @@ VotingError
 ├── WeightError             a vote whose weight cannot be counted
 ├── DuplicateVoteError      an attempt that votes twice
 ├── PolicyError             a policy built or asked with a value that it cannot work with
+├── ReplayError             recorded attempts that cannot be replayed
 ├── ClockError              a time that is no number
 ├── PolicyNameError         a policy written in a way that names none
 └── UnknownStrategyError    a strategy name that is not in the table
@@ -32,6 +33,10 @@ class DuplicateVoteError(VotingError):
 
 class PolicyError(VotingError):
     """A policy's parameter, or a number that it is asked with, is outside its range."""
+
+
+class ReplayError(VotingError):
+    """A recorded attempt contradicts itself, or there are too few for what is asked."""
 
 
 class ClockError(VotingError):

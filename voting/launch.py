@@ -96,7 +96,7 @@ class Staged:
         missing = target - state.launched
         if missing <= 0:
             return LaunchDecision(0, reason)
-        return _within_means(missing, reason, state)
+        return within_means(missing, reason, state)
 
     def _target(self, state: SolveState) -> tuple[int, LaunchReason]:
         """Return how many attempts should have been launched by now, and why."""
@@ -116,7 +116,7 @@ class Staged:
         return self.stages[-1].attempts, LaunchReason.ALL_LAUNCHED
 
 
-def _within_means(missing: int, reason: LaunchReason, state: SolveState) -> LaunchDecision:
+def within_means(missing: int, reason: LaunchReason, state: SolveState) -> LaunchDecision:
     """Cut a number of attempts to what time and slots allow."""
     if state.left_s <= 0 or state.left_s < state.attempt_s:
         return LaunchDecision(0, LaunchReason.NO_TIME)

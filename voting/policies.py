@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 from types import MappingProxyType
 
+from voting.adaptive import DEFAULT_LEAD, AheadBy, ByEffort, TopUp
 from voting.arguments import Arguments
 from voting.cascade import DEFAULT_PLAUSIBLE, DEFAULT_SETTLED, Cascade
 from voting.catalogue import Catalogue, Context, Entry
@@ -84,6 +85,11 @@ WEIGHTS: Catalogue[Weight] = Catalogue(
             "inverse to the mean entropy of the attempt's tokens",
             lambda given, _: ByEntropy(given.number("floor", DEFAULT_ENTROPY_FLOOR)),
         ),
+        Entry(
+            "effort(tokens=1, calls=1)",
+            "more the more tokens and tool calls the attempt has, to these powers",
+            lambda given, _: ByEffort(given.number("tokens", 1.0), given.number("calls", 1.0)),
+        ),
         *(_confidence(score) for score in Score),
         Entry(
             f"code_agreement(otherwise={DEFAULT_UNPRINTED:g})",
@@ -121,6 +127,11 @@ EARLY_STOPS: Catalogue[EarlyStop] = Catalogue(
             "staged(4:3, 8:4, 16:6)",
             "at as many equal answers as the stage of the launched attempts asks",
             lambda given, context: StagedAgreement(_stages(given, context)),
+        ),
+        Entry(
+            f"ahead(needed={DEFAULT_LEAD:g})",
+            "when an answer is so many average votes ahead of the next",
+            lambda given, _: AheadBy(given.number("needed", DEFAULT_LEAD)),
         ),
         Entry(
             "cannot_be_overtaken(by=weight)",
@@ -161,6 +172,15 @@ LAUNCHES: Catalogue[Launch] = Catalogue(
             lambda given, context: Staged(
                 within(doubling(given.whole("first", 4), context.attempts), context.attempts),
                 waits=True,
+            ),
+        ),
+        Entry(
+            f"top_up(needed={DEFAULT_LEAD:g}, streams=8, spare=0)",
+            "as many as it takes for an answer to be so many votes ahead, at most `streams` at once",
+            lambda given, _: TopUp(
+                given.number("needed", DEFAULT_LEAD),
+                given.whole("streams", 8),
+                given.whole("spare", 0),
             ),
         ),
     ),

@@ -38,6 +38,8 @@ class WeightReason(StrEnum):
     EXECUTED = "executed"
     #: No cell of the attempt ran without an error.
     NOT_EXECUTED = "not_executed"
+    #: By the tokens and tool calls of the attempt.
+    EFFORT = "effort"
     #: The product of the decisions in ``parts``.
     PRODUCT = "product"
 

@@ -1,0 +1,113 @@
+"""What is replayed: attempts as they were recorded, by problem."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from voting.answers import Answer
+from voting.errors import OutcomeError, ReplayError
+from voting.scores import TokenScores
+from voting.types import AttemptOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Dip:
+    """A new lowest group confidence of an attempt: its value, and after how many tokens."""
+
+    tokens: int
+    group_confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordedAttempt:
+    """One attempt that ran to its own end, with all that it cost.
+
+    ``right`` is whether its answer is the problem's. ``tokens`` are sampled ones. ``scores``,
+    ``printed`` and the counts are as in `AttemptOutcome`. ``dips`` has every new low of its group
+    confidence, by rising tokens, so that a `Prune` policy can be replayed.
+
+    Raises:
+        ReplayError: a count is negative, there are more tool errors than calls, or an attempt
+            without an answer is right.
+    """
+
+    answer: Answer | None
+    right: bool
+    tokens: int
+    tool_calls: int = 0
+    tool_errors: int = 0
+    scores: TokenScores | None = None
+    printed: bool | None = None
+    dips: tuple[Dip, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.right and self.answer is None:
+            raise ReplayError(
+                "recorded attempt without an answer: cannot be right; correct the record"
+            )
+        try:
+            self.outcome(attempt=0, started_s=0.0, seconds=0.0)
+        except OutcomeError as error:
+            raise ReplayError(f"recorded {error}") from error
+
+    def outcome(self, *, attempt: int, started_s: float, seconds: float) -> AttemptOutcome:
+        """Return what the policies are told of the attempt at its own end.
+
+        Raises:
+            OutcomeError: a time is negative, infinite or not a number.
+        """
+        return AttemptOutcome(
+            attempt=attempt,
+            answer=self.answer,
+            finished=self.answer is not None,
+            tokens=self.tokens,
+            tool_calls=self.tool_calls,
+            tool_errors=self.tool_errors,
+            seconds=seconds,
+            started_s=started_s,
+            scores=self.scores,
+            printed=self.printed,
+        )
+
+    @property
+    def key(self) -> str | None:
+        """The ballot line of the answer; None without one."""
+        return None if self.answer is None else self.answer.key
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedProblem:
+    """All recorded attempts of one problem, in the order in which they were recorded.
+
+    Raises:
+        ReplayError: there are none.
+    """
+
+    id: str
+    attempts: tuple[RecordedAttempt, ...]
+
+    def __post_init__(self) -> None:
+        if not self.attempts:
+            raise ReplayError(
+                f"problem {self.id[:40]!r}: 0 recorded attempts: must be at least 1; leave it out"
+            )
+
+    @property
+    def accuracy(self) -> float:
+        """The share of attempts that are right."""
+        return sum(attempt.right for attempt in self.attempts) / len(self.attempts)
+
+
+def with_attempts(problems: Sequence[RecordedProblem], least: int) -> list[RecordedProblem]:
+    """Return the problems that have at least `least` recorded attempts.
+
+    Raises:
+        ReplayError: none has.
+    """
+    kept = [problem for problem in problems if len(problem.attempts) >= least]
+    if not kept:
+        most = max((len(problem.attempts) for problem in problems), default=0)
+        raise ReplayError(
+            f"{least} recorded attempts a problem: must be at most {most}, the most that a problem "
+            "has; record more attempts, or ask for fewer"
+        )
+    return kept
