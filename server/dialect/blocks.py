@@ -1,4 +1,4 @@
-"""Finds blocks in a model's text as it arrives: fenced code, and tool calls as JSON.
+"""Finds blocks in a model's text as it arrives: thinking, fenced code, and marked tool calls.
 
 Line by line, after CommonMark's fenced code blocks with one change: the block ends with the closing
 fence's third backtick, since a model that waits for a result writes nothing after it.
@@ -12,9 +12,21 @@ from enum import Enum
 #: Possessive, so that the time is linear in the line.
 OPENING = re.compile(r"[ \t]*+(`{3,}+)[ \t]*+([A-Za-z0-9_+.#-]*+)[^`]*+")
 PYTHON_TAGS = frozenset({"python", "py", "python3", "sage", "tool_code", "ipython"})
-CALL_OPEN = "<tool_call>"
-CALL_CLOSE = "</tool_call>"
-_LONGEST_TAIL = len(CALL_CLOSE) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Between what a family writes its tool calls and its thinking; each mark ends with `>`."""
+
+    call_open: str = "<tool_call>"
+    call_close: str = "</tool_call>"
+    think_open: str = "<think>"
+    think_close: str = "</think>"
+
+    @property
+    def longest(self) -> int:
+        """Characters of the longest one."""
+        return max(map(len, (self.call_open, self.call_close, self.think_open, self.think_close)))
 
 
 class BlockKind(Enum):
@@ -29,11 +41,15 @@ class BlockKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of text inside a block of one kind; `closed`: it completes that block's body."""
+    """A stretch of text inside a block of one kind; `closed`: it completes that block's body.
+
+    A mark that opens or closes thinking belongs to what is before it.
+    """
 
     kind: BlockKind
     text: str
     closed: str | None = None
+    thinking: bool = False
 
 
 #: Stands for a line of text that cannot open a block.
@@ -44,9 +60,10 @@ _INDENT = " \t"
 class Line:
     """The line under way. Each part is looked at once, so that its time is linear in its length."""
 
-    def __init__(self, text: str = "") -> None:
+    def __init__(self, text: str = "", longest_mark: int = 0) -> None:
         self._parts: list[str] = []
         self._tail = ""
+        self._longest_tail = max(longest_mark - 1, 0)
         self._ticks: int | None = 0  # backticks that follow the indent; None: something else does
         if text:
             self.add(text)
@@ -60,7 +77,8 @@ class Line:
     def add(self, part: str) -> None:
         """Make the line longer."""
         self._parts.append(part)
-        self._tail = (self._tail + part[-_LONGEST_TAIL:])[-_LONGEST_TAIL:]
+        if longest := self._longest_tail:
+            self._tail = (self._tail + part[-longest:])[-longest:]
         if self._ticks is not None:
             rest = part if self._ticks else part.lstrip(_INDENT)
             self._ticks = None if rest.strip("`") else self._ticks + len(rest)
@@ -82,11 +100,17 @@ class Line:
 
 
 class BlockScanner:
-    """Feeds on text, split anywhere; yields spans whose texts join to the text fed."""
+    """Feeds on text, split anywhere; yields spans whose texts join to the text fed.
 
-    def __init__(self) -> None:
+    `thinking` says whether the text fed last is; blocks are found in thinking too.
+    """
+
+    def __init__(self, marks: Marks | None = None, *, thinking: bool = False) -> None:
         self.kind = BlockKind.TEXT
-        self._line = Line()
+        self.thinking = thinking
+        self._marks = marks or Marks()
+        self._longest = self._marks.longest
+        self._line = self._new_line()
         self._fence = ""
         self._body: list[str] = []
 
@@ -96,15 +120,16 @@ class BlockScanner:
         start = 0
         while start < len(text):
             part = text[start : text.find("\n", start) + 1 or len(text)]
-            end = self._mark_end(part)
+            end, mark = self._next_mark(part)
             part = part[:end]
             self._line.add(part)
-            spans.append(self._ended(part) if end else self._went_on(part))
+            spans.append(self._ended(part, mark) if end else self._went_on(part))
             start += len(part)
         return spans
 
-    def reset(self) -> None:
-        """Start afresh at the beginning of a line of plain text."""
+    def reset(self, *, thinking: bool = False) -> None:
+        """Start afresh at the beginning of a line, in plain text or in thinking."""
+        self.thinking = thinking
         self._switch(BlockKind.TEXT, "")
 
     @property
@@ -112,42 +137,62 @@ class BlockScanner:
         """Whether the text ends with a newline."""
         return not self._line
 
-    def _mark_end(self, part: str) -> int | None:
-        """Return where in the part the mark is complete that ends the present state, if it is."""
-        if self.kind is BlockKind.TEXT:
-            return self._line.mark_end(part, CALL_OPEN)
-        if self.kind is BlockKind.CALL:
-            return self._line.mark_end(part, CALL_CLOSE)
-        return self._line.fence_end(part, self._fence)
+    @property
+    def body(self) -> str:
+        """What there is of the body of the block under way."""
+        return "".join([*self._body, str(self._line)])
 
-    def _ended(self, part: str) -> Span:
+    def _next_mark(self, part: str) -> tuple[int | None, str]:
+        """Return where in the part the mark is complete that ends the present state, and it."""
+        if self.kind in (BlockKind.TEXT, BlockKind.CALL):
+            # Every mark ends with this character: most parts need no further look.
+            return self._first_mark(part) if ">" in part else (None, "")
+        return self._line.fence_end(part, self._fence), self._fence
+
+    def _first_mark(self, part: str) -> tuple[int | None, str]:
+        marks = self._marks
+        possible: tuple[str, ...] = (marks.call_close,)
+        if self.kind is BlockKind.TEXT:
+            possible = (marks.call_open, marks.think_open, marks.think_close)
+        found = [(end, mark) for mark in possible if (end := self._line.mark_end(part, mark))]
+        return min(found, default=(None, ""))
+
+    def _ended(self, part: str, mark: str) -> Span:
         """Leave the present state, whose mark ends the part."""
-        kind = self.kind
+        kind, thinking = self.kind, self.thinking
         if kind is BlockKind.TEXT:
-            self._switch(BlockKind.CALL, "")
-            return Span(kind, part)
+            if mark == self._marks.call_open:
+                self._switch(BlockKind.CALL, "")
+            else:
+                self.thinking = mark == self._marks.think_open
+                self._switch(BlockKind.TEXT, "")
+            return Span(kind, part, thinking=thinking)
         if kind is BlockKind.CALL:
-            self._body.append(str(self._line).removesuffix(CALL_CLOSE))
+            self._body.append(str(self._line).removesuffix(mark))
         body = "".join(self._body)
         self._switch(BlockKind.TEXT, "")
         self._line.add(NO_OPENING)
-        return Span(kind, part, closed=body)
+        return Span(kind, part, closed=body, thinking=thinking)
 
     def _went_on(self, part: str) -> Span:
         """Stay in the present state, unless a line that opens a block is complete."""
         kind = self.kind
+        span = Span(kind, part, thinking=self.thinking)
         if not part.endswith("\n"):
-            return Span(kind, part)
-        line, self._line = str(self._line), Line()
+            return span
+        line, self._line = str(self._line), self._new_line()
         if kind is not BlockKind.TEXT:
             self._body.append(line)
         elif opening := OPENING.fullmatch(line.rstrip("\r\n")):
             self._switch(_fenced_kind(opening[2]), opening[1])
-        return Span(kind, part)
+        return span
 
     def _switch(self, kind: BlockKind, fence: str) -> None:
-        self.kind, self._line, self._fence = kind, Line(), fence
+        self.kind, self._line, self._fence = kind, self._new_line(), fence
         self._body.clear()
+
+    def _new_line(self) -> Line:
+        return Line(longest_mark=self._longest)
 
 
 def _fenced_kind(tag: str) -> BlockKind:

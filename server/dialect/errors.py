@@ -1,7 +1,8 @@
 """Errors of dialects.
 
 DialectError (a QuorumServerError)
-└── UnknownDialect    no dialect of that name, or none fits the model
+├── UnknownDialect    no dialect of that name, or none fits the model
+└── UnusableTemplate  the model's chat template cannot be used to write turns
 """
 
 from server.errors import QuorumServerError
@@ -16,3 +17,7 @@ class DialectError(QuorumServerError):
 
 class UnknownDialect(DialectError):
     """No dialect of that name, or none that fits the model's vocabulary."""
+
+
+class UnusableTemplate(DialectError):
+    """The model has no chat template, or one that cannot write what a conversation needs."""

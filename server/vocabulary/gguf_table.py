@@ -71,6 +71,8 @@ def _build(metadata: Mapping[str, MetadataValue]) -> TokenTable:
         encoder=_encoder(plain, possible, rule),
         eos_ids=end_ids(_declared_ends(metadata, len(tokens)), controls),
         chat_template=template if isinstance(template, str) else None,
+        begin_name=_name(metadata, tokens, "bos_token_id"),
+        end_name=_name(metadata, tokens, "eos_token_id"),
     )
 
 
@@ -115,6 +117,11 @@ def _declared_ends(metadata: Mapping[str, MetadataValue], size: int) -> Iterator
         token_id = metadata.get(f"tokenizer.ggml.{key}")
         if isinstance(token_id, int) and 0 <= token_id < size:
             yield token_id
+
+
+def _name(metadata: Mapping[str, MetadataValue], tokens: list[str], key: str) -> str:
+    token_id = metadata.get(f"tokenizer.ggml.{key}")
+    return tokens[token_id] if isinstance(token_id, int) and 0 <= token_id < len(tokens) else ""
 
 
 def _encoder(plain: dict[str, int], merges: list[tuple[str, str]], rule: SplitRule) -> Tokenizer:

@@ -65,13 +65,17 @@ def _build(spec: dict[str, Any], folder: Path) -> TokenTable:
     piece = _piece_function(spec, tokens)
     plain, possible = without_controls(tokens, merges, controls)
     pieces = _pieces(tokens, added, controls, piece)
-    template, ends = _read_companions(folder, controls)
+    settings = _read_optional(folder / "tokenizer_config.json")
+    generation = _read_optional(folder / "generation_config.json")
+    ends = _declared_ends(settings, generation, controls)
     table = TokenTable(
         pieces=pieces,
         controls=controls,
         encoder=_encoder(spec, plain, possible),
         eos_ids=end_ids((token_id for token_id in ends if token_id < len(pieces)), controls),
-        chat_template=template,
+        chat_template=_template(folder, settings),
+        begin_name=_token_name(settings, "bos_token"),
+        end_name=_token_name(settings, "eos_token"),
     )
     _check_exactness(table)
     return table
@@ -158,20 +162,14 @@ def _read_object(path: Path) -> dict[str, Any]:
     return content
 
 
-def _read_companions(folder: Path, controls: Mapping[str, int]) -> tuple[str | None, list[int]]:
-    """Return the chat template and the end-of-text ids that the model's folder declares."""
-    settings = _read_optional(folder / "tokenizer_config.json")
-    generation = _read_optional(folder / "generation_config.json")
-    jinja = folder / "chat_template.jinja"
-    template = jinja.read_text("utf-8") if jinja.is_file() else _template(settings)
-    return template, list(_declared_ends(settings, generation, controls))
-
-
 def _read_optional(path: Path) -> dict[str, Any]:
     return _read_object(path) if path.is_file() else {}
 
 
-def _template(settings: dict[str, Any]) -> str | None:
+def _template(folder: Path, settings: dict[str, Any]) -> str | None:
+    jinja = folder / "chat_template.jinja"
+    if jinja.is_file():
+        return jinja.read_text("utf-8")
     declared = settings.get("chat_template")
     if isinstance(declared, list):  # several, by name
         named = {entry["name"]: entry["template"] for entry in declared}
@@ -182,9 +180,15 @@ def _template(settings: dict[str, Any]) -> str | None:
 def _declared_ends(
     settings: dict[str, Any], generation: dict[str, Any], controls: Mapping[str, int]
 ) -> Iterator[int]:
-    end = settings.get("eos_token")
-    name = str(end.get("content") if isinstance(end, dict) else end)
+    name = _token_name(settings, "eos_token")
     if name in controls:
         yield controls[name]
     declared = generation.get("eos_token_id", [])
     yield from declared if isinstance(declared, list) else [declared]
+
+
+def _token_name(settings: dict[str, Any], key: str) -> str:
+    """Return the name of a token that `tokenizer_config.json` declares; empty for none."""
+    declared = settings.get(key)
+    name = declared.get("content") if isinstance(declared, dict) else declared
+    return name if isinstance(name, str) else ""

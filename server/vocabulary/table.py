@@ -31,6 +31,7 @@ class TokenTable:
 
     `pieces[id]` is the bytes a token stands for (a control token's: its name; a hole or a
     padding id: none). `encoder` turns plain text into ids of `pieces` outside `controls`.
+    `begin_name` and `end_name` are what chat templates know as `bos_token` and `eos_token`.
     """
 
     pieces: list[bytes]
@@ -38,6 +39,8 @@ class TokenTable:
     encoder: Tokenizer
     eos_ids: frozenset[int]
     chat_template: str | None
+    begin_name: str = ""
+    end_name: str = ""
 
 
 def end_ids(declared: Iterable[int], controls: Mapping[str, int]) -> frozenset[int]:

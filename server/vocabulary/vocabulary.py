@@ -50,6 +50,7 @@ class Vocabulary:
         self.controls: Mapping[str, int] = MappingProxyType(dict(table.controls))
         self.eos_ids = table.eos_ids
         self.chat_template = table.chat_template
+        self.begin_name, self.end_name = table.begin_name, table.end_name
 
     @classmethod
     def load(cls, path: str | Path) -> "Vocabulary":

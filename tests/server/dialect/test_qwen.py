@@ -7,8 +7,9 @@ import pytest
 
 from server.dialect.base import Prompt, ToolCall
 from server.dialect.catalogue import open_dialect
+from server.dialect.chat import ChatConversation
 from server.dialect.errors import UnknownDialect
-from server.dialect.qwen import QwenConversation, QwenDialect
+from server.dialect.qwen import QwenDialect
 from server.vocabulary import Vocabulary
 from server.vocabulary.errors import UnknownControlToken
 from tests.contract.dialects import PROMPT, read
@@ -24,7 +25,7 @@ def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
 
 
 @pytest.fixture
-def conversation(vocabulary: Vocabulary) -> QwenConversation:
+def conversation(vocabulary: Vocabulary) -> ChatConversation:
     return QwenDialect(vocabulary).open(PROMPT)
 
 
@@ -40,7 +41,7 @@ def spelled(vocabulary: Vocabulary, text: str) -> list[int]:
     ]
 
 
-def test_the_opening_is_chatml(vocabulary: Vocabulary, conversation: QwenConversation) -> None:
+def test_the_opening_is_chatml(vocabulary: Vocabulary, conversation: ChatConversation) -> None:
     assert list(conversation.opening) == spelled(
         vocabulary,
         "<|im_start|>system\nBe exact.<|im_end|>\n"
@@ -60,7 +61,7 @@ def test_the_opening_is_chatml(vocabulary: Vocabulary, conversation: QwenConvers
     ],
 )
 def test_a_result_is_framed_in_the_same_message(
-    vocabulary: Vocabulary, conversation: QwenConversation, output: str, framed: str
+    vocabulary: Vocabulary, conversation: ChatConversation, output: str, framed: str
 ) -> None:
     read(conversation, vocabulary.encode("```python\nprint(42)\n```"))
     ids = conversation.result(output)
@@ -69,7 +70,7 @@ def test_a_result_is_framed_in_the_same_message(
 
 
 def test_a_result_starts_on_a_line_of_its_own_just_once(
-    vocabulary: Vocabulary, conversation: QwenConversation
+    vocabulary: Vocabulary, conversation: ChatConversation
 ) -> None:
     # One token may hold the closing fence and the newline after it.
     read(conversation, vocabulary.encode("```python\nprint(42)\n```\n"))
@@ -87,7 +88,7 @@ RESPONSE = (
     "text", [f"<tool_call>\n{CALL}\n</tool_call>", f"I call.\n```json\n{CALL}\n```"]
 )
 def test_a_result_of_a_json_call_is_a_turn_of_its_own(
-    vocabulary: Vocabulary, conversation: QwenConversation, text: str
+    vocabulary: Vocabulary, conversation: ChatConversation, text: str
 ) -> None:
     reading = read(conversation, vocabulary.encode(text))
     assert reading.calls == (ToolCall("print(42)"),)
@@ -95,7 +96,7 @@ def test_a_result_of_a_json_call_is_a_turn_of_its_own(
 
 
 def test_after_a_json_call_a_fenced_one_is_framed_as_such(
-    vocabulary: Vocabulary, conversation: QwenConversation
+    vocabulary: Vocabulary, conversation: ChatConversation
 ) -> None:
     read(conversation, vocabulary.encode(f"<tool_call>{CALL}</tool_call>"))
     conversation.result("42")
@@ -104,7 +105,7 @@ def test_after_a_json_call_a_fenced_one_is_framed_as_such(
 
 
 def test_json_that_is_no_call_is_text(
-    vocabulary: Vocabulary, conversation: QwenConversation
+    vocabulary: Vocabulary, conversation: ChatConversation
 ) -> None:
     reading = read(conversation, vocabulary.encode('```json\n{"answer": 42}\n```'))
     assert reading.calls == ()
@@ -112,7 +113,7 @@ def test_json_that_is_no_call_is_text(
 
 
 def test_a_malformed_call_is_answered_with_an_error(
-    vocabulary: Vocabulary, conversation: QwenConversation
+    vocabulary: Vocabulary, conversation: ChatConversation
 ) -> None:
     reading = read(conversation, vocabulary.encode("<tool_call>{name: x}</tool_call>"))
     (call,) = reading.calls
@@ -137,14 +138,14 @@ FORCE_TURN = (
     ],
 )
 def test_the_answer_is_forced_in_valid_chatml(
-    vocabulary: Vocabulary, conversation: QwenConversation, written: str, forced: str
+    vocabulary: Vocabulary, conversation: ChatConversation, written: str, forced: str
 ) -> None:
     read(conversation, spelled(vocabulary, written))
     assert conversation.force_answer() == spelled(vocabulary, forced)
 
 
 def test_another_end_token_is_followed_by_the_turns_own(
-    vocabulary: Vocabulary, conversation: QwenConversation
+    vocabulary: Vocabulary, conversation: ChatConversation
 ) -> None:
     read(conversation, [*vocabulary.encode("So."), vocabulary.control("<|endoftext|>")])
     assert vocabulary.decode(conversation.force_answer()) == f"<|im_end|>{FORCE_TURN}"
@@ -154,7 +155,7 @@ def test_a_vocabulary_without_chatml_is_refused(tmp_path: Path) -> None:
     bpe = tiny_models.train("qwen2")
     (tmp_path / "tokenizer.json").write_text(bpe.tokenizer.to_str())
     vocabulary = Vocabulary.load(tmp_path)
-    with pytest.raises(UnknownDialect, match="ChatML"):
+    with pytest.raises(UnknownDialect, match="no known family"):
         open_dialect("auto", vocabulary)
     with pytest.raises(UnknownControlToken):
         open_dialect("qwen", vocabulary)

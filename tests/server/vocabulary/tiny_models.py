@@ -24,7 +24,10 @@ CONTROLS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 USER_DEFINED = ("<think>", "</think>")
 UNUSED = ("[PAD0]",)
 ENDS = {"eos": "<|im_end|>"}
-CHAT_TEMPLATE = "{{ messages }}"
+CHAT_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
+    "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
 
 _WIDTH, _HEADS, _FEED_FORWARD = 32, 2, 64
 
@@ -65,18 +68,19 @@ def _train(splits: list[pre_tokenizers.PreTokenizer], texts: Sequence[str], size
     return TinyBpe(tokenizer, tokens, [(left, right) for left, right in model["merges"]])
 
 
-def write_tokenizer_json(bpe: TinyBpe, path: Path) -> None:
-    """Write a tokenizer.json with the added tokens of `CONTROLS` and `USER_DEFINED`."""
+def write_tokenizer_json(
+    bpe: TinyBpe, path: Path, added: Sequence[str] = (*CONTROLS, *USER_DEFINED)
+) -> None:
+    """Write a tokenizer.json with added tokens."""
     spec = orjson.loads(bpe.tokenizer.to_str())
     spec["added_tokens"] = [
-        added_token(len(bpe.tokens) + place, name)
-        for place, name in enumerate([*CONTROLS, *USER_DEFINED])
+        added_token(len(bpe.tokens) + place, name) for place, name in enumerate(added)
     ]
     path.write_bytes(orjson.dumps(spec))
 
 
-def write_byte_fallback_json(path: Path) -> None:
-    """Write a tokenizer.json laid out as Gemma's.
+def write_byte_fallback_json(path: Path, added: Sequence[str] = (*CONTROLS, *USER_DEFINED)) -> None:
+    """Write a tokenizer.json laid out as Gemma's, with added tokens.
 
     Spaces are marked, unknown characters fall back to byte tokens, control tokens lie inside the
     vocabulary, and runs of line ends are listed as added although merges spell them.
@@ -87,7 +91,7 @@ def write_byte_fallback_json(path: Path) -> None:
     tokenizer.train_from_iterator([*CORPUS, "\n\n\n\n"], trainer)
     spec = orjson.loads(tokenizer.to_str())
     vocabulary: dict[str, int] = spec["model"]["vocab"]
-    for name in [*CONTROLS, *USER_DEFINED, *(f"<0x{byte:02X}>" for byte in range(256))]:
+    for name in [*added, *(f"<0x{byte:02X}>" for byte in range(256))]:
         vocabulary[name] = len(vocabulary)
     spec["decoder"] = {
         "type": "Sequence",
@@ -97,16 +101,14 @@ def write_byte_fallback_json(path: Path) -> None:
             {"type": "Fuse"},
         ],
     }
-    spec["added_tokens"] = [
-        added_token(vocabulary[name], name) for name in [*CONTROLS, *USER_DEFINED, "\n", "\n\n"]
-    ]
+    spec["added_tokens"] = [added_token(vocabulary[name], name) for name in [*added, "\n", "\n\n"]]
     path.write_bytes(orjson.dumps(spec))
 
 
 def added_token(token_id: int, name: str) -> dict[str, object]:
-    """Return an entry of a tokenizer.json's `added_tokens`; those of `CONTROLS` are special."""
+    """Return an entry of a tokenizer.json's `added_tokens`; the user-defined are not special."""
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    return {"id": token_id, "content": name, "special": name in CONTROLS, **flags}
+    return {"id": token_id, "content": name, "special": name not in USER_DEFINED, **flags}
 
 
 def gguf_bytes(bpe: TinyBpe, pre: str) -> bytes:

@@ -1,0 +1,149 @@
+r"""The dialects of Gemma 3 and Gemma 4, which share a name and little else.
+
+Gemma 3 has no system turn; what the system would say begins the user's:
+
+    <bos><start_of_turn>user\n…<end_of_turn>\n<start_of_turn>model\n
+
+Gemma 4 has one, thinks on a channel where `<|think|>` asks for it, and calls tools natively:
+
+    <bos><|turn>system\n<|think|>\n…<turn|>\n<|turn>user\n…<turn|>\n<|turn>model\n
+    <|channel>thought\n…<channel|>
+    <|tool_call>call:python{code:<|"|>…<|"|>}<tool_call|>                  ← closed here
+    <|tool_response>response:python{value:<|"|>…<|"|>}<tool_response|>     ← appended; it goes on
+
+Both may write Python in fenced blocks. Sources: Google's pages on Gemma's formatting and system
+instructions, on Gemma 4's prompt formatting, thinking and function calling.
+"""
+
+import re
+
+from server.dialect.base import DialectOptions, Prompt, ToolCall
+from server.dialect.blocks import Marks
+from server.dialect.chat import ChatFormat
+from server.dialect.tool_json import CODE_ARGUMENTS, PYTHON_NAMES, read_call
+from server.vocabulary import Vocabulary
+
+BEGIN = "<bos>"
+TURN_3, END_3 = "<start_of_turn>", "<end_of_turn>"
+TURN_4, END_4 = "<|turn>", "<turn|>"
+THINK = "<|think|>"
+QUOTE = '<|"|>'
+RESPONSE_OPEN, RESPONSE_CLOSE = "<|tool_response>", "<tool_response|>"
+
+#: `call:NAME{name:<|"|>…<|"|>,…}`; other values than strings cannot be code.
+_CALL = re.compile(r"\s*call:\s*([\w.\-]*)\s*\{(.*)\}\s*", re.DOTALL)
+_STRING = re.compile(
+    rf"([\w.\-]+)\s*:\s*{re.escape(QUOTE)}(.*?)(?:{re.escape(QUOTE)}|\Z)", re.DOTALL
+)
+
+
+class _GemmaFormat(ChatFormat):
+    """What both have in common, over their different turn tokens."""
+
+    name = "gemma"
+
+    def __init__(
+        self, vocabulary: Vocabulary, options: DialectOptions | None, start: str, end: str
+    ) -> None:
+        super().__init__(vocabulary, options)
+        self.begin, self.start, self.end = map(vocabulary.control, (BEGIN, start, end))
+        self.end_ids = frozenset({self.end}) | vocabulary.eos_ids
+
+    def turn(self, role: str, text: str) -> list[int]:
+        """Return the ids of a whole turn of another role."""
+        body = self.vocabulary.encode(f"{role}\n{text}")
+        return [self.start, *body, self.end, *self.newline]
+
+    def user_turn(self, text: str) -> list[int]:
+        """Return a turn of the user's."""
+        return self.turn("user", text)
+
+    def header(self) -> list[int]:
+        """Return the header of the model's turn."""
+        return [self.start, *self.vocabulary.encode("model\n")]
+
+    def close(self, ended_by: int | None) -> list[int]:
+        """Return the end of the model's turn."""
+        return [*([] if ended_by == self.end else [self.end]), *self.newline]
+
+
+class Gemma3Dialect(_GemmaFormat):
+    """Gemma 2 and 3; `vocabulary` must have `<start_of_turn>`."""
+
+    def __init__(self, vocabulary: Vocabulary, options: DialectOptions | None = None) -> None:
+        super().__init__(vocabulary, options, TURN_3, END_3)
+
+    def prompt_turns(self, prompt: Prompt) -> list[int]:
+        """Return the user's turn, which begins with what the system would say."""
+        parts = [part for part in (prompt.system, prompt.user) if part]
+        return [self.begin, *self.user_turn("\n\n".join(parts))]
+
+
+class Gemma4Dialect(_GemmaFormat):
+    """Gemma 4; `vocabulary` must have `<|turn>`."""
+
+    marks = Marks("<|tool_call>", "<tool_call|>", "<|channel>", "<channel|>")
+
+    def __init__(self, vocabulary: Vocabulary, options: DialectOptions | None = None) -> None:
+        super().__init__(vocabulary, options, TURN_4, END_4)
+
+    def prompt_turns(self, prompt: Prompt) -> list[int]:
+        """Return the turns of system, which asks for thinking, and user."""
+        encode = self.vocabulary.encode
+        think = self.mark(THINK, "\n") if self.options.think else []
+        system = [self.start, *encode("system\n"), *think, *encode(prompt.system), self.end]
+        said = [*system, *self.newline] if think or prompt.system else []
+        return [self.begin, *said, *self.user_turn(prompt.user)]
+
+    def without_thinking(self) -> list[int]:
+        """Return an empty thought, with which the larger models answer at once."""
+        if not self.options.think:
+            return []
+        opened = self.mark(self.marks.think_open, "thought\n")
+        return [*opened, *self.mark(self.marks.think_close, "")]
+
+    def end_thinking(self) -> list[int]:
+        """Return the mark that ends a thought."""
+        return [*self.newline, *self.mark(self.marks.think_close, "")]
+
+    @property
+    def result_keeps_message(self) -> bool:
+        """A response stands in the model's own turn."""
+        return True
+
+    def call_result(self, output: str, ended_by: int | None) -> list[int]:
+        """Return the response to a native call."""
+        reopened = [*self.close(ended_by), *self.header()] if ended_by is not None else []
+        return [
+            *reopened,
+            *self.mark(RESPONSE_OPEN, "response:python{value:"),
+            *self.mark(QUOTE, output),
+            *self.mark(QUOTE, "}"),
+            *self.mark(RESPONSE_CLOSE, ""),
+        ]
+
+    def read_call(self, body: str) -> ToolCall:
+        """Read `call:python{code:<|"|>…<|"|>}`, or JSON where the model writes that instead."""
+        call = _CALL.fullmatch(body)
+        if call is None:
+            return read_call(body)
+        name, arguments = call[1], call[2]
+        if name.lower() not in PYTHON_NAMES:
+            return ToolCall("", f"no tool named {name[:80]!r}; the only tool is python")
+        strings = dict(_STRING.findall(arguments))
+        named = (strings[key] for key in CODE_ARGUMENTS if key in strings)
+        code = next(named, next(iter(strings.values()), ""))
+        if not code.strip():
+            return ToolCall("", "the call has no code; write call:python{code:...} with the code")
+        return ToolCall(code)
+
+
+def open_gemma(vocabulary: Vocabulary, options: DialectOptions | None = None) -> ChatFormat:
+    """Return the Gemma dialect whose turn tokens the vocabulary has.
+
+    Raises:
+        UnknownControlToken: it has neither.
+    """
+    if TURN_4 in vocabulary.controls:
+        return Gemma4Dialect(vocabulary, options)
+    return Gemma3Dialect(vocabulary, options)

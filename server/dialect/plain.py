@@ -1,0 +1,70 @@
+"""The dialect of any model with a chat template: its own turns, Python in fenced blocks.
+
+What the template writes around the texts is encoded with its control tokens, the texts without.
+A template that has no place for the system has its text before the user's.
+"""
+
+from functools import cached_property
+
+from server.dialect.base import DialectOptions, Prompt
+from server.dialect.chat import ChatFormat
+from server.dialect.template import Turns, read_turns
+from server.dialect.trusted import encode_trusted
+from server.vocabulary import Vocabulary
+
+
+class PlainDialect(ChatFormat):
+    """A model known by its chat template alone."""
+
+    name = "plain"
+
+    def __init__(self, vocabulary: Vocabulary, options: DialectOptions | None = None) -> None:
+        super().__init__(vocabulary, options)
+        self._turns = self._read(system=True)
+        between = encode_trusted(vocabulary, self._turns.between)
+        controls = [place for place, token in enumerate(between) if vocabulary.is_control(token)]
+        ends = [place for place in controls if between[place] in vocabulary.eos_ids]
+        # The end of the model's turn is its first end token, else its first control token.
+        cut = next(iter(ends or controls), -1) + 1
+        self._close, self._lead = between[:cut], between[cut:]
+        self.end_ids = vocabulary.eos_ids | frozenset(self._close[-1:])
+
+    @property
+    def opens_thinking(self) -> bool:
+        """Whether the template opens the model's thinking."""
+        return self._turns.header.rstrip("\n").endswith(self.marks.think_open)
+
+    def prompt_turns(self, prompt: Prompt) -> list[int]:
+        """Return what the template writes up to the header of the model's turn."""
+        encode, trusted = self.vocabulary.encode, self._trusted
+        turns = self._turns if prompt.system else self._without_system
+        if turns.before_system is None:
+            text = "\n\n".join(part for part in (prompt.system, prompt.user) if part)
+            return [*trusted(turns.before_user), *encode(text)]
+        system = [*trusted(turns.before_system), *encode(prompt.system)]
+        return [*system, *trusted(turns.before_user), *encode(prompt.user)]
+
+    def user_turn(self, text: str) -> list[int]:
+        """Return the user's turn after a message of the model's."""
+        return [*self._lead, *self.vocabulary.encode(text)]
+
+    def header(self) -> list[int]:
+        """Return what the template writes after the user's text."""
+        header = self._turns.header
+        if self.opens_thinking:
+            header = header.rstrip("\n").removesuffix(self.marks.think_open)
+        return self._trusted(header)
+
+    def close(self, ended_by: int | None) -> list[int]:
+        """Return the end of the model's turn."""
+        return [] if self._close[-1:] == [ended_by] else self._close
+
+    @cached_property
+    def _without_system(self) -> Turns:
+        return self._read(system=False)
+
+    def _read(self, *, system: bool) -> Turns:
+        return read_turns(self.vocabulary, system=system, today=self.options.today)
+
+    def _trusted(self, text: str) -> list[int]:
+        return encode_trusted(self.vocabulary, text)

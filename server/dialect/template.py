@@ -1,0 +1,102 @@
+"""What a model's own chat template writes around the texts of a conversation.
+
+The template (Jinja, from `tokenizer_config.json` or GGUF metadata) is rendered twice, in Jinja's
+sandbox, with place-holders for the texts; what stands around them is the template's. So the texts
+themselves are never read as control tokens, and nothing of an attempt is rendered again.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, NoReturn
+
+from server.dialect.errors import UnusableTemplate
+from server.vocabulary import Vocabulary
+
+#: Stand for the texts. Letters only: templates strip, and some split at marks.
+_SYSTEM, _USER, _ANSWER, _NEXT = (f"QuorumPlaceholder{name}" for name in "SUAN")
+_REMEDY = "set solve.dialect to the model's family, or give the model a chat template"
+
+
+@dataclass(frozen=True, slots=True)
+class Turns:
+    """What a template writes before, between and after the texts of a conversation.
+
+    `before_user` follows the system's text, or begins the conversation where `before_system` is
+    None: the family has no system turn. `between` joins the model's message to the next user's.
+    """
+
+    before_system: str | None
+    before_user: str
+    header: str
+    between: str
+
+
+def read_turns(vocabulary: Vocabulary, *, system: bool, today: str) -> Turns:
+    """Return what the vocabulary's chat template writes; `system`: the system has something to say.
+
+    Raises:
+        UnusableTemplate: there is none, it is no valid template, or cannot write two turns.
+    """
+    user, answer = {"role": "user", "content": _USER}, {"role": "assistant", "content": _ANSWER}
+    said = [{"role": "system", "content": _SYSTEM}] if system else []
+    render = _Renderer(vocabulary, today)
+    try:
+        opening = render([*said, user])
+    except UnusableTemplate:
+        # Some templates refuse a system turn; without one they must work.
+        opening, said = render([user]), []
+    if said and _SYSTEM not in opening:
+        opening, said = render([user]), []
+    whole = render([*said, user, answer, {"role": "user", "content": _NEXT}])
+    before, _, after = opening.partition(_USER)
+    between, found, _ = whole.partition(_ANSWER)[2].partition(_NEXT)
+    if _USER not in opening or not found:
+        raise UnusableTemplate(
+            f"chat template: leaves out the user's or the model's text; {_REMEDY}"
+        )
+    if not said:
+        return Turns(None, before, after, between)
+    before_system, _, before_user = before.partition(_SYSTEM)
+    return Turns(before_system, before_user, after, between)
+
+
+class _Renderer:
+    """The vocabulary's template, compiled."""
+
+    def __init__(self, vocabulary: Vocabulary, today: str) -> None:
+        try:
+            from jinja2 import TemplateError  # noqa: PLC0415 - only `plain` needs it
+            from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
+        except ImportError:
+            raise UnusableTemplate(
+                "chat template: jinja2 must be installed to read it; install jinja2, "
+                "or set solve.dialect to the model's family"
+            ) from None
+        if not vocabulary.chat_template:
+            raise UnusableTemplate(f"chat template: the model has none; {_REMEDY}")
+        self._error = TemplateError
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.globals["raise_exception"] = _refuse
+        if today:
+            environment.globals["strftime_now"] = date.fromisoformat(today).strftime
+        self._names = {"bos_token": vocabulary.begin_name, "eos_token": vocabulary.end_name}
+        try:
+            self._template = environment.from_string(vocabulary.chat_template)
+        except TemplateError as error:
+            raise UnusableTemplate(f"chat template: not valid ({error}); {_REMEDY}") from None
+
+    def __call__(self, messages: list[dict[str, str]]) -> str:
+        values: dict[str, Any] = {**self._names, "messages": messages}
+        try:
+            return self._template.render(**values, add_generation_prompt=True)
+        except UnusableTemplate:
+            raise
+        except (self._error, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise UnusableTemplate(f"chat template: fails ({error}); {_REMEDY}") from None
+
+
+def _refuse(message: object) -> NoReturn:
+    """Be the template's `raise_exception`."""
+    raise UnusableTemplate(f"chat template: refuses ({str(message)[:200]}); {_REMEDY}")
