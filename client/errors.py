@@ -12,15 +12,21 @@ QuorumClientError            base of all that this package raises; exit code 1
 │   ├── RequestRefused       any other 4xx
 │   │   ├── InvalidRequest   422; `problem.errors` names the fields
 │   │   ├── RequestTooLarge  413
-│   │   └── NotFound         404
+│   │   ├── NotFound         404
+│   │   │   ├── SandboxOff       the sandbox is not served over HTTP there
+│   │   │   └── LeaseNotFound    no lease of that id, or it was given back
+│   │   ├── LeaseExpired     410: the server heard nothing of its holder in time
+│   │   └── LeaseBusy        409: a cell of the lease still runs
 │   ├── ServerBusy           429: the queue is full; `retry_after_s`
+│   │   └── SandboxBusy      too many wait for a kernel
 │   ├── ServerUnavailable    503: not ready, or shutting down; `retry_after_s`
+│   │   └── SandboxUnavailable   no kernel came in time, or none can be started
 │   └── ServerFailed         any other 5xx
 ├── ServerBroken             a part of the server failed for good; waiting is of no use
 └── LocalServerFailed        the server that a command started for itself failed
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 import httpx
@@ -104,12 +110,36 @@ class NotFound(RequestRefused):
     """There is no such solve, or no such route (404)."""
 
 
+class SandboxOff(NotFound):
+    """The server does not serve its sandbox over HTTP (404)."""
+
+
+class LeaseNotFound(NotFound):
+    """There is no lease of that id, or it was given back (404)."""
+
+
+class LeaseExpired(RequestRefused):
+    """The lease ended because the server heard nothing of its holder in time (410)."""
+
+
+class LeaseBusy(RequestRefused):
+    """A cell of the lease still runs (409); nothing was run."""
+
+
 class ServerBusy(ServerError):
     """The server's queue is full (429); the request was not taken."""
 
 
 class ServerUnavailable(ServerError):
     """The server is not ready or is shutting down (503)."""
+
+
+class SandboxBusy(ServerBusy):
+    """Too many wait for a kernel already (429); the request was not taken."""
+
+
+class SandboxUnavailable(ServerUnavailable):
+    """No kernel came in the time given, or none can be started (503)."""
 
 
 class ServerFailed(ServerError):
@@ -190,7 +220,11 @@ _BY_STATUS: dict[int, type[ServerError]] = {
 }
 
 
-def error_of(response: httpx.Response) -> QuorumClientError:
+#: For the calls of some route: what a status means there.
+Refusals = Mapping[int, type[ServerError]]
+
+
+def error_of(response: httpx.Response, refusals: Refusals | None = None) -> QuorumClientError:
     """Return our error for a response that says no, whose body has been read."""
     status = response.status_code
     if status < 400:
@@ -198,8 +232,16 @@ def error_of(response: httpx.Response) -> QuorumClientError:
             f"the server at {response.url} answered {status}, which Quorum never does: "
             "check the address"
         )
+    return error_for(_problem_of(response), status, refusals)
+
+
+def error_for(
+    problem: ProblemDetails, status: int | None = None, refusals: Refusals | None = None
+) -> ServerError:
+    """Return our error for problem details, by the status they came with or the one they name."""
+    status = problem.status if status is None else status
     default = RequestRefused if status < 500 else ServerFailed
-    return _BY_STATUS.get(status, default)(_problem_of(response))
+    return {**_BY_STATUS, **(refusals or {})}.get(status, default)(problem)
 
 
 def _problem_of(response: httpx.Response) -> ProblemDetails:

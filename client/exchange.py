@@ -9,7 +9,7 @@ import json
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Generic, TypeVar, get_args
 from urllib.parse import quote
 
@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from client.errors import (
     InvalidResponse,
+    Refusals,
     ServerBusy,
     ServerUnreachable,
     TransportError,
@@ -26,7 +27,7 @@ from client.errors import (
     is_problem,
     translate,
 )
-from client.schema import EVENT_ADAPTER, Event, Health, Readiness, SolveRequest, SolveResult
+from client.schema import EVENT_ADAPTER, Event, Health, Readiness, SolveRequest
 
 LOGGER = logging.getLogger(__name__)
 
@@ -39,11 +40,6 @@ CONNECT_TIMEOUT_S = 5.0
 WRITE_TIMEOUT_S = 30.0
 #: Seconds to wait for the answer to a question about state.
 STATUS_TIMEOUT_S = 10.0
-#: Seconds that a solve may outlast its time limit: queueing, the last forced answers, the vote.
-SOLVE_MARGIN_S = 60.0
-#: Seconds to wait for a solve whose time limit is the server's own: the longest budget of a
-#: contest problem is 960 s; the rest is for the queue.
-UNKNOWN_LIMIT_S = 3_600.0
 #: Seconds of silence in a stream before it counts as dead: three pings, which come every 15 s.
 STREAM_SILENCE_S = 45.0
 
@@ -60,6 +56,7 @@ class Call(Generic[Answer]):
     body: bytes | None = None
     statuses: tuple[int, ...] = (200,)
     streamed: bool = False
+    refusals: Refusals = field(default_factory=dict)
 
     @property
     def safe(self) -> bool:
@@ -87,7 +84,9 @@ class Call(Generic[Answer]):
         )
 
 
-def _reader(model: type[Model]) -> Callable[[httpx.Response], Model]:
+def reader(model: type[Model]) -> Callable[[httpx.Response], Model]:
+    """Return what reads an answer of this kind; raises `InvalidResponse` for another."""
+
     def read(response: httpx.Response) -> Model:
         try:
             return model.model_validate_json(response.content)
@@ -100,27 +99,15 @@ def _reader(model: type[Model]) -> Callable[[httpx.Response], Model]:
     return read
 
 
-def solve_call(request: SolveRequest) -> Call[SolveResult]:
-    """Solve a problem and wait for its result."""
-    limit_s = UNKNOWN_LIMIT_S if request.time_limit_s is None else request.time_limit_s
-    return Call(
-        "POST",
-        "/v1/solves",
-        _reader(SolveResult),
-        read_timeout_s=limit_s + SOLVE_MARGIN_S,
-        body=_body(request),
-    )
-
-
 def stream_call(request: SolveRequest) -> Call[httpx.Response]:
     """Solve a problem and watch its events."""
     return Call(
         "POST",
         "/v1/solves",
-        _as_it_is,
+        as_it_is,
         read_timeout_s=STREAM_SILENCE_S,
         accept="text/event-stream",
-        body=_body(request),
+        body=body_of(request),
         streamed=True,
     )
 
@@ -134,19 +121,21 @@ def cancel_call(solve_id: str) -> Call[None]:
 
 def health_call() -> Call[Health]:
     """Ask whether the server lives."""
-    return Call("GET", "/health", _reader(Health))
+    return Call("GET", "/health", reader(Health))
 
 
 def ready_call() -> Call[Readiness]:
     """Ask whether the server can solve, and what it waits for."""
-    return Call("GET", "/ready", _reader(Readiness), statuses=(200, 503))
+    return Call("GET", "/ready", reader(Readiness), statuses=(200, 503))
 
 
-def _body(request: SolveRequest) -> bytes:
+def body_of(request: BaseModel) -> bytes:
+    """Return a request as it is sent: what was not given is left to the server."""
     return request.model_dump_json(exclude_unset=True).encode()
 
 
-def _as_it_is(response: httpx.Response) -> httpx.Response:
+def as_it_is(response: httpx.Response) -> httpx.Response:
+    """Return a response whose body is read bit by bit."""
     return response
 
 
@@ -196,7 +185,7 @@ class Exchange(Generic[Answer]):
 
     def after_refusal(self, response: httpx.Response) -> float:
         """Return the seconds after which to call again; raise our error for a read refusal."""
-        failure = error_of(response)
+        failure = error_of(response, self._call.refusals)
         if not isinstance(failure, ServerBusy):
             raise failure
         wait_s = max(failure.retry_after_s or BUSY_WAIT_S, self._policy.first_wait_s)

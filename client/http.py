@@ -11,9 +11,9 @@ its connection, by which the server cancels the solve.
 import ipaddress
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, cast
 
 import anyio
 import httpx
@@ -28,9 +28,9 @@ from client.exchange import (
     health_call,
     read_event,
     ready_call,
-    solve_call,
     stream_call,
 )
+from client.patience import QUEUE_TIMEOUT_S, AsyncWatched, Patience, Watched
 from client.schema import Event, Health, Readiness, SolveFinished, SolveRequest, SolveResult
 
 Answer = TypeVar("Answer")
@@ -96,32 +96,47 @@ class QuorumClient:
         """Close all connections; running calls fail."""
         self._http.close()
 
-    def solve(self, request: SolveRequest) -> SolveResult:
-        """Solve a problem; returns at its end, at the latest a minute after its time limit."""
-        return self._ask(solve_call(request))
+    def solve(
+        self, request: SolveRequest, *, queue_timeout_s: float = QUEUE_TIMEOUT_S
+    ) -> SolveResult:
+        """Solve a problem; returns at its end, at the latest a minute after its time limit.
+
+        The limit counts from the solve's start, for which it waits at most `queue_timeout_s`.
+        Raises `ServerTimeout` when either takes longer; the solve is cancelled.
+        """
+        patience = Patience(self.url, queue_timeout_s)
+        with closing(self.obtain(stream_call(request))) as response:
+            response.stream = Watched(cast(httpx.SyncByteStream, response.stream), patience)
+            for event in self._events(response):
+                patience.observe(event)
+                if isinstance(event, SolveFinished):
+                    return event.result
+        raise AssertionError("a stream ends with the solve's end or with an error")
 
     @contextmanager
     def stream(self, request: SolveRequest) -> Iterator[Iterator[Event]]:
         """Solve a problem; yields an iterator over its events, the last a `SolveFinished`."""
-        with closing(self._obtain(stream_call(request))) as response:
+        with closing(self.obtain(stream_call(request))) as response:
             yield self._events(response)
 
     def cancel(self, solve_id: str) -> None:
         """End a solve; raises `NotFound` when there is none of that id."""
-        self._ask(cancel_call(solve_id))
+        self.ask(cancel_call(solve_id))
 
     def health(self) -> Health:
         """Ask whether the server lives."""
-        return self._ask(health_call())
+        return self.ask(health_call())
 
     def ready(self) -> Readiness:
         """Ask whether the server can solve, and what it waits for."""
-        return self._ask(ready_call())
+        return self.ask(ready_call())
 
-    def _ask(self, call: Call[Answer]) -> Answer:
-        return call.read(self._obtain(call))
+    def ask(self, call: Call[Answer]) -> Answer:
+        """Make a call and return its answer."""
+        return call.read(self.obtain(call))
 
-    def _obtain(self, call: Call[Answer]) -> httpx.Response:
+    def obtain(self, call: Call[Answer]) -> httpx.Response:
+        """Make a call and return the response, to be closed by the caller if it is streamed."""
         judge = Exchange(call, self._retry, self.url)
         while True:
             try:
@@ -179,14 +194,28 @@ class AsyncQuorumClient:
         """Close all connections; running calls fail."""
         await self._http.aclose()
 
-    async def solve(self, request: SolveRequest) -> SolveResult:
-        """Solve a problem; returns at its end, at the latest a minute after its time limit."""
-        return await self._ask(solve_call(request))
+    async def solve(
+        self, request: SolveRequest, *, queue_timeout_s: float = QUEUE_TIMEOUT_S
+    ) -> SolveResult:
+        """Solve a problem; returns at its end, at the latest a minute after its time limit.
+
+        The limit counts from the solve's start, for which it waits at most `queue_timeout_s`.
+        Raises `ServerTimeout` when either takes longer; the solve is cancelled.
+        """
+        patience = Patience(self.url, queue_timeout_s)
+        response = await self.obtain(stream_call(request))
+        response.stream = AsyncWatched(cast(httpx.AsyncByteStream, response.stream), patience)
+        async with aclosing(response), aclosing(self._events(response)) as events:
+            async for event in events:
+                patience.observe(event)
+                if isinstance(event, SolveFinished):
+                    return event.result
+        raise AssertionError("a stream ends with the solve's end or with an error")
 
     @asynccontextmanager
     async def stream(self, request: SolveRequest) -> AsyncIterator[AsyncIterator[Event]]:
         """Solve a problem; yields an iterator over its events, the last a `SolveFinished`."""
-        response = await self._obtain(stream_call(request))
+        response = await self.obtain(stream_call(request))
         events = self._events(response)
         try:
             yield events
@@ -196,20 +225,22 @@ class AsyncQuorumClient:
 
     async def cancel(self, solve_id: str) -> None:
         """End a solve; raises `NotFound` when there is none of that id."""
-        await self._ask(cancel_call(solve_id))
+        await self.ask(cancel_call(solve_id))
 
     async def health(self) -> Health:
         """Ask whether the server lives."""
-        return await self._ask(health_call())
+        return await self.ask(health_call())
 
     async def ready(self) -> Readiness:
         """Ask whether the server can solve, and what it waits for."""
-        return await self._ask(ready_call())
+        return await self.ask(ready_call())
 
-    async def _ask(self, call: Call[Answer]) -> Answer:
-        return call.read(await self._obtain(call))
+    async def ask(self, call: Call[Answer]) -> Answer:
+        """Make a call and return its answer."""
+        return call.read(await self.obtain(call))
 
-    async def _obtain(self, call: Call[Answer]) -> httpx.Response:
+    async def obtain(self, call: Call[Answer]) -> httpx.Response:
+        """Make a call and return the response, to be closed by the caller if it is streamed."""
         judge = Exchange(call, self._retry, self.url)
         while True:
             try:
