@@ -15,7 +15,7 @@ Answer = TypeVar("Answer")
 class Driver(Protocol):
     """What a client does, each time with a client of its own."""
 
-    async def solve(self, request: SolveRequest) -> SolveResult: ...
+    async def solve(self, request: SolveRequest, **limits: float) -> SolveResult: ...
     async def events(self, request: SolveRequest, most: int | None = None) -> list[Event]: ...
     async def cancel(self, solve_id: str) -> None: ...
     async def health(self) -> Health: ...
@@ -28,8 +28,8 @@ class SyncDriver:
     def __init__(self, url: str, retry: RetryPolicy | None = None) -> None:
         self._url, self._retry = url, retry
 
-    async def solve(self, request: SolveRequest) -> SolveResult:
-        return await self._run(lambda client: client.solve(request))
+    async def solve(self, request: SolveRequest, **limits: float) -> SolveResult:
+        return await self._run(lambda client: client.solve(request, **limits))
 
     async def events(self, request: SolveRequest, most: int | None = None) -> list[Event]:
         def collect(client: QuorumClient) -> list[Event]:
@@ -69,9 +69,9 @@ class AsyncDriver:
     def _open(self) -> AsyncQuorumClient:
         return AsyncQuorumClient(self._url, retry=self._retry)
 
-    async def solve(self, request: SolveRequest) -> SolveResult:
+    async def solve(self, request: SolveRequest, **limits: float) -> SolveResult:
         async with self._open() as client:
-            return await client.solve(request)
+            return await client.solve(request, **limits)
 
     async def events(self, request: SolveRequest, most: int | None = None) -> list[Event]:
         collected = []

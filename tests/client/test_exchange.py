@@ -7,14 +7,11 @@ from httpx_sse import ServerSentEvent
 from client import errors
 from client.exchange import (
     EVENT_TYPES,
-    SOLVE_MARGIN_S,
-    UNKNOWN_LIMIT_S,
     Exchange,
     RetryPolicy,
     health_call,
     read_event,
     ready_call,
-    solve_call,
     stream_call,
 )
 from client.schema import AttemptText, SolveRequest
@@ -25,14 +22,8 @@ REQUEST = SolveRequest(problem="sum", time_limit_s=30.0)
 
 
 def test_every_phase_of_every_call_has_a_time_limit() -> None:
-    for call in (solve_call(REQUEST), stream_call(REQUEST), health_call(), ready_call()):
+    for call in (stream_call(REQUEST), health_call(), ready_call()):
         assert all(seconds is not None for seconds in call.timeout.as_dict().values())
-
-
-def test_a_solve_may_take_its_limit_and_a_margin() -> None:
-    assert solve_call(REQUEST).timeout.read == 30.0 + SOLVE_MARGIN_S
-    unlimited = solve_call(SolveRequest(problem="sum"))
-    assert unlimited.timeout.read == UNKNOWN_LIMIT_S + SOLVE_MARGIN_S
 
 
 def test_retries_wait_longer_each_time_and_end() -> None:
@@ -57,7 +48,7 @@ def test_retries_wait_longer_each_time_and_end() -> None:
     ],
 )
 def test_a_solve_is_repeated_only_if_nothing_was_sent(error: Exception, repeated: bool) -> None:
-    exchange = Exchange(solve_call(REQUEST), RetryPolicy(retries=1, first_wait_s=0.0), URL)
+    exchange = Exchange(stream_call(REQUEST), RetryPolicy(retries=1, first_wait_s=0.0), URL)
     if repeated:
         assert exchange.after_error(error) == 0.0
     else:
@@ -71,14 +62,14 @@ def busy(seconds: str) -> httpx.Response:
 
 
 def test_patience_with_a_full_queue_is_bounded_in_all() -> None:
-    exchange = Exchange(solve_call(REQUEST), RetryPolicy(busy_patience_s=5.0), URL)
+    exchange = Exchange(stream_call(REQUEST), RetryPolicy(busy_patience_s=5.0), URL)
     assert [exchange.after_refusal(busy("2")) for _ in range(2)] == [2.0, 2.0]
     with pytest.raises(errors.ServerBusy):
         exchange.after_refusal(busy("2"))
 
 
 def test_a_queue_that_is_free_at_once_is_not_asked_in_a_tight_loop() -> None:
-    exchange = Exchange(solve_call(REQUEST), RetryPolicy(busy_patience_s=5.0), URL)
+    exchange = Exchange(stream_call(REQUEST), RetryPolicy(busy_patience_s=5.0), URL)
     assert exchange.after_refusal(busy("0")) > 0
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import anyio
 import pytest
 
-from client import errors, exchange
+from client import errors, exchange, patience
 from client.exchange import NO_RETRY, RetryPolicy
 from client.http import AsyncQuorumClient, QuorumClient, checked_url
 from client.schema import AnswerKind, SolveFinished, SolveRequest
@@ -117,6 +117,27 @@ async def test_pings_keep_a_stream_alive(
     timer = threading.Timer(0.5, server.released.set)
     timer.start()
     assert isinstance((await driver.events(ask("pings")))[-1], SolveFinished)
+    timer.join()
+
+
+async def test_a_solve_that_outlasts_its_limit_is_given_up(
+    driver: Driver, server: RecordedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "SOLVE_MARGIN_S", 0.1)
+    with pytest.raises(errors.ServerTimeout, match=r"its time limit of 0\.2 s"):
+        await driver.solve(SolveRequest(problem="hang", time_limit_s=0.2))
+    assert await anyio.to_thread.run_sync(server.gone.wait, 10)
+
+
+async def test_the_wait_in_the_queue_has_a_bound_of_its_own(
+    driver: Driver, server: RecordedServer
+) -> None:
+    with pytest.raises(errors.ServerTimeout, match=r"within 0\.3 s: raise queue_timeout_s"):
+        await driver.solve(SolveRequest(problem="pings", time_limit_s=80_000), queue_timeout_s=0.3)
+    timer = threading.Timer(0.5, server.released.set)
+    timer.start()
+    waited = await driver.solve(SolveRequest(problem="pings", time_limit_s=0.2))
+    assert waited.answer == "42"
     timer.join()
 
 
