@@ -49,8 +49,9 @@ class QwenDialect(ChatFormat):
         return [self.start, *body, self.end, *self.newline]
 
     def prompt_turns(self, prompt: Prompt) -> list[int]:
-        """Return the turns of system and user."""
-        return [*self.turn("system", prompt.system), *self.turn("user", prompt.user)]
+        """Return the turns of system, where it has something to say, and user."""
+        system = self.turn("system", prompt.system) if prompt.system else []
+        return [*system, *self.turn("user", prompt.user)]
 
     def user_turn(self, text: str) -> list[int]:
         """Return a turn of the user's."""

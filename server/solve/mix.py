@@ -1,0 +1,85 @@
+"""What the attempts of one solve differ in: how they sample, and how they are asked.
+
+Written as entries separated by semicolons, each of `name=value` pairs; attempt n takes entry n, and
+after the last one the first again:
+
+    temperature=0; ; variant=chinese temperature=1.0 top_p=0.9; variant=check min_p=0.05
+
+What an entry does not name is as for every attempt; an empty entry names nothing.
+"""
+
+import math
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+#: Each name with the values it takes: a test, and the constraint in words.
+_NUMBERS: dict[str, tuple[Callable[[float], bool], str]] = {
+    "temperature": (lambda value: 0 <= value <= 5, "from 0 to 5"),
+    "top_p": (lambda value: 0 < value <= 1, "above 0, at most 1"),
+    "min_p": (lambda value: 0 <= value < 1, "at least 0, under 1"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptStyle:
+    """One entry; None and the empty name stand for what holds for every attempt."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    variant: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """The entries, in order; none is an empty one for every attempt."""
+
+    styles: tuple[AttemptStyle, ...] = ()
+
+    def of(self, attempt: int) -> AttemptStyle:
+        """Return the entry of an attempt."""
+        return self.styles[attempt % len(self.styles)] if self.styles else AttemptStyle()
+
+    def without(self, *names: str) -> "Mix":
+        """Return the mix in which no entry names these numbers."""
+        cleared: dict[str, Any] = dict.fromkeys(names)
+        return Mix(tuple(replace(style, **cleared) for style in self.styles))
+
+
+def parse_mix(text: str, variants: Collection[str]) -> Mix:
+    """Return the mix that a text writes; `variants` are the names of those that there are.
+
+    Raises:
+        ValueError: it is malformed; the message says where and what is allowed.
+    """
+    if not text.strip():
+        return Mix()
+    return Mix(tuple(_style(entry, variants) for entry in text.split(";")))
+
+
+def _style(entry: str, variants: Collection[str]) -> AttemptStyle:
+    named: dict[str, str] = {}
+    for pair in entry.split():
+        name, found, value = pair.partition("=")
+        if not found or name in named:
+            raise ValueError(f"{pair!r}: must be name=value, each name once an entry")
+        named[name] = value
+    variant = named.pop("variant", "")
+    if variant and variant not in variants:
+        raise ValueError(f"variant {variant!r}: must be one of {', '.join(sorted(variants))}")
+    numbers = {name: _number(name, written) for name, written in named.items()}
+    return AttemptStyle(variant=variant, **numbers)
+
+
+def _number(name: str, written: str) -> float:
+    if name not in _NUMBERS:
+        raise ValueError(f"{name!r}: must be one of variant, {', '.join(_NUMBERS)}")
+    allowed, constraint = _NUMBERS[name]
+    try:
+        value = float(written)
+    except ValueError:
+        value = math.nan
+    if not allowed(value):
+        raise ValueError(f"{name} {written!r}: must be a number {constraint}")
+    return value
