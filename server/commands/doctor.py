@@ -153,7 +153,7 @@ def _memory(settings: Settings) -> Finding:
 
 def _disk(settings: Settings) -> Finding:
     folder = weights_folder()
-    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    existing = next(p for p in (folder, *folder.parents) if os.access(p, os.F_OK))
     free = shutil.disk_usage(existing).free / GIB
     try:
         resolve(settings.engine.model)

@@ -47,12 +47,12 @@ def resolve(
     The first call after a pull by hand reads the whole file once (seconds), later calls compare
     size and time of change only.
 
-    Raises `UnknownModel`, `WeightsMissing`, `WeightsDamaged`.
+    Raises `UnknownModel`, `WeightsMissing`, `WeightsDamaged`, `CacheUnusable`.
     """
     if model in known:
         weights = known[model]
         path = (folder or weights_folder()) / weights.file_name
-        if not path.exists():
+        if not is_there(path):
             raise WeightsMissing(
                 f"weights {model!r}: not in {path.parent}; fetch them once with "
                 f"`quorum weights pull {model}` ({size_text(weights.size_bytes)}), or name a file "
@@ -61,6 +61,17 @@ def resolve(
         check(path, weights)
         return path
     return _given(model, known)
+
+
+def is_there(path: Path) -> bool:
+    """Tell whether a path of the cache is there; raises `CacheUnusable` where that is hidden."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise CacheUnusable(
+            f"{path.parent}: cannot be read ({error.strerror}); change its owner or rights, or set "
+            f"{CACHE_VARIABLE} to another folder"
+        ) from error
 
 
 def _given(model: str, known: Mapping[str, KnownWeights]) -> Path:

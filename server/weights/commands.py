@@ -52,11 +52,11 @@ def _state(folder: Path, weights: KnownWeights) -> str:
     """Return what is in the cache, judged without reading the whole file."""
     target = folder / weights.file_name
     partial = partial_path(target)
-    if target.exists():
+    if cache.is_there(target):
         if target.stat().st_size != weights.size_bytes:
             return "damaged: pull again"
         return "ready" if cache.is_verified(target, weights) else "here, not checked yet"
-    if partial.exists() and partial.stat().st_size:
+    if cache.is_there(partial) and partial.stat().st_size:
         return f"partly here ({size_text(partial.stat().st_size)}): pull again to go on"
     return "not here"
 

@@ -54,7 +54,7 @@ def pull(
     folder = folder or cache.weights_folder()
     chosen = _default_sources(weights, folder) if sources is None else list(sources)
     if path is not None:
-        given = GivenFile(path.expanduser())
+        given = GivenFile(path)
         given.check_size(weights)
         chosen = [given]
     target = folder / weights.file_name
@@ -87,7 +87,7 @@ def _default_sources(weights: KnownWeights, folder: Path) -> list[Source]:
 
 
 def _is_here(target: Path, weights: KnownWeights, observer: Observer) -> bool:
-    if not target.exists():
+    if not cache.is_there(target):
         return False
     try:
         cache.check(target, weights, observer)

@@ -41,14 +41,25 @@ class GivenFile:
     scratch_bytes = 0
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self.label = str(path)
+        """Take the user's path, in which `~` is a home; raises `WeightsDamaged` for nobody's."""
+        try:
+            self._path = path.expanduser()
+        except RuntimeError:
+            raise WeightsDamaged(
+                f"{path}: there is no such user's home; give another path"
+            ) from None
+        self.label = str(self._path)
 
     def check_size(self, weights: KnownWeights) -> None:
         """Raise `WeightsDamaged` unless the file is there and as long as published."""
-        if not self._path.is_file():
-            raise WeightsDamaged(f"{self._path}: no such file; give the path of {weights.name}")
-        size = self._path.stat().st_size
+        try:
+            if not self._path.is_file():
+                raise WeightsDamaged(f"{self._path}: no such file; give the path of {weights.name}")
+            size = self._path.stat().st_size
+        except OSError as error:
+            raise WeightsDamaged(
+                f"{self._path}: cannot be read ({error.strerror}); give the path of {weights.name}"
+            ) from error
         if size != weights.size_bytes:
             raise WeightsDamaged(
                 f"{self._path}: holds {size:,} bytes where {weights.name} has "
