@@ -11,6 +11,7 @@ import structlog
 from client.schema import PartStatus
 from sandbox.pool import KernelPool
 from sandbox.settings import PoolSettings
+from server.dialect.base import DialectOptions, Effort
 from server.dialect.catalogue import open_dialect
 from server.engine.base import Engine
 from server.engine.llamacpp import LlamaCppOptions, open_llamacpp
@@ -90,7 +91,7 @@ async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
     started = time.monotonic()
     path = await anyio.to_thread.run_sync(resolve, settings.engine.model)
     vocabulary = await anyio.to_thread.run_sync(Vocabulary.load, path)
-    dialect = open_dialect(settings.solve.dialect, vocabulary)
+    dialect = open_dialect(settings.solve.dialect, vocabulary, dialect_options(settings))
     options = LlamaCppOptions(
         model_path=path,
         slots=settings.engine_slots,
@@ -139,6 +140,13 @@ def journal_status(journal: Journal | None, no_journal: str) -> PartStatus:
     if journal is not None:
         return journal.part_status()
     return PartStatus(ready=False, state="off", detail=no_journal)
+
+
+def dialect_options(settings: Settings) -> DialectOptions:
+    """Return what models are told beside the prompt."""
+    solve = settings.solve
+    today = "" if solve.today == "none" else solve.today
+    return DialectOptions(effort=Effort(solve.effort), today=today, think=solve.thinking)
 
 
 def pool_settings(settings: Settings) -> PoolSettings:

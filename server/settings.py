@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from platformdirs import user_state_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -24,6 +24,8 @@ from pydantic_settings import (
 )
 
 from server.errors import SettingsError
+from server.prompts import sets, variants
+from server.solve.mix import parse_mix
 
 ENV_PREFIX = "QUORUM_"
 CONFIG_FILE = "quorum.toml"
@@ -129,6 +131,35 @@ class SolveSettings(Section):
         1024, ge=64, le=65_536, description="tokens of one tool result shown to the model"
     )
     dialect: str = Field("auto", description="how the model writes; auto finds it from the model")
+    effort: str = Field(
+        "high", pattern="^(low|medium|high)$", description="how much gpt-oss thinks: low|medium|high"
+    )
+    thinking: bool = Field(True, description="models that can leave thinking out think first")
+    today: str = Field(
+        "none",
+        pattern=r"^(none|\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01]))$",
+        description="date told to models that are told one (YYYY-MM-DD); none leaves it out",
+    )
+    prompts: str = Field("auto", description="set of prompt texts, by name; auto is the dialect's")
+    mix: str = Field(
+        "",
+        description="what attempts differ in (temperature=0; variant=check top_p=0.9; …), in turn",
+    )
+
+    @field_validator("prompts")
+    @classmethod
+    def _is_a_set(cls, name: str) -> str:
+        known = {"auto", "default", *sets()}
+        if name not in known:
+            raise ValueError(f"must be one of {', '.join(sorted(known))}")
+        return name
+
+    @field_validator("mix")
+    @classmethod
+    def _can_be_read(cls, mix: str) -> str:
+        parse_mix(mix, variants())
+        return mix
+
 
 
 class JournalSettings(Section):

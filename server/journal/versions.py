@@ -7,6 +7,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from client.schema import SolveVersions
+from server.prompts import sets
 from server.settings import Settings
 
 #: The sections of the settings that change what comes out of a solve.
@@ -34,7 +35,10 @@ def versions_of(settings: Settings, model_path: Path) -> SolveVersions:
 def prompts_digest() -> str:
     """Return the SHA-256 of all prompt texts with their names, in hexadecimal."""
     digest = hashlib.sha256()
-    texts = [entry for entry in files("server.prompts").iterdir() if entry.name.endswith(".md")]
-    for entry in sorted(texts, key=lambda entry: entry.name):
-        digest.update(entry.name.encode() + b"\0" + entry.read_bytes() + b"\0")
+    folder = files("server.prompts")
+    for chosen in ("", *sets()):
+        texts = [entry for entry in (folder / chosen).iterdir() if entry.name.endswith(".md")]
+        for entry in sorted(texts, key=lambda entry: entry.name):
+            name = f"{chosen}/{entry.name}" if chosen else entry.name
+            digest.update(name.encode() + b"\0" + entry.read_bytes() + b"\0")
     return digest.hexdigest()

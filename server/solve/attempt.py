@@ -85,7 +85,13 @@ class Attempt:
 
     def __init__(self, context: AttemptContext, index: int) -> None:
         plan = context.plan
-        prompt = compose(plan.problem, plan.answer_kind, tools=plan.strategy.tools)
+        prompt = compose(
+            plan.problem,
+            plan.answer_kind,
+            tools=plan.strategy.tools,
+            chosen=plan.prompt_set(context.dialect.name),
+            variant=plan.mix.of(index).variant,
+        )
         self._context = context
         self._plan = plan
         self._index = index

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 
 from client.schema import MAX_SEED, AnswerKind, SolveRequest
 from server.engine.base import Sampling
+from server.prompts import variants
 from server.settings import SolveSettings
+from server.solve.mix import NUMBERS, Mix, parse_mix
 from voting.strategies import Strategy, strategy
 
 #: The reserve for forcing answers is never more than this share of the time limit.
@@ -35,25 +37,36 @@ class SolvePlan:
     min_p: float
     seed: int
     with_tokens: bool
+    prompts: str = "auto"
+    mix: Mix = Mix()
 
     def attempt_seed(self, attempt: int) -> int:
         """Return the seed of an attempt: the request's plus its index."""
         return (self.seed + attempt) % (MAX_SEED + 1)
 
     def attempt_temperature(self, attempt: int) -> float:
-        """Return the temperature of an attempt: 0 for the first where so set."""
-        greedy = self.strategy.greedy or (self.first_greedy and attempt == 0)
-        return 0.0 if greedy else self.temperature
+        """Return the temperature of an attempt: its entry's in the mix; 0 for the first if so set."""
+        if self.strategy.greedy:
+            return 0.0
+        own = self.mix.of(attempt).temperature
+        if own is not None:
+            return own
+        return 0.0 if self.first_greedy and attempt == 0 else self.temperature
+
+    def prompt_set(self, dialect: str) -> str:
+        """Return the set of prompt texts for a model of a dialect; empty is the common one."""
+        return {"auto": dialect, "default": ""}.get(self.prompts, self.prompts)
 
     def sampling(self, attempt: int, stream: int, max_tokens: int) -> Sampling:
         """Return the sampling of the attempt's `stream`-th request to the engine."""
         seed = (self.attempt_seed(attempt) + stream * TURN_STRIDE) % (MAX_SEED + 1)
+        own = self.mix.of(attempt)
         return Sampling(
             max_tokens=max_tokens,
             temperature=self.attempt_temperature(attempt),
             seed=seed,
-            top_p=self.top_p,
-            min_p=self.min_p,
+            top_p=self.top_p if own.top_p is None else own.top_p,
+            min_p=self.min_p if own.min_p is None else own.min_p,
         )
 
 
@@ -68,7 +81,9 @@ def make_plan(
     chosen = strategy(request.strategy or settings.strategy)
     attempts = chosen.attempts or request.attempts or settings.attempts
     time_limit_s = request.time_limit_s or settings.time_limit_s
-    # A temperature that the request names holds for every attempt.
+    # What the request names holds for every attempt.
+    named = [name for name in NUMBERS if getattr(request, name) is not None]
+    mix = parse_mix(settings.mix, variants()).without(*named)
     temperature, first_greedy = request.temperature, False
     if temperature is None:
         temperature, first_greedy = settings.temperature, settings.first_greedy
@@ -91,4 +106,6 @@ def make_plan(
         min_p=settings.min_p if request.min_p is None else request.min_p,
         seed=request.seed,
         with_tokens=request.tokens,
+        prompts=settings.prompts,
+        mix=mix,
     )
