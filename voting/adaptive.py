@@ -78,7 +78,7 @@ class TopUp:
     than needed are run, which costs tokens where they are cut and saves time.
 
     Raises:
-        PolicyError: `needed` is not above 0 and finite, or `streams` is below 1, or `spare` below 0.
+        PolicyError: `needed` is not above 0 and finite, `streams` below 1, or `spare` below 0.
     """
 
     needed: float = DEFAULT_LEAD
@@ -148,7 +148,7 @@ class ByEffort:
 
 def _power(count: int, full: int, power: float) -> float:
     within = float(min(max(count, 1), full))
-    return (within / full if power >= 0 else within) ** power
+    return math.pow(within / full if power >= 0 else within, power)
 
 
 def _require_lead(needed: float) -> None:

@@ -71,7 +71,7 @@ class Machine:
 
 #: gpt-oss-120b on one H100 80 GB under vLLM 0.11. The point of eight streams is measured in public
 #: runs: 87-109 tokens/s a stream, 608-667 in aggregate with tool calls. So eight attempts do not
-#: decode in 18 % of the time: at 21 calls in 32,000 tokens (the mean of 361 recorded attempts) 3.5 s
+#: decode in 18 % of the time: at 21 calls in 32,000 tokens (the mean of 361 recorded ones) 3.5 s
 #: a call. The other points are assumed, on a smooth curve through that one.
 H100 = Machine(
     name="h100",

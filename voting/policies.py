@@ -6,7 +6,7 @@ from types import MappingProxyType
 from voting.adaptive import DEFAULT_LEAD, AheadBy, ByEffort, TopUp
 from voting.arguments import Arguments
 from voting.cascade import DEFAULT_PLAUSIBLE, DEFAULT_SETTLED, Cascade
-from voting.catalogue import Catalogue, Context, Entry
+from voting.catalogue import Catalogue, Context, Entry, Policy
 from voting.early_stop import (
     DEFAULT_LEAST_VOTES,
     DEFAULT_POSTERIOR,
@@ -20,7 +20,7 @@ from voting.early_stop import (
     StagedAgreement,
     VoteShare,
 )
-from voting.errors import PolicyNameError
+from voting.errors import PolicyNameError, VotingError
 from voting.evidence_weights import (
     DEFAULT_CONFIDENCE_CAP,
     DEFAULT_ENTROPY_FLOOR,
@@ -176,7 +176,7 @@ LAUNCHES: Catalogue[Launch] = Catalogue(
         ),
         Entry(
             f"top_up(needed={DEFAULT_LEAD:g}, streams=8, spare=0)",
-            "as many as it takes for an answer to be so many votes ahead, at most `streams` at once",
+            "as many as it takes for an answer to be so many votes ahead, `streams` at a time",
             lambda given, _: TopUp(
                 given.number("needed", DEFAULT_LEAD),
                 given.whole("streams", 8),
@@ -300,6 +300,11 @@ class Policies:
         """Whether any looks at log-probabilities, so that the engine must give them."""
         return any(needs_scores(getattr(self, each.name)) for each in fields(self))
 
+    @property
+    def asks(self) -> bool:
+        """Whether the selector may ask for work, so that time should be kept for it."""
+        return not isinstance(self.selector, PluralityVote | WeightedVote | FirstBoxed)
+
 
 #: The catalogue of each kind, by the field of `PolicyNames`.
 CATALOGUES = MappingProxyType(
@@ -318,14 +323,21 @@ def make_policies(names: PolicyNames, context: Context) -> Policies:
     """Return the policies of these names.
 
     Raises:
-        PolicyNameError: a text is malformed, or names what there is not.
-        PolicyError: an argument is out of its range.
+        PolicyNameError: a text is malformed, names what there is not, or has an argument out of its
+            range; the error says of which kind.
     """
+
+    def made(catalogue: Catalogue[Policy], kind: str) -> Policy:
+        try:
+            return catalogue.make(getattr(names, kind), context)
+        except VotingError as error:
+            raise PolicyNameError(f"{kind}: {error}", kind) from None
+
     return Policies(
-        weight=WEIGHTS.make(names.weight, context),
-        selector=SELECTORS.make(names.selector, context),
-        early_stop=EARLY_STOPS.make(names.early_stop, context),
-        launch=LAUNCHES.make(names.launch, context),
-        prune=PRUNES.make(names.prune, context),
-        revision=REVISIONS.make(names.revision, context),
+        weight=made(WEIGHTS, "weight"),
+        selector=made(SELECTORS, "selector"),
+        early_stop=made(EARLY_STOPS, "early_stop"),
+        launch=made(LAUNCHES, "launch"),
+        prune=made(PRUNES, "prune"),
+        revision=made(REVISIONS, "revision"),
     )
