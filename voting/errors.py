@@ -44,7 +44,14 @@ class ClockError(VotingError):
 
 
 class PolicyNameError(VotingError):
-    """A policy's text is malformed, or names a policy or an argument that there is not."""
+    """A policy's text is malformed, names what there is not, or has a value out of its range.
+
+    ``kind`` is the kind of policy where it is known, as `PolicyNames` calls it.
+    """
+
+    def __init__(self, text: str, kind: str = "") -> None:
+        super().__init__(text)
+        self.kind = kind
 
 
 class UnknownStrategyError(VotingError):

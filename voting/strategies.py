@@ -1,12 +1,14 @@
 """Strategies by name: which policies a solve runs under."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from voting.early_stop import AgreeingAnswers, EarlyStop, Never
 from voting.errors import UnknownStrategyError
-from voting.selectors import FirstBoxed, PluralityVote, Selector, WeightedVote
-from voting.weights import ByToolErrors, Plain, Weight
+from voting.policies import PolicyNames
+
+#: What stands for the strategy's own policy in settings.
+AUTO = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,29 +16,29 @@ class Strategy:
     """How a solve decides.
 
     ``tools`` is whether attempts may call tools; ``greedy`` whether they sample at temperature 0;
-    ``attempts`` and ``agreement`` override the solve's number of attempts and of equal answers that
-    stop it, where they are not None; ``stops_early`` is whether agreement stops it at all.
+    ``attempts`` overrides the solve's number of attempts where it is not None. ``policies`` are its
+    policies where settings and request do not name others.
     """
 
     name: str
     description: str
     tools: bool
-    weight: Weight
-    selector: Selector
+    policies: PolicyNames
     greedy: bool = False
     attempts: int | None = None
-    stops_early: bool = False
-    agreement: int | None = None
 
-    def early_stop(self, agreement: int) -> EarlyStop:
-        """Return the policy that stops the solve, at `agreement` equal answers by default.
+    def named(self, others: Mapping[str, str | None]) -> PolicyNames:
+        """Return the strategy's policies, with those that are named by kind in their place.
 
-        Raises:
-            PolicyError: the strategy stops early, and at less than one answer.
+        `auto` and None leave the strategy's own. A staged launch brings its own early stop along,
+        where no other is named and the strategy has one.
         """
-        if not self.stops_early:
-            return Never()
-        return AgreeingAnswers(agreement if self.agreement is None else self.agreement)
+        given = {kind: text for kind, text in others.items() if text not in (None, "", AUTO)}
+        names = replace(self.policies, **given)
+        brings = names.launch.partition("(")[0].strip() == "staged"
+        if brings and "early_stop" not in given and self.policies.early_stop == "agree":
+            names = replace(names, early_stop=names.launch)
+        return names
 
 
 STRATEGIES = MappingProxyType(
@@ -47,8 +49,7 @@ STRATEGIES = MappingProxyType(
                 name="greedy",
                 description="one attempt at temperature 0, without tools",
                 tools=False,
-                weight=Plain(),
-                selector=FirstBoxed(),
+                policies=PolicyNames(selector="first"),
                 greedy=True,
                 attempts=1,
             ),
@@ -56,32 +57,35 @@ STRATEGIES = MappingProxyType(
                 name="first_boxed",
                 description="attempts with tools; the first to finish with an answer decides",
                 tools=True,
-                weight=Plain(),
-                selector=FirstBoxed(),
-                stops_early=True,
-                agreement=1,
+                policies=PolicyNames(selector="first", early_stop="agree(1)"),
             ),
             Strategy(
                 name="majority_vote",
                 description="attempts without tools; the most frequent answer wins",
                 tools=False,
-                weight=Plain(),
-                selector=PluralityVote(),
+                policies=PolicyNames(selector="majority"),
             ),
             Strategy(
                 name="weighted_vote",
                 description="attempts with tools; votes are weighed, and every attempt ends",
                 tools=True,
-                weight=ByToolErrors(),
-                selector=WeightedVote(),
+                policies=PolicyNames(weight="tool_errors", selector="weighted"),
             ),
             Strategy(
                 name="tir",
                 description="tool-integrated reasoning: votes are weighed, agreement stops it",
                 tools=True,
-                weight=ByToolErrors(),
-                selector=WeightedVote(),
-                stops_early=True,
+                policies=PolicyNames(weight="tool_errors", selector="weighted", early_stop="agree"),
+            ),
+            Strategy(
+                name="genselect",
+                description="as tir; where no answer has a majority, the model itself compares",
+                tools=True,
+                policies=PolicyNames(
+                    weight="tool_errors",
+                    selector="cascade(weighted, genselect)",
+                    early_stop="agree",
+                ),
             ),
         )
     }

@@ -1,0 +1,127 @@
+"""Classes of equal answers: those that share a line of the ballot."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from voting.answers import Answer, AnswerKind
+from voting.ballot import Ballot, Vote
+from voting.exact import Comparison, Exact, Opaque, compare_exact, read_exact
+from voting.requests import Replies, Same, Sameness
+
+#: A new class is held against so many others, the oldest first: each question may take a worker
+#: seconds, and a ballot with more answers than that is lost anyway.
+MAX_COMPARED = 24
+
+_WORDS = re.compile(r"[^\W\d_]{2,}(?:[ \-][^\W\d_]+)*")
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRules:
+    """What counts as the same answer where mathematics leaves it open.
+
+    With `percent_is_number`, 50 % equals 50 and not one half. With `ordered_lists`, the bare list
+    ``1, 2`` differs from ``2, 1``; tuples always have an order, sets never.
+    """
+
+    percent_is_number: bool = False
+    ordered_lists: bool = False
+
+
+def compare(one: Answer, other: Answer, rules: AnswerRules | None = None) -> Comparison:
+    """Return whether two answers are equal, as far as exact arithmetic and spelling tell.
+
+    Integers are decided by their digits alone, in a microsecond.
+    """
+    if one.key == other.key:
+        return Comparison.SAME
+    if AnswerKind.INTEGER in (one.kind, other.kind) or _both_integers(one.key, other.key):
+        return Comparison.DIFFERENT
+    rules = rules or AnswerRules()
+    values = [_value(each, rules) for each in (one, other)]
+    return _compare_values(values[0], values[1], rules)
+
+
+def _both_integers(one: str, other: str) -> bool:
+    return one.removeprefix("-").isdecimal() and other.removeprefix("-").isdecimal()
+
+
+def _value(answer: Answer, rules: AnswerRules) -> Exact:
+    return read_exact(answer.key, percent_is_number=rules.percent_is_number)
+
+
+def _compare_values(one: Exact, other: Exact, rules: AnswerRules) -> Comparison:
+    if isinstance(one, Opaque) and isinstance(other, Opaque):
+        words = [_WORDS.fullmatch(each.key) for each in (one, other)]
+        if all(words):
+            same = one.key.casefold() == other.key.casefold()
+            return Comparison.SAME if same else Comparison.DIFFERENT
+        if any(words):
+            return Comparison.DIFFERENT
+    return compare_exact(one, other, ordered_lists=rules.ordered_lists)
+
+
+@dataclass(slots=True)
+class AnswerClasses:
+    """Answers sorted into classes of equal ones, the first of a class standing for it.
+
+    `add` sorts by exact comparison at once. What that leaves open is asked by `questions` and
+    settled by `learn`: until then the answers are apart, and a question that fails leaves them so.
+    """
+
+    rules: AnswerRules = field(default_factory=AnswerRules)
+    _of_key: dict[str, Answer] = field(default_factory=dict)
+    _values: dict[str, Exact] = field(default_factory=dict)
+    _open: list[Same] = field(default_factory=list)
+
+    def add(self, answer: Answer) -> None:
+        """Sort an answer in; one that is known already changes nothing."""
+        if answer.key in self._of_key:
+            return
+        unknown = []
+        value = _value(answer, self.rules)
+        for known in self._classes():
+            if answer.kind is AnswerKind.INTEGER or _both_integers(answer.key, known.key):
+                continue
+            comparison = _compare_values(value, self._values[known.key], self.rules)
+            if comparison is Comparison.SAME:
+                self._of_key[answer.key] = known
+                return
+            if comparison is Comparison.UNKNOWN:
+                unknown.append(Same(known, answer))
+        self._of_key[answer.key] = answer
+        self._values[answer.key] = value
+        self._open.extend(unknown[:MAX_COMPARED])
+
+    def of(self, answer: Answer) -> Answer:
+        """Return the answer that stands for this one's class; itself where it was never added."""
+        return self._of_key.get(answer.key, answer)
+
+    def questions(self) -> tuple[Same, ...]:
+        """Return the open questions, without those that merging has settled since."""
+        self._open = [each for each in self._open if self.of(each.one) != self.of(each.other)]
+        return tuple(self._open)
+
+    def learn(self, replies: Replies) -> None:
+        """Merge the classes that replies say are equal; a question with any reply is closed."""
+        for question in self._open:
+            reply = replies.get(question)
+            if isinstance(reply, Sameness) and reply.equal:
+                self._merge(self.of(question.one), self.of(question.other))
+        self._open = [each for each in self._open if each not in replies]
+
+    def ballot(self, votes: Iterable[Vote]) -> Ballot:
+        """Return the ballot in which equal answers share a line.
+
+        Raises:
+            DuplicateVoteError, WeightError: as for `Ballot.of`.
+        """
+        return Ballot.of(replace(vote, answer=self.of(vote.answer)) for vote in votes)
+
+    def _classes(self) -> list[Answer]:
+        return list({answer.key: answer for answer in self._of_key.values()}.values())
+
+    def _merge(self, kept: Answer, gone: Answer) -> None:
+        for key, answer in self._of_key.items():
+            if answer.key == gone.key:
+                self._of_key[key] = kept
