@@ -132,7 +132,9 @@ class SolveSettings(Section):
     )
     dialect: str = Field("auto", description="how the model writes; auto finds it from the model")
     effort: str = Field(
-        "high", pattern="^(low|medium|high)$", description="how much gpt-oss thinks: low|medium|high"
+        "high",
+        pattern="^(low|medium|high)$",
+        description="how much gpt-oss thinks: low|medium|high",
     )
     thinking: bool = Field(True, description="models that can leave thinking out think first")
     today: str = Field(

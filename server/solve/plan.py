@@ -37,15 +37,15 @@ class SolvePlan:
     min_p: float
     seed: int
     with_tokens: bool
-    prompts: str = "auto"
-    mix: Mix = Mix()
+    prompts: str
+    mix: Mix
 
     def attempt_seed(self, attempt: int) -> int:
         """Return the seed of an attempt: the request's plus its index."""
         return (self.seed + attempt) % (MAX_SEED + 1)
 
     def attempt_temperature(self, attempt: int) -> float:
-        """Return the temperature of an attempt: its entry's in the mix; 0 for the first if so set."""
+        """Return the temperature of an attempt: the mix's, else 0 for the first where so set."""
         if self.strategy.greedy:
             return 0.0
         own = self.mix.of(attempt).temperature
