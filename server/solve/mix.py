@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 #: Each name with the values it takes: a test, and the constraint in words.
-_NUMBERS: dict[str, tuple[Callable[[float], bool], str]] = {
+NUMBERS: dict[str, tuple[Callable[[float], bool], str]] = {
     "temperature": (lambda value: 0 <= value <= 5, "from 0 to 5"),
     "top_p": (lambda value: 0 < value <= 1, "above 0, at most 1"),
     "min_p": (lambda value: 0 <= value < 1, "at least 0, under 1"),
@@ -73,9 +73,9 @@ def _style(entry: str, variants: Collection[str]) -> AttemptStyle:
 
 
 def _number(name: str, written: str) -> float:
-    if name not in _NUMBERS:
-        raise ValueError(f"{name!r}: must be one of variant, {', '.join(_NUMBERS)}")
-    allowed, constraint = _NUMBERS[name]
+    if name not in NUMBERS:
+        raise ValueError(f"{name!r}: must be one of variant, {', '.join(NUMBERS)}")
+    allowed, constraint = NUMBERS[name]
     try:
         value = float(written)
     except ValueError:
