@@ -4,6 +4,7 @@
 
     SandboxError
     ├── SettingsError          a setting is out of range (the operator fixes it)
+    ├── ConfinementError       this machine does not confine kernels as the settings require
     ├── CellRequestError       a cell was refused before anything ran (the caller handles it)
     │   ├── CodeTooLargeError
     │   └── CellTimeoutError   the time-out asked for is no time-out
@@ -14,6 +15,9 @@
     ├── PoolClosedError        the pool is not open
     ├── PoolNotReadyError      the spares did not come in the time given
     └── KernelStartError       a kernel did not come up
+        └── TemplateError      the process that kernels are forked from did not come up, or is lost
+            ├── TemplateImportError     it cannot import a module
+            └── ForkingImpossibleError  nothing can be forked here: kernels are started cold
 
 What happens inside a cell is never an exception: it is a `sandbox.types.CellResult`.
 """
@@ -28,6 +32,10 @@ class SandboxError(Exception):
 
 class SettingsError(SandboxError, ValueError):
     """A pool setting is out of its range."""
+
+
+class ConfinementError(SandboxError, RuntimeError):
+    """Kernels cannot be confined as `PoolSettings.require` asks for."""
 
 
 class CellRequestError(SandboxError, ValueError):
@@ -68,3 +76,22 @@ class PoolNotReadyError(SandboxError, TimeoutError):
 
 class KernelStartError(SandboxError, RuntimeError):
     """A kernel did not start: it exited, was silent too long, or its start-up code failed."""
+
+
+class TemplateError(KernelStartError):
+    """The template process did not start, does not answer, or was lost."""
+
+
+class TemplateImportError(TemplateError):
+    """The template cannot import a module that it is to preload."""
+
+    def __init__(self, module: str, reason: str) -> None:
+        super().__init__(
+            f"module {module!r}: must be importable ({reason}); install it or take it out of"
+            " PoolSettings.preload"
+        )
+        self.module = module
+
+
+class ForkingImpossibleError(TemplateError):
+    """Kernels cannot be forked in this place, whatever is tried."""

@@ -1,8 +1,9 @@
 """A running kernel, and the protocol of what makes one."""
 
 import time
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from sandbox.channels import Channels
@@ -13,13 +14,29 @@ from sandbox.live import OUTPUT_FILE, OutputObserver, following, written_so_far
 from sandbox.output import clean, ending_notice
 from sandbox.process import KernelProcess
 from sandbox.settings import PoolSettings
-from sandbox.types import CellResult, CellStatus, InterruptStep
+from sandbox.types import CellResult, CellStatus, InterruptStep, StartMethod
 
 _ERROR_NAME_CHARS = 100
 
 
+@dataclass(frozen=True, slots=True)
+class StartStatus:
+    """How a factory makes kernels."""
+
+    method: StartMethod
+    #: Why it is not the better method; empty where it is.
+    detail: str = ""
+    #: Kernels forked so far.
+    forks: int = 0
+    #: How long the template's imports took, in seconds, in order.
+    import_seconds: Mapping[str, float] = field(default_factory=dict)
+
+
 class KernelFactory(AbstractAsyncContextManager["KernelFactory"], Protocol):
     """Makes kernels; an async context manager, open as long as its kernels live."""
+
+    def status(self) -> StartStatus:
+        """How it makes them now."""
 
     async def start(self) -> "Kernel":
         """A pristine kernel that has run the start-up code.
@@ -51,7 +68,7 @@ class Kernel:
             KernelStartError: the process ended first.
         """
         if await handshake(self.channels, self.process) is not Ending.DONE:
-            raise KernelStartError(f"kernel ended at its start ({self.process.exit_cause()})")
+            raise KernelStartError(f"kernel ended at its start ({await self.process.exit_cause()})")
 
     async def prepare(self, code: str, purpose: str) -> None:
         """Run code of our own, silently.
@@ -84,7 +101,7 @@ class Kernel:
         lost = outcome.ending is not Ending.DONE
         cause = ""
         if lost:
-            cause = "it stopped answering" if self.is_alive() else self.process.exit_cause()
+            cause = "it stopped answering" if self.is_alive() else await self.process.exit_cause()
             self.process.kill()
             if not text.head:
                 text = written_so_far(path, limit)

@@ -1,6 +1,7 @@
 """A lease: one kernel for one attempt, from a pristine start to its discarding."""
 
 import math
+import time
 from dataclasses import replace
 from types import TracebackType
 from typing import Protocol, Self
@@ -39,6 +40,9 @@ class KernelSource(Protocol):
     def discard(self, kernel: Kernel, reason: LossReason | None) -> None:
         """Kill a kernel at once and clean up behind it in the background."""
 
+    def count_lease(self, waited_s: float) -> None:
+        """Note that a lease was granted, after a wait of so many seconds."""
+
     def count_cell(self, seconds: float) -> None:
         """Note that a cell has run."""
 
@@ -71,12 +75,14 @@ class KernelLease:
             raise LeaseNotEnteredError(
                 f"lease of {self._owner}: entered twice; take a new lease from the pool"
             )
+        begin = time.monotonic()
         self._ticket = self._pool.apply(self._owner)
         try:
             await self._take_kernel(self._ticket)
         except BaseException:
             self.release()
             raise
+        self._pool.count_lease(time.monotonic() - begin)
         return self
 
     async def __aexit__(

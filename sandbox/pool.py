@@ -11,16 +11,20 @@ from typing import Self
 import anyio
 from anyio.abc import TaskGroup
 
-from sandbox.cold import ColdStartFactory
 from sandbox.directory import PoolDirectory
 from sandbox.errors import KernelStartError, PoolClosedError, PoolNotReadyError
-from sandbox.kernel import Kernel, KernelFactory
+from sandbox.factories import make_factory
+from sandbox.kernel import Kernel, KernelFactory, StartStatus
 from sandbox.lease import KernelLease
+from sandbox.process import wait_ended
 from sandbox.settings import PoolSettings
 from sandbox.tickets import Ticket
-from sandbox.types import LossReason, PoolStatus
+from sandbox.types import LossReason, PoolStatus, StartMethod
 
 _logger = logging.getLogger(__name__)
+
+#: One kernel is prepared here while others start there; more at a time only delay the first.
+_CONCURRENT_STARTS = (os.cpu_count() or 1) + 1
 
 #: Makes the factory of a pool's kernels once the pool's private directory is there.
 FactoryMaker = Callable[[PoolSettings, PoolDirectory], KernelFactory]
@@ -36,14 +40,15 @@ class KernelPool:
                 result = await kernel.execute("2**127 - 1", timeout=6.0)
 
     At most `PoolSettings.kernels` leases are out at a time; further ones wait in order of arrival.
-    Up to `PoolSettings.spares` kernels are kept started within that number. Closing kills all
-    kernels, those in a lease too, and removes every file and socket.
+    Up to `PoolSettings.spares` kernels are kept started within that number, and as many more as
+    make `PoolSettings.minimum` with those that are leased. Closing kills all kernels, those in a
+    lease too, and removes every file and socket.
     """
 
     def __init__(
         self,
         settings: PoolSettings | None = None,
-        make_factory: FactoryMaker = ColdStartFactory,
+        make_factory: FactoryMaker = make_factory,
     ) -> None:
         self.settings = settings or PoolSettings()
         self._make_factory = make_factory
@@ -58,12 +63,14 @@ class KernelPool:
         self._holders: list[Ticket] = []
         self._spare: deque[Kernel] = deque()
         self._starting = 0
-        # A start keeps a core busy for a second: more at a time only delay the first.
-        self._start_slots = anyio.Semaphore(os.cpu_count() or 1)
+        self._start_slots = anyio.Semaphore(_CONCURRENT_STARTS)
         self._changed = anyio.Event()
         #: Why the last start failed; no spares are started until a lease's own start succeeds.
         self._start_error: KernelStartError | None = None
         self._started = 0
+        self._leases = 0
+        self._wait_seconds = 0.0
+        self._longest_wait_seconds = 0.0
         self._lost: Counter[LossReason] = Counter()
         self._cells = 0
         self._cell_seconds = 0.0
@@ -113,6 +120,7 @@ class KernelPool:
 
     def status(self) -> PoolStatus:
         """A snapshot; also of a pool that is closed."""
+        start = self._factory.status() if self._factory else StartStatus(StartMethod.COLD)
         return PoolStatus(
             size=self.settings.kernels,
             leased=len(self._holders),
@@ -120,10 +128,17 @@ class KernelPool:
             starting=self._starting,
             waiting=len(self._arrivals),
             started=self._started,
+            forks=start.forks,
             lost=dict(self._lost),
+            leases=self._leases,
+            wait_seconds=self._wait_seconds,
+            longest_wait_seconds=self._longest_wait_seconds,
             cells=self._cells,
             cell_seconds=self._cell_seconds,
             owners=tuple(ticket.owner for ticket in self._holders),
+            start_method=start.method,
+            start_detail=start.detail,
+            import_seconds=dict(start.import_seconds),
         )
 
     async def wait_ready(self, spares: int | None = None, timeout: float | None = None) -> None:  # noqa: ASYNC109 - its error names the remedy
@@ -195,14 +210,23 @@ class KernelPool:
             self._alive.discard(kernel)
             self._tasks.start_soon(_retire, kernel)
 
+    def count_lease(self, waited_s: float) -> None:
+        """See KernelSource."""
+        self._leases += 1
+        self._wait_seconds += waited_s
+        self._longest_wait_seconds = max(self._longest_wait_seconds, waited_s)
+
     def count_cell(self, seconds: float) -> None:
         """See KernelSource."""
         self._cells += 1
         self._cell_seconds += seconds
 
     def _spares_wanted(self) -> int:
-        free = self.settings.kernels - len(self._holders)
-        return 0 if self._start_error is not None else min(self.settings.spares, free)
+        if self._start_error is not None:
+            return 0
+        settings, leased = self.settings, len(self._holders)
+        wanted = max(settings.spares, settings.minimum - leased)
+        return min(wanted, settings.kernels - leased)
 
     def _pump(self) -> None:
         """Admit, hand over and start whatever the present state calls for. Never waits."""
@@ -242,6 +266,8 @@ class KernelPool:
             self._start_error = None
             self._alive.add(kernel)
             self._spare.append(kernel)
+            if self._tasks is not None:
+                self._tasks.start_soon(self._watch_spare, kernel)
         except KernelStartError as error:
             self._lost[LossReason.START] += 1
             _logger.error("%s", error)
@@ -251,6 +277,20 @@ class KernelPool:
         finally:
             self._starting -= 1
         self._pump()
+
+    async def _watch_spare(self, kernel: Kernel) -> None:
+        """Replace a spare that ends before anybody has asked for it."""
+        try:
+            if kernel in self._spare:
+                await wait_ended(kernel.process)
+        except OSError as error:
+            # No descriptor is left: its end will be seen when it is handed over.
+            _logger.warning("spare kernel %d not watched: %s", kernel.process.pid, error)
+            return
+        if kernel in self._spare:
+            self._spare.remove(kernel)
+            self.discard(kernel, LossReason.DIED)
+            self._pump()
 
 
 async def _retire(kernel: Kernel) -> None:

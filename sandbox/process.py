@@ -21,7 +21,7 @@ _KILL_ROUNDS = 10
 
 
 class KernelProcess(Protocol):
-    """A running kernel process, however it came to be; none of the methods block or raise."""
+    """A running kernel process, however it came to be; none of the methods blocks or raises."""
 
     @property
     def pid(self) -> int:
@@ -34,7 +34,7 @@ class KernelProcess(Protocol):
     def has_exited(self) -> bool:
         """Whether the process has ended, reaped or not."""
 
-    def exit_cause(self) -> str:
+    async def exit_cause(self) -> str:
         """How it ended, in words: "exit code 1", "signal 9"; "running" while it does."""
 
     def interrupt(self) -> None:
@@ -73,38 +73,25 @@ class ChildProcess:
         """See KernelProcess."""
         if self._popen.returncode is not None or self._exit_descriptor is None:
             return self._popen.returncode is not None
-        # Looks without reaping: until then the id, and the group's, cannot become another's.
-        poller = select.poll()
-        poller.register(self._exit_descriptor, select.POLLIN)
-        return bool(poller.poll(0))
+        return has_ended(self._exit_descriptor)
 
-    def exit_cause(self) -> str:
+    async def exit_cause(self) -> str:
         """See KernelProcess."""
         if not self.has_exited():
             return "running"
         self._kill_group()
-        code = self._popen.wait()
-        return f"signal {-code}" if code < 0 else f"exit code {code}"
+        return cause_of(self._popen.wait())
 
     def interrupt(self) -> None:
         """See KernelProcess."""
         if self._popen.returncode is None:
-            _send(os.killpg, self.pid, signal.SIGINT)
+            send(os.killpg, self.pid, signal.SIGINT)
 
     def kill(self) -> None:
         """See KernelProcess."""
         if self._popen.returncode is not None:
             return
-        # Stopped, it neither forks nor reaps, so what is found stays what it is.
-        _send(os.kill, self.pid, signal.SIGSTOP)
-        killed: set[int] = set()
-        for _ in range(_KILL_ROUNDS):
-            found = set(_descendants(self.pid)) - killed
-            if not found:
-                break
-            for pid in found:
-                _send(os.kill, pid, signal.SIGKILL)
-            killed |= found
+        kill_tree(self.pid)
         self._kill_group()
 
     async def aclose(self) -> None:
@@ -115,14 +102,49 @@ class ChildProcess:
         try:
             with anyio.CancelScope(shield=True), anyio.move_on_after(KILL_WAIT_S):
                 await wait_readable([self._exit_descriptor])
-            self.exit_cause()
+            await self.exit_cause()
         finally:
             descriptor, self._exit_descriptor = self._exit_descriptor, None
             os.close(descriptor)
 
     def _kill_group(self) -> None:
         if self._popen.returncode is None:
-            _send(os.killpg, self.pid, signal.SIGKILL)
+            send(os.killpg, self.pid, signal.SIGKILL)
+
+
+def kill_tree(pid: int) -> None:
+    """Kill all descendants of a process whose id cannot have become another's; stop itself."""
+    # Stopped, it neither forks nor reaps, so what is found stays what it is.
+    send(os.kill, pid, signal.SIGSTOP)
+    killed: set[int] = set()
+    for _ in range(_KILL_ROUNDS):
+        found = set(_descendants(pid)) - killed
+        if not found:
+            return
+        for descendant in found:
+            send(os.kill, descendant, signal.SIGKILL)
+        killed |= found
+
+
+def has_ended(pidfd: int) -> bool:
+    """Whether a process has ended. Looks without reaping: its id cannot become another's."""
+    poller = select.poll()
+    poller.register(pidfd, select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def cause_of(code: int) -> str:
+    """An exit code in words; a negative one is a signal's number."""
+    return f"signal {-code}" if code < 0 else f"exit code {code}"
+
+
+def send(function: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:
+    """Send a signal to what may be gone already."""
+    try:
+        function(pid, number)
+    except (ProcessLookupError, PermissionError):
+        # macOS answers "not permitted" for a group of zombies.
+        return
 
 
 async def wait_readable(descriptors: Iterable[int]) -> None:
@@ -138,6 +160,16 @@ async def wait_readable(descriptors: Iterable[int]) -> None:
     finally:
         for descriptor in watched:
             loop.remove_reader(descriptor)
+
+
+async def wait_ended(process: KernelProcess) -> None:
+    """Wait until a process has ended, while others may watch its exit descriptor too."""
+    # An event loop has one watcher a descriptor.
+    descriptor = os.dup(process.exit_descriptor)
+    try:
+        await wait_readable([descriptor])
+    finally:
+        os.close(descriptor)
 
 
 def _open_exit_descriptor(popen: "subprocess.Popen[bytes]") -> int:
@@ -166,11 +198,3 @@ def _descendants(pid: int) -> Iterable[int]:
                 continue
             parents += found
             yield from found
-
-
-def _send(function: Callable[[int, int], None], pid: int, number: signal.Signals) -> None:
-    try:
-        function(pid, number)
-    except (ProcessLookupError, PermissionError):
-        # Gone already; macOS answers "not permitted" for a group of zombies.
-        return

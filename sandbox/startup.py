@@ -20,6 +20,19 @@ import sympy as sp
 mpmath.mp.dps = 64
 """
 
+#: What cells import most beside the names above (counted in recorded solutions).
+DEFAULT_PRELOAD = (
+    "numpy",
+    "scipy",
+    "scipy.integrate",
+    "scipy.linalg",
+    "scipy.optimize",
+    "scipy.special",
+    "sympy",
+    "mpmath",
+)
+DEFAULT_PRELOAD_IF_INSTALLED = ("gmpy2", "networkx")
+
 #: numpy's legacy generator takes 32 bits.
 _SEED_RANGE = 2**32
 

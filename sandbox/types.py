@@ -33,6 +33,17 @@ class InterruptStep(StrEnum):
     """SIGKILL of the kernel with all its processes; state is lost."""
 
 
+class StartMethod(StrEnum):
+    """How kernels come to be."""
+
+    AUTO = "auto"
+    """Forked where that is possible, else cold."""
+    FORK = "fork"
+    """Forked from a template process that has imported everything."""
+    COLD = "cold"
+    """Each a fresh Python process."""
+
+
 class LossReason(StrEnum):
     """Why a kernel was lost, that is, ended otherwise than with its lease or its pool."""
 
@@ -82,9 +93,21 @@ class PoolStatus:
     waiting: int
     #: Kernels that came up.
     started: int
+    #: Those of them, and of those that did not come up, that the template forked.
+    forks: int
+    #: Kernels that ended otherwise than with their lease or the pool; most were killed.
     lost: Mapping[LossReason, int]
+    #: Leases granted, and how long those who got one waited for it: summed, and the longest.
+    leases: int
+    wait_seconds: float
+    longest_wait_seconds: float
     cells: int
     #: Time spent in cells, summed, in seconds.
     cell_seconds: float
     #: Owners of the current leases, in the order in which they got them.
     owners: tuple[str, ...]
+    #: FORK or COLD, and why it is not FORK (empty where it is, or was not wanted).
+    start_method: StartMethod
+    start_detail: str
+    #: How long the template's imports took, in seconds, in order; empty before it is up.
+    import_seconds: Mapping[str, float]

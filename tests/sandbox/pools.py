@@ -2,9 +2,12 @@
 
 import textwrap
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
+from sandbox.cold import ColdStartFactory
+from sandbox.forked import ForkedFactory
 from sandbox.lease import KernelLease
 from sandbox.pool import KernelPool
 from sandbox.settings import PoolSettings
@@ -13,7 +16,10 @@ from sandbox.types import CellResult, CellStatus
 MakePool = Callable[[PoolSettings], KernelPool]
 
 #: Every implementation of the pool; a suite that is parametrised by it is a contract.
-IMPLEMENTATIONS = [pytest.param(KernelPool, id="cold")]
+IMPLEMENTATIONS = [
+    pytest.param(partial(KernelPool, make_factory=ColdStartFactory), id="cold"),
+    pytest.param(partial(KernelPool, make_factory=ForkedFactory), id="forked"),
+]
 
 #: Start-up imports are tested on their own; without them a kernel is up in a third of the time.
 LEAN_STARTUP = "import math"
@@ -27,6 +33,8 @@ def lean_settings(**changes: object) -> PoolSettings:
         "kernels": 2,
         "spares": 0,
         "startup_code": LEAN_STARTUP,
+        "preload": (),
+        "preload_if_installed": (),
         "interrupt_grace_s": GRACE_S,
         "max_output_chars": 2_000,
         **changes,

@@ -41,19 +41,19 @@ async def test_the_exit_descriptor_tells_the_end() -> None:
     with anyio.fail_after(10):
         await wait_readable([process.exit_descriptor])
     assert process.has_exited()
-    assert process.exit_cause() == "exit code 3"
+    assert await process.exit_cause() == "exit code 3"
     await process.aclose()
 
 
 async def test_a_running_process_has_not_exited() -> None:
     process = spawn(SLEEP)
     assert not process.has_exited()
-    assert process.exit_cause() == "running"
+    assert await process.exit_cause() == "running"
     with anyio.move_on_after(0.05) as scope:
         await wait_readable([process.exit_descriptor])
     assert scope.cancelled_caught
     await process.aclose()
-    assert process.exit_cause() == "signal 9"
+    assert await process.exit_cause() == "signal 9"
 
 
 async def test_an_interrupt_arrives() -> None:
@@ -61,7 +61,7 @@ async def test_an_interrupt_arrives() -> None:
     process.interrupt()
     with anyio.fail_after(10):
         await wait_readable([process.exit_descriptor])
-    assert process.exit_cause() in {"signal 2", "exit code 1"}
+    assert await process.exit_cause() in {"signal 2", "exit code 1"}
     await process.aclose()
 
 
@@ -83,7 +83,7 @@ async def test_a_killed_process_takes_no_more_signals() -> None:
     await process.aclose()
     process.interrupt()
     process.kill()
-    assert process.exit_cause() == "signal 9"
+    assert await process.exit_cause() == "signal 9"
 
 
 async def test_descendants_die_with_it() -> None:

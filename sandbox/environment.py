@@ -1,0 +1,32 @@
+"""The environment variables of a kernel: a short list, and nothing of the pool's secrets."""
+
+import os
+
+from sandbox.directory import KernelDirectory
+from sandbox.settings import PoolSettings
+
+#: The pool's own variables that a kernel gets to see. Everything else may be a secret.
+_PASSED_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
+
+_FIXED_VARIABLES = {
+    # Numerical libraries start a thread a core at import; the attempts are the parallelism.
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "MPLBACKEND": "agg",
+    # The order of a set of strings is the same in every run of a solve.
+    "PYTHONHASHSEED": "0",
+    # Each arena of glibc's malloc reserves 64 MiB of the address space that is limited.
+    "MALLOC_ARENA_MAX": "2",
+}
+
+
+def kernel_environment(settings: PoolSettings, directory: KernelDirectory) -> dict[str, str]:
+    """All variables of a kernel's process."""
+    passed = {name: os.environ[name] for name in _PASSED_VARIABLES if name in os.environ}
+    own = {
+        "HOME": str(directory.home),
+        "TMPDIR": str(directory.home),
+        "IPYTHONDIR": str(directory.profile),
+    }
+    return {**passed, **_FIXED_VARIABLES, **settings.environment, **own}
