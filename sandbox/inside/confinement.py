@@ -7,7 +7,10 @@ kernel's sockets are bound and its threads run. Standard library only.
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
 from typing import Self
 
 from sandbox.inside.identity import become, drop_capabilities, let_user_inspect, tie_to_parent
@@ -15,6 +18,27 @@ from sandbox.inside.landlock import restrict
 from sandbox.inside.limits import limit_resources
 from sandbox.inside.mounts import make_private_mounts
 from sandbox.inside.seccomp import EARLY_RULES, LATE_RULES, forbid_new_privileges, install
+
+
+class Mechanism(StrEnum):
+    """What confines a process, beside limits."""
+
+    MOUNTS = "own mounts"
+    """Scratch folder and shared memory in a mount namespace of its own, bounded in size."""
+    IDENTITY = "own user"
+    """A user id of the kernel's own."""
+    LANDLOCK = "Landlock"
+    """Rules on files and, in its newer versions, on signals and abstract sockets."""
+    SYSTEM_CALLS = "seccomp"
+    """A filter of system calls."""
+
+
+class MechanismError(OSError):
+    """A mechanism of the plan failed."""
+
+    def __init__(self, mechanism: Mechanism, error: OSError) -> None:
+        super().__init__(error.errno, f"{mechanism}: {error.strerror or error}")
+        self.mechanism = mechanism
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +60,13 @@ class ConfinementPlan:
     #: The user and group to become.
     uid: int | None = None
     gid: int | None = None
+    #: A capability to keep, and to pass on to programs; only for an own user.
+    capability: int | None = None
     #: Paths with all that is below them, for Landlock.
     readable: tuple[str, ...] = ()
     writable: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
-    #: The mechanisms to use.
-    landlock: bool = False
-    system_calls: bool = False
-    mounts: bool = False
+    mechanisms: tuple[Mechanism, ...] = ()
 
     def to_json(self) -> str:
         """One line of JSON."""
@@ -60,8 +83,10 @@ class ConfinementPlan:
         unknown = set(values) - {field.name for field in fields(cls)}
         if unknown:
             raise ValueError(f"confinement plan: unknown fields {sorted(unknown)}")
-        paths = {name: tuple(values.get(name, ())) for name in ("readable", "writable", "devices")}
-        return cls(**{**values, **paths})
+        for name in ("readable", "writable", "devices"):
+            values[name] = tuple(values.get(name, ()))
+        values["mechanisms"] = tuple(map(Mechanism, values.get("mechanisms", ())))
+        return cls(**values)
 
 
 def confine_early(plan: ConfinementPlan, parent: int) -> None:
@@ -72,15 +97,16 @@ def confine_early(plan: ConfinementPlan, parent: int) -> None:
         parent: id of the process that started this one, which dies with it.
 
     Raises:
-        OSError: a mechanism of the plan failed; the process must not go on.
+        MechanismError: a mechanism of the plan failed; the process must not go on.
+        OSError: something else did; neither must it.
     """
     os.umask(0o077)
     linux = sys.platform == "linux"
     if linux:
         tie_to_parent(parent)
-        if plan.mounts:
-            uid, gid = _identity(plan)
-            make_private_mounts(plan.home, uid, gid, plan.scratch_bytes)
+        with _step(plan, Mechanism.MOUNTS) as wanted:
+            if wanted:
+                make_private_mounts(plan.home, *_identity(plan), plan.scratch_bytes)
     os.chdir(plan.home)
     limit_resources(plan.memory_bytes, plan.file_bytes, plan.processes, plan.brand)
     if linux:
@@ -91,10 +117,19 @@ def confine_late(plan: ConfinementPlan) -> None:
     """Take sockets from this process and all its threads.
 
     Raises:
-        OSError: the filter cannot be set; the process must not go on.
+        MechanismError: the filter cannot be set; the process must not go on.
     """
-    if plan.system_calls:
-        install(LATE_RULES, all_threads=True)
+    with _step(plan, Mechanism.SYSTEM_CALLS) as wanted:
+        if wanted:
+            install(LATE_RULES, all_threads=True)
+
+
+@contextmanager
+def _step(plan: ConfinementPlan, mechanism: Mechanism) -> Iterator[bool]:
+    try:
+        yield mechanism in plan.mechanisms
+    except OSError as error:
+        raise MechanismError(mechanism, error) from error
 
 
 def _identity(plan: ConfinementPlan) -> tuple[int, int]:
@@ -104,13 +139,17 @@ def _identity(plan: ConfinementPlan) -> tuple[int, int]:
 
 
 def _lose_rights(plan: ConfinementPlan, parent: int) -> None:
-    if plan.uid is not None:
-        become(*_identity(plan))
-    drop_capabilities()
+    with _step(plan, Mechanism.IDENTITY) as wanted:
+        if wanted:
+            become(*_identity(plan), plan.capability)
+        else:
+            drop_capabilities()
     let_user_inspect()
     tie_to_parent(parent)
     forbid_new_privileges()
-    if plan.landlock:
-        restrict(plan.readable, plan.writable, plan.devices)
-    if plan.system_calls:
-        install(EARLY_RULES)
+    with _step(plan, Mechanism.LANDLOCK) as wanted:
+        if wanted:
+            restrict(plan.readable, plan.writable, plan.devices)
+    with _step(plan, Mechanism.SYSTEM_CALLS) as wanted:
+        if wanted:
+            install(EARLY_RULES)

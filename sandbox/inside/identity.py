@@ -12,9 +12,11 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
+_PR_SET_KEEPCAPS = 8
+_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE = 47, 2
+
 #: _LINUX_CAPABILITY_VERSION_3: two words for each of three sets.
 _CAPABILITY_VERSION = 0x20080522
-_CAPABILITY_BYTES = 24
 
 
 def tie_to_parent(parent: int) -> None:
@@ -30,22 +32,34 @@ def tie_to_parent(parent: int) -> None:
         os._exit(1)
 
 
-def become(uid: int, gid: int) -> None:
-    """Be this user for good, in no other group.
+def become(uid: int, gid: int, capability: int | None = None) -> None:
+    """Be this user for good, in no other group, with at most one capability.
 
     Raises:
         OSError: not permitted, or the ids do not exist in this user namespace.
     """
     os.setgroups([])
     os.setresgid(gid, gid, gid)
+    if capability is not None:
+        control(_PR_SET_KEEPCAPS, 1)
     os.setresuid(uid, uid, uid)
+    drop_capabilities(capability)
+    if capability is not None:
+        control(_PR_CAP_AMBIENT, _PR_CAP_AMBIENT_RAISE, capability)
 
 
-def drop_capabilities() -> None:
-    """Give up all capabilities of this thread."""
+def drop_capabilities(kept: int | None = None) -> None:
+    """Give up all capabilities of this thread, or all but one."""
     header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
-    buffer = ctypes.create_string_buffer(header, len(header))
-    call("capset", buffer, ctypes.create_string_buffer(_CAPABILITY_BYTES))
+    bits = 0 if kept is None else 1 << kept
+    # Effective, permitted and inheritable: the low words of the three first, then the high ones.
+    low, high = bits & 0xFFFFFFFF, bits >> 32
+    sets = struct.pack("=6I", low, low, low, high, high, high)
+    call(
+        "capset",
+        ctypes.create_string_buffer(header, len(header)),
+        ctypes.create_string_buffer(sets, len(sets)),
+    )
 
 
 def let_user_inspect() -> None:

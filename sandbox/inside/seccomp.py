@@ -34,19 +34,19 @@ _IO_PRIORITY_OF_PROCESS = 1
 _TERMINAL_INPUT = 0x5412
 
 #: What no mathematics needs: other processes' memory and descriptors, kernel facilities with a long
-#: record of holes, mounts and namespaces, the machine's clock and devices, and System V's and
-#: POSIX' shared objects, which outlive a process.
+#: record of holes, mounts and namespaces, the machine's clock and devices, System V's and POSIX'
+#: shared objects, which outlive a process, and files in memory, which belong to no process' share.
 _ALWAYS_DENIED = """
     acct add_key adjtimex bpf chroot clock_adjtime clock_settime delete_module fanotify_init
     finit_module fsconfig fsmount fsopen fspick init_module io_uring_enter io_uring_register
     io_uring_setup ioperm iopl kcmp kexec_file_load kexec_load keyctl lookup_dcookie
-    migrate_pages modify_ldt mount mount_setattr move_mount move_pages mq_getsetattr
-    mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl msgget msgrcv msgsnd
-    name_to_handle_at open_by_handle_at open_tree open_tree_attr perf_event_open personality
-    pidfd_getfd pivot_root process_madvise process_mrelease process_vm_readv
-    process_vm_writev ptrace quotactl quotactl_fd reboot request_key semctl semget semop
-    semtimedop setdomainname sethostname setns settimeofday shmat shmctl shmdt shmget
-    swapoff swapon syslog umount2 unshare userfaultfd vhangup
+    memfd_create memfd_secret migrate_pages modify_ldt mount mount_setattr move_mount
+    move_pages mq_getsetattr mq_notify mq_open mq_timedreceive mq_timedsend mq_unlink msgctl
+    msgget msgrcv msgsnd name_to_handle_at open_by_handle_at open_tree open_tree_attr
+    perf_event_open personality pidfd_getfd pivot_root process_madvise process_mrelease
+    process_vm_readv process_vm_writev ptrace quotactl quotactl_fd reboot request_key semctl
+    semget semop semtimedop setdomainname sethostname setns settimeofday shmat shmctl shmdt
+    shmget swapoff swapon syslog umount2 unshare userfaultfd vhangup
 """
 
 #: Calls on another process than the caller (0) fail: the same user's processes are not protected

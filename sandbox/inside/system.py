@@ -46,6 +46,8 @@ _NUMBERS: dict[str, tuple[int, int | None]] = {
     "landlock_restrict_self": (446, 446),
     "listen": (50, 201),
     "lookup_dcookie": (212, 18),
+    "memfd_create": (319, 279),
+    "memfd_secret": (447, 447),
     "migrate_pages": (256, 238),
     "modify_ldt": (154, None),
     "mount": (165, 40),
