@@ -29,8 +29,11 @@ def take(http: httpx.Client, **request: object) -> Lease:
 def leased(http: httpx.Client, **request: object) -> Iterator[str]:
     """Take a lease, give it back; yields its address."""
     address = f"{LEASES}/{take(http, **request).lease_id}"
-    yield address
-    assert http.delete(address).status_code == 204
+    try:
+        yield address
+    finally:
+        reply = http.delete(address)
+    assert reply.status_code == 204
 
 
 def problem_of(reply: httpx.Response, status: int) -> ProblemDetails:
