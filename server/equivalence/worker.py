@@ -1,0 +1,108 @@
+r"""One worker: reads pairs of answers, says whether they are equal. `python -m …worker`.
+
+A line of JSON in, ``{"one", "other", "ordered_lists"}`` with answers in LaTeX, gives a line of JSON
+out, ``{"equal": true | false | null}``. There are no time-outs in here, and no signals: whoever
+started the process kills it. It dies with its parent, and has no more memory than it was told.
+"""
+
+import ctypes
+import logging
+import os
+import re
+import resource
+import signal
+import sys
+from typing import Any
+
+import orjson
+
+#: <linux/prctl.h>
+PR_SET_PDEATHSIG = 1
+#: The longest answer parsed, in characters: the grammar takes time more than linear in it.
+MAX_CHARACTERS = 1_000
+#: Stack for sympy's recursion on nested expressions, in frames.
+RECURSION = 4_000
+
+_DECIMAL = re.compile(r"(?<![0-9.])([0-9]*)\.([0-9]+)(?![0-9.])")
+_GROUPED = re.compile(r"(?<=[0-9])(?:\\,|\\!|\{,\})(?=[0-9]{3}(?![0-9]))")
+
+
+def main(memory_bytes: int) -> None:
+    """Answer questions until standard input ends."""
+    _confine(memory_bytes)
+    import math_verify  # noqa: F401, PLC0415 - loading takes seconds: before the first question
+
+    sys.stdout.buffer.write(b'{"ready": true}\n')
+    sys.stdout.buffer.flush()
+    for line in sys.stdin.buffer:
+        question = orjson.loads(line)
+        verdict = are_equal(question["one"], question["other"])
+        sys.stdout.buffer.write(orjson.dumps({"equal": verdict}) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def are_equal(one: str, other: str) -> bool | None:
+    """Return whether two answers in LaTeX are equal; None where that cannot be told.
+
+    Exact comparison decides; what it leaves open is equal only if Math-Verify says so both ways.
+    """
+    from server.equivalence.symbolic import equal  # noqa: PLC0415 - loads sympy
+
+    if max(len(one), len(other)) > MAX_CHARACTERS:
+        return None
+    try:
+        parsed = [_parse(each) for each in (one, other)]
+        if parsed[0] is None or parsed[1] is None:
+            return None
+        verdict = equal(*parsed)
+        return verdict if verdict is not None else _verified(parsed[0], parsed[1])
+    except MemoryError:
+        # The heap is in an unknown state: a fresh process is the only remedy.
+        os._exit(1)
+    except Exception:  # noqa: BLE001 - a parser's or sympy's own, for a model's text
+        return None
+
+
+def _parse(latex: str) -> Any:  # noqa: ANN401 - sympy has no types
+    """Return the sympy object of an answer, None where Math-Verify reads nothing out of it.
+
+    Only its LaTeX grammar is used: its other one hands text to `eval`.
+    """
+    from math_verify import LatexExtractionConfig, parse  # noqa: PLC0415
+
+    text = _DECIMAL.sub(_exact_decimal, _GROUPED.sub("", latex)).replace("$", "")
+    found = parse(
+        f"${text}$",
+        extraction_config=[LatexExtractionConfig()],
+        fallback_mode="no_fallback",
+        parsing_timeout=None,
+    )
+    return found[0] if found else None
+
+
+def _exact_decimal(match: re.Match[str]) -> str:
+    """Write a decimal as a fraction, so that no float of few digits is made of it."""
+    digits = (match[1] + match[2]).lstrip("0") or "0"
+    return rf"\frac{{{digits}}}{{1{'0' * len(match[2])}}}"
+
+
+def _verified(one: Any, other: Any) -> bool:  # noqa: ANN401
+    from math_verify import verify  # noqa: PLC0415
+
+    return all(
+        verify(gold, target, timeout_seconds=None, allow_set_relation_comp=True)
+        for gold, target in ((one, other), (other, one))
+    )
+
+
+def _confine(memory_bytes: int) -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.setrecursionlimit(RECURSION)
+    logging.disable(logging.CRITICAL)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
