@@ -18,6 +18,7 @@ from anyio.abc import ByteReceiveStream, Process
 
 from server.engine.base import EngineState, EngineStatus
 from server.engine.errors import EngineError, EngineFailed
+from server.groups import collapsed
 
 log = structlog.get_logger(__name__)
 
@@ -174,18 +175,14 @@ class Supervisor:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Keep the engine alive for the length of the block."""
-        raised: Exception | None = None
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._keep_alive)
-            try:
-                yield
-            except Exception as error:  # noqa: BLE001 - raised below, as it is: not in a group
-                raised = error
-            finally:
-                self._set(EngineState.STOPPED, f"{self._name} was stopped")
-                group.cancel_scope.cancel()
-        if raised is not None:
-            raise raised
+        with collapsed():
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._keep_alive)
+                try:
+                    yield
+                finally:
+                    self._set(EngineState.STOPPED, f"{self._name} was stopped")
+                    group.cancel_scope.cancel()
 
     async def _keep_alive(self) -> None:
         deaths = 0

@@ -124,6 +124,41 @@ async def test_what_the_caller_raises_comes_out_as_it_is(births: Path) -> None:
     assert_nothing_left(births)
 
 
+async def test_a_defect_of_the_preparation_comes_out_as_it_is(births: Path) -> None:
+    async def broken(child: Child, stack: AsyncExitStack) -> None:
+        del child, stack
+        raise ZeroDivisionError("a defect")
+
+    supervised = supervise("serve", births=births)
+    supervised._prepare = broken
+    with pytest.raises(ZeroDivisionError, match="a defect"):
+        async with running(supervised):
+            await anyio.sleep_forever()
+    assert supervised.status().state is EngineState.STOPPED
+
+
+async def test_two_failures_at_once_are_both_told(births: Path) -> None:
+    failing = anyio.Event()
+
+    async def broken(child: Child, stack: AsyncExitStack) -> None:
+        del child, stack
+        failing.set()
+        raise ZeroDivisionError("a defect")
+
+    supervised = supervise("serve", births=births)
+    supervised._prepare = broken
+
+    async def fail_too() -> None:
+        async with running(supervised):
+            await failing.wait()
+            raise LookupError("another")
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await fail_too()
+    assert caught.group_contains(ZeroDivisionError)
+    assert caught.group_contains(LookupError)
+
+
 async def test_a_killed_process_is_seen_at_once_and_replaced(births: Path) -> None:
     async with running(supervise("serve", births=births)) as supervised:
         child = await ready_child(supervised)
