@@ -9,6 +9,7 @@ from typing import Self
 
 from sandbox.directory import KernelDirectory, PoolDirectory
 from sandbox.environment import kernel_environment
+from sandbox.inside.confinement import ConfinementPlan
 from sandbox.kernel import Kernel, StartStatus
 from sandbox.process import ChildProcess
 from sandbox.settings import PoolSettings
@@ -26,9 +27,9 @@ class LaunchOptions:
     directory: str
     connection_file: str
     ready_descriptor: int
-    memory_limit_bytes: int
-    file_limit_bytes: int
     max_output_chars: int
+    #: A `sandbox.inside.confinement.ConfinementPlan`, as JSON.
+    plan: str
 
 
 class ColdStartFactory:
@@ -53,19 +54,22 @@ class ColdStartFactory:
         """See KernelFactory."""
         return StartStatus(StartMethod.COLD)
 
-    async def _launch(self, directory: KernelDirectory, ready_writer: int) -> ChildProcess:
-        return ChildProcess(self._spawn(directory, ready_writer))
+    async def _launch(
+        self, directory: KernelDirectory, plan: ConfinementPlan, ready_writer: int
+    ) -> ChildProcess:
+        return ChildProcess(self._spawn(directory, plan, ready_writer))
 
-    def _spawn(self, directory: KernelDirectory, ready_writer: int) -> "subprocess.Popen[bytes]":
+    def _spawn(
+        self, directory: KernelDirectory, plan: ConfinementPlan, ready_writer: int
+    ) -> "subprocess.Popen[bytes]":
         settings = self._settings
         options = LaunchOptions(
             parent=os.getpid(),
             directory=str(directory.path),
             connection_file=str(directory.connection_file),
             ready_descriptor=ready_writer,
-            memory_limit_bytes=settings.memory_limit_bytes,
-            file_limit_bytes=settings.file_limit_bytes,
             max_output_chars=settings.max_output_chars,
+            plan=plan.to_json(),
         )
         # -s and -P: neither the user's packages nor the launcher's folder are on the path.
         command = [settings.python, "-s", "-P", str(_LAUNCHER), json.dumps(asdict(options))]

@@ -135,13 +135,10 @@ class ForkedFactory:
         """See KernelFactory."""
         return self._status
 
-    async def _launch(self, directory: KernelDirectory, ready_writer: int) -> ForkedProcess:
+    async def _launch(
+        self, directory: KernelDirectory, plan: ConfinementPlan, ready_writer: int
+    ) -> ForkedProcess:
         template = await self._ready_template()
-        plan = ConfinementPlan(
-            home=str(directory.home),
-            memory_bytes=self._settings.memory_limit_bytes,
-            file_bytes=self._settings.file_limit_bytes,
-        )
         request = KernelRequest(
             directory=str(directory.path),
             connection_file=str(directory.connection_file),

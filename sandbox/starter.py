@@ -9,8 +9,12 @@ import anyio
 import zmq
 
 from sandbox.channels import Channels, Connection
+from sandbox.confinement.confinement import Confinement
+from sandbox.confinement.probe import open_confinement
+from sandbox.confinement.process import ConfinedProcess
 from sandbox.directory import KernelDirectory, PoolDirectory
 from sandbox.errors import KernelStartError
+from sandbox.inside.confinement import ConfinementPlan
 from sandbox.kernel import Kernel
 from sandbox.output import clean, clip
 from sandbox.process import KernelProcess, wait_readable
@@ -18,8 +22,9 @@ from sandbox.settings import PoolSettings
 
 _START_LOG_CHARS = 2_000
 
-#: Starts a process for a kernel's folder that writes to a descriptor when its sockets are bound.
-Launch = Callable[[KernelDirectory, int], Awaitable[KernelProcess]]
+#: Starts a process for a kernel's folder, confined by a plan, that writes to a descriptor when its
+#: sockets are bound.
+Launch = Callable[[KernelDirectory, ConfinementPlan, int], Awaitable[KernelProcess]]
 
 
 class KernelStarter:
@@ -29,15 +34,27 @@ class KernelStarter:
         self._settings = settings
         self._directory = directory
         self._context: zmq.Context[Any] | None = None
+        self._confinement: Confinement | None = None
+        self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
-        self._context = zmq.Context()
+        async with AsyncExitStack() as stack:
+            self._confinement = await stack.enter_async_context(open_confinement(self._settings))
+            self._context = zmq.Context()
+            # All sockets are closed by then, without linger: this does not wait.
+            stack.callback(self._context.destroy, linger=0)
+            self._resources = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._context is not None:
-            # All sockets are closed by now, without linger: this does not wait.
-            self._context.destroy(linger=0)
+        await self._resources.aclose()
+
+    @property
+    def confinement(self) -> Confinement:
+        """How the kernels are confined; raises ValueError before it is entered."""
+        if self._confinement is None:
+            raise ValueError("kernel starter not open: enter it before starting kernels")
+        return self._confinement
 
     async def start(self, launch: Launch, startup_code: str = "") -> Kernel:
         """Launch a process, connect to it and run code in it.
@@ -70,13 +87,17 @@ class KernelStarter:
         stack.push_async_callback(directory.remove)
         connection = Connection.create(directory.socket_prefix)
         connection.write(directory.connection_file)
+        confinement = self.confinement
+        plan = confinement.plan(directory)
+        stack.push_async_callback(confinement.release, plan)
         ready, ready_writer = os.pipe()
         try:
             os.set_blocking(ready, False)
             try:
-                process = await launch(directory, ready_writer)
+                launched = await launch(directory, plan, ready_writer)
             finally:
                 os.close(ready_writer)
+            process = ConfinedProcess(launched, confinement, plan)
             stack.push_async_callback(process.aclose)
             await wait_readable([ready, process.exit_descriptor])
             if not _is_ready(ready):

@@ -1,6 +1,5 @@
 """Confinement as the pool uses it: a plan for each kernel, and the end of all its processes."""
 
-import logging
 import os
 import secrets
 from collections.abc import Mapping
@@ -16,8 +15,6 @@ from sandbox.confinement.warden import Warden, Watch
 from sandbox.directory import KernelDirectory
 from sandbox.inside.confinement import ConfinementPlan, Mechanism
 from sandbox.settings import PoolSettings
-
-_logger = logging.getLogger(__name__)
 
 #: Processes and threads of one kernel: a pool of workers on a large machine, and some.
 _PROCESSES = 256
@@ -65,7 +62,7 @@ class Confinement:
         #: For each guarantee that does not hold, what got through.
         self.failures: Mapping[Guarantee, str] = {}
         #: Why mechanisms are not used.
-        self.notes: list[str] = []
+        self.notes: tuple[str, ...] = ()
         self.bounds = bounds
         self._identities = identities
         self._readable = readable_paths(python)
@@ -78,6 +75,16 @@ class Confinement:
     def tier(self) -> Tier:
         """The highest tier whose guarantees all hold."""
         return tier_of(self.guarantees)
+
+    def note(
+        self,
+        mechanisms: frozenset[Mechanism],
+        failures: Mapping[Guarantee, str],
+        notes: tuple[str, ...],
+    ) -> None:
+        """Keep what the probe has found."""
+        self.mechanisms, self.failures, self.notes = mechanisms, failures, notes
+        self.guarantees = frozenset(Guarantee) - set(failures)
 
     def use(self, warden: Warden) -> None:
         """Have this warden watch the kernels to come."""
@@ -138,7 +145,6 @@ class Confinement:
 
     def note_breach(self, number: int, reason: str) -> None:
         """Hear from the warden that it has ended a kernel."""
-        _logger.warning("kernel ended by the warden: %s", reason)
         self._breaches[number] = reason
 
     def _watch(self, plan: ConfinementPlan, directory: KernelDirectory) -> None:

@@ -9,17 +9,18 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import anyio
 
 from sandbox.confinement.canaries import Canaries, canaries
 from sandbox.confinement.confinement import Bounds, Confinement
 from sandbox.confinement.identities import Identities
-from sandbox.confinement.mechanisms import candidates
+from sandbox.confinement.mechanisms import Candidates, candidates
 from sandbox.confinement.stage import Attack, attacking
 from sandbox.confinement.tiers import Guarantee, parse_requirement
 from sandbox.confinement.warden import open_warden
@@ -43,6 +44,18 @@ _BLOCKS, _BLOCK = 4, 40 * _MIB
 _ATTACKED = (Guarantee.NETWORK, Guarantee.SOCKETS, Guarantee.FILES, Guarantee.SIGNALS)
 
 
+#: What this process has seen of its machine, by all that it depends on: seen once, it is known.
+_seen: dict[tuple[Candidates, str, Path], "Findings"] = {}
+
+
+class Findings(NamedTuple):
+    """What a machine's mechanisms guarantee."""
+
+    mechanisms: frozenset[Mechanism]
+    failures: Mapping[Guarantee, str]
+    notes: tuple[str, ...]
+
+
 @dataclass
 class Verdict:
     """The first attack that got through, by guarantee; or the mechanism that cannot be used."""
@@ -50,6 +63,8 @@ class Verdict:
     failures: dict[Guarantee, str] = field(default_factory=dict)
     unusable: Mechanism | None = None
     reason: str = ""
+    #: An attack did not come to its end.
+    uncertain: bool = False
 
     def fail(self, guarantee: Guarantee, success: str) -> None:
         """Note a successful attack."""
@@ -63,6 +78,7 @@ class Verdict:
         if "failed" in attack.said:
             self.unusable, self.reason = Mechanism(attack.said["failed"]), attack.said["reason"]
         if not done:
+            self.uncertain = True
             for guarantee in judged:
                 self.fail(guarantee, f"not seen: {attack.said.get('error', 'the attack ended')}")
         return done
@@ -83,22 +99,26 @@ async def open_confinement(settings: PoolSettings) -> AsyncIterator[Confinement]
     confinement = Confinement(
         Bounds.of(settings), settings.python, found.mechanisms, identities, found.capability
     )
-    confinement.notes += found.notes
     async with AsyncExitStack() as stack:
         if sys.platform == "linux":
             own_uid = identities.draw() if Mechanism.IDENTITY in found.mechanisms else None
             warden = open_warden(own_uid, confinement.note_breach)
             confinement.use(await stack.enter_async_context(warden))
-            await _examine(confinement, settings)
+            await _examine(confinement, found, settings)
         if missing := required - confinement.guarantees:
             raise ConfinementError(_shortfall(missing, confinement))
         _logger.info("kernels are confined: tier %s", confinement.tier)
         yield confinement
 
 
-async def _examine(confinement: Confinement, settings: PoolSettings) -> None:
-    """Attack until no mechanism fails, and note what holds."""
+async def _examine(confinement: Confinement, found: Candidates, settings: PoolSettings) -> None:
+    """Attack until no mechanism fails, unless that has been done, and note what holds."""
+    key = (found, settings.python, settings.directory or Path(tempfile.gettempdir()))
+    if (findings := _seen.get(key)) is not None:
+        confinement.note(*findings)
+        return
     needed = _needed_files(settings)
+    notes = list(found.notes)
     while True:
         verdict = Verdict()
         async with PoolDirectory(settings.directory) as directory:
@@ -106,10 +126,12 @@ async def _examine(confinement: Confinement, settings: PoolSettings) -> None:
         if verdict.unusable not in confinement.mechanisms:
             break
         confinement.mechanisms -= {verdict.unusable}
-        confinement.notes.append(verdict.reason)
+        notes.append(verdict.reason)
         _logger.info("confinement without %s", verdict.reason)
-    confinement.failures = verdict.failures
-    confinement.guarantees = frozenset(Guarantee) - set(verdict.failures)
+    findings = Findings(confinement.mechanisms, verdict.failures, tuple(notes))
+    confinement.note(*findings)
+    if not verdict.uncertain:
+        _seen[key] = findings
 
 
 class _Trial:

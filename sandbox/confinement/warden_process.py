@@ -109,8 +109,10 @@ class Warden:
         by_key = _processes({watch.uid for watch in self._watched.values()})
         for number, watch in self._watched.items():
             pids = by_key.get(watch.uid if watch.uid is not None else -(watch.brand or 0), [])
-            used = sum(map(_memory_bytes, pids))
-            if used > watch.memory and _proportional_bytes(pids, used) > watch.memory:
+            if (
+                sum(map(_memory_bytes, pids)) > watch.memory
+                and (used := sum(map(_proportional_bytes, pids))) > watch.memory
+            ):
                 self._breach(number, watch, f"{used} bytes of memory in {len(pids)} processes")
                 continue
             try:
@@ -237,13 +239,12 @@ def _memory_bytes(pid: int) -> int:
     return sum(_kibibytes(status, name) for name in ("\nRssAnon:", "\nRssShmem:"))
 
 
-def _proportional_bytes(pids: list[int], most: int) -> int:
-    """The memory of processes with what they share counted once, or `most` where it is secret."""
-    rollups = [_read(pid, "smaps_rollup") for pid in pids]
-    if not all(rollups):
-        return most
-    names = ("\nPss_Anon:", "\nPss_Shmem:")
-    return sum(_kibibytes(rollup, name) for rollup in rollups for name in names)
+def _proportional_bytes(pid: int) -> int:
+    """The same with its share only of what processes share; whole where that is kept secret."""
+    rollup = _read(pid, "smaps_rollup")
+    if not rollup:
+        return _memory_bytes(pid)
+    return sum(_kibibytes(rollup, name) for name in ("\nPss_Anon:", "\nPss_Shmem:"))
 
 
 def _kibibytes(text: str, name: str) -> int:

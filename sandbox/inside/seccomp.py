@@ -55,8 +55,6 @@ _OWN_PROCESS_ONLY = (
     Rule("prlimit64", (Differs(0, 0), NotNull(2))),
     Rule("sched_setaffinity", (Differs(0, 0),)),
     Rule("sched_setattr", (Differs(0, 0),)),
-    Rule("sched_setparam", (Differs(0, 0),)),
-    Rule("sched_setscheduler", (Differs(0, 0),)),
     Rule("setpriority", (Differs(0, _PRIORITY_OF_PROCESS),)),
     Rule("setpriority", (Differs(1, 0),)),
     Rule("ioprio_set", (Differs(0, _IO_PRIORITY_OF_PROCESS),)),
@@ -84,6 +82,9 @@ EARLY_RULES = (
 
 LATE_RULES = (
     *_TIES,
+    # Not before: ZMQ's threads set their own scheduling, by their ids.
+    Rule("sched_setparam", (Differs(0, 0),)),
+    Rule("sched_setscheduler", (Differs(0, 0),)),
     *(Rule(name) for name in ("socket", "bind", "connect", "listen")),
     # A datagram socket of a pair can send to any address.
     Rule(
