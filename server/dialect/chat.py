@@ -102,11 +102,16 @@ class ChatFormat(ABC):
         return [token_id, *self.vocabulary.encode(then)]
 
     @cached_property
-    def breaking_ids(self) -> frozenset[int]:
-        """Control tokens of thinking: where one is sampled, no block goes on."""
-        names = (self.marks.think_open, self.marks.think_close)
+    def mark_ids(self) -> dict[int, Channel]:
+        """The marks that are control tokens, but for a call's end, and the channel of each."""
+        marks = self.marks
+        channels = {
+            marks.think_open: Channel.THINKING,
+            marks.think_close: Channel.THINKING,
+            marks.call_open: Channel.CODE,
+        }
         controls = self.vocabulary.controls
-        return frozenset(controls[name] for name in names if name in controls)
+        return {controls[name]: where for name, where in channels.items() if name in controls}
 
     @cached_property
     def newline(self) -> list[int]:
@@ -146,8 +151,8 @@ class ChatConversation:
         """Take one sampled id."""
         if token_id in self._chat.end_ids:
             return self._end(token_id)
-        if token_id in self._chat.breaking_ids and self._scanner.kind is not BlockKind.TEXT:
-            self._scanner.reset(thinking=self._scanner.thinking)
+        if token_id in self._chat.mark_ids:
+            return self._mark(token_id)
         return self._read(self._decoder.feed((token_id,)))
 
     def flush(self) -> Sequence[ParseEvent]:
@@ -183,6 +188,16 @@ class ChatConversation:
         self._scanner.feed(FORCED_LEAD)
         return ids
 
+    def _mark(self, token_id: int) -> list[ParseEvent]:
+        """Take a mark that is a control token: thinking's end every block that is under way."""
+        events = [*self.flush()]
+        opened = self._chat.mark_ids[token_id]
+        if opened is not Channel.CODE and self._scanner.kind is not BlockKind.TEXT:
+            self._scanner.reset(thinking=self._scanner.thinking)
+        in_text = self._scanner.kind is BlockKind.TEXT
+        text = self._decoder.feed((token_id,))
+        return [*events, *self._read(text, opened if in_text else None)]
+
     def _end(self, token_id: int) -> list[ParseEvent]:
         """Take an end token: of a call whose closing mark is missing, or of the message."""
         self._ended_by = token_id
@@ -200,10 +215,11 @@ class ChatConversation:
         self._decoder.flush()
         self._scanner.reset(thinking=thinking)
 
-    def _read(self, text: str) -> list[ParseEvent]:
+    def _read(self, text: str, opened: Channel | None = None) -> list[ParseEvent]:
+        """Read text; a mark that opens a channel belongs to that."""
         events: list[ParseEvent] = []
         for span in self._scanner.feed(text):
-            channel = _channel_of(span)
+            channel = opened or _channel_of(span)
             events.append(Text(channel, span.text))
             if channel is Channel.FINAL:
                 self._final.append(span.text)

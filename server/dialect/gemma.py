@@ -90,10 +90,12 @@ class Gemma4Dialect(_GemmaFormat):
     def prompt_turns(self, prompt: Prompt) -> list[int]:
         """Return the turns of system, which asks for thinking, and user."""
         encode = self.vocabulary.encode
-        think = self.mark(THINK, "\n") if self.options.think else []
-        system = [self.start, *encode("system\n"), *think, *encode(prompt.system), self.end]
-        said = [*system, *self.newline] if think or prompt.system else []
-        return [self.begin, *said, *self.user_turn(prompt.user)]
+        if self.options.think:
+            body = [*encode("system\n"), *self.mark(THINK, f"\n{prompt.system}")]
+            system = [self.start, *body, self.end, *self.newline]
+        else:
+            system = self.turn("system", prompt.system) if prompt.system else []
+        return [self.begin, *system, *self.user_turn(prompt.user)]
 
     def without_thinking(self) -> list[int]:
         """Return an empty thought, with which the larger models answer at once."""

@@ -9,7 +9,7 @@ from functools import cached_property
 from server.dialect.base import DialectOptions, Prompt
 from server.dialect.chat import ChatFormat
 from server.dialect.template import Turns, read_turns
-from server.dialect.trusted import encode_trusted
+from server.dialect.trusted import encode_around, encode_trusted
 from server.vocabulary import Vocabulary
 
 
@@ -36,13 +36,12 @@ class PlainDialect(ChatFormat):
 
     def prompt_turns(self, prompt: Prompt) -> list[int]:
         """Return what the template writes up to the header of the model's turn."""
-        encode, trusted = self.vocabulary.encode, self._trusted
         turns = self._turns if prompt.system else self._without_system
         if turns.before_system is None:
             text = "\n\n".join(part for part in (prompt.system, prompt.user) if part)
-            return [*trusted(turns.before_user), *encode(text)]
-        system = [*trusted(turns.before_system), *encode(prompt.system)]
-        return [*system, *trusted(turns.before_user), *encode(prompt.user)]
+            return encode_around(self.vocabulary, [(turns.before_user, text)])
+        parts = [(turns.before_system, prompt.system), (turns.before_user, prompt.user)]
+        return encode_around(self.vocabulary, parts)
 
     def user_turn(self, text: str) -> list[int]:
         """Return the user's turn after a message of the model's."""
@@ -53,7 +52,7 @@ class PlainDialect(ChatFormat):
         header = self._turns.header
         if self.opens_thinking:
             header = header.rstrip("\n").removesuffix(self.marks.think_open)
-        return self._trusted(header)
+        return encode_trusted(self.vocabulary, header)
 
     def close(self, ended_by: int | None) -> list[int]:
         """Return the end of the model's turn."""
@@ -65,6 +64,3 @@ class PlainDialect(ChatFormat):
 
     def _read(self, *, system: bool) -> Turns:
         return read_turns(self.vocabulary, system=system, today=self.options.today)
-
-    def _trusted(self, text: str) -> list[int]:
-        return encode_trusted(self.vocabulary, text)

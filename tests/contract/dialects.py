@@ -36,6 +36,7 @@ CHATML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CHATML_TEMPLATE = tiny_models.CHAT_TEMPLATE
 QWQ_TEMPLATE = CHATML_TEMPLATE.replace("assistant\n", "assistant\n<think>\n")
 THINK = ("<think>", "</think>")
+CALLS = ("<tool_call>", "</tool_call>")
 HARMONY = tuple(
     f"<|{name}|>"
     for name in ("endoftext", "start", "end", "message", "channel", "constrain", "return", "call")
@@ -114,7 +115,7 @@ class Recipe:
 
 _LEADING = Style(final="</think>\n\n{}", thinking="{}</think>")
 RECIPES = {
-    "qwen": Recipe("qwen", (*CHATML, *THINK), template=CHATML_TEMPLATE),
+    "qwen": Recipe("qwen", (*CHATML, *THINK, *CALLS), template=CHATML_TEMPLATE),
     "qwq": Recipe("qwen", (*CHATML, *THINK), _LEADING, template=QWQ_TEMPLATE),
     "qwen without think tokens": Recipe("qwen", CHATML),
     "deepseek": Recipe("deepseek", (*DEEPSEEK, *THINK), _LEADING),
