@@ -106,9 +106,10 @@ def write_byte_fallback_json(path: Path, added: Sequence[str] = (*CONTROLS, *USE
 
 
 def added_token(token_id: int, name: str) -> dict[str, object]:
-    """Return an entry of a tokenizer.json's `added_tokens`; the user-defined are not special."""
+    """Return an entry of a tokenizer.json's `added_tokens`; special but for plain text and tags."""
     flags = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-    return {"id": token_id, "content": name, "special": name not in USER_DEFINED, **flags}
+    special = name not in USER_DEFINED and not name.isspace()
+    return {"id": token_id, "content": name, "special": special, **flags}
 
 
 def gguf_bytes(bpe: TinyBpe, pre: str) -> bytes:
