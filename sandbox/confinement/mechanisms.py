@@ -62,7 +62,7 @@ def _needed(python: str, directory: Path) -> list[Path]:
     paths = [Path(python), Path(python).resolve(), Path(os.__file__), package]
     if python == sys.executable:
         paths.append(Path(sysconfig.get_path("purelib")))
-    return [*paths, directory]
+    return [path for path in (*paths, directory) if path.exists()]
 
 
 def _open_to_others(path: Path) -> bool:

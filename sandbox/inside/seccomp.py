@@ -5,7 +5,9 @@ Denied calls fail with EPERM, which programs handle, rather than killing the pro
 
 import ctypes
 import errno
+import os
 import resource
+import sys
 
 from sandbox.inside.bpf import Differs, Equals, HasAny, NotNull, Rule, assemble
 from sandbox.inside.system import call, control
@@ -29,6 +31,9 @@ _NAMESPACES = 0x00020000 | 0x7E000000
 #: PRIO_PROCESS and IOPRIO_WHO_PROCESS.
 _PRIORITY_OF_PROCESS = 0
 _IO_PRIORITY_OF_PROCESS = 1
+
+#: The server's own, and so its children's.
+_SCHEDULING = os.sched_getscheduler(0) if sys.platform == "linux" else 0
 
 #: TIOCSTI: type into a terminal.
 _TERMINAL_INPUT = 0x5412
@@ -55,6 +60,9 @@ _OWN_PROCESS_ONLY = (
     Rule("prlimit64", (Differs(0, 0), NotNull(2))),
     Rule("sched_setaffinity", (Differs(0, 0),)),
     Rule("sched_setattr", (Differs(0, 0),)),
+    Rule("sched_setparam", (Differs(0, 0),)),
+    # ZMQ's threads set the scheduling that they have, by their ids.
+    Rule("sched_setscheduler", (Differs(0, 0), Differs(1, _SCHEDULING))),
     Rule("setpriority", (Differs(0, _PRIORITY_OF_PROCESS),)),
     Rule("setpriority", (Differs(1, 0),)),
     Rule("ioprio_set", (Differs(0, _IO_PRIORITY_OF_PROCESS),)),
@@ -82,9 +90,6 @@ EARLY_RULES = (
 
 LATE_RULES = (
     *_TIES,
-    # Not before: ZMQ's threads set their own scheduling, by their ids.
-    Rule("sched_setparam", (Differs(0, 0),)),
-    Rule("sched_setscheduler", (Differs(0, 0),)),
     *(Rule(name) for name in ("socket", "bind", "connect", "listen")),
     # A datagram socket of a pair can send to any address.
     Rule(
