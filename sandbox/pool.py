@@ -63,6 +63,7 @@ class KernelPool:
         self._holders: list[Ticket] = []
         self._spare: deque[Kernel] = deque()
         self._starting = 0
+        self._retiring = 0
         self._start_slots = anyio.Semaphore(_CONCURRENT_STARTS)
         self._changed = anyio.Event()
         #: Why the last start failed; no spares are started until a lease's own start succeeds.
@@ -126,6 +127,7 @@ class KernelPool:
             leased=len(self._holders),
             spare=len(self._spare),
             starting=self._starting,
+            retiring=self._retiring,
             waiting=len(self._arrivals),
             started=self._started,
             forks=start.forks,
@@ -208,7 +210,7 @@ class KernelPool:
         if self._tasks is not None:
             # From here on the task owns it; without tasks, closing the pool does.
             self._alive.discard(kernel)
-            self._tasks.start_soon(_retire, kernel)
+            self._tasks.start_soon(self._retire, kernel)
 
     def count_lease(self, waited_s: float) -> None:
         """See KernelSource."""
@@ -254,7 +256,7 @@ class KernelPool:
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as closing:
                 while self._alive:
-                    closing.start_soon(_retire, self._alive.pop())
+                    closing.start_soon(self._retire, self._alive.pop())
 
     async def _start_one(self) -> None:
         try:
@@ -278,6 +280,17 @@ class KernelPool:
             self._starting -= 1
         self._pump()
 
+    async def _retire(self, kernel: Kernel) -> None:
+        """Clean up behind a kernel; where that fails (no thread, no memory) the pool goes on."""
+        self._retiring += 1
+        try:
+            with anyio.CancelScope(shield=True):
+                await kernel.aclose()
+        except Exception:
+            _logger.exception("kernel %d not cleaned up", kernel.process.pid)
+        finally:
+            self._retiring -= 1
+
     async def _watch_spare(self, kernel: Kernel) -> None:
         """Replace a spare that ends before anybody has asked for it."""
         try:
@@ -291,15 +304,6 @@ class KernelPool:
             self._spare.remove(kernel)
             self.discard(kernel, LossReason.DIED)
             self._pump()
-
-
-async def _retire(kernel: Kernel) -> None:
-    """Clean up behind a kernel; where that fails (no thread, no memory) the pool goes on."""
-    try:
-        with anyio.CancelScope(shield=True):
-            await kernel.aclose()
-    except Exception:
-        _logger.exception("kernel %d not cleaned up", kernel.process.pid)
 
 
 def _closed() -> PoolClosedError:

@@ -89,6 +89,8 @@ class PoolStatus:
     leased: int
     spare: int
     starting: int
+    #: Kernels that are being cleaned up behind.
+    retiring: int
     #: Callers that wait for a lease.
     waiting: int
     #: Kernels that came up.

@@ -9,6 +9,7 @@ import importlib
 import json
 import linecache
 import os
+import secrets
 import sys
 import time
 import traceback
@@ -41,7 +42,7 @@ _DRY_RUN_CELLS = (
 class PreparationError(Exception):
     """There can be no template.
 
-    `kind` is "import", "startup" or "threads"; `subject` names the module or the threads.
+    `kind` is "import", "startup", "dry run" or "threads"; `subject` names the module or threads.
     """
 
     def __init__(self, kind: str, subject: str, message: str) -> None:
@@ -64,7 +65,8 @@ def prepare(options: dict[str, Any]) -> Prepared:
     """Import, run the start-up code, warm up and freeze.
 
     Raises:
-        PreparationError: something cannot be imported, the start-up code fails, or threads remain.
+        PreparationError: something cannot be imported, the start-up code or the dry run fails, or
+            threads remain.
     """
     import_seconds = _import_all(options["preload"], options["preload_if_installed"])
     module = _run_startup(options["startup_code"])
@@ -129,8 +131,11 @@ def _warm_up(directory: Path) -> None:
     os.close(writer)
     with open(reader, "rb") as answer:  # noqa: PTH123 - a descriptor, not a path
         found = answer.read()
-    os.waitpid(child, 0)
-    for name in json.loads(found) if found else ():
+    _, status = os.waitpid(child, 0)
+    if status:
+        code = os.waitstatus_to_exitcode(status)
+        raise PreparationError("dry run", "", f"a kernel in a dry run ended with code {code}")
+    for name in json.loads(found):
         # What only works in a kernel stays for the kernels.
         with suppress(Exception):
             importlib.import_module(name)
@@ -141,7 +146,7 @@ def _dry_run(directory: Path) -> list[str]:
     before = set(sys.modules)
     connection_file = directory / "connection.json"
     write_connection_file(
-        str(connection_file), transport="ipc", ip=str(directory / "c"), key=os.urandom(32),
+        str(connection_file), transport="ipc", ip=str(directory / "c"), key=secrets.token_hex(32).encode(),
         shell_port=1, iopub_port=2, stdin_port=3, control_port=4, hb_port=5,
     )  # fmt: skip
     capture = CellCapture(directory, limit=1_000)
