@@ -34,7 +34,11 @@ class Parameter:
             return self.info.metavar or self.name.upper()
         # inside Annotated, typer takes the first name where the default would stand
         names = [self.info.default, *(self.info.param_decls or ())]
-        flags = (name for name in names if isinstance(name, str) and name.startswith("-"))
+        flags = (
+            name.partition("/")[0]
+            for name in names
+            if isinstance(name, str) and name.startswith("-")
+        )
         return next(flags, "--" + self.name.replace("_", "-"))
 
     @property

@@ -12,7 +12,7 @@ from client import schema
 from docs.markdown import code, sentence, table
 from docs.meanings import MEANINGS
 from server.api.app import create_app
-from server.settings import Settings
+from server.settings import SandboxSettings, Settings
 
 #: How JSON schema says bounds, and how they read.
 _BOUNDS = (
@@ -25,9 +25,10 @@ _BOUNDS = (
 
 
 def routes() -> str:
-    """Return the table of routes."""
+    """Return the table of routes, those too that must be asked for."""
     rows = []
-    for path, methods in create_app(Settings()).openapi()["paths"].items():
+    settings = Settings(sandbox=SandboxSettings(http=True))
+    for path, methods in create_app(settings).openapi()["paths"].items():
         for method, operation in methods.items():
             statuses = ", ".join(operation["responses"])
             rows.append(

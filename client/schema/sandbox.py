@@ -10,9 +10,9 @@ from client.schema.problems import ProblemDetails
 from client.schema.requests import MAX_SEED
 
 #: Most seconds that a request may ask for: a client that asks for more means something else.
-MAX_TTL_S = 3_600.0
-MAX_WAIT_S = 600.0
-MAX_CELL_TIMEOUT_S = 3_600.0
+MAX_TTL_S = 3_600
+MAX_WAIT_S = 600
+MAX_CELL_TIMEOUT_S = 3_600
 #: Longest code accepted, in characters; the server's bound on a request's body is usually lower.
 MAX_CODE_CHARS = 1_000_000
 

@@ -19,8 +19,8 @@ from sandbox.pool import KernelPool
 from server.api.app import create_app
 from server.dialect.qwen import QwenDialect
 from server.engine.scripted import ScriptedEngine, Step, StreamRequest
-from server.parts import Parts, pool_settings
-from server.settings import Settings
+from server.parts import Parts, maybe_open_leases, pool_settings
+from server.settings import SandboxSettings, Settings
 from server.solve.service import open_service
 from server.solve.solver import SolverParts
 from server.vocabulary import Vocabulary
@@ -69,11 +69,12 @@ def running_gateway(folder: Path) -> Iterator[str]:
             await pool.wait_ready()
             parts = SolverParts(engine, dialect, vocabulary, pool)
             service = await stack.enter_async_context(open_service(settings, parts))
+            leases = await maybe_open_leases(settings, pool, stack)
             ready.set()
-            yield Parts(settings, engine, pool, service, time.monotonic())
+            yield Parts(settings, engine, pool, service, time.monotonic(), leases=leases)
 
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    app = create_app(Settings(), open_scripted)
+    app = create_app(Settings(sandbox=SandboxSettings(http=True)), open_scripted)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, timeout_graceful_shutdown=1))
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
