@@ -1,0 +1,117 @@
+"""A run of problems under one clock, replayed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from voting.budget import Budget, BudgetClock, FixedBudget
+from voting.machine import Machine
+from voting.paths import ProblemPath, RatedPath
+from voting.policies import Policies
+from voting.replay.evaluate import launch_order
+from voting.replay.records import RecordedAttempt, RecordedProblem
+from voting.replay.solve import Combination, ReplayedSolve, TimeLimit, replay_solve
+
+
+@dataclass(frozen=True, slots=True)
+class RunProblem:
+    """One problem of a run: which it is, and its attempts in the order of their launch."""
+
+    id: str
+    attempts: tuple[RecordedAttempt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayedRun:
+    """What a run came to: its solves in order, and its end in seconds."""
+
+    problems: tuple[RunProblem, ...]
+    solves: tuple[ReplayedSolve, ...]
+    seconds: float
+
+    @property
+    def right(self) -> int:
+        """How many answers are right."""
+        return sum(solve.right for solve in self.solves)
+
+    @property
+    def without_share(self) -> int:
+        """How many problems got no time."""
+        return sum(solve.limit_s <= 0 for solve in self.solves)
+
+
+def draw_run(
+    problems: Sequence[RecordedProblem], count: int, seed: int, number: int
+) -> tuple[RunProblem, ...]:
+    """Draw a run: problems with replacement, each with its attempts in an order of its own."""
+    chosen = np.random.default_rng((seed, number)).integers(0, len(problems), count)
+    return tuple(
+        RunProblem(
+            problems[index].id,
+            tuple(launch_order(problems[index], seed, number * count + place)),
+        )
+        for place, index in enumerate(chosen)
+    )
+
+
+def replay_run(
+    problems: Sequence[RunProblem],
+    combination: Combination,
+    policies: Policies,
+    machine: Machine,
+    budget: Budget,
+    limit_s: float,
+) -> ReplayedRun:
+    """Replay problems one after another under one clock of `limit_s` seconds.
+
+    The run's end is hard: a problem that a budget would let go on is cut there, and those that come
+    after it have no time.
+    """
+    now_s = 0.0
+    solves: list[ReplayedSolve] = []
+    history: tuple[ProblemPath, ...] = ()
+    for place, problem in enumerate(problems):
+        clock = BudgetClock(now_s=now_s, deadline_s=limit_s, problems_left=len(problems) - place)
+        limit = TimeLimit(clock, budget, history)
+        solve = replay_solve(problem.attempts, combination, policies, machine, limit)
+        now_s += solve.seconds
+        history = (*history, solve.path)
+        solves.append(solve)
+    return ReplayedRun(tuple(problems), tuple(solves), now_s)
+
+
+def rated_paths(
+    problems: Sequence[RecordedProblem],
+    combination: Combination,
+    machine: Machine,
+    seed: int,
+    rounds: int,
+) -> list[RatedPath]:
+    """Return paths of problems without a time limit, rated by what is recorded: 1 right, 0 wrong.
+
+    Each problem is solved `rounds` times. `PathLibrary` makes of them what a budget learns from.
+    """
+    policies = combination.make()
+    paths = []
+    for problem in problems:
+        for number in range(rounds):
+            attempts = launch_order(problem, seed, number)
+            paths.append(_rated(attempts, combination, policies, machine))
+    return paths
+
+
+def _rated(
+    attempts: Sequence[RecordedAttempt],
+    combination: Combination,
+    policies: Policies,
+    machine: Machine,
+) -> RatedPath:
+    """Solve, and again with the time up to each vote, to see what the answer would be there."""
+    whole = replay_solve(attempts, combination, policies, machine)
+    right = []
+    for mark in whole.path.marks[:-1]:
+        limit = TimeLimit(BudgetClock(now_s=0.0), FixedBudget(mark.seconds))
+        cut = replay_solve(attempts, combination, policies, machine, limit)
+        right.append(float(cut.right))
+    return RatedPath(whole.path, (*right, float(whole.right)) if whole.path.marks else ())
