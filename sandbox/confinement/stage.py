@@ -2,36 +2,31 @@
 
 import json
 import os
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from subprocess import PIPE, STDOUT
 from typing import Any
 
 import anyio
-from anyio.abc import Process
-from anyio.streams.buffered import BufferedByteReceiveStream
 
 from sandbox.inside.confinement import ConfinementPlan
+from sandbox.process import ChildProcess, wait_readable
 
 _PROGRAM = Path(__file__).with_name("attack.py")
 
 #: An attack takes a tenth of a second; where it takes so long, nothing it shows can be relied on.
 _LIMIT_S = 20.0
 
-#: A line of the program is much shorter.
-_LONGEST_LINE = 65536
-
 
 class Attack:
     """A running attack. `said` holds its words so far, all lines together."""
 
-    def __init__(self, process: Process) -> None:
+    def __init__(self, process: ChildProcess, output: int) -> None:
         self._process = process
-        if process.stdout is None:
-            raise ValueError("attack without standard output: open it with a pipe")
-        self._lines = BufferedByteReceiveStream(process.stdout)
+        self._output = output
+        self._pending = b""
         self.said: dict[str, Any] = {}
         #: Attacks that were successful, by guarantee.
         self.successes: dict[str, list[str]] = {}
@@ -40,19 +35,27 @@ class Attack:
         """Listen until it says this word; False when it ends, or takes too long, before that."""
         with anyio.move_on_after(_LIMIT_S):
             while word not in self.said:
-                try:
-                    line = await self._lines.receive_until(b"\n", _LONGEST_LINE)
-                except (anyio.EndOfStream, anyio.IncompleteRead):
-                    return False
-                self._note(line)
+                await wait_readable([self._output, self._process.exit_descriptor])
+                if not self._read() and self._process.has_exited():
+                    break
         return word in self.said
 
     async def ended(self) -> bool:
         """Wait for its end; False when that takes too long."""
         with anyio.move_on_after(_LIMIT_S):
-            await self._process.wait()
-            return True
-        return False
+            await wait_readable([self._process.exit_descriptor])
+        return self._process.has_exited()
+
+    def _read(self) -> bool:
+        """Take in what there is; False where that is nothing."""
+        try:
+            data = os.read(self._output, 65536)
+        except BlockingIOError:
+            return False
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        for line in lines:
+            self._note(line)
+        return bool(data)
 
     def _note(self, line: bytes) -> None:
         try:
@@ -69,17 +72,31 @@ class Attack:
 
 @asynccontextmanager
 async def attacking(role: str, plan: ConfinementPlan, **options: object) -> AsyncIterator[Attack]:
-    """Run one role of the attack program, under a plan; kills its first process at the end."""
+    """Run one role of the attack program, under a plan; kills it in the end."""
     argument = {"plan": plan.to_json(), "parent": os.getpid(), "role": role, "needed": []}
     argument |= {"own_sockets": [], **options}
-    command = [sys.executable, "-I", "-S", str(_PROGRAM), json.dumps(argument)]
-    process = await anyio.open_process(
-        command, stdin=PIPE, stdout=PIPE, stderr=STDOUT, env={}, start_new_session=True
-    )
+    output, output_writer = os.pipe()
     try:
-        yield Attack(process)
-    finally:
-        with anyio.CancelScope(shield=True), anyio.move_on_after(_LIMIT_S):
-            if process.returncode is None:
-                process.kill()
+        os.set_blocking(output, False)
+        try:
+            process = ChildProcess(_spawn(json.dumps(argument), output_writer))
+        finally:
+            os.close(output_writer)
+        try:
+            yield Attack(process, output)
+        finally:
             await process.aclose()
+    finally:
+        os.close(output)
+
+
+def _spawn(argument: str, output: int) -> "subprocess.Popen[bytes]":
+    environment: dict[str, str] = {}
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(_PROGRAM), argument],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        env=environment,
+        start_new_session=True,
+    )
