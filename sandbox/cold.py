@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
+from sandbox.confinement.confinement import Confinement
 from sandbox.directory import KernelDirectory, PoolDirectory
 from sandbox.environment import kernel_environment
 from sandbox.inside.confinement import ConfinementPlan
@@ -35,9 +36,15 @@ class LaunchOptions:
 class ColdStartFactory:
     """Starts kernels as children of this process. See `sandbox.kernel.KernelFactory`."""
 
-    def __init__(self, settings: PoolSettings, directory: PoolDirectory) -> None:
+    def __init__(
+        self,
+        settings: PoolSettings,
+        directory: PoolDirectory,
+        starter: KernelStarter | None = None,
+    ) -> None:
+        """`starter` is another factory's, which is open as long as this one is used."""
         self._settings = settings
-        self._starter = KernelStarter(settings, directory)
+        self._starter = starter or KernelStarter(settings, directory)
 
     async def __aenter__(self) -> Self:
         await self._starter.__aenter__()
@@ -49,6 +56,11 @@ class ColdStartFactory:
     async def start(self) -> Kernel:
         """See KernelFactory."""
         return await self._starter.start(self._launch, self._settings.startup_code)
+
+    @property
+    def confinement(self) -> Confinement:
+        """See KernelFactory."""
+        return self._starter.confinement
 
     def status(self) -> StartStatus:
         """See KernelFactory."""

@@ -3,18 +3,19 @@
 import logging
 import os
 import sys
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Self
 
 import anyio
 
 from sandbox.cold import ColdStartFactory
+from sandbox.confinement.confinement import Confinement
 from sandbox.directory import PoolDirectory
 from sandbox.errors import ForkingImpossibleError
 from sandbox.forked import ForkedFactory
 from sandbox.kernel import Kernel, KernelFactory, StartStatus
 from sandbox.settings import PoolSettings
+from sandbox.starter import KernelStarter
 from sandbox.types import StartMethod
 
 _logger = logging.getLogger(__name__)
@@ -47,23 +48,25 @@ class FallbackFactory:
     """Forks kernels; starts them cold while that is impossible. See `sandbox.kernel`."""
 
     def __init__(self, settings: PoolSettings, directory: PoolDirectory) -> None:
-        self._forked = ForkedFactory(settings, directory)
-        self._cold = ColdStartFactory(settings, directory)
-        self._resources = AsyncExitStack()
+        self._starter = KernelStarter(settings, directory)
+        self._forked = ForkedFactory(settings, directory, self._starter)
+        self._cold = ColdStartFactory(settings, directory, self._starter)
         self._obstacle = forking_obstacle()
         self._retry_s = _RETRY_S
         #: When to try forking again, on anyio's clock.
         self._retry_at = float("inf") if self._obstacle else 0.0
 
     async def __aenter__(self) -> Self:
-        async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self._cold)
-            await stack.enter_async_context(self._forked)
-            self._resources = stack.pop_all()
+        await self._forked.__aenter__()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._resources.aclose()
+    async def __aexit__(self, *details: object) -> None:
+        await self._forked.__aexit__(*details)
+
+    @property
+    def confinement(self) -> Confinement:
+        """See KernelFactory."""
+        return self._starter.confinement
 
     async def start(self) -> Kernel:
         """See KernelFactory."""
@@ -79,16 +82,16 @@ class FallbackFactory:
 
     def status(self) -> StartStatus:
         """See KernelFactory."""
+        status = self._forked.status()
         if not self._obstacle:
-            return self._forked.status()
-        return replace(
-            self._forked.status(), method=StartMethod.COLD, detail=f"not forked: {self._obstacle}"
-        )
+            return status
+        return replace(status, method=StartMethod.COLD, detail=f"not forked: {self._obstacle}")
 
     def _fall_back(self, error: ForkingImpossibleError) -> None:
         if not self._obstacle:
             _logger.warning("kernels are started cold: %s", error)
         self._obstacle = str(error)
+        # Several starts may have waited for the same template.
         if anyio.current_time() >= self._retry_at:
             self._retry_at = anyio.current_time() + self._retry_s
             self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)

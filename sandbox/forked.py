@@ -10,6 +10,7 @@ from typing import Self
 import anyio
 from anyio.abc import TaskGroup
 
+from sandbox.confinement.confinement import Confinement
 from sandbox.directory import KernelDirectory, PoolDirectory
 from sandbox.environment import kernel_environment
 from sandbox.errors import TemplateError
@@ -105,10 +106,16 @@ class ForkedFactory:
     the next kernel's start, after a pause that grows with each failure in a row.
     """
 
-    def __init__(self, settings: PoolSettings, directory: PoolDirectory) -> None:
+    def __init__(
+        self,
+        settings: PoolSettings,
+        directory: PoolDirectory,
+        starter: KernelStarter | None = None,
+    ) -> None:
+        """`starter` is not yet open: it is opened with the factory."""
         self._settings = settings
         self._directory = directory
-        self._starter = KernelStarter(settings, directory)
+        self._starter = starter or KernelStarter(settings, directory)
         self._resources = AsyncExitStack()
         self._tasks: TaskGroup | None = None
         self._life: _TemplateLife | None = None
@@ -130,6 +137,11 @@ class ForkedFactory:
     async def start(self) -> Kernel:
         """See KernelFactory."""
         return await self._starter.start(self._launch)
+
+    @property
+    def confinement(self) -> Confinement:
+        """See KernelFactory."""
+        return self._starter.confinement
 
     def status(self) -> StartStatus:
         """See KernelFactory."""

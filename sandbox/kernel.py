@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from sandbox.channels import Channels
+from sandbox.confinement.confinement import Confinement
 from sandbox.directory import KernelDirectory
 from sandbox.errors import KernelStartError
 from sandbox.execution import CellOutcome, Ending, Interruption, handshake, run_cell
@@ -34,6 +35,10 @@ class StartStatus:
 
 class KernelFactory(AbstractAsyncContextManager["KernelFactory"], Protocol):
     """Makes kernels; an async context manager, open as long as its kernels live."""
+
+    @property
+    def confinement(self) -> Confinement:
+        """How the kernels are confined; raises ValueError before it is entered."""
 
     def status(self) -> StartStatus:
         """How it makes them now."""

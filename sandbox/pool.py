@@ -11,6 +11,8 @@ from typing import Self
 import anyio
 from anyio.abc import TaskGroup
 
+from sandbox.confinement.confinement import Confinement
+from sandbox.confinement.tiers import Tier
 from sandbox.directory import PoolDirectory
 from sandbox.errors import KernelStartError, PoolClosedError, PoolNotReadyError
 from sandbox.factories import make_factory
@@ -54,6 +56,7 @@ class KernelPool:
         self._make_factory = make_factory
         self._resources = AsyncExitStack()
         self._factory: KernelFactory | None = None
+        self._confinement: Confinement | None = None
         self._tasks: TaskGroup | None = None
         #: Kernels that closing the pool must end: spare or in a lease, but not yet discarded.
         self._alive: set[Kernel] = set()
@@ -83,6 +86,7 @@ class KernelPool:
             directory = await stack.enter_async_context(PoolDirectory(self.settings.directory))
             factory = self._make_factory(self.settings, directory)
             self._factory = await stack.enter_async_context(factory)
+            self._confinement = self._factory.confinement
             # After the tasks, which may still bring a kernel, and before what kernels live on.
             stack.push_async_callback(self._close_kernels)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
@@ -122,6 +126,7 @@ class KernelPool:
     def status(self) -> PoolStatus:
         """A snapshot; also of a pool that is closed."""
         start = self._factory.status() if self._factory else StartStatus(StartMethod.COLD)
+        confinement = self._confinement
         return PoolStatus(
             size=self.settings.kernels,
             leased=len(self._holders),
@@ -140,6 +145,8 @@ class KernelPool:
             owners=tuple(ticket.owner for ticket in self._holders),
             start_method=start.method,
             start_detail=start.detail,
+            tier=confinement.tier if confinement else Tier.NONE,
+            not_guaranteed=dict(confinement.failures) if confinement else {},
             import_seconds=dict(start.import_seconds),
         )
 

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sandbox.confinement.tiers import Guarantee, Tier
+
 
 class CellStatus(StrEnum):
     """How a cell ended."""
@@ -111,5 +113,9 @@ class PoolStatus:
     #: FORK or COLD, and why it is not FORK (empty where it is, or was not wanted).
     start_method: StartMethod
     start_detail: str
+    #: What confinement holds, as probed at the pool's opening; and what got through, for each
+    #: guarantee that does not hold.
+    tier: Tier
+    not_guaranteed: Mapping[Guarantee, str]
     #: How long the template's imports took, in seconds, in order; empty before it is up.
     import_seconds: Mapping[str, float]

@@ -145,8 +145,9 @@ def _dry_run(directory: Path) -> list[str]:
     """The modules that come with a kernel and its first cells."""
     before = set(sys.modules)
     connection_file = directory / "connection.json"
+    key = secrets.token_hex(32).encode()
     write_connection_file(
-        str(connection_file), transport="ipc", ip=str(directory / "c"), key=secrets.token_hex(32).encode(),
+        str(connection_file), transport="ipc", ip=str(directory / "c"), key=key,
         shell_port=1, iopub_port=2, stdin_port=3, control_port=4, hb_port=5,
     )  # fmt: skip
     capture = CellCapture(directory, limit=1_000)
