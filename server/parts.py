@@ -27,8 +27,6 @@ from server.vocabulary import Vocabulary
 from server.weights import resolve
 
 MIB = 1024 * 1024
-#: What every result says of its kernels. Not yet more: see docs/architecture.md.
-SANDBOX = "separate processes of the server's user; memory and file sizes bounded; not confined"
 
 log = structlog.get_logger(__name__)
 
@@ -106,7 +104,7 @@ async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
         await stack.enter_async_context(preloading(path))
     engine = await stack.enter_async_context(open_llamacpp(options, vocabulary))
     pool = await stack.enter_async_context(KernelPool(pool_settings(settings)))
-    parts = SolverParts(engine, dialect, vocabulary, pool, SANDBOX)
+    parts = SolverParts(engine, dialect, vocabulary, pool, confinement_of(pool))
     journal, no_journal = await open_journal(settings, stack)
     recording = Recording(journal, versions_of(settings, path)) if journal else None
     service = await stack.enter_async_context(open_service(settings, parts, recording))
@@ -159,4 +157,13 @@ def pool_settings(settings: Settings) -> PoolSettings:
         cell_timeout_s=sandbox.cell_timeout_s,
         max_output_chars=sandbox.output_chars,
         memory_limit_bytes=sandbox.memory_mib * MIB,
+        scratch_limit_bytes=sandbox.scratch_mib * MIB,
+        require=sandbox.require,
     )
+
+
+def confinement_of(pool: KernelPool) -> str:
+    """Return how kernels are confined: the tier, and what it lacks of the highest one."""
+    status = pool.status()
+    lacking = ", ".join(status.not_guaranteed)
+    return f"{status.tier} (not guaranteed: {lacking})" if lacking else f"{status.tier}"

@@ -23,6 +23,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from sandbox.confinement.tiers import parse_requirement
 from server.errors import SettingsError
 from server.prompts import sets, variants
 from server.solve.mix import parse_mix
@@ -92,7 +93,15 @@ class SandboxSettings(Section):
     cell_timeout_s: float = Field(6.0, gt=0, le=3600, description="seconds a cell may run")
     start_timeout_s: float = Field(60.0, gt=0, le=600, description="seconds a kernel may start")
     memory_mib: int = Field(
-        4096, ge=1024, description="MiB of address space of each process of a kernel"
+        4096,
+        ge=1024,
+        description="MiB of address space of each process of a kernel, and of memory of all",
+    )
+    scratch_mib: int = Field(512, ge=1, description="MiB of files of a kernel")
+    require: str = Field(
+        "none",
+        description="what confinement must guarantee: none, basic, strict or full; or some of"
+        " network, sockets, files, signals, memory, processes, separated by commas",
     )
     output_chars: int = Field(
         4000, ge=200, le=1_000_000, description="characters of a cell's output shown to the model"
@@ -103,6 +112,12 @@ class SandboxSettings(Section):
     http_max_waiting: int = Field(
         64, ge=0, le=10_000, description="leases that may wait for kernels; more get 429"
     )
+
+    @field_validator("require")
+    @classmethod
+    def _is_a_requirement(cls, require: str) -> str:
+        parse_requirement(require)
+        return require
 
 
 class SolveSettings(Section):

@@ -105,6 +105,11 @@ async def open_confinement(settings: PoolSettings) -> AsyncIterator[Confinement]
             warden = open_warden(own_uid, confinement.note_breach)
             confinement.use(await stack.enter_async_context(warden))
             await _examine(confinement, found, settings)
+        else:
+            failures = dict.fromkeys(
+                Guarantee, "not tried: this system has nothing to confine with"
+            )
+            confinement.note(frozenset(), failures, found.notes)
         if missing := required - confinement.guarantees:
             raise ConfinementError(_shortfall(missing, confinement))
         _logger.info("kernels are confined: tier %s", confinement.tier)

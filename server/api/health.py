@@ -11,7 +11,7 @@ from client.schema import Health, PartStatus, Readiness
 from sandbox.pool import KernelPool
 from sandbox.types import LossReason
 from server.engine.base import Engine, EngineState
-from server.parts import Parts, journal_status
+from server.parts import Parts, confinement_of, journal_status
 
 router = APIRouter(tags=["health"])
 
@@ -69,6 +69,7 @@ def _sandbox(pool: KernelPool) -> PartStatus:
     coming = status.starting > 0 and status.started > 0
     ready = up > 0 or coming or (pool.settings.spares == 0 and not failed)
     detail = f"{up} of {status.size} kernels up, {status.leased} leased, {status.waiting} waiting"
+    detail += f"; confinement: {confinement_of(pool)}"
     if failed:
         detail += f", {failed} failed to start (the log says why)"
     return PartStatus(ready=ready, state="ready" if ready else "starting", detail=detail)

@@ -23,7 +23,7 @@ from rich.table import Table
 
 from sandbox.errors import SandboxError
 from sandbox.pool import KernelPool
-from sandbox.types import CellStatus
+from sandbox.types import CellStatus, PoolStatus
 from server.errors import QuorumServerError
 from server.parts import pool_settings
 from server.settings import Settings, load_settings
@@ -118,14 +118,22 @@ def _weights(settings: Settings) -> Finding:
 
 def _kernels(settings: Settings) -> Finding:
     try:
-        detail = anyio.run(_try_kernel, settings)
+        took, status = anyio.run(_try_kernel, settings)
     except (SandboxError, TimeoutError) as error:
         return Finding("kernels", Verdict.MISSING, str(error), "see sandbox.* settings")
-    return Finding("kernels", Verdict.OK, detail)
+    detail = (
+        f"a kernel with the mathematics imports is ready in {took:.1f} s; confinement:"
+        f" {status.tier}"
+    )
+    if not status.not_guaranteed:
+        return Finding("kernels", Verdict.OK, detail)
+    holes = "; ".join(f"{name}: {hole}" for name, hole in status.not_guaranteed.items())
+    remedy = "; ".join(status.confinement_notes) or "see docs/reference/confinement.md"
+    return Finding("kernels", Verdict.NOTE, f"{detail} (got through: {holes})", remedy)
 
 
-async def _try_kernel(settings: Settings) -> str:
-    """Start one kernel and have it compute."""
+async def _try_kernel(settings: Settings) -> tuple[float, PoolStatus]:
+    """Start one kernel and have it compute; returns how long the start took, in seconds."""
     one = settings.model_copy(
         update={"sandbox": settings.sandbox.model_copy(update={"kernels": 1, "spares": 1})}
     )
@@ -135,9 +143,10 @@ async def _try_kernel(settings: Settings) -> str:
             async with pool.lease(seed=0, owner="doctor") as kernel:
                 ready = anyio.current_time() - started
                 result = await kernel.execute("import sympy; sympy.factorint(2**32 + 1)", 30.0)
+            status = pool.status()
     if result.status is not CellStatus.OK:
         raise SandboxError(f"a test cell ended with {result.status.value}: {result.output[:200]}")
-    return f"a kernel with the mathematics imports is ready in {ready:.1f} s"
+    return ready, status
 
 
 def _memory(settings: Settings) -> Finding:
