@@ -9,11 +9,8 @@ import annotated_types
 import client.errors
 from docs.markdown import code, sentence, table
 from server.settings import Setting, Settings, declared
-from voting.early_stop import AgreeingAnswers, Never
+from voting.policies import CATALOGUES
 from voting.strategies import STRATEGIES, Strategy
-
-#: Stands for the solve's own `agree` where a strategy is asked how it stops.
-_ASKED_AGREEMENT = 1_000_003
 
 
 def settings() -> str:
@@ -84,24 +81,19 @@ def _strategy_row(strategy: Strategy) -> list[str]:
         strategy.description,
         "yes" if strategy.tools else "no",
         attempts + (", temperature 0" if strategy.greedy else ""),
-        _early_stop(strategy),
-        sentence(inspect.getdoc(type(strategy.weight)) or ""),
-        sentence(inspect.getdoc(type(strategy.selector)) or ""),
+        code(strategy.policies.early_stop),
+        code(strategy.policies.weight),
+        code(strategy.policies.selector),
     ]
 
 
-def _early_stop(strategy: Strategy) -> str:
-    match strategy.early_stop(_ASKED_AGREEMENT):
-        case Never():
-            return "no"
-        case AgreeingAnswers(needed=needed) if needed == _ASKED_AGREEMENT:
-            return "at `agree` equal answers"
-        case AgreeingAnswers(needed=1):
-            return "at the first answer"
-        case AgreeingAnswers(needed=needed):
-            return f"at {needed} equal answers"
-        case other:
-            return sentence(inspect.getdoc(type(other)) or "")
+def policies() -> str:
+    """Return a table for each kind of policy, by name."""
+    parts = []
+    for kind, catalogue in CATALOGUES.items():
+        rows = [[code(usage), meaning] for usage, meaning in catalogue.usages()]
+        parts.append(f"### `{kind}`\n\n{table(('Written', 'Meaning'), rows)}")
+    return "\n\n".join(parts)
 
 
 def client_errors() -> str:

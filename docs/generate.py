@@ -20,6 +20,7 @@ _PART = re.compile(r"(<!-- generated: (?P<words>[^>]+?) -->\n).*?(<!-- end -->)"
 GENERATORS: dict[str, Callable[..., str]] = {
     "settings": code_tables.settings,
     "strategies": code_tables.strategies,
+    "policies": code_tables.policies,
     "client-errors": code_tables.client_errors,
     "command": command_tables.command,
     "routes": wire_tables.routes,

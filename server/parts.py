@@ -15,6 +15,7 @@ from server.dialect.base import DialectOptions, Effort
 from server.dialect.catalogue import open_dialect
 from server.engine.base import Engine
 from server.engine.llamacpp import LlamaCppOptions, open_llamacpp
+from server.equivalence.pool import EquivalenceOptions, EquivalencePool
 from server.journal.errors import JournalError
 from server.journal.journal import Journal, JournalOptions
 from server.journal.versions import versions_of
@@ -104,7 +105,9 @@ async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
         await stack.enter_async_context(preloading(path))
     engine = await stack.enter_async_context(open_llamacpp(options, vocabulary))
     pool = await stack.enter_async_context(KernelPool(pool_settings(settings)))
-    parts = SolverParts(engine, dialect, vocabulary, pool, confinement_of(pool))
+    checks = EquivalenceOptions(timeout_s=settings.solve.symbolic_timeout_s)
+    equivalence = await stack.enter_async_context(EquivalencePool(checks))
+    parts = SolverParts(engine, dialect, vocabulary, pool, confinement_of(pool), equivalence)
     journal, no_journal = await open_journal(settings, stack)
     recording = Recording(journal, versions_of(settings, path)) if journal else None
     service = await stack.enter_async_context(open_service(settings, parts, recording))

@@ -10,10 +10,10 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from platformdirs import user_state_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -27,6 +27,10 @@ from sandbox.confinement.tiers import parse_requirement
 from server.errors import SettingsError
 from server.prompts import sets, variants
 from server.solve.mix import parse_mix
+from voting.catalogue import Context
+from voting.errors import VotingError
+from voting.policies import CATALOGUES, make_policies
+from voting.strategies import STRATEGIES
 
 ENV_PREFIX = "QUORUM_"
 CONFIG_FILE = "quorum.toml"
@@ -177,6 +181,44 @@ class SolveSettings(Section):
         parse_mix(mix, variants())
         return mix
 
+    weight: str = Field("auto", description="what a vote weighs; auto is the strategy's own")
+    selector: str = Field("auto", description="how the answer is chosen; auto as above")
+    early_stop: str = Field("auto", description="when the rest is stopped; auto as above")
+    launch: str = Field("auto", description="when attempts are started; auto as above")
+    prune: str = Field("auto", description="which running attempts are ended; auto as above")
+    revision: str = Field("auto", description="whether attempts review answers; auto as above")
+    likely_tokens: int = Field(
+        20, ge=1, le=100, description="tokens a place whose log-probabilities confidence is from"
+    )
+    confidence_window: int = Field(
+        2048, ge=1, le=1_000_000, description="tokens of the sliding window of confidence"
+    )
+    select_reserve_s: float = Field(
+        30.0,
+        ge=0,
+        description="seconds kept for selectors that ask the model: at most 15 % of the limit",
+    )
+    symbolic: bool = Field(True, description="answers that differ are compared as mathematics")
+    symbolic_timeout_s: float = Field(
+        3.0, gt=0, le=60, description="seconds that one such comparison may take"
+    )
+    percent_is_number: bool = Field(False, description="50 % equals 50, and not one half")
+    ordered_lists: bool = Field(False, description="1, 2 differs from 2, 1; (1, 2) always does")
+
+    @model_validator(mode="after")
+    def _policies_can_be_made(self) -> Self:
+        # An unknown strategy is refused where a request would have taken it.
+        chosen = STRATEGIES.get(self.strategy, STRATEGIES["tir"])
+        try:
+            make_policies(chosen.named(self.policy_names), Context(self.attempts, self.agree))
+        except VotingError as error:
+            raise ValueError(str(error)) from None
+        return self
+
+    @property
+    def policy_names(self) -> dict[str, str | None]:
+        """The policies by kind, as they are written."""
+        return {kind: getattr(self, kind) for kind in CATALOGUES}
 
 
 class JournalSettings(Section):

@@ -51,6 +51,10 @@ class Catalogue(Generic[Policy]):
         self.entries: Mapping[str, Entry[Policy]] = {entry.name: entry for entry in entries}
         self._join = join
 
+    def usages(self) -> list[tuple[str, str]]:
+        """Return how each policy is written and what it means, for people."""
+        return [(entry.usage, entry.meaning) for entry in self.entries.values()]
+
     def make(self, text: str, context: Context) -> Policy:
         """Return the policy that a text writes.
 

@@ -36,8 +36,8 @@ class ConfidenceMeter:
 
     window: int = DEFAULT_WINDOW
     tokens: int = 0
-    _ring: array[float] = field(default_factory=lambda: array("d"))
-    _groups: array[float] = field(default_factory=lambda: array("d"))
+    _ring: "array[float]" = field(default_factory=lambda: array("d"))
+    _groups: "array[float]" = field(default_factory=lambda: array("d"))
     _window_sum: float = 0.0
     _confidence_sum: float = 0.0
     _entropy_sum: float = 0.0

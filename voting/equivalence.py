@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from voting.answers import Answer, AnswerKind
 from voting.ballot import Ballot, Vote
-from voting.exact import Comparison, Exact, Opaque, compare_exact, read_exact
+from voting.exact import Comparison, Exact, Items, Opaque, compare_exact, read_exact
 from voting.requests import Replies, Same, Sameness
 
 #: A new class is held against so many others, the oldest first: each question may take a worker
@@ -26,6 +26,16 @@ class AnswerRules:
 
     percent_is_number: bool = False
     ordered_lists: bool = False
+
+    def as_written(self, answer: Answer) -> str:
+        """Return an answer in LaTeX such that a symbolic check keeps these rules."""
+        key = answer.key
+        if self.percent_is_number:
+            key = key.removesuffix("%")
+        value = read_exact(key)
+        if self.ordered_lists and isinstance(value, Items) and not value.opening:
+            return f"({key})"
+        return key
 
 
 def compare(one: Answer, other: Answer, rules: AnswerRules | None = None) -> Comparison:

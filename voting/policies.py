@@ -1,7 +1,9 @@
 """Which policies there are, by kind and name, and those of one solve together."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from types import MappingProxyType
+from typing import Any
 
 from voting.adaptive import DEFAULT_LEAD, AheadBy, ByEffort, TopUp
 from voting.arguments import Arguments
@@ -307,7 +309,7 @@ class Policies:
 
 
 #: The catalogue of each kind, by the field of `PolicyNames`.
-CATALOGUES = MappingProxyType(
+CATALOGUES: Mapping[str, Catalogue[Any]] = MappingProxyType(
     {
         "weight": WEIGHTS,
         "selector": SELECTORS,

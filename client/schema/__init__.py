@@ -31,7 +31,7 @@ from client.schema.events import (
 )
 from client.schema.problems import InvalidField, ProblemDetails
 from client.schema.requests import MAX_ATTEMPTS, MAX_PROBLEM_CHARS, MAX_SEED, SolveRequest
-from client.schema.results import AttemptReport, BallotLine, SolveResult, TokenCounts
+from client.schema.results import AttemptReport, BallotLine, Savings, SolveResult, TokenCounts
 from client.schema.sandbox import (
     CELL_EVENT_ADAPTER,
     MAX_CELL_TIMEOUT_S,
@@ -105,6 +105,7 @@ __all__ = [
     "ProblemDetails",
     "Readiness",
     "RequestModel",
+    "Savings",
     "SegmentKind",
     "SolveEnd",
     "SolveFinished",

@@ -11,6 +11,8 @@ from client.schema.values import AnswerKind
 #: problem of this length still leaves room to think in an 8,192-token context.
 MAX_PROBLEM_CHARS = 16_000
 MAX_ATTEMPTS = 256
+#: Longest name of a policy with its arguments, in characters.
+MAX_POLICY_CHARS = 400
 MAX_SEED = 2**31 - 1
 
 
@@ -28,6 +30,24 @@ class SolveRequest(RequestModel):
     )
     strategy: str | None = Field(
         default=None, max_length=40, description="How attempts are made and chosen, by name."
+    )
+    weight: str | None = Field(
+        default=None, max_length=MAX_POLICY_CHARS, description="What a vote weighs, by name."
+    )
+    selector: str | None = Field(
+        default=None, max_length=MAX_POLICY_CHARS, description="How the answer is chosen, by name."
+    )
+    early_stop: str | None = Field(
+        default=None, max_length=MAX_POLICY_CHARS, description="When the rest is stopped, by name."
+    )
+    launch: str | None = Field(
+        default=None, max_length=MAX_POLICY_CHARS, description="When attempts start, by name."
+    )
+    prune: str | None = Field(
+        default=None, max_length=MAX_POLICY_CHARS, description="Which attempts are ended, by name."
+    )
+    revision: str | None = Field(
+        default=None, max_length=MAX_POLICY_CHARS, description="Whether answers are reviewed."
     )
     attempts: Integer | None = Field(default=None, ge=1, le=MAX_ATTEMPTS)
     agree: Integer | None = Field(

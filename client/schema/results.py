@@ -43,6 +43,14 @@ class AttemptReport(WireModel):
     )
 
 
+class Savings(WireModel):
+    """What stopping early saved, estimated by the attempts that came to their own end."""
+
+    attempts_cut: int = Field(default=0, description="Attempts stopped or pruned while they ran.")
+    attempts_unlaunched: int = Field(default=0, description="Attempts that were never started.")
+    tokens: int = Field(default=0, description="Tokens not sampled, an estimate.")
+
+
 class SolveResult(WireModel):
     """The answer object that every solve ends with, whatever happened."""
 
@@ -55,6 +63,7 @@ class SolveResult(WireModel):
     ballot: list[BallotLine] = Field(default=[])
     attempts: list[AttemptReport] = Field(default=[])
     tokens: TokenCounts = TokenCounts()
+    saved: Savings = Savings()
     seconds: float = 0.0
     model: str = ""
     sandbox: str = Field(default="", description="How the kernels are confined.")

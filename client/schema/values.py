@@ -22,6 +22,8 @@ class AttemptEnd(StrEnum):
     """As above, and even the forced final answer could not be read."""
     DEADLINE = "deadline"
     """The problem's deadline came before an answer could be forced."""
+    PRUNED = "pruned"
+    """The prune policy ended it: its tokens showed too little confidence."""
     REPETITION = "repetition"
     """The model fell into a degenerate loop, and no answer could be forced out of it."""
     EARLY_STOP = "early_stop"

@@ -17,7 +17,7 @@ from server.errors import NoEngineError
 from server.leases import errors as lease_errors
 from server.leases.errors import LeaseServiceError
 from server.solve.service import AdmissionError, ShuttingDownError
-from voting.errors import UnknownStrategyError
+from voting.errors import PolicyNameError, UnknownStrategyError
 
 log = structlog.get_logger(__name__)
 
@@ -77,6 +77,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(UnknownStrategyError, _unknown_strategy)
+    app.add_exception_handler(PolicyNameError, _unknown_policy)
     app.add_exception_handler(AdmissionError, _too_much)
     app.add_exception_handler(NoEngineError, _no_engine)
     app.add_exception_handler(LeaseServiceError, _lease)
@@ -158,6 +159,13 @@ def _framework_detail(status: HTTPStatus, request: Request, headers: Mapping[str
 async def _unknown_strategy(request: Request, error: Exception) -> JSONResponse:
     del request
     field = InvalidField(field="strategy", message=str(error))
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), errors=[field])
+
+
+async def _unknown_policy(request: Request, error: Exception) -> JSONResponse:
+    del request
+    kind = error.kind if isinstance(error, PolicyNameError) else ""
+    field = InvalidField(field=kind, message=str(error))
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), errors=[field])
 
 

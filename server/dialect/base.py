@@ -106,6 +106,13 @@ class Conversation(Protocol):
         """
         ...
 
+    def ask(self, text: str) -> list[int]:
+        """Return the ids with which the user says something more and hands the model the word.
+
+        Works in any state, like `force_answer`; no part of the text can make a control token.
+        """
+        ...
+
     @property
     def answer_text(self) -> str:
         """All text of the final channel so far, where the answer is looked for."""

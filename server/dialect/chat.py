@@ -188,6 +188,14 @@ class ChatConversation:
         self._scanner.feed(FORCED_LEAD)
         return ids
 
+    def ask(self, text: str) -> list[int]:
+        """Add a turn of the user's and the header of another message."""
+        chat = self._chat
+        ids = [*chat.close(self._ended_by), *chat.user_turn(text), *chat.opened_header()]
+        self._restart(thinking=chat.opens_thinking)
+        self._final.append("\n\n")
+        return ids
+
     def _mark(self, token_id: int) -> list[ParseEvent]:
         """Take a mark that is a control token: thinking's end every block that is under way."""
         events = [*self.flush()]

@@ -85,6 +85,14 @@ class HarmonyConversation:
         self._open_content(Header(channel=FINAL))
         return ids
 
+    def ask(self, text: str) -> list[int]:
+        """Add a message of the user's and the beginning of another one of the model's."""
+        ids = self._follow([*self._tokens.turn("user", text), *self._tokens.begin()])
+        self._decoder.flush()
+        self._final.append("\n\n")
+        self._begin_header(MODEL)
+        return ids
+
     def _begin_header(self, role: str | None) -> None:
         """Expect a header; `role` is the model's where that much of it is written already."""
         self._state, self._role, self._head = _State.HEADER, role, ""

@@ -5,6 +5,7 @@ An attempt never raises but for cancellation: whatever happens is data in its re
 
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
@@ -18,15 +19,21 @@ from sandbox.pool import KernelPool
 from sandbox.types import CellResult, CellStatus, InterruptStep
 from server.dialect.base import Dialect, ToolCall
 from server.engine.base import Engine, Sampling
-from server.prompts import compose
+from server.prompts import compose, text
 from server.solve.events import EventLog
 from server.solve.narrator import Narrator
 from server.solve.plan import SolvePlan
 from server.solve.record import TokenRecord
+from server.solve.solution import Solution
 from server.solve.turn import TurnEnd, TurnOutcome, TurnReader
+from server.solve.wording import answer_text
 from server.vocabulary import Vocabulary
 from voting.answers import Answer, AnswerKind, extract
-from voting.types import AttemptOutcome
+from voting.confidence import ConfidenceMeter
+from voting.printed import MAX_CHARACTERS as MAX_OUTPUT_CHARACTERS
+from voting.printed import printed
+from voting.scores import TokenScores
+from voting.types import AttemptOutcome, AttemptProgress
 
 log = structlog.get_logger(__name__)
 
@@ -67,7 +74,10 @@ FORCED: dict[TurnEnd, tuple[AttemptEnd, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
-    """What the attempts of one solve share; `started` and `deadline` are event-loop times."""
+    """What the attempts of one solve share; `started` and `deadline` are event-loop times.
+
+    `ended` returns the outcomes of those that have ended.
+    """
 
     solve_id: str
     plan: SolvePlan
@@ -78,6 +88,7 @@ class AttemptContext:
     events: EventLog
     started: float
     deadline: float
+    ended: Callable[[], Sequence[AttemptOutcome]]
 
 
 class Attempt:
@@ -103,6 +114,12 @@ class Attempt:
         self._tool_calls = 0
         self._tool_errors = 0
         self._calls: Counter[str] = Counter()
+        self._program = ""
+        self._outputs: list[str] = []
+        self._reviewed: list[Answer | None] = []
+        self._meter = (
+            ConfidenceMeter(plan.confidence_window) if plan.policies.needs_scores else None
+        )
         self.narrator = Narrator(
             context.events,
             index,
@@ -117,6 +134,8 @@ class Attempt:
             on_text=self.narrator.text,
             on_loss=self.narrator.waiting,
             tools=plan.strategy.tools,
+            meter=self._meter,
+            hopeless=self._hopeless,
         )
 
     async def run(self) -> AttemptReport:
@@ -149,10 +168,11 @@ class Attempt:
         return extract(self._conversation.answer_text, AnswerKind(self._plan.answer_kind.value))
 
     def outcome(self, end: AttemptEnd) -> AttemptOutcome:
-        """Return what the vote is told; an attempt that the vote stopped is not asked."""
+        """Return what the vote is told; an attempt that was stopped or given up is not asked."""
+        answer = None if end in (AttemptEnd.EARLY_STOP, AttemptEnd.PRUNED) else self.answer
         return AttemptOutcome(
             attempt=self._index,
-            answer=None if end is AttemptEnd.EARLY_STOP else self.answer,
+            answer=answer,
             finished=end is AttemptEnd.ANSWERED,
             tokens=self._record.sampled,
             turns=self.narrator.turn,
@@ -160,7 +180,42 @@ class Attempt:
             tool_errors=self._tool_errors,
             seconds=anyio.current_time() - self._started,
             started_s=max(self._started - self._context.started, 0.0),
+            scores=self._scores(),
+            printed=self._printed(answer),
+            pruned=end is AttemptEnd.PRUNED,
         )
+
+    @property
+    def solution(self) -> Solution:
+        """What the attempt wrote, for those who compare and check solutions."""
+        try:
+            written = self._conversation.answer_text
+        except Exception:
+            log.exception("attempt.unreadable", session=self._session)
+            written = ""
+        output = self._outputs[-1] if self._outputs else ""
+        return Solution(written, self._program, output)
+
+    def _scores(self) -> TokenScores | None:
+        return self._meter.scores() if self._meter is not None and self._meter.tokens else None
+
+    def _printed(self, answer: Answer | None) -> bool | None:
+        if answer is None or not self._tool_calls:
+            return None
+        return printed(answer, self._outputs)
+
+    def _hopeless(self) -> str:
+        """Return why the prune policy gives the attempt up; empty where it does not."""
+        progress = AttemptProgress(
+            attempt=self._index,
+            tokens=self._record.sampled,
+            seconds=max(anyio.current_time() - self._started, 0.0),
+            group_confidence=self._meter.group_confidence if self._meter else None,
+        )
+        decision = self._plan.policies.prune.decide(progress, self._context.ended())
+        if not decision.end:
+            return ""
+        return f"{decision.reason.value}: {progress.group_confidence:.3g} under {decision.bar:.3g}"
 
     def report(self, end: AttemptEnd, detail: str) -> AttemptReport:
         """Return what the caller is told, with the answer that it has committed to so far."""
@@ -191,6 +246,8 @@ class Attempt:
             self.narrator.turn += 1
             outcome = await self._reader.read(self._sampling, until=self._thinking_ends)
             if outcome.call is None:
+                if self._review(outcome):
+                    continue
                 return await self._conclude(outcome)
             if not await self._answer_call(stack, outcome.call):
                 return await self._force(AttemptEnd.SANDBOX_ERROR, "no kernel could be had")
@@ -199,10 +256,23 @@ class Attempt:
         turns = self._plan.max_turns
         return await self._force(AttemptEnd.NO_ANSWER, f"all {turns} turns were used")
 
+    def _review(self, outcome: TurnOutcome) -> bool:
+        """Ask for a review of the answer where the policy and the dialect have one."""
+        if outcome.end is not TurnEnd.MESSAGE:
+            return False
+        self._reviewed.append(self._read_answer())
+        left = max(self._thinking_ends() - anyio.current_time(), 0.0)
+        if not self._plan.policies.revision.decide(self._reviewed, left).review:
+            return False
+        self._record.append(self._conversation.ask(text("review")))
+        return True
+
     async def _conclude(self, outcome: TurnOutcome) -> tuple[AttemptEnd, str]:
         """End the attempt after a turn that made no call."""
         if outcome.end is TurnEnd.MESSAGE and self._read_answer() is not None:
             return AttemptEnd.ANSWERED, "the message ended with an answer"
+        if outcome.end is TurnEnd.PRUNED:
+            return AttemptEnd.PRUNED, outcome.detail
         if outcome.end in FORCED:
             return await self._force(*FORCED[outcome.end])
         lost = outcome.end is TurnEnd.ENGINE_LOST
@@ -210,6 +280,9 @@ class Attempt:
 
     async def _force(self, otherwise: AttemptEnd, reason: str) -> tuple[AttemptEnd, str]:
         """Have the model write its answer now; `otherwise` is the end when none comes."""
+        if self._reviewed and self._read_answer() is not None:
+            return AttemptEnd.ANSWERED, f"{reason}; the answer from before the review stands"
+        self._reader.hopeless = None
         self._record.append(self._conversation.force_answer())
         start = len(self._conversation.answer_text)
 
@@ -240,6 +313,9 @@ class Attempt:
             result = _not_run(str(error))
             kernel_lost = self._lease is None
         self._tool_errors += result.status is not CellStatus.OK
+        if result.status is CellStatus.OK:
+            self._program = call.code
+            self._outputs.append(result.output[-MAX_OUTPUT_CHARACTERS:])
         shown = self._shorten(result.output)
         program = call.code.strip() or str(call.error)
         self._calls[program] += 1
@@ -313,10 +389,3 @@ def _not_run(reason: str, status: CellStatus = CellStatus.ERROR) -> CellResult:
         truncated=False,
         error_name=None,
     )
-
-
-def answer_text(answer: Answer | None) -> str | None:
-    """Return an answer as callers see it: integers in plain digits, other text as written."""
-    if answer is None:
-        return None
-    return answer.written if answer.integer is None else answer.key

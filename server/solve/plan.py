@@ -7,10 +7,15 @@ from server.engine.base import Sampling
 from server.prompts import variants
 from server.settings import SolveSettings
 from server.solve.mix import NUMBERS, Mix, parse_mix
+from voting.catalogue import Context
+from voting.equivalence import AnswerRules
+from voting.policies import CATALOGUES, Policies, make_policies
 from voting.strategies import Strategy, strategy
 
 #: The reserve for forcing answers is never more than this share of the time limit.
 MOST_RESERVED = 0.15
+#: Nor is the reserve for selecting.
+MOST_SELECTING = 0.15
 #: Spreads the seeds of one attempt's turns, so that no turn repeats another's random numbers.
 TURN_STRIDE = 1_000_003
 
@@ -23,6 +28,11 @@ class SolvePlan:
     problem_id: str | None
     answer_kind: AnswerKind
     strategy: Strategy
+    policies: Policies
+    rules: AnswerRules
+    symbolic: bool
+    likely_tokens: int
+    confidence_window: int
     attempts: int
     agree: int
     max_turns: int
@@ -30,6 +40,7 @@ class SolvePlan:
     result_tokens: int
     time_limit_s: float
     reserve_s: float
+    select_reserve_s: float
     cell_timeout_s: float
     temperature: float
     first_greedy: bool
@@ -67,6 +78,7 @@ class SolvePlan:
             seed=seed,
             top_p=self.top_p if own.top_p is None else own.top_p,
             min_p=self.min_p if own.min_p is None else own.min_p,
+            top_logprobs=self.likely_tokens if self.policies.needs_scores else 0,
         )
 
 
@@ -77,10 +89,17 @@ def make_plan(
 
     Raises:
         UnknownStrategyError: no strategy of that name.
+        PolicyNameError: a policy is written in a way that names none.
     """
     chosen = strategy(request.strategy or settings.strategy)
     attempts = chosen.attempts or request.attempts or settings.attempts
     time_limit_s = request.time_limit_s or settings.time_limit_s
+    agree = min(request.agree or settings.agree, attempts)
+    # A strategy that the request names comes with its own policies, not with those of the settings.
+    own = settings.policy_names if request.strategy is None else {}
+    asked = {kind: getattr(request, kind) or own.get(kind) for kind in CATALOGUES}
+    policies = make_policies(chosen.named(asked), Context(attempts, agree))
+    selecting_s = min(settings.select_reserve_s, MOST_SELECTING * time_limit_s)
     # What the request names holds for every attempt.
     named = [name for name in NUMBERS if getattr(request, name) is not None]
     mix = parse_mix(settings.mix, variants()).without(*named)
@@ -92,13 +111,21 @@ def make_plan(
         problem_id=request.problem_id,
         answer_kind=request.answer_kind,
         strategy=chosen,
+        policies=policies,
+        rules=AnswerRules(
+            percent_is_number=settings.percent_is_number, ordered_lists=settings.ordered_lists
+        ),
+        symbolic=settings.symbolic,
+        likely_tokens=settings.likely_tokens,
+        confidence_window=settings.confidence_window,
         attempts=attempts,
-        agree=min(chosen.agreement or request.agree or settings.agree, attempts),
+        agree=agree,
         max_turns=request.max_turns or settings.max_turns,
         max_tokens=request.max_tokens or settings.max_tokens,
         result_tokens=settings.result_tokens,
         time_limit_s=time_limit_s,
         reserve_s=min(settings.answer_reserve_s, MOST_RESERVED * time_limit_s),
+        select_reserve_s=selecting_s if policies.asks else 0.0,
         cell_timeout_s=cell_timeout_s,
         temperature=temperature,
         first_greedy=first_greedy,

@@ -1,7 +1,6 @@
 """Solves one problem: attempts in one task group, a ballot, and an answer object in any event."""
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -19,23 +18,30 @@ from client.schema import (
     SolveStarted,
     TokenCounts,
 )
-from client.schema import BallotLine as WireBallotLine
 from sandbox.pool import KernelPool
 from server.dialect.base import Dialect
 from server.engine.base import Engine
-from server.solve.attempt import Attempt, AttemptContext, answer_text
+from server.equivalence.pool import EquivalencePool
+from server.solve.answering import Answering
+from server.solve.attempt import MARGIN_S, Attempt, AttemptContext
 from server.solve.events import EventLog
+from server.solve.judge import Judge
 from server.solve.plan import SolvePlan
+from server.solve.rewards import RewardModel
+from server.solve.solution import Solution
+from server.solve.tally import Tally, finite, in_order, wire_lines
+from server.solve.wording import answer_text
 from server.vocabulary import Vocabulary
-from voting.ballot import Ballot, Vote
+from voting.ballot import Ballot
 from voting.early_stop import StopDecision, StopReason
-from voting.launch import AllAtOnce
-from voting.selecting import select
+from voting.selecting import rounds, select
 from voting.selectors import PluralityVote, Selection, SelectionReason
 from voting.state import SolveState
-from voting.types import AttemptOutcome
 
 log = structlog.get_logger(__name__)
+
+#: Comparing answers as mathematics may take this long after an attempt's end, in seconds.
+MERGE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +53,8 @@ class SolverParts:
     vocabulary: Vocabulary
     pool: KernelPool
     sandbox: str = ""
+    equivalence: EquivalencePool | None = None
+    rewards: RewardModel | None = None
 
 
 class Solver:
@@ -56,14 +64,29 @@ class Solver:
         self._parts = parts
         self._plan = plan
         self._events = events
-        self._launch = AllAtOnce(plan.attempts)
-        self._early_stop = plan.strategy.early_stop(plan.agree)
+        self._tally = Tally(plan, events.solve_id)
         self._running: dict[int, Attempt] = {}
-        self._outcomes: dict[int, AttemptOutcome] = {}
-        self._reports: dict[int, AttemptReport] = {}
-        self._votes: list[Vote] = []
+        self._solutions: dict[int, Solution] = {}
+        self._answering = self._open_answering()
+        self._merging = anyio.Lock()
         self._started = anyio.current_time()
+        self._thinking_ends = self._deadline = self._started
         self._decision: StopDecision | None = None
+        self._selection: Selection | None = None
+
+    def _open_answering(self) -> Answering:
+        parts, plan = self._parts, self._plan
+        judge = Judge(plan, parts.engine, parts.dialect, parts.vocabulary, self._events.solve_id)
+        return Answering(
+            plan=plan,
+            judge=judge,
+            pool=parts.pool,
+            solutions=self._solutions,
+            outcomes=self._tally.outcomes,
+            equivalence=parts.equivalence if plan.symbolic else None,
+            rewards=parts.rewards,
+            at_once=parts.engine.info.slots,
+        )
 
     async def run(self) -> SolveResult:
         """Solve within the plan's time limit; the last event of the log is the result.
@@ -72,13 +95,18 @@ class Solver:
         """
         plan = self._plan
         self._started = anyio.current_time()
-        deadline = self._started + plan.time_limit_s
+        self._deadline = self._started + plan.time_limit_s
+        self._thinking_ends = self._deadline - plan.select_reserve_s
         self._tell_start()
         end = SolveEnd.CANCELLED
         try:
-            with anyio.CancelScope(deadline=deadline) as scope:
-                await self._run_attempts(deadline)
+            with anyio.CancelScope(deadline=self._thinking_ends) as scope:
+                await self._run_attempts()
             end = self._end(timed_out=scope.cancelled_caught)
+            self._close_running(end)
+            with anyio.CancelScope(deadline=self._deadline - MARGIN_S / 4):
+                await self._merge()
+                self._selection = await self._choose()
         except Exception:
             # A defect of the loop itself ends the solve with what the attempts have until now.
             log.exception("solve.failed", solve_id=self._events.solve_id)
@@ -89,7 +117,7 @@ class Solver:
             self._events.emit(SolveFinished, result=result)
         return result
 
-    async def _run_attempts(self, deadline: float) -> None:
+    async def _run_attempts(self) -> None:
         context = AttemptContext(
             solve_id=self._events.solve_id,
             plan=self._plan,
@@ -99,42 +127,35 @@ class Solver:
             pool=self._parts.pool,
             events=self._events,
             started=self._started,
-            deadline=deadline,
+            deadline=self._thinking_ends,
+            ended=lambda: self._tally.ended,
         )
         async with anyio.create_task_group() as group:
             self._launch_more(group, context)
 
     def _launch_more(self, group: TaskGroup, context: AttemptContext) -> None:
-        launched = len(self._running) + len(self._outcomes)
-        add = self._launch.decide(self._state()).add
-        for index in range(launched, launched + add):
+        state = self._state()
+        add = self._plan.policies.launch.decide(state).add
+        for index in range(state.launched, state.launched + add):
             try:
                 self._running[index] = Attempt(context, index)
             except Exception as error:
                 log.exception("attempt.failed", solve_id=context.solve_id, attempt=index)
-                self._note_unborn(index, error)
+                report = self._tally.note_unborn(index, error)
+                self._events.emit(AttemptFinished, attempt=index, report=report)
             else:
                 group.start_soon(partial(self._run_one, group, context, index))
-
-    def _note_unborn(self, index: int, error: Exception) -> None:
-        """Account for an attempt that a defect kept from starting."""
-        self._outcomes[index] = AttemptOutcome(attempt=index, answer=None, finished=False)
-        self._reports[index] = AttemptReport(
-            attempt=index,
-            seed=self._plan.attempt_seed(index),
-            end=AttemptEnd.FAILED,
-            detail=f"{type(error).__name__}: {error}",
-        )
-        self._events.emit(AttemptFinished, attempt=index, report=self._reports[index])
 
     async def _run_one(self, group: TaskGroup, context: AttemptContext, index: int) -> None:
         report = await self._running[index].run()
         self._close(index, report)
-        ballot = self._ballot()
         self._decision = self._decide_stop()
+        if not self._decision.stop:
+            await self._merge()
+            self._decision = self._decide_stop()
         self._events.emit(
             BallotChanged,
-            lines=_wire_lines(ballot),
+            lines=wire_lines(self._tally.ballot()),
             running=len(self._running),
             stop=self._decision.stop,
             reason=self._decision.reason.value,
@@ -144,30 +165,34 @@ class Solver:
         else:
             self._launch_more(group, context)
 
+    async def _merge(self) -> None:
+        """Put answers on one line that are equal as mathematics; exact ones are there already."""
+        if not self._tally.classes.questions():
+            return
+        async with self._merging:
+            questions = self._tally.classes.questions()
+            if questions:
+                self._tally.classes.learn(await self._answering.answer(questions, MERGE_S))
+
     def _decide_stop(self) -> StopDecision:
         try:
-            return self._early_stop.decide(self._state())
+            return self._plan.policies.early_stop.decide(self._state())
         except Exception:
             log.exception("solve.early_stop_failed", solve_id=self._events.solve_id)
             return StopDecision(stop=False, answer=None, reason=StopReason.NEVER)
 
+    def _state(self) -> SolveState:
+        return self._tally.state(
+            running=len(self._running),
+            slots=self._parts.engine.info.slots,
+            left_s=self._thinking_ends - anyio.current_time(),
+        )
+
     def _close(self, index: int, report: AttemptReport) -> None:
         """Move an attempt from the running to the ended, let it vote, and tell."""
         attempt = self._running.pop(index)
-        outcome = attempt.outcome(report.end)
-        if outcome.answer is not None:
-            try:
-                weight = self._plan.strategy.weight.decide(outcome).weight
-                self._votes.append(Vote(index, outcome.answer, weight))
-                report = report.model_copy(update={"weight": weight})
-            except Exception as error:
-                log.exception("attempt.unweighable", solve_id=self._events.solve_id, attempt=index)
-                outcome = replace(outcome, answer=None)
-                detail = f"its vote cannot be weighed: {type(error).__name__}: {error}"
-                report = report.model_copy(update={"end": AttemptEnd.FAILED, "detail": detail})
-        self._outcomes[index] = outcome
-        self._reports[index] = report
-        attempt.narrator.finished(report)
+        self._solutions[index] = attempt.solution
+        attempt.narrator.finished(self._tally.close(attempt.outcome(report.end), report))
 
     def _close_running(self, end: SolveEnd) -> None:
         """Account for the attempts that were stopped; what they had committed to counts."""
@@ -180,63 +205,90 @@ class Solver:
         for index in sorted(self._running):
             self._close(index, self._running[index].report(*why))
 
-    def _state(self) -> SolveState:
-        running = len(self._running)
-        return SolveState(
-            ballot=self._ballot(),
-            launched=running + len(self._outcomes),
-            running=running,
-            attempts=self._plan.attempts,
-            most_weight=math.inf,
-        )
-
-    def _ballot(self) -> Ballot:
-        return Ballot.of(self._votes)
-
     def _end(self, *, timed_out: bool) -> SolveEnd:
         if self._decision is not None and self._decision.stop:
             return SolveEnd.AGREEMENT
-        ends = {report.end for report in self._reports.values()}
+        ends = {report.end for report in self._tally.reports.values()}
         if timed_out or AttemptEnd.DEADLINE in ends:
             return SolveEnd.DEADLINE
         if ends and ends <= {AttemptEnd.ENGINE_LOST}:
             return SolveEnd.ENGINE_LOST
         return SolveEnd.FAILED if ends and ends <= {AttemptEnd.FAILED} else SolveEnd.ALL_FINISHED
 
-    def _select(self, ballot: Ballot) -> Selection:
-        outcomes = [self._outcomes[index] for index in sorted(self._outcomes)]
-        agreed = self._decision.answer if self._decision is not None else None
+    async def _choose(self) -> Selection:
+        """Run the selector, answering what it asks while there is time."""
+        ballot = self._tally.ballot()
+        agreed = self._agreed(ballot)
         if agreed is not None:
-            # Weights may order the lines otherwise, but the rest was stopped for this answer.
-            line = next(line for line in ballot.lines if line.answer.key == agreed.key)
-            votes, total = float(line.count), float(ballot.count)
-            return Selection(line.answer, SelectionReason.AGREED, votes, total)
+            return agreed
         try:
-            return select(self._plan.strategy.selector, ballot, outcomes)
+            return await self._ask_selector(ballot)
         except Exception:
             # Some answer is better than none.
             log.exception("solve.selector_failed", solve_id=self._events.solve_id)
-            return select(PluralityVote(), ballot, outcomes)
+            return select(PluralityVote(), ballot, self._tally.ended)
+
+    async def _ask_selector(self, ballot: Ballot) -> Selection:
+        def left_s() -> float:
+            return max(self._deadline - MARGIN_S - anyio.current_time(), 0.0)
+
+        asking = rounds(self._plan.policies.selector, ballot, self._tally.ended, left_s)
+        try:
+            requests = next(asking)
+            while True:
+                requests = asking.send(await self._answering.answer(requests, left_s()))
+        except StopIteration as end:
+            selection: Selection = end.value
+            return selection
+
+    def _agreed(self, ballot: Ballot) -> Selection | None:
+        """Return the answer for which the rest was stopped, whatever the weights say."""
+        if self._decision is None or self._decision.answer is None:
+            return None
+        key = self._tally.classes.of(self._decision.answer).key
+        line = next(line for line in ballot.lines if line.answer.key == key)
+        votes, total = float(line.count), float(ballot.count)
+        return Selection(line.answer, SelectionReason.AGREED, votes, total)
+
+    def _select(self, ballot: Ballot) -> Selection:
+        """Return the selection made, or one that asks for nothing where that failed."""
+        if self._selection is not None:
+            return self._selection
+        agreed = self._agreed(ballot)
+        if agreed is not None:
+            return agreed
+        try:
+            return select(self._plan.policies.selector, ballot, self._tally.ended)
+        except Exception:
+            log.exception("solve.selector_failed", solve_id=self._events.solve_id)
+            return select(PluralityVote(), ballot, self._tally.ended)
 
     def _result(self, end: SolveEnd) -> SolveResult:
-        ballot = self._ballot()
+        ballot = self._tally.ballot()
         selection = self._select(ballot)
-        reports = [self._reports[index] for index in sorted(self._reports)]
-        chosen = f"{selection.reason.value}: {selection.weight:.2f} of {selection.total:.2f}"
+        reports = list(in_order(self._tally.reports))
+        weights = f"{finite(selection.weight)} of {finite(selection.total)}"
         return SolveResult(
             solve_id=self._events.solve_id,
             problem_id=self._plan.problem_id,
             answer=answer_text(selection.answer),
             end=end,
-            detail=f"{_ENDS[end]}; {chosen}",
+            detail=f"{self._ended_by(end)}; {selection.reason.value}: {weights}",
             strategy=self._plan.strategy.name,
-            ballot=_wire_lines(ballot),
+            ballot=wire_lines(ballot),
             attempts=reports,
             tokens=_sum(reports),
+            saved=self._tally.saved(),
             seconds=round(anyio.current_time() - self._started, 3),
             model=self._parts.engine.info.model,
             sandbox=self._parts.sandbox,
         )
+
+    def _ended_by(self, end: SolveEnd) -> str:
+        stop = self._decision
+        if end is SolveEnd.AGREEMENT and stop is not None:
+            return f"{_ENDS[end]} ({stop.reason.value}: {stop.measure:.3g} of {stop.needed:.3g})"
+        return _ENDS[end]
 
     def _tell_start(self) -> None:
         plan = self._plan
@@ -265,18 +317,6 @@ _ENDS = {
     SolveEnd.ENGINE_LOST: "the engine was lost",
     SolveEnd.FAILED: "defects ended every attempt",
 }
-
-
-def _wire_lines(ballot: Ballot) -> list[WireBallotLine]:
-    return [
-        WireBallotLine(
-            answer=answer_text(line.answer) or "",
-            votes=line.count,
-            weight=round(line.weight, 6),
-            attempts=list(line.attempts),
-        )
-        for line in ballot.lines
-    ]
 
 
 def _sum(reports: list[AttemptReport]) -> TokenCounts:

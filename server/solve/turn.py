@@ -22,6 +22,7 @@ from server.engine.errors import (
 from server.solve.record import TokenRecord
 from server.solve.repetition import EVERY, repeats
 from server.vocabulary.errors import UnknownToken
+from voting.confidence import ConfidenceMeter
 
 #: Broken streams that one attempt survives. An engine that restarts costs one or two.
 MOST_LOSSES = 20
@@ -38,6 +39,7 @@ class TurnEnd(Enum):
     BOX = auto()
     LIMIT = auto()
     REPETITION = auto()
+    PRUNED = auto()
     TIME = auto()
     ENGINE_AWAY = auto()
     ENGINE_LOST = auto()
@@ -58,7 +60,8 @@ class TurnReader:
     """Reads turns of one attempt into its record and conversation.
 
     `on_text` gets each stretch of text; `on_loss` is told of each broken stream. Without `tools` a
-    call is text like any other.
+    call is text like any other. `meter` is given the log-probabilities; `hopeless` is asked now and
+    then why the attempt is to be given up, empty where it is not.
     """
 
     engine: Engine
@@ -68,6 +71,8 @@ class TurnReader:
     on_text: Callable[[Channel, str], None]
     on_loss: Callable[[str], None]
     tools: bool = True
+    meter: ConfidenceMeter | None = None
+    hopeless: Callable[[], str] | None = None
     losses: int = 0
     streams: int = 0
     stream_s: float = 0.0
@@ -149,11 +154,13 @@ class TurnReader:
             raise EngineProtocolError(
                 f"{len(logprobs)} log-probabilities for {len(chunk.token_ids)} tokens"
             )
-        for token_id, logprob in zip(chunk.token_ids, logprobs, strict=True):
+        for place, (token_id, logprob) in enumerate(zip(chunk.token_ids, logprobs, strict=True)):
             # An id that is none of the vocabulary's raises here, before it is kept.
             parsed = self.conversation.feed(token_id)
             self.record.sample(token_id, logprob)
-            outcome = self._tell(parsed) or self._loop()
+            if self.meter is not None and place < len(chunk.top_logprobs):
+                self.meter.push(likely for _, likely in chunk.top_logprobs[place])
+            outcome = self._tell(parsed) or self._loop() or self._prune()
             if outcome is None and to_box is not None and to_box():
                 outcome = TurnOutcome(TurnEnd.BOX)
             if outcome is not None:
@@ -180,6 +187,12 @@ class TurnReader:
     def _loop(self) -> TurnOutcome | None:
         if self.record.sampled % EVERY == 0 and repeats(self.record.segments[-1].ids):
             return TurnOutcome(TurnEnd.REPETITION)
+        return None
+
+    def _prune(self) -> TurnOutcome | None:
+        if self.hopeless is not None and self.record.sampled % EVERY == 0:
+            why = self.hopeless()
+            return TurnOutcome(TurnEnd.PRUNED, detail=why) if why else None
         return None
 
     async def _recover(self, problem: str) -> TurnOutcome | None:

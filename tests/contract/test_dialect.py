@@ -270,3 +270,23 @@ def test_an_answer_can_be_forced_in_every_state(family: Family, ended: bool) -> 
         assert reading.final == "42}. Done", state
         assert not reading.calls, state
         assert conversation.answer_text.endswith("\\boxed{42}. Done"), state
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_user_can_say_more_in_every_state(family: Family, ended: bool) -> None:
+    for state, written in states(family).items():
+        conversation = family.dialect.open(PROMPT)
+        read(conversation, written)
+        if ended:
+            conversation.feed(min(family.dialect.end_ids))
+        ids = conversation.ask("Review it.")
+        assert "Review it." in family.vocabulary.decode(ids), state
+        reading = read(conversation, family.final("It is \\boxed{43}."))
+        assert not reading.calls, state
+        assert conversation.answer_text.endswith("It is \\boxed{43}."), state
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_the_user_says_makes_no_control_tokens(family: Family, text: str) -> None:
+    plain, hostile = (family.dialect.open(PROMPT) for _ in range(2))
+    assert controls_in(family, hostile.ask(text)) == controls_in(family, plain.ask("Review it."))

@@ -2,10 +2,10 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
 
@@ -22,13 +22,13 @@ from sandbox.pool import KernelPool
 from server.dialect.base import Dialect
 from server.engine.errors import EngineError
 from server.engine.scripted import ScriptedEngine, Step, StreamRequest
+from server.equivalence.pool import EquivalencePool
 from server.prompts import compose
 from server.settings import SolveSettings
 from server.solve.events import EventLog
 from server.solve.plan import SolvePlan, make_plan
 from server.solve.solver import Solver, SolverParts
 from server.vocabulary import Vocabulary
-from voting.strategies import Strategy
 
 #: A bound for waits that should take milliseconds.
 SOON_S = 10.0
@@ -185,7 +185,8 @@ class Stage:
         play: Play,
         *,
         settings: SolveSettings | None = None,
-        policies: Strategy | None = None,
+        policies: Mapping[str, Any] | None = None,
+        equivalence: EquivalencePool | None = None,
         dialect: Dialect | None = None,
         pool: KernelPool | None = None,
         context_tokens: int = 8192,
@@ -200,8 +201,10 @@ class Stage:
             cell_timeout_s=cell_timeout_s,
         )
         if policies is not None:
-            plan = replace(plan, strategy=policies)
+            plan = replace(plan, policies=replace(plan.policies, **policies))
         chosen = dialect or self.dialect
         engine = make_engine(self.vocabulary, chosen, play, context_tokens=context_tokens)
-        parts = SolverParts(engine, chosen, self.vocabulary, pool or self.pool)
+        parts = SolverParts(
+            engine, chosen, self.vocabulary, pool or self.pool, equivalence=equivalence
+        )
         return Rehearsal(parts, engine, plan)

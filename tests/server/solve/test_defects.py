@@ -1,20 +1,19 @@
 """A defect of ours costs one attempt at most: the others go on, and the solve has a result."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import anyio
 import pytest
 
 from client.schema import AttemptEnd, AttemptFinished, SolveEnd
 from server.dialect.base import Conversation, Dialect, ParseEvent, Prompt
-from server.solve import solver
 from tests.server.solve.rehearsal import Rehearsal, Stage, boxed, lines
-from voting.early_stop import EarlyStop, StopDecision
+from voting.early_stop import StopDecision
 from voting.launch import AllAtOnce, LaunchDecision
 from voting.selectors import Selection, SelectionState
 from voting.state import SolveState
-from voting.strategies import STRATEGIES, Strategy
 from voting.types import AttemptOutcome
 from voting.weights import Plain, WeightDecision, WeightReason
 
@@ -51,6 +50,9 @@ class FaultyConversation:
     def force_answer(self) -> list[int]:
         self._fail("force_answer")
         return self.real.force_answer()
+
+    def ask(self, text: str) -> list[int]:
+        return self.real.ask(text)
 
     def _fail(self, method: str) -> None:
         if method == self.method:
@@ -124,17 +126,19 @@ class FaultyEarlyStop:
         raise RuntimeError(f"a bug with {state}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyThatCannotStop(Strategy):
-    def early_stop(self, agreement: int) -> EarlyStop:
-        del agreement
-        return FaultyEarlyStop()
+class FaultyLaunch:
+    """Fails once the first attempt has ended."""
+
+    def decide(self, state: SolveState) -> LaunchDecision:
+        if state.launched:
+            raise BUG
+        return AllAtOnce(3).decide(state)
 
 
-def with_policies(stage: Stage, policies: Strategy) -> Rehearsal:
+def with_policies(stage: Stage, **faulty: Any) -> Rehearsal:  # noqa: ANN401 - policies of any kind
     answers = ["3", "4", "4", "3", "3"]
     return stage.rehearse(
-        lambda attempt, _: boxed(answers[attempt]), attempts=5, agree=5, policies=policies
+        lambda attempt, _: boxed(answers[attempt]), attempts=5, agree=5, policies=faulty
     )
 
 
@@ -142,8 +146,7 @@ def with_policies(stage: Stage, policies: Strategy) -> Rehearsal:
 async def test_a_vote_that_cannot_be_weighed_is_not_counted(
     stage: Stage, weight: float | None
 ) -> None:
-    policies = replace(STRATEGIES["tir"], weight=FaultyWeight(weight))
-    result = await with_policies(stage, policies).run()
+    result = await with_policies(stage, weight=FaultyWeight(weight)).run()
     assert result.answer == "3"
     assert [line.attempts for line in result.ballot] == [[0, 3, 4], [2]]
     assert result.attempts[1].end is AttemptEnd.FAILED
@@ -151,44 +154,22 @@ async def test_a_vote_that_cannot_be_weighed_is_not_counted(
 
 
 async def test_without_a_selector_the_most_frequent_answer_counts(stage: Stage) -> None:
-    policies = replace(STRATEGIES["tir"], selector=FaultySelector())
-    result = await with_policies(stage, policies).run()
+    result = await with_policies(stage, selector=FaultySelector()).run()
     assert (result.answer, result.end) == ("3", SolveEnd.ALL_FINISHED)
 
 
 async def test_without_early_stop_every_attempt_ends(stage: Stage) -> None:
-    real = STRATEGIES["tir"]
-    policies = StrategyThatCannotStop(
-        name=real.name,
-        description=real.description,
-        tools=real.tools,
-        weight=real.weight,
-        selector=real.selector,
-    )
-    result = await with_policies(stage, policies).run()
+    result = await with_policies(stage, early_stop=FaultyEarlyStop()).run()
     assert (result.answer, result.end) == ("3", SolveEnd.ALL_FINISHED)
     assert [report.end for report in result.attempts] == [AttemptEnd.ANSWERED] * 5
 
 
-async def test_a_defect_of_the_loop_keeps_the_votes(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    class FaultyLaunch:
-        """Fails once the first attempt has ended."""
-
-        def __init__(self, attempts: int) -> None:
-            self._real = AllAtOnce(attempts)
-
-        def decide(self, state: SolveState) -> LaunchDecision:
-            if state.launched:
-                raise BUG
-            return self._real.decide(state)
-
-    monkeypatch.setattr(solver, "AllAtOnce", FaultyLaunch)
+async def test_a_defect_of_the_loop_keeps_the_votes(stage: Stage) -> None:
     solve = stage.rehearse(
         lambda attempt, _: ["Let me see", anyio.Event()] if attempt else boxed("3"),
         attempts=3,
         agree=3,
+        policies={"launch": FaultyLaunch()},
     )
     result = await solve.run()
     assert (result.answer, result.end) == ("3", SolveEnd.FAILED)
