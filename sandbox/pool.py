@@ -147,6 +147,7 @@ class KernelPool:
             start_detail=start.detail,
             tier=confinement.tier if confinement else Tier.NONE,
             not_guaranteed=dict(confinement.failures) if confinement else {},
+            confinement_notes=confinement.notes if confinement else (),
             import_seconds=dict(start.import_seconds),
         )
 

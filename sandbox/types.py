@@ -117,5 +117,7 @@ class PoolStatus:
     #: guarantee that does not hold.
     tier: Tier
     not_guaranteed: Mapping[Guarantee, str]
+    #: Why mechanisms of confinement are not used, and what to do about it.
+    confinement_notes: tuple[str, ...]
     #: How long the template's imports took, in seconds, in order; empty before it is up.
     import_seconds: Mapping[str, float]
