@@ -61,7 +61,7 @@ def compose(
     answer = text(f"answer_{answer_kind.value}", chosen)
     # The problem goes in last: what it says is never taken for a place-holder.
     user = text(f"user_{kind}", chosen).replace("{answer}", answer).replace("{problem}", problem, 1)
-    system = text(f"system_{kind}", chosen)
+    system = text(f"system_{kind}", chosen).replace("{answer}", answer)
     if variant:
         said = (system, text(f"{_VARIANT}{variant}", chosen))
         system = "\n\n".join(part for part in said if part)
