@@ -1,0 +1,1 @@
+"""What is known to serve well with models that are known by name."""

@@ -1,0 +1,50 @@
+"""`quorum models`: presets of models that are known by name."""
+
+import math
+from typing import Annotated
+
+import typer
+
+from server.presets.catalogue import MACHINES, preset, presets
+from server.presets.configuration import chosen_machine, configuration
+
+
+def models_command(
+    name: Annotated[
+        str | None, typer.Argument(help="A model: its name, or a folder that begins with it.")
+    ] = None,
+    machine: Annotated[
+        str | None, typer.Option(help="The machine: h100, l4x4 or cpu.", show_default=False)
+    ] = None,
+) -> None:
+    """List known models and how they are served, or print one's quorum.toml."""
+    if name is None:
+        _list()
+        return
+    known, chosen = preset(name)
+    typer.echo(configuration(known, chosen, chosen_machine(known, chosen, machine)))
+
+
+def _list() -> None:
+    rows = [("model", "dialect", "machine", "weights", "context", "attempts", "whole contexts")]
+    for name, chosen in presets().items():
+        for machine, layout in chosen.machines.items():
+            fitting = chosen.full_contexts(machine)
+            rows.append(
+                (
+                    name,
+                    chosen.dialect,
+                    machine,
+                    f"{layout.quantisation}, {layout.weights_gb:g} GB",
+                    str(layout.context_tokens),
+                    str(layout.attempts),
+                    "unknown" if math.isinf(fitting) else f"{fitting:.0f}",
+                )
+            )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        typer.echo("  ".join(cells).rstrip())
+    for machine, hardware in MACHINES.items():
+        typer.echo(f"{machine}: {hardware.title}")
+    typer.echo("quorum models NAME --machine MACHINE prints its quorum.toml")

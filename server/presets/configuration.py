@@ -1,0 +1,79 @@
+"""A preset as a `quorum.toml`, and as arguments of SGLang."""
+
+import json
+from collections.abc import Mapping
+
+from server.presets.catalogue import MACHINES, Preset
+from server.presets.errors import UnknownPreset
+
+#: What SGLang must be told to quantise 16-bit weights as it loads them; it finds out about weights
+#: that are quantised already from their config.json.
+_WHILE_LOADING = {"FP8": "fp8", "8-bit": "fp8"}
+#: On a GPU an attempt may take as many turns as recorded contest runs did, and half of the attempts
+#: must agree; there are two kernels an attempt, so that one that is replaced delays none.
+_GPU_TURNS = 128
+_KERNELS_AN_ATTEMPT = 2
+
+
+def chosen_machine(name: str, preset: Preset, machine: str | None) -> str:
+    """Return the machine to serve on: the one asked for, else the first.
+
+    Raises:
+        UnknownPreset: the preset is for other machines.
+    """
+    machine = machine or next(iter(preset.machines))
+    if machine not in preset.machines:
+        raise UnknownPreset(
+            f"machine {machine!r}: must be one of {', '.join(preset.machines)} for {name}"
+        )
+    return machine
+
+
+def configuration(name: str, preset: Preset, machine: str) -> str:
+    """Return the text of a `quorum.toml`."""
+    layout, sampling = preset.machines[machine], preset.sampling
+    solve: dict[str, object] = {
+        "attempts": layout.attempts,
+        "dialect": preset.dialect,
+        "prompts": preset.prompts,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "min_p": sampling.min_p,
+    }
+    if preset.effort is not None:
+        solve["effort"] = preset.effort.value
+    engine: dict[str, object] = {"context_tokens": layout.context_tokens}
+    sandbox: dict[str, object] = {}
+    head = [
+        f"# {name} ({layout.repository or preset.repository}), {layout.quantisation},",
+        f"# on {MACHINES[machine].title}",
+    ]
+    if machine == "cpu":
+        engine = {"model": preset.model, **engine}
+    else:
+        head.append(f"# SGLang: {' '.join(sglang_arguments(preset, machine))}")
+        solve["agree"] = max(2, layout.attempts // 2)
+        solve["max_turns"], solve["max_tokens"] = _GPU_TURNS, layout.context_tokens
+        sandbox["kernels"] = _KERNELS_AN_ATTEMPT * layout.attempts
+    sections = {"engine": engine, "solve": solve, "sandbox": sandbox}
+    lines = [line for pair in sections.items() for line in _section(*pair)]
+    return "\n".join([*head, *lines])
+
+
+def sglang_arguments(preset: Preset, machine: str) -> list[str]:
+    """Return the arguments with which SGLang serves a preset, but for the model's path."""
+    layout = preset.machines[machine]
+    arguments = [
+        "--tp-size", str(layout.tensor_parallel),
+        "--context-length", str(layout.context_tokens),
+        "--mem-fraction-static", str(layout.memory_fraction),
+        "--kv-cache-dtype", layout.kv_dtype,
+    ]  # fmt: skip
+    method = _WHILE_LOADING.get(layout.quantisation)
+    return [*arguments, "--quantization", method] if method else arguments
+
+
+def _section(name: str, values: Mapping[str, object]) -> list[str]:
+    # Strings of names and numbers are written in JSON as in TOML.
+    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    return ["", f"[{name}]", *lines] if lines else []
