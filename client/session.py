@@ -10,10 +10,11 @@ import anyio
 from rich.console import Console
 from rich.text import Text
 
+from client.address import local_url
 from client.errors import QuorumClientError, TransportError
 from client.escape import one_line
 from client.exchange import NO_RETRY, RetryPolicy
-from client.http import DEFAULT_URL, AsyncQuorumClient
+from client.http import AsyncQuorumClient
 from client.local_server import local_server
 from client.readiness import READY_TIMEOUT_S, wait_ready
 
@@ -27,8 +28,9 @@ NOTICE_EVERY_S = 5.0
 class ServerChoice:
     """Which server to work with.
 
-    `url` None means: the server at the default address if one runs there and none of its settings
-    are given (`arguments`), else a new one. `command` replaces `quorum serve`.
+    `url` None means: the server where the settings of this machine say that it listens, if one runs
+    there and none of its settings are given (`arguments`), else a new one. `command` replaces
+    `quorum serve`.
     """
 
     url: str | None = None
@@ -47,11 +49,17 @@ async def session(
     `notify` hears what is being waited for. Raises `QuorumClientError`.
     """
     url = choice.url
-    if url is None and not choice.arguments and await is_quorum(DEFAULT_URL):
-        url = DEFAULT_URL
+    if url is None and not choice.arguments:
+        url = await _found()
     opened = _own(choice, notify, impatient) if url is None else _running(url, choice, notify)
     async with opened as client:
         yield client
+
+
+async def _found() -> str | None:
+    """Return the URL of the server that runs where this machine's settings say, if one does."""
+    url = local_url()
+    return url if url is not None and await is_quorum(url) else None
 
 
 async def is_quorum(url: str) -> bool:

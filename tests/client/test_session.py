@@ -27,7 +27,7 @@ def ignore(_waiting: str) -> None:
 async def test_the_server_of_this_machine_is_used(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "DEFAULT_URL", url)
+    monkeypatch.setattr(module, "local_url", lambda: url)
     no_command = [sys.executable, "-c", "raise SystemExit('must not be started')"]
     async with session(ServerChoice(command=no_command), ignore) as client:
         assert client.url == url
@@ -39,7 +39,7 @@ async def test_something_else_at_the_default_address_is_left_alone(
 ) -> None:
     monkeypatch.chdir(ROOT)
     with dropping(answer) as (other, _requests):
-        monkeypatch.setattr(module, "DEFAULT_URL", other)
+        monkeypatch.setattr(module, "local_url", lambda: other)
         assert not await is_quorum(other)
         async with session(ServerChoice(command=SERVE), ignore) as client:
             assert client.url != other
@@ -49,7 +49,7 @@ async def test_settings_need_a_server_of_their_own(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    monkeypatch.setattr(module, "DEFAULT_URL", url)
+    monkeypatch.setattr(module, "local_url", lambda: url)
     choice = ServerChoice(command=SERVE, arguments=["--pace=0"])
     async with session(choice, ignore) as client:
         assert client.url != url
