@@ -38,6 +38,9 @@ from sandbox.inside.tracebacks import (
 )
 
 _NO_INPUT = "input() is not available here: write the value into the code"
+#: Of a kernel whose cell has broken its machinery (EX_SOFTWARE of <sysexits.h>).
+_BROKEN_EXIT_CODE = 70
+
 _NO_EXIT = "the session goes on; there is no need to exit"
 
 
@@ -187,15 +190,27 @@ class CellKernel(IPythonKernel):
     ) -> dict[str, Any]:
         """Run a cell and answer with its status; see the module for its output."""
         process = os.getpid()
+        answered = False
+        try:
+            reply = self._reply(code, silent, store_history)
+            answered = True
+        finally:
+            # A fork in the cell came out of it: it must not touch the parent's sockets. Or a cell
+            # broke what the kernel itself needs (no built-in name is safe): no reply would ever
+            # come, while an end is noticed at once.
+            if not answered or os.getpid() != process:
+                os._exit(0 if os.getpid() != process else _BROKEN_EXIT_CODE)
+        return reply
+
+    def _reply(self, code: str, silent: bool, store_history: bool) -> dict[str, Any]:
+        process = os.getpid()
         builtins.input = getpass.getpass = _refuse_input
         self.capture.begin()
         try:
             error = self._run(code, silent, store_history)
         finally:
-            if os.getpid() != process:
-                # A fork in the cell came out of it: it must not touch the parent's sockets.
-                os._exit(0)
-            self._publish_output()
+            if os.getpid() == process:
+                self._publish_output()
         self.shell.payload_manager.clear_payload()
         reply = {
             "status": "ok" if error is None else "error",
@@ -230,10 +245,10 @@ class CellKernel(IPythonKernel):
             raise KeyboardInterrupt
 
     def _publish_output(self) -> None:
-        for stream in (sys.stdout, sys.stderr):
-            # A cell's own stream can be closed, or anything at all.
+        for name in ("stdout", "stderr"):
+            # A cell's own stream can be closed, or anything at all, or deleted.
             with suppress(Exception):
-                stream.flush()
+                getattr(sys, name).flush()
         sys.stdout, sys.stderr = self.streams
         captured = self.capture.end()
         for text, cut in ((captured.head, 0), (captured.tail, captured.cut)):

@@ -36,7 +36,7 @@ def error_message(error: BaseException) -> str:
     """The text of an exception, bounded, whatever its `__str__` does."""
     try:
         text = str(error)
-    except Exception as broken:  # noqa: BLE001 - a model's __str__ can raise anything
+    except BaseException as broken:  # noqa: BLE001 - a model's __str__ can raise anything
         text = f"<no message: __str__ raised {error_name(broken)}>"
     return clip(text, _MESSAGE_CHARS)
 
@@ -45,7 +45,7 @@ def format_error(error: BaseException) -> str:
     """Several lines, each ended by a newline: the frames in cells, then name and message."""
     try:
         lines = [*_chain_lines(error), *_own_lines(error), *_notes(error)]
-    except Exception:  # noqa: BLE001 - a model's exception can have any attribute of any type
+    except BaseException:  # noqa: BLE001 - a model's exception can have any attribute of any type
         lines = [error_name(error)]
     return "\n".join(lines) + "\n"
 
