@@ -150,7 +150,6 @@ class ForkedFactory:
     async def _launch(
         self, directory: KernelDirectory, plan: ConfinementPlan, ready_writer: int
     ) -> ForkedProcess:
-        template = await self._ready_template()
         request = KernelRequest(
             directory=str(directory.path),
             connection_file=str(directory.connection_file),
@@ -159,9 +158,19 @@ class ForkedFactory:
             plan=plan.to_json(),
         )
         with directory.start_log.open("wb") as log:
-            pid, pidfd = await template.fork(request, ready_writer, log.fileno())
+            process = await self._fork(request, ready_writer, log.fileno())
         self._status = replace(self._status, forks=self._status.forks + 1)
-        return ForkedProcess(template, pid, pidfd)
+        return process
+
+    async def _fork(self, request: KernelRequest, ready: int, log: int) -> ForkedProcess:
+        while True:
+            template = await self._ready_template()
+            try:
+                return ForkedProcess(template, *await template.fork(request, ready, log))
+            except TemplateError:
+                # Lost since it was ready: the next one has a pause that grows, and its own errors.
+                if not template.lost:
+                    raise
 
     async def _ready_template(self) -> Template:
         if self._tasks is None:
@@ -191,7 +200,7 @@ class ForkedFactory:
         except (TemplateError, OSError) as error:
             life.fail(error)
         finally:
-            life.is_over = True
+            life.end()
             await directory.remove()
 
 
@@ -199,17 +208,29 @@ class _TemplateLife:
     """One template from its start to its end, for those who wait for it."""
 
     def __init__(self) -> None:
-        self.is_over = False
+        self._over = False
         self._answered = anyio.Event()
         self._template: Template | None = None
         self._error: Exception | None = None
 
+    @property
+    def is_over(self) -> bool:
+        """Nothing more can be forked from it."""
+        return self._over or (self._template is not None and self._template.lost)
+
     def begin(self, template: Template) -> None:
+        """It is ready."""
         self._template = template
         self._answered.set()
 
     def fail(self, error: Exception) -> None:
+        """It does not come up."""
         self._error = error
+        self._answered.set()
+
+    def end(self) -> None:
+        """It is gone."""
+        self._over = True
         self._answered.set()
 
     async def template(self) -> Template:
