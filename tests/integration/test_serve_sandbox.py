@@ -12,7 +12,7 @@ from httpx_sse import connect_sse
 from client import errors
 from client.sandbox import SandboxClient
 from client.schema import CELL_EVENT_ADAPTER, CellFailed, CellOutput
-from tests.integration.serving import SHUTDOWN_S, run_to_its_end, sentences, serving
+from tests.integration.serving import SHUTDOWN_S, serving
 
 LEASES = "/v1/sandbox/leases"
 ENDLESS = {"code": "print('on', flush=True)\nwhile True: pass", "timeout_s": 600}
@@ -72,13 +72,6 @@ def wait_for_both(url: str, lease: str) -> None:
     with httpx.Client(base_url=url, trust_env=False) as http:
         while not (http.get(lease).json()["busy"] and http.get(LEASES).json()["waiting"]):
             assert time.monotonic() < deadline
-
-
-def test_an_engine_of_an_unknown_kind(tmp_path: Path) -> None:
-    end = run_to_its_end("--engine-kind", "abacus", cwd=tmp_path)
-    (sentence,) = sentences(end.stderr)
-    assert "engine.kind 'abacus'" in sentence
-    assert "llamacpp|none" in sentence
 
 
 def test_a_server_that_is_gone(tmp_path: Path) -> None:
