@@ -53,7 +53,7 @@ def parse_mix(text: str, variants: Collection[str]) -> Mix:
     Raises:
         ValueError: it is malformed; the message says where and what is allowed.
     """
-    if not text.strip():
+    if text.strip() in ("", "none"):
         return Mix()
     return Mix(tuple(_style(entry, variants) for entry in text.split(";")))
 
