@@ -13,6 +13,7 @@ from sandbox.execution import Interruption
 from sandbox.lease import KernelLease
 from sandbox.live import LiveOutput
 from sandbox.output import Stripper, clean, settle, strip
+from sandbox.pool import KernelPool
 from sandbox.types import CellStatus, InterruptStep
 from tests.sandbox.pools import IMPLEMENTATIONS, MakePool, lean_settings, run
 
@@ -82,13 +83,16 @@ def test_a_file_that_is_none_is_not_read(tmp_path: Path, kind: str) -> None:
     assert "".join(told).strip() == "whole"
 
 
-@pytest.fixture(params=IMPLEMENTATIONS)
-async def kernel(request: pytest.FixtureRequest) -> AsyncIterator[KernelLease]:
+@pytest.fixture(params=IMPLEMENTATIONS, scope="module")
+async def pool(request: pytest.FixtureRequest) -> AsyncIterator[KernelPool]:
     make_pool: MakePool = request.param
-    async with (
-        make_pool(lean_settings(kernels=1, max_output_chars=200)) as pool,
-        pool.lease(seed=1, owner="live") as lease,
-    ):
+    async with make_pool(lean_settings(kernels=1, spares=1, max_output_chars=200)) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def kernel(pool: KernelPool) -> AsyncIterator[KernelLease]:
+    async with pool.lease(seed=1, owner="live") as lease:
         yield lease
 
 
