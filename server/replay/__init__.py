@@ -1,1 +1,1 @@
-"""`quorum replay`: reads recorded attempts, and shows what other policies would have made of them."""
+"""`quorum replay`: what other policies would have made of recorded attempts."""

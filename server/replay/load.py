@@ -1,0 +1,118 @@
+"""Reads files of recorded attempts: one JSON object a line."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from server.replay.errors import RecordsUnreadable
+from server.replay.rows import CellsName, cells_name, read_row
+from voting.replay.records import RecordedAttempt, RecordedProblem
+
+#: The longest line read: an attempt of a million tokens with its confidences takes 40 MB.
+MAX_LINE = 256 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Records:
+    """Recorded problems, in the order of their first row, and how many attempts were left out.
+
+    Those were cut when they were recorded. Where early stop cut them, the ones that remain are the
+    quick ones, and policies that wait for slow ones look worse than they are.
+    """
+
+    problems: tuple[RecordedProblem, ...]
+    left_out: int
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts there are."""
+        return sum(len(problem.attempts) for problem in self.problems)
+
+
+def load_records(
+    files: Sequence[Path], answers: Path | None = None, cells: Path | None = None
+) -> Records:
+    """Read attempts from files; `answers` has right answers by problem, `cells` what code printed.
+
+    Raises:
+        RecordsUnreadable: a file cannot be read, or a row is malformed; the text names the line.
+    """
+    truths = {} if answers is None else _truths(answers)
+    outputs = {} if cells is None else _outputs(cells)
+    attempts: dict[str, list[RecordedAttempt]] = defaultdict(list)
+    left_out = 0
+    for file in files:
+        for number, row in _rows(file):
+            try:
+                read = read_row(row, truths, outputs)
+            except RecordsUnreadable as error:
+                raise RecordsUnreadable(f"{file}, line {number}: {error}") from error
+            if read is None:
+                left_out += 1
+            else:
+                attempts[read.problem_id].append(read.attempt)
+    if not attempts:
+        raise RecordsUnreadable(
+            f"{', '.join(map(str, files))}: 0 attempts that came to an end of their own: must be "
+            "at least 1; record solves without early stop (solve.early_stop none)"
+        )
+    problems = tuple(RecordedProblem(name, tuple(rows)) for name, rows in attempts.items())
+    return Records(problems, left_out)
+
+
+def _truths(file: Path) -> dict[str, str]:
+    truths = {}
+    for number, row in _rows(file):
+        name, answer = row.get("id", row.get("problem_id")), row.get("answer")
+        if name is None or answer is None:
+            raise RecordsUnreadable(
+                f"{file}, line {number}: no id or no answer: must have both; add the columns"
+            )
+        truths[str(name)] = str(answer)
+    return truths
+
+
+def _outputs(file: Path) -> dict[CellsName, list[str]]:
+    outputs: dict[CellsName, list[str]] = defaultdict(list)
+    for number, row in _rows(file):
+        name = cells_name(row)
+        if name is None:
+            raise RecordsUnreadable(
+                f"{file}, line {number}: must have problem_id, state_hash and action_hash, the "
+                "attempt's name; add the columns"
+            )
+        outputs[name].append(str(row.get("output", "")))
+    return dict(outputs)
+
+
+def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield each line's number, from 1, and its object; blank lines are skipped."""
+    try:
+        with file.open("rb") as lines:
+            number = 0
+            while line := lines.readline(MAX_LINE):
+                number += 1
+                if line.strip():
+                    yield number, _object(file, number, line)
+    except OSError as error:
+        raise RecordsUnreadable(
+            f"{file}: cannot be read ({error.strerror or error}); name a file of JSON lines"
+        ) from error
+
+
+def _object(file: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise RecordsUnreadable(
+            f"{file}, line {number}: must be a JSON object, {error}; correct or remove the line"
+        ) from error
+    if not isinstance(row, dict):
+        raise RecordsUnreadable(
+            f"{file}, line {number}: must be a JSON object; correct or remove the line"
+        )
+    return row
