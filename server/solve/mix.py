@@ -65,11 +65,11 @@ def _style(entry: str, variants: Collection[str]) -> AttemptStyle:
         if not found or name in named:
             raise ValueError(f"{pair!r}: must be name=value, each name once an entry")
         named[name] = value
-    variant = named.pop("variant", "")
-    if variant and variant not in variants:
+    variant = named.pop("variant", None)
+    if variant is not None and variant not in variants:
         raise ValueError(f"variant {variant!r}: must be one of {', '.join(sorted(variants))}")
     numbers = {name: _number(name, written) for name, written in named.items()}
-    return AttemptStyle(variant=variant, **numbers)
+    return AttemptStyle(variant=variant or "", **numbers)
 
 
 def _number(name: str, written: str) -> float:

@@ -1,0 +1,52 @@
+"""Gemma's native calls, and what is nearly one."""
+
+import pytest
+
+from server.dialect.base import ToolCall
+from tests.contract.dialects import PROMPT, family, read
+
+GEMMA = family("gemma 4")
+QUOTE = '<|"|>'
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (f"call:python{{code:{QUOTE}print(1){QUOTE}}}", "print(1)"),
+        (f"call:python{{code: {QUOTE}x = {{1: 2}}\nprint(x){QUOTE}}}", "x = {1: 2}\nprint(x)"),
+        (f"call:python{{why:{QUOTE}a, b{QUOTE},code:{QUOTE}print(1){QUOTE}}}", "print(1)"),
+        (f"call:python{{snippet:{QUOTE}print(1){QUOTE}}}", "print(1)"),
+        (f"\ncall: python {{code:{QUOTE}print(1){QUOTE}}}\n", "print(1)"),
+        ('{"name": "python", "arguments": {"code": "print(1)"}}', "print(1)"),
+    ],
+)
+def test_calls_that_are_run(body: str, code: str) -> None:
+    ids = GEMMA.ids(f"<|tool_call>{body}<tool_call|>")
+    assert read(GEMMA.dialect.open(PROMPT), ids).calls == (ToolCall(code),)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (f"call:search{{query:{QUOTE}x{QUOTE}}}", "no tool named 'search'"),
+        ("call:python{}", "no code"),
+        ("call:python{code:1}", "no code"),
+        (f"call:python{{code:{QUOTE} {QUOTE}}}", "no code"),
+        ("python(1)", "not valid JSON"),
+    ],
+)
+def test_calls_that_are_explained(body: str, reason: str) -> None:
+    ids = GEMMA.ids(f"<|tool_call>{body}<tool_call|>")
+    (call,) = read(GEMMA.dialect.open(PROMPT), ids).calls
+    assert call.code == ""
+    assert reason in str(call.error)
+
+
+def test_a_call_that_the_end_of_the_turn_closes_is_run() -> None:
+    """Its response then needs a turn of the model's to stand in."""
+    conversation = GEMMA.dialect.open(PROMPT)
+    ids = GEMMA.ids(f"<|tool_call>call:python{{code:{QUOTE}print(1){QUOTE}}}<turn|>")
+    assert read(conversation, ids).calls == (ToolCall("print(1)"),)
+    assert GEMMA.vocabulary.decode(conversation.result("1")) == (
+        f"\n<|turn>model\n<|tool_response>response:python{{value:{QUOTE}1{QUOTE}}}<tool_response|>"
+    )

@@ -1,0 +1,83 @@
+"""What attempts differ in: reading it, and what comes of it in a plan."""
+
+import pytest
+
+from client.schema import SolveRequest
+from server.settings import SolveSettings
+from server.solve.mix import AttemptStyle, Mix, parse_mix
+from server.solve.plan import SolvePlan, make_plan
+
+VARIANTS = ("check", "chinese")
+MIX = "temperature=0; ; variant=chinese temperature=1.5 top_p=0.9; variant=check min_p=0.05"
+
+
+def plan(request: SolveRequest | None = None, **settings: object) -> SolvePlan:
+    values = SolveSettings.model_validate({"mix": MIX, "temperature": 0.7, **settings})
+    return make_plan(request or SolveRequest(problem="x"), values, cell_timeout_s=1.0)
+
+
+def test_entries_are_taken_in_turn() -> None:
+    mix = parse_mix(MIX, VARIANTS)
+    styles = [
+        AttemptStyle(temperature=0.0),
+        AttemptStyle(),
+        AttemptStyle(variant="chinese", temperature=1.5, top_p=0.9),
+        AttemptStyle(variant="check", min_p=0.05),
+    ]
+    assert [mix.of(attempt) for attempt in range(8)] == [*styles, *styles]
+
+
+@pytest.mark.parametrize("text", ["", "none", "  "])
+def test_no_mix_changes_nothing(text: str) -> None:
+    assert parse_mix(text, VARIANTS) == Mix()
+    assert Mix().of(3) == AttemptStyle()
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("greedy", "'greedy': must be name=value"),
+        ("temperature=0 temperature=1", "each name once"),
+        ("top_k=5", "'top_k': must be one of variant, temperature, top_p, min_p"),
+        ("temperature=6", "temperature '6': must be a number from 0 to 5"),
+        ("temperature=hot", "temperature 'hot': must be a number"),
+        ("top_p=0", "above 0, at most 1"),
+        ("min_p=1", "at least 0, under 1"),
+        ("min_p=nan", "min_p 'nan': must be a number"),
+        ("variant=klingon", "variant 'klingon': must be one of check, chinese"),
+        ("temperature=0; ;variant=", "must be one of"),
+    ],
+)
+def test_malformed_mixes_are_refused(text: str, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        parse_mix(text, VARIANTS)
+
+
+def test_attempts_sample_as_their_entries_say() -> None:
+    made = plan(top_p=0.95, min_p=0.02, first_greedy=False)
+    sampled = [made.sampling(attempt, 0, 10) for attempt in range(4)]
+    assert [sampling.temperature for sampling in sampled] == [0.0, 0.7, 1.5, 0.7]
+    assert [sampling.top_p for sampling in sampled] == [0.95, 0.95, 0.9, 0.95]
+    assert [sampling.min_p for sampling in sampled] == [0.02, 0.02, 0.02, 0.05]
+    assert made.mix.of(2).variant == "chinese"
+
+
+def test_an_entrys_temperature_goes_before_the_greedy_first() -> None:
+    assert plan(mix="temperature=0.3", first_greedy=True).sampling(0, 0, 1).temperature == 0.3
+    assert plan(mix="variant=check", first_greedy=True).sampling(0, 0, 1).temperature == 0.0
+
+
+def test_what_a_request_names_holds_for_every_attempt() -> None:
+    made = plan(SolveRequest(problem="x", temperature=0.2, top_p=0.5))
+    sampled = [made.sampling(attempt, 0, 10) for attempt in range(4)]
+    assert {sampling.temperature for sampling in sampled} == {0.2}
+    assert {sampling.top_p for sampling in sampled} == {0.5}
+    assert sampled[3].min_p == 0.05
+    assert made.mix.of(3).variant == "check"
+
+
+@pytest.mark.parametrize(
+    ("prompts", "chosen"), [("auto", "qwen"), ("default", ""), ("numina", "numina")]
+)
+def test_the_set_of_prompts_is_the_dialects_unless_named(prompts: str, chosen: str) -> None:
+    assert plan(prompts=prompts).prompt_set("qwen") == chosen
