@@ -18,9 +18,9 @@ from sandbox.output import BoundedText
 from sandbox.process import KernelProcess, wait_readable
 from sandbox.types import InterruptStep
 
-#: The reply leaves the kernel before its idle status, on another socket: it comes within
-#: milliseconds, or an error in the kernel's own machinery has swallowed it.
-_REPLY_WAIT_S = 2.0
+#: The reply and the idle status leave the kernel one after the other, on two sockets: the second
+#: comes within milliseconds, or the cell has broken the kernel's own machinery.
+_SECOND_WAIT_S = 2.0
 
 #: How long after a kernel's end messages it had already sent may still be on their way.
 _LAST_MESSAGES_WAIT_S = 0.05
@@ -38,7 +38,7 @@ class Ending(Enum):
     DONE = auto()
     #: The process ended before the answer was complete.
     EXITED = auto()
-    #: The kernel said it was idle without ever replying: nothing can be relied on any more.
+    #: It said that it was idle without replying, or the reverse: nothing can be relied on any more.
     BROKEN = auto()
     #: No interrupt ended it; the process has been killed.
     KILLED = auto()
@@ -95,7 +95,8 @@ class Exchange:
                 return Ending.DONE
             if self._process.has_exited():
                 return await self._take_last_messages()
-            with anyio.move_on_after(_REPLY_WAIT_S if self._idle else None) as scope:
+            one_has_come = self._idle or self.reply is not None
+            with anyio.move_on_after(_SECOND_WAIT_S if one_has_come else None) as scope:
                 await wait_readable([*self._channels.descriptors, self._process.exit_descriptor])
             if scope.cancelled_caught:
                 return Ending.BROKEN
