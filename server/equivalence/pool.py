@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from subprocess import DEVNULL, PIPE
 from typing import Self
@@ -22,6 +22,8 @@ log = structlog.get_logger(__name__)
 MEMORY_BYTES = 1024**3
 #: Loading Math-Verify takes one second on a quiet core, a few on a busy machine.
 START_S = 30.0
+#: A question waits this long for a worker while others start.
+PATIENCE_S = 1.5
 #: A killed process is gone in milliseconds, unless the machine is stuck.
 KILL_S = 5.0
 #: Longest line of a worker; its own are a few bytes long.
@@ -86,30 +88,41 @@ class _Worker:
 class EquivalencePool:
     """Compares answers in worker processes. Use as `async with`; safe from many tasks at once.
 
-    A worker that exceeds its time or memory, or whose question is cancelled, is killed; the next
-    question starts another. Whatever fails, the answer is None: not known to be equal.
+    Workers are started when first needed. One that exceeds its time or memory, or whose question is
+    cancelled, is killed, and another starts in the background. Whatever fails, the answer is None:
+    not known to be equal. `started` counts workers, `crashed` those that died of themselves.
     """
 
     def __init__(self, options: EquivalenceOptions | None = None) -> None:
         self._options = options or EquivalenceOptions()
-        self._idle: list[_Worker] = []
-        self._turns = anyio.Semaphore(self._options.workers)
-        self._closed = False
+        self._stack = AsyncExitStack()
+        self._living = 0
         self.started = 0
+        self.crashed = 0
 
     async def __aenter__(self) -> Self:
+        most = self._options.workers
+        self._put, self._take = anyio.create_memory_object_stream[_Worker](most)
+        self._turns = anyio.CapacityLimiter(most)
+        self._group = await self._stack.enter_async_context(anyio.create_task_group())
         return self
 
     async def __aexit__(self, *details: object) -> None:
         del details
-        self._closed = True
-        while self._idle:
-            await self._idle.pop().kill()
+        self._group.cancel_scope.cancel()
+        try:
+            await self._stack.aclose()
+        finally:
+            while self._take.statistics().current_buffer_used:
+                await self._take.receive_nowait().kill()
+            self._put.close()
+            self._take.close()
 
     async def are_equal(self, one: str, other: str) -> bool | None:
         """Return whether two answers in LaTeX are equal as mathematics; None where not known.
 
-        Takes at most the time of one comparison once its turn has come, and the start of a worker.
+        Once its turn has come it takes at most the time of one comparison and `PATIENCE_S` for a
+        worker; the first question of all waits for one as long as a start may take.
         """
         async with self._turns:
             try:
@@ -118,32 +131,49 @@ class EquivalencePool:
                         return await worker.ask(one, other)
             except TimeoutError:
                 log.info("equivalence.timeout", one=one[:80], other=other[:80])
-            except (WorkerError, OSError) as error:
+            except WorkerError as error:
+                self.crashed += 1
                 log.info("equivalence.failed", error=str(error), one=one[:80], other=other[:80])
             return None
 
     @asynccontextmanager
     async def _worker(self) -> AsyncIterator[_Worker]:
         """Lend a worker; it comes back only from a block that ends well."""
-        worker = self._idle.pop() if self._idle else await self._start()
+        self._start_missing()
+        with anyio.fail_after(PATIENCE_S if self.started else START_S):
+            worker = await self._take.receive()
         try:
             yield worker
         except BaseException:
+            self._living -= 1
             await worker.kill()
+            self._start_missing()
             raise
-        if self._closed:
-            await worker.kill()
-        else:
-            self._idle.append(worker)
+        self._put.send_nowait(worker)
 
-    async def _start(self) -> _Worker:
+    def _start_missing(self) -> None:
+        """Start a worker in the background where one more question is open than workers live."""
+        while self._living < min(self._turns.borrowed_tokens, self._options.workers):
+            self._living += 1
+            self._group.start_soon(self._start)
+
+    async def _start(self) -> None:
+        try:
+            worker = await self._open()
+        except (WorkerError, OSError, TimeoutError) as error:
+            self._living -= 1
+            log.warning("equivalence.not_started", error=str(error))
+            return
+        self.started += 1
+        self._put.send_nowait(worker)
+
+    async def _open(self) -> _Worker:
         command = [sys.executable, "-m", "server.equivalence.worker"]
         command.append(str(self._options.memory_bytes))
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         process = await anyio.open_process(
             command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment
         )
-        self.started += 1
         if process.stdout is None:
             raise WorkerError("a worker without standard output: start it with a pipe")
         worker = _Worker(process, BufferedByteReceiveStream(process.stdout))

@@ -2,7 +2,7 @@ r"""Exact comparison of parsed answers: what guards Math-Verify against saying e
 
 Runs in a worker process only: sympy may take any time and memory. Math-Verify compares rounded
 floats, so that to it 1/2004! = 1/2006! and 2^-99 = 2^-98; here numbers are compared by their
-difference, exactly where sympy can, and else to `DIGITS` significant digits.
+difference: exactly where sympy can, else by computing it until its first digit shows.
 """
 
 import random
@@ -10,11 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import sympy
+from sympy.core.evalf import PrecisionExhausted
 from sympy.core.relational import Relational
 
-#: Significant digits to which values must agree that are not compared exactly. Far beyond any
-#: near-miss that is written down (e^(pi sqrt 163) is an integer to 30 digits).
-DIGITS = 120
+#: A difference counts as zero if its first digits have not shown by this many: far beyond any
+#: near-miss that can be written down (e^(pi sqrt 163) is an integer to 30 digits).
+MOST_DIGITS = 4_000
+FIRST_DIGITS = 5
 #: Points at which expressions with symbols must agree. Two different expressions of the length of
 #: an answer agree at one random rational with negligible probability; half are negative, for roots.
 POINTS = 6
@@ -47,20 +49,19 @@ def equal(one: Any, other: Any) -> bool | None:  # noqa: ANN401 - sympy has no t
 
 def equal_expressions(one: Any, other: Any) -> bool | None:  # noqa: ANN401
     """Return whether two expressions are equal everywhere; None where no value can be had."""
-    difference = one - other
-    if difference.is_zero:
+    one, other = one.doit(), other.doit()
+    difference = sympy.expand(one - other)
+    if difference == 0:
         return True
     if difference.is_Rational:
         return False
     symbols = sorted(difference.free_symbols, key=str)
     if not symbols:
-        return _equal_values(one, other)
-    if sympy.expand(difference) == 0:
-        return True
-    return _equal_at_points(one, other, symbols)
+        return _is_zero(difference)
+    return _equal_at_points(difference, symbols)
 
 
-def _equal_at_points(one: Any, other: Any, symbols: Sequence[Any]) -> bool | None:  # noqa: ANN401
+def _equal_at_points(difference: Any, symbols: Sequence[Any]) -> bool | None:  # noqa: ANN401
     # Seeded: the same question always has the same answer.
     numbers = random.Random(0)
     agreed = 0
@@ -70,7 +71,7 @@ def _equal_at_points(one: Any, other: Any, symbols: Sequence[Any]) -> bool | Non
             symbol: sympy.Rational(sign * numbers.randrange(1, 4 * POINT_SCALE), POINT_SCALE)
             for symbol in symbols
         }
-        verdict = _equal_values(one.subs(point), other.subs(point))
+        verdict = _is_zero(difference.subs(point))
         if verdict is False:
             return False
         agreed += verdict is True
@@ -79,32 +80,20 @@ def _equal_at_points(one: Any, other: Any, symbols: Sequence[Any]) -> bool | Non
     return True if agreed >= LEAST_POINTS else None
 
 
-def _equal_values(one: Any, other: Any) -> bool | None:  # noqa: ANN401
-    """Compare two constants to `DIGITS` significant digits of the larger one."""
-    difference = one - other
-    if difference.is_zero:
-        return True
-    if difference.is_Rational:
-        return False
-    sizes = [_magnitude(each) for each in (one, other)]
-    if None in sizes:
-        return None
-    scale = max(size for size in sizes if size is not None)
-    if scale == 0:
-        return True
-    gap = _magnitude(difference)
-    if gap is None:
-        return None
-    return bool(gap < scale * sympy.Float(10, DIGITS) ** (-DIGITS // 2))
+def _is_zero(value: Any) -> bool | None:  # noqa: ANN401
+    """Return whether a constant is zero: by its value, computed until its first digit shows.
 
-
-def _magnitude(value: Any) -> Any:  # noqa: ANN401
-    """Return the absolute value as a float of `DIGITS` digits; None where it is no finite number.
-
-    Digits lost to cancellation are made up for, so a difference that is not zero does not look it.
+    None where it has no finite value.
     """
-    number = abs(value.evalf(DIGITS, maxn=4 * DIGITS))
-    return number if number.is_Float or number.is_Integer else (0 if number == 0 else None)
+    if value == 0:
+        return True
+    if value.is_Rational:
+        return False
+    try:
+        number = value.evalf(FIRST_DIGITS, maxn=MOST_DIGITS, strict=True)
+    except PrecisionExhausted:
+        return True
+    return False if number.is_comparable or number.is_number and abs(number).is_Float else None
 
 
 def _equal_matrices(one: Any, other: Any) -> bool | None:  # noqa: ANN401

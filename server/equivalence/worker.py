@@ -24,6 +24,8 @@ MAX_CHARACTERS = 1_000
 RECURSION = 4_000
 
 _DECIMAL = re.compile(r"(?<![0-9.])([0-9]*)\.([0-9]+)(?![0-9.])")
+#: A number with an index is one in another base, which the grammar reads past.
+_BASE = re.compile(r"[0-9)}]\s*_")
 _GROUPED = re.compile(r"(?<=[0-9])(?:\\,|\\!|\{,\})(?=[0-9]{3}(?![0-9]))")
 
 
@@ -48,7 +50,7 @@ def are_equal(one: str, other: str) -> bool | None:
     """
     from server.equivalence.symbolic import equal  # noqa: PLC0415 - loads sympy
 
-    if max(len(one), len(other)) > MAX_CHARACTERS:
+    if max(len(one), len(other)) > MAX_CHARACTERS or _BASE.search(one) or _BASE.search(other):
         return None
     try:
         parsed = [_parse(each) for each in (one, other)]
