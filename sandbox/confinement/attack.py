@@ -75,7 +75,7 @@ def _need(plan: ConfinementPlan, paths: list[str]) -> None:
 
 def _be_attacked(options: dict[str, Any]) -> None:
     """A sibling kernel: it has a file and a socket of its own."""
-    Path(options["secret"]).write_text("secret", encoding="ascii")
+    Path(options["secret"]).write_bytes(b"secret")
     _say(done=True)
 
 
@@ -120,7 +120,7 @@ def _files(options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], object]]
         yield f"reading {path}", lambda p=path: os.close(os.open(p, os.O_RDONLY))  # type: ignore[misc]
     for path in options["forbidden"]:
         # The pool looks whether the file is there: a kernel may have its own /dev/shm.
-        yield f"writing {path}", lambda p=path: bool(Path(p).write_text("breach")) and False  # type: ignore[misc]
+        yield f"writing {path}", lambda p=path: bool(Path(p).write_bytes(b"breach")) and False  # type: ignore[misc]
     yield "deleting", lambda: os.unlink(options["victim"])  # noqa: PTH108 - one call
     for pid in options["foreign_processes"]:
         for name in ("environ", "mem", "maps"):
@@ -188,12 +188,14 @@ def _fill_memory(options: dict[str, Any]) -> None:
 
 def _multiply(options: dict[str, Any]) -> None:
     """As many processes as can be had, and a daemon that has left session and parents."""
+    reader, writer = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
-            _say(daemon=os.getpid())
+            os.write(writer, str(os.getpid()).encode())
             signal.pause()
         os._exit(0)
+    _say(daemon=int(os.read(reader, 16)))
     children = 0
     with suppress(OSError):
         while children < options["count"]:

@@ -42,7 +42,7 @@ class Identities:
         """
         for _ in range(1000):
             uid = self._range[secrets.randbelow(len(self._range))]
-            if uid not in self._drawn and not _exists(uid):
+            if uid not in self._drawn and (self._range is _UNASSIGNED or not _exists(uid)):
                 self._drawn.add(uid)
                 return uid
         raise LookupError("user ids for kernels: none is left; restart the server")

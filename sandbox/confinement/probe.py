@@ -127,7 +127,14 @@ async def _examine(confinement: Confinement, found: Candidates, settings: PoolSe
     while True:
         verdict = Verdict()
         async with PoolDirectory(settings.directory) as directory:
-            await _Trial(confinement, directory, needed, verdict).run()
+            try:
+                await _Trial(confinement, directory, needed, verdict).run()
+            except (OSError, ExceptionGroup) as error:
+                cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+                raise ConfinementError(
+                    f"confinement: must be tried before kernels start, and cannot be ({cause});"
+                    " see whether processes, files and memory can be had"
+                ) from error
         if verdict.unusable not in confinement.mechanisms:
             break
         confinement.mechanisms -= {verdict.unusable}
@@ -207,7 +214,7 @@ class _Trial:
         ):
             started = await self._verdict.take(attack, (Guarantee.PROCESSES,))
             await self._confinement.release(plan)
-            if started and (daemon := attack.said.get("daemon")) and _is_alive(daemon):
+            if started and _is_alive(attack.said["daemon"]):
                 self._verdict.fail(Guarantee.PROCESSES, "a process that outlives its kernel")
 
     @asynccontextmanager
@@ -248,5 +255,5 @@ def _shortfall(missing: frozenset[Guarantee], confinement: Confinement) -> str:
     return (
         f"confinement of kernels (tier {confinement.tier}): must guarantee what"
         f" sandbox.require names, and does not ({seen}{notes}); set QUORUM_SANDBOX_REQUIRE lower,"
-        " or see docs/reference/sandbox.md"
+        " or see docs/reference/confinement.md"
     )

@@ -81,21 +81,29 @@ class Warden:
     async def run(self, ready: anyio.Event) -> None:
         """Keep a warden running until `close`; sets `ready` at each start."""
         while not self._closing:
-            here, there = socket.socketpair()
-            with here:
-                try:
-                    process = self._spawn(there)
-                finally:
-                    there.close()
-                try:
-                    await self._attend(here, ready)
-                finally:
-                    self._link = None
-                    await _wind_up(here, process)
+            try:
+                end = await self._live(ready)
+            except OSError as error:
+                end = str(error)
             self._give_up_releases()
             if not self._closing:
-                _logger.error("warden lost (%s): starting another", await process.exit_cause())
+                _logger.error("warden lost (%s): starting another", end)
                 await anyio.sleep(_RESTART_PAUSE_S)
+
+    async def _live(self, ready: anyio.Event) -> str:
+        """Run one warden to its end; returns how it ended."""
+        here, there = socket.socketpair()
+        with here:
+            try:
+                process = self._spawn(there)
+            finally:
+                there.close()
+            try:
+                await self._attend(here, ready)
+            finally:
+                self._link = None
+                await _wind_up(here, process)
+        return await process.exit_cause()
 
     def close(self) -> None:
         """Have the warden end all that it watches, and itself."""
@@ -175,19 +183,26 @@ async def open_warden(
     """
     warden = Warden(own_uid, on_breach)
     ready = anyio.Event()
+    failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(warden.run, ready)
         with anyio.move_on_after(_START_WAIT_S) as starting:
             await ready.wait()
-        if starting.cancelled_caught:
-            tasks.cancel_scope.cancel()
-            raise ConfinementError(
-                f"warden: must be up within {_START_WAIT_S:g} s; see whether {sys.executable} runs"
-            )
         try:
+            if starting.cancelled_caught:
+                raise ConfinementError(
+                    f"warden: must be up within {_START_WAIT_S:g} s; see whether"
+                    f" {sys.executable} runs"
+                )
             yield warden
+        except Exception as error:  # noqa: BLE001 - raised where no task group wraps it
+            failure = error
         finally:
             warden.close()
+            # One that does not end by itself is killed.
+            tasks.cancel_scope.deadline = anyio.current_time() + _RELEASE_WAIT_S
+    if failure is not None:
+        raise failure
 
 
 async def _wind_up(link: socket.socket, process: ChildProcess) -> None:
