@@ -1,0 +1,1 @@
+"""The locks of heavy extras against the package index, without downloading a package."""
