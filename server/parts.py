@@ -21,6 +21,7 @@ from server.journal.journal import Journal, JournalOptions
 from server.journal.versions import versions_of
 from server.leases.registry import LeaseRegistry, open_leases
 from server.preload.ahead import preloading
+from server.presets.catalogue import preset_mix
 from server.settings import Settings
 from server.solve.service import Recording, SolveService, open_service
 from server.solve.solver import SolverParts
@@ -89,6 +90,7 @@ async def maybe_open_leases(
 async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
     started = time.monotonic()
     path = await anyio.to_thread.run_sync(resolve, settings.engine.model)
+    settings = with_preset(settings, path.stem)
     vocabulary = await anyio.to_thread.run_sync(Vocabulary.load, path)
     dialect = open_dialect(settings.solve.dialect, vocabulary, dialect_options(settings))
     options = LlamaCppOptions(
@@ -113,6 +115,14 @@ async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
     service = await stack.enter_async_context(open_service(settings, parts, recording))
     leases = await maybe_open_leases(settings, pool, stack)
     return Parts(settings, engine, pool, service, started, journal, no_journal, leases)
+
+
+def with_preset(settings: Settings, model: str) -> Settings:
+    """Return the settings with what they leave to the model's preset: the mix of attempts."""
+    if settings.solve.mix != "auto":
+        return settings
+    solve = settings.solve.model_copy(update={"mix": preset_mix(model) or "none"})
+    return settings.model_copy(update={"solve": solve})
 
 
 async def open_journal(settings: Settings, stack: AsyncExitStack) -> tuple[Journal | None, str]:

@@ -163,8 +163,9 @@ class SolveSettings(Section):
     )
     prompts: str = Field("auto", description="set of prompt texts, by name; auto is the dialect's")
     mix: str = Field(
-        "none",
-        description="what attempts differ in (temperature=0; variant=check top_p=0.9; …), in turn",
+        "auto",
+        description="what attempts differ in (temperature=0; variant=check top_p=0.9; …), in turn;"
+        " auto is the model's preset, none is nothing",
     )
 
     @field_validator("prompts")

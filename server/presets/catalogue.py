@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from server.dialect.base import Effort
 from server.presets.errors import MalformedPresets, UnknownPreset
-from server.prompts import sets
+from server.prompts import sets, variants
+from server.solve.mix import parse_mix
 
 Quantisation = Literal["MXFP4", "FP8", "AWQ 4-bit", "8-bit", "BF16", "Q4_K_M"]
 DialectName = Literal["harmony", "qwen", "deepseek", "gemma", "plain"]
@@ -81,12 +82,14 @@ class Preset(_Data):
     native_context: int = Field(ge=512)
     kv_bytes_per_token: int = Field(default=0, ge=0)
     sampling: Sampling
+    mix: str = ""
     machines: dict[str, Layout] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.prompts not in {"auto", "default", *sets()}:
             raise ValueError(f"prompts {self.prompts!r}: must be auto, default or a set of prompts")
+        parse_mix(self.mix, variants())
         for name, layout in self.machines.items():
             if name not in MACHINES:
                 raise ValueError(f"machine {name!r}: must be one of {', '.join(MACHINES)}")
@@ -159,3 +162,11 @@ def preset(name: str) -> tuple[str, Preset]:
 
 def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", name.lower())
+
+
+def preset_mix(model: str) -> str:
+    """Return what the attempts of a model differ in by its preset; empty where it says nothing."""
+    try:
+        return preset(model)[1].mix
+    except UnknownPreset:
+        return ""

@@ -40,6 +40,8 @@ def configuration(name: str, preset: Preset, machine: str) -> str:
         "top_p": sampling.top_p,
         "min_p": sampling.min_p,
     }
+    if preset.mix:
+        solve["mix"] = preset.mix
     if preset.effort is not None:
         solve["effort"] = preset.effort.value
     engine: dict[str, object] = {"context_tokens": layout.context_tokens}

@@ -50,10 +50,12 @@ class Mix:
 def parse_mix(text: str, variants: Collection[str]) -> Mix:
     """Return the mix that a text writes; `variants` are the names of those that there are.
 
+    `auto`, where no preset has taken its place, is none.
+
     Raises:
         ValueError: it is malformed; the message says where and what is allowed.
     """
-    if text.strip() in ("", "none"):
+    if text.strip() in ("", "none", "auto"):
         return Mix()
     return Mix(tuple(_style(entry, variants) for entry in text.split(";")))
 

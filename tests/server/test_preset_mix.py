@@ -1,0 +1,29 @@
+"""What attempts differ in comes from the model's preset unless the settings say it."""
+
+import pytest
+
+from server.parts import with_preset
+from server.settings import Settings
+from server.solve.mix import parse_mix
+
+DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct-q4_k_m"
+
+
+def settings(**solve: str) -> Settings:
+    return Settings.model_validate({"solve": solve})
+
+
+def test_the_default_models_attempts_are_asked_in_two_ways() -> None:
+    mix = parse_mix(with_preset(settings(), DEFAULT_MODEL).solve.mix, ["literal"])
+    styles = [mix.of(attempt) for attempt in range(4)]
+    assert {style.variant for style in styles} == {"", "literal"}
+    assert len(set(styles)) == 4
+
+
+@pytest.mark.parametrize("written", ["none", "temperature=0.3"])
+def test_what_the_settings_say_stands(written: str) -> None:
+    assert with_preset(settings(mix=written), DEFAULT_MODEL).solve.mix == written
+
+
+def test_a_model_without_a_preset_has_no_mix() -> None:
+    assert with_preset(settings(), "somebody-elses-model").solve.mix == "none"
