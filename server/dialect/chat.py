@@ -83,12 +83,12 @@ class ChatFormat(ABC):
 
     def without_thinking(self) -> list[int]:
         """Return the ids after a header with which the model answers at once."""
-        if not self.opens_thinking:
-            return []
-        return [
-            *self.mark(self.marks.think_open, "\n\n"),
-            *self.mark(self.marks.think_close, "\n\n"),
-        ]
+        return self.empty_thinking() if self.opens_thinking else []
+
+    def empty_thinking(self) -> list[int]:
+        """Return the marks of thinking with nothing between them."""
+        opened = self.mark(self.marks.think_open, "\n\n")
+        return [*opened, *self.mark(self.marks.think_close, "\n\n")]
 
     def end_thinking(self) -> list[int]:
         """Return the ids that end thinking in its midst."""

@@ -7,7 +7,8 @@ r"""The Qwen dialect: ChatML turns, Python in fenced blocks or tool calls as JSO
 as Qwen2.5-Math was trained to (arXiv 2409.12122, section 3.3). A model that writes
 `<tool_call>{…}</tool_call>` instead gets its result as Qwen2.5's chat template frames it: a user
 turn with `<tool_response>`. Models that think do so between `<think>` and `</think>`: Qwen3 opens
-it by itself, while QwQ's template writes `<think>\n` for the model.
+it by itself, or answers at once after an empty pair of them; QwQ's template writes `<think>\n` for
+the model.
 """
 
 import re
@@ -21,6 +22,7 @@ START, END = "<|im_start|>", "<|im_end|>"
 #: A template that ends the model's header so (`\n` as an escape, or a line end), and in no
 #: `<think>\n\n</think>`, which is how Qwen3's leaves thinking out.
 _OPENED = re.compile(r"assistant(?:\\n|\n)<think>(?:\\n|\n)?(?=['\"}]|\{%|\Z)")
+_LEFT_OUT = re.compile(r"<think>(?:\\n|\n){2}</think>")
 
 
 class QwenDialect(ChatFormat):
@@ -37,6 +39,10 @@ class QwenDialect(ChatFormat):
     @cached_property
     def _template_opens(self) -> bool:
         return _OPENED.search(self.vocabulary.chat_template or "") is not None
+
+    @cached_property
+    def _can_leave_out(self) -> bool:
+        return _LEFT_OUT.search(self.vocabulary.chat_template or "") is not None
 
     @property
     def opens_thinking(self) -> bool:
@@ -64,3 +70,13 @@ class QwenDialect(ChatFormat):
     def close(self, ended_by: int | None) -> list[int]:
         """Return the end of the model's turn."""
         return [*([] if ended_by == self.end else [self.end]), *self.newline]
+
+    def opened_header(self) -> list[int]:
+        """Return the header, with empty thinking where the model can leave it out and is to."""
+        if self._can_leave_out and not self.options.think:
+            return [*self.header(), *self.without_thinking()]
+        return super().opened_header()
+
+    def without_thinking(self) -> list[int]:
+        """Return empty thinking, for models that are used to it."""
+        return self.empty_thinking() if self._can_leave_out or self.opens_thinking else []

@@ -35,6 +35,11 @@ PROMPT = Prompt(
 CHATML = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 CHATML_TEMPLATE = tiny_models.CHAT_TEMPLATE
 QWQ_TEMPLATE = CHATML_TEMPLATE.replace("assistant\n", "assistant\n<think>\n")
+#: As Qwen3's: thinking is left out where that is asked for.
+QWEN_3_TEMPLATE = CHATML_TEMPLATE.replace(
+    "assistant\n",
+    "assistant\n{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}",
+)
 THINK = ("<think>", "</think>")
 CALLS = ("<tool_call>", "</tool_call>")
 HARMONY = tuple(
@@ -116,6 +121,7 @@ class Recipe:
 _LEADING = Style(final="</think>\n\n{}", thinking="{}</think>")
 RECIPES = {
     "qwen": Recipe("qwen", (*CHATML, *THINK, *CALLS), template=CHATML_TEMPLATE),
+    "qwen 3": Recipe("qwen", (*CHATML, *THINK, *CALLS), template=QWEN_3_TEMPLATE),
     "qwq": Recipe("qwen", (*CHATML, *THINK), _LEADING, template=QWQ_TEMPLATE),
     "qwen without think tokens": Recipe("qwen", CHATML),
     "deepseek": Recipe("deepseek", (*DEEPSEEK, *THINK), _LEADING),
