@@ -15,11 +15,12 @@ from voting.strategies import strategy
 KINDS = tuple(each.name for each in fields(PolicyNames))
 NUMBERS = ("attempts", "agree")
 
+STAGES = "staged(4:3, 8:4, 16:6)"
 #: What is compared where nothing else is asked for. The first is the public baseline, the second
 #: simple staging; the third is the least that keeps a lead of two votes.
 DEFAULT_COMBINATIONS = (
     "name=8 attempts, stop at 4 equal; attempts=8; agree=4; early_stop=agree",
-    "name=staged 4 (3), 8 (4), 16 (6); attempts=16; launch=staged(4:3,8:4,16:6); early_stop=staged(4:3,8:4,16:6)",
+    f"name=staged 4 (3), 8 (4), 16 (6); attempts=16; launch={STAGES}; early_stop={STAGES}",
     "name=2 ahead, of 8 at most; attempts=8; launch=top_up(2); early_stop=ahead(2)",
 )
 

@@ -1,12 +1,15 @@
 """Budgets compared: the same runs, under the same clock, with the same policies."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from voting.budget import Budget
+from voting.errors import ReplayError
 from voting.machine import Machine
 from voting.replay.records import RecordedProblem
 from voting.replay.run import ReplayedRun, draw_run, replay_run
@@ -18,34 +21,49 @@ ROUNDING_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetResult:
-    """What runs came to under one budget, each array of shape (runs,).
+class RunSetting:
+    """Runs to draw: `pairs` of them, of `count` problems each, under a clock of `limit_s` seconds.
 
-    ``by_problem`` has, for each problem that was drawn, the mean of right answers at it and how
-    often it was drawn. ``first`` is the first run, to look at.
+    The two runs of a pair have the same problems, as the contest runs a submission twice.
+
+    Raises:
+        ReplayError: a number is below 1, or the clock is not above 0 and finite.
+    """
+
+    limit_s: float
+    count: int = 50
+    pairs: int = 20
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or self.pairs < 1 or not 0 < self.limit_s < math.inf:
+            raise ReplayError(
+                f"{self.pairs} pairs of runs of {self.count} problems in {self.limit_s} seconds: "
+                "must be at least 1 each, the clock above 0 and finite; correct the number"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetResult:
+    """What runs came to under one budget.
+
+    ``score`` is the two-run score of each pair, ``seconds`` the later end of its two runs, both of
+    shape (pairs,). ``late`` counts runs that ended after their clock, ``without_share`` problems
+    that got no time. ``by_problem`` has the share of right answers at each problem that was drawn.
+    ``first`` is the first run, to look at.
     """
 
     name: str
-    right: Floats
+    score: Floats
     seconds: Floats
     late: int
     without_share: int
-    by_problem: Mapping[str, tuple[float, int]]
+    by_problem: Mapping[str, float]
     first: ReplayedRun
 
     def estimate(self, seed: int) -> Estimate:
-        """Return right answers a run, with the interval over runs."""
-        return estimate(self.right, seed=seed)
-
-    @property
-    def two_runs(self) -> Floats:
-        """The two-run score of each pair of runs, problem by problem, shape (runs // 2,).
-
-        As in the contest, both runs of a pair have the same problems only in expectation: a pair is
-        of two draws, so this is the mean of their numbers of right answers.
-        """
-        half = len(self.right) // 2
-        return two_run_score(self.right[:half], self.right[half : 2 * half])
+        """Return the mean score, with the interval over pairs of runs."""
+        return estimate(self.score, seed=seed)
 
 
 def replay_budgets(
@@ -53,40 +71,36 @@ def replay_budgets(
     combination: Combination,
     machine: Machine,
     budgets: Mapping[str, Budget],
-    limit_s: float,
-    *,
-    count: int,
-    runs: int,
-    seed: int,
+    setting: RunSetting,
     observe: Callable[[int, int], None] | None = None,
 ) -> list[BudgetResult]:
-    """Replay runs of `count` problems, drawn from `problems`, under each budget."""
+    """Replay the same runs under each budget; `observe` is told how many pairs of all are done."""
     policies = combination.make()
     replayed: dict[str, list[ReplayedRun]] = defaultdict(list)
-    for number in range(runs):
-        drawn = draw_run(problems, count, seed, number)
+    for pair, member in product(range(setting.pairs), range(2)):
+        drawn = draw_run(problems, setting.count, setting.seed, pair, member)
         for name, budget in budgets.items():
-            run = replay_run(drawn, combination, policies, machine, budget, limit_s)
+            run = replay_run(drawn, combination, policies, machine, budget, setting.limit_s)
             replayed[name].append(run)
-        if observe is not None:
-            observe(number + 1, runs)
-    return [_result(name, replayed[name], limit_s) for name in budgets]
+        if observe is not None and member == 1:
+            observe(pair + 1, setting.pairs)
+    return [_result(name, replayed[name], setting.limit_s) for name in budgets]
 
 
 def compare_runs(one: BudgetResult, other: BudgetResult, seed: int) -> Comparison:
-    """Compare two budgets, paired by run: more right answers a run."""
-    return compare(one.right, other.right, seed=seed)
+    """Compare the scores of two budgets, paired by pair of runs."""
+    return compare(one.score, other.score, seed=seed)
 
 
 def compare_problems(one: BudgetResult, other: BudgetResult, seed: int) -> Comparison:
-    """Compare two budgets by problem: the difference in right answers at one, as it was drawn.
+    """Compare two budgets by problem: the difference in right answers at one, where it was drawn.
 
     Runs share problems, so that the interval over runs says what more draws from these problems
     would change; this one says what other problems would.
     """
     names = sorted(one.by_problem)
-    mine = np.array([one.by_problem[name][0] for name in names])
-    theirs = np.array([other.by_problem[name][0] for name in names])
+    mine = np.array([one.by_problem[name] for name in names])
+    theirs = np.array([other.by_problem[name] for name in names])
     return compare(mine, theirs, seed=seed)
 
 
@@ -95,15 +109,17 @@ def _result(name: str, runs: Sequence[ReplayedRun], limit_s: float) -> BudgetRes
     for run in runs:
         for problem, solve in zip(run.problems, run.solves, strict=True):
             right[problem.id].append(solve.right)
+    pairs = list(zip(runs[::2], runs[1::2], strict=True))
     return BudgetResult(
         name=name,
-        right=np.array([float(run.right) for run in runs]),
-        seconds=np.array([run.seconds for run in runs]),
+        score=np.array([two_run_score(_right(a), _right(b)).sum() for a, b in pairs]),
+        seconds=np.array([max(a.seconds, b.seconds) for a, b in pairs]),
         late=sum(run.seconds > limit_s + ROUNDING_S for run in runs),
         without_share=sum(run.without_share for run in runs),
-        by_problem={
-            problem: (sum(answers) / len(answers), len(answers))
-            for problem, answers in right.items()
-        },
+        by_problem={problem: sum(answers) / len(answers) for problem, answers in right.items()},
         first=runs[0],
     )
+
+
+def _right(run: ReplayedRun) -> Floats:
+    return np.array([float(solve.right) for solve in run.solves])

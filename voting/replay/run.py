@@ -42,14 +42,17 @@ class ReplayedRun:
 
 
 def draw_run(
-    problems: Sequence[RecordedProblem], count: int, seed: int, number: int
+    problems: Sequence[RecordedProblem], count: int, seed: int, pair: int, member: int = 0
 ) -> tuple[RunProblem, ...]:
-    """Draw a run: problems with replacement, each with its attempts in an order of its own."""
-    chosen = np.random.default_rng((seed, number)).integers(0, len(problems), count)
+    """Draw a run: problems with replacement, each with its attempts in an order of its own.
+
+    Runs of one pair have the same problems in the same order, and the attempts in other ones.
+    """
+    chosen = np.random.default_rng((seed, pair)).integers(0, len(problems), count)
     return tuple(
         RunProblem(
             problems[index].id,
-            tuple(launch_order(problems[index], seed, number * count + place)),
+            tuple(launch_order(problems[index], seed, (2 * pair + member) * count + place)),
         )
         for place, index in enumerate(chosen)
     )

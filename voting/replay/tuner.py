@@ -21,11 +21,8 @@ Indices = NDArray[np.int64]
 #: weight, of which none is plain votes. Both signs of effort are there: which one helps differs
 #: from model to model.
 LEADS = (2.0, 3.0, 4.0)
-ATTEMPTS = (8, 12, 16)
-POWERS = (
-    (0.0, 0.0), (0.0, 0.5), (0.0, 1.0), (0.0, 1.5), (0.5, 0.5), (1.0, 0.0), (1.0, 1.0),
-    (-0.5, 0.0), (-0.5, -0.5), (0.0, -1.0),
-)  # fmt: skip
+ATTEMPTS = (8, 16)
+POWERS = ((0.0, 0.0), (0.0, 1.0), (0.0, 2.0), (1.0, 0.0), (1.0, 1.0), (-1.0, 0.0), (0.0, -1.0))
 
 
 @dataclass(frozen=True, slots=True)
