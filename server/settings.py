@@ -9,6 +9,7 @@ import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -157,9 +158,7 @@ class SolveSettings(Section):
     )
     thinking: bool = Field(True, description="models that can leave thinking out think first")
     today: str = Field(
-        "none",
-        pattern=r"^(none|\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01]))$",
-        description="date told to models that are told one (YYYY-MM-DD); none leaves it out",
+        "none", description="date told to models that are told one (YYYY-MM-DD); none leaves it out"
     )
     prompts: str = Field("auto", description="set of prompt texts, by name; auto is the dialect's")
     mix: str = Field(
@@ -167,6 +166,16 @@ class SolveSettings(Section):
         description="what attempts differ in (temperature=0; variant=check top_p=0.9; …), in turn;"
         " auto is the model's preset, none is nothing",
     )
+
+    @field_validator("today")
+    @classmethod
+    def _is_a_date(cls, today: str) -> str:
+        if today != "none":
+            try:
+                date.fromisoformat(today)
+            except ValueError as error:
+                raise ValueError(f"must be none or a date like 2026-01-31 ({error})") from None
+        return today if today == "none" else date.fromisoformat(today).isoformat()
 
     @field_validator("prompts")
     @classmethod
