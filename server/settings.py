@@ -170,12 +170,12 @@ class SolveSettings(Section):
     @field_validator("today")
     @classmethod
     def _is_a_date(cls, today: str) -> str:
-        if today != "none":
-            try:
-                date.fromisoformat(today)
-            except ValueError as error:
-                raise ValueError(f"must be none or a date like 2026-01-31 ({error})") from None
-        return today if today == "none" else date.fromisoformat(today).isoformat()
+        if today == "none":
+            return today
+        try:
+            return date.fromisoformat(today).isoformat()
+        except ValueError as error:
+            raise ValueError(f"must be none or a date like 2026-01-31 ({error})") from None
 
     @field_validator("prompts")
     @classmethod
