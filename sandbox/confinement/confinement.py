@@ -5,8 +5,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count
-
-import psutil
+from pathlib import Path
 
 from sandbox.confinement.identities import Identities
 from sandbox.confinement.paths import DEVICES, readable_paths, writable_paths
@@ -172,10 +171,18 @@ def _give(directory: KernelDirectory, uid: int) -> None:
 
 def _tasks_of_user() -> int:
     """Processes and threads of this user."""
-    processes = psutil.process_iter(["uids", "num_threads"])
-    uid = os.getuid()
     return sum(
-        process.info["num_threads"] or 1
-        for process in processes
-        if process.info["uids"] and process.info["uids"].real == uid
+        _threads(Path(entry.path, "status"))
+        for entry in os.scandir("/proc")
+        if entry.name.isdigit()
     )
+
+
+def _threads(status: Path) -> int:
+    try:
+        if status.stat().st_uid != os.getuid():
+            return 0
+        _, _, rest = status.read_text(encoding="utf-8", errors="replace").partition("\nThreads:")
+    except OSError:
+        return 0
+    return int(rest.split(maxsplit=1)[0]) if rest else 0
