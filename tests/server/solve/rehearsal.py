@@ -178,7 +178,8 @@ class Stage:
 
     def opening_tokens(self) -> int:
         """Return how many tokens the opening of the default problem has, with tools."""
-        return len(self.dialect.open(compose(PROBLEM, AnswerKind.TEXT, tools=True)).opening)
+        prompt = compose(PROBLEM, AnswerKind.TEXT, tools=True, chosen=self.dialect.name)
+        return len(self.dialect.open(prompt).opening)
 
     def rehearse(
         self,
