@@ -13,11 +13,12 @@ import os
 import signal
 import sys
 import warnings
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import ModuleType, SimpleNamespace, TracebackType
 from typing import Any, NamedTuple, NoReturn, TextIO
 
-from ipykernel import kernelapp
+from ipykernel import ipkernel, kernelapp
 from ipykernel.iostream import IOPubThread
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
@@ -166,6 +167,10 @@ class CellKernel(IPythonKernel):
     streams: "Streams"
     _in_cell = False
 
+    def __init__(self, **options: object) -> None:
+        with _no_module_list():
+            super().__init__(**options)  # type: ignore[no-untyped-call]
+
     @default("user_module")
     def _default_user_module(self) -> ModuleType | None:
         application: Any = self.parent
@@ -176,6 +181,20 @@ class CellKernel(IPythonKernel):
 
     def post_handler_hook(self) -> None:
         """See pre_handler_hook."""
+
+    async def execute_request(self, *message: object) -> None:
+        """Run a cell and send its reply, or end.
+
+        A cell can break what the machinery needs, built-in names too. Then no reply would ever
+        come, while the end of the process is noticed at once.
+        """
+        answered = False
+        try:
+            await super().execute_request(*message)  # type: ignore[no-untyped-call]
+            answered = True
+        finally:
+            if not answered:
+                os._exit(_BROKEN_EXIT_CODE)
 
     async def do_execute(
         self,
@@ -190,27 +209,15 @@ class CellKernel(IPythonKernel):
     ) -> dict[str, Any]:
         """Run a cell and answer with its status; see the module for its output."""
         process = os.getpid()
-        answered = False
-        try:
-            reply = self._reply(code, silent, store_history)
-            answered = True
-        finally:
-            # A fork in the cell came out of it: it must not touch the parent's sockets. Or a cell
-            # broke what the kernel itself needs (no built-in name is safe): no reply would ever
-            # come, while an end is noticed at once.
-            if not answered or os.getpid() != process:
-                os._exit(0 if os.getpid() != process else _BROKEN_EXIT_CODE)
-        return reply
-
-    def _reply(self, code: str, silent: bool, store_history: bool) -> dict[str, Any]:
-        process = os.getpid()
         builtins.input = getpass.getpass = _refuse_input
         self.capture.begin()
         try:
             error = self._run(code, silent, store_history)
         finally:
-            if os.getpid() == process:
-                self._publish_output()
+            if os.getpid() != process:
+                # A fork in the cell came out of it: it must not touch the parent's sockets.
+                os._exit(0)
+            self._publish_output()
         self.shell.payload_manager.clear_payload()
         reply = {
             "status": "ok" if error is None else "error",
@@ -255,6 +262,31 @@ class CellKernel(IPythonKernel):
             if text or cut:
                 content = {"name": "stdout", "text": text, "cut": cut}
                 self.send_response(self.iopub_socket, "stream", content)  # type: ignore[no-untyped-call]
+
+
+class _WithoutModules:
+    """Python's sys, for ipykernel, with no module loaded."""
+
+    modules: dict[str, ModuleType] = {}  # noqa: RUF012 - copied, never changed
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(sys, name)
+
+
+@contextmanager
+def _no_module_list() -> Iterator[None]:
+    """Keep ipykernel from listing the file of every module for a debugger that is not there.
+
+    That touches each of 2,000 modules, so a forked kernel copies their pages: a third of all that
+    it copies at its start.
+    """
+    names = vars(ipkernel)
+    original = names["sys"]
+    names["sys"] = _WithoutModules()
+    try:
+        yield
+    finally:
+        names["sys"] = original
 
 
 class LocalOutputThread(IOPubThread):

@@ -26,7 +26,7 @@ FLOODS = (
     _flood("flood on the binary stream", "sys.stdout.buffer.write(bytes(10**8))"),
     _flood(
         "flood on both streams",
-        "for n in range(50_000): print(n, file=(sys.stdout, sys.stderr)[n % 2])",
+        "for n in range(10_000): print(n, file=(sys.stdout, sys.stderr)[n % 2])",
     ),
     _flood("20,000 displays", "for number in range(20_000): display(number)"),
     _flood("repr of 50 MB", "class Long:\n    def __repr__(self): return 'x' * 50_000_000\nLong()"),

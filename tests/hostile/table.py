@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
+import pytest
 
 from sandbox.confinement.tiers import Guarantee
+from sandbox.errors import ConfinementError
 from sandbox.forked import ForkedFactory
 from sandbox.lease import KernelLease
 from sandbox.pool import KernelPool
@@ -58,6 +60,8 @@ class Tier:
     targets: dict[str, object]
     sibling_state: str
     pristine: str
+    #: Sets of guarantees that a pool here was seen to refuse.
+    refused: set[frozenset[Guarantee]] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -106,14 +110,8 @@ async def open_tier(canaries: Canaries) -> AsyncIterator[Tier]:
         targets = {**canaries.targets(), "sibling": int(pid), "sibling_folder": home}
         async with pool.lease(seed=1, owner="pristine") as lease:
             pristine = (await lease.execute(FINGERPRINT)).output
-        yield Tier(pool, guarantees_of(pool), sibling, targets, state, pristine)
-
-
-def guarantees_of(pool: KernelPool) -> frozenset[Guarantee]:
-    """What the pool has seen to hold."""
-    factory = pool._factory
-    assert isinstance(factory, ForkedFactory)
-    return factory._starter.confinement.guarantees
+        guarantees = frozenset(Guarantee) - set(pool.status().not_guaranteed)
+        yield Tier(pool, guarantees, sibling, targets, state, pristine)
 
 
 async def play(tier: Tier, row: Row) -> Played:
@@ -165,3 +163,14 @@ async def judge_next(tier: Tier) -> None:
         async with tier.pool.lease(seed=1, owner="next") as lease:
             assert (await lease.execute("6 * 7")).output == "42\n"
             assert (await lease.execute(FINGERPRINT)).output == tier.pristine
+
+
+async def judge_refusal(tier: Tier, row: Row) -> None:
+    """A pool that requires what the row needs does not open here."""
+    missing = row.needs - tier.guarantees
+    assert missing
+    if row.needs not in tier.refused:
+        with pytest.raises(ConfinementError, match=min(missing)):
+            async with KernelPool(PoolSettings(require=",".join(sorted(row.needs)))):
+                pytest.fail("it requires what does not hold")
+        tier.refused.add(row.needs)
