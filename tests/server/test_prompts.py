@@ -1,5 +1,7 @@
 """The texts that a model is given: sets, variants, place-holders."""
 
+from pathlib import Path
+
 import pytest
 
 from client.schema import AnswerKind
@@ -44,3 +46,9 @@ def test_a_variant_is_said_after_the_systems_text(variant: str) -> None:
 def test_a_variant_is_all_that_an_empty_system_says() -> None:
     prompt = compose("x", AnswerKind.TEXT, tools=True, chosen="numina", variant="concise")
     assert prompt.system == text("variant_concise")
+
+
+def test_every_variant_is_in_the_documentation() -> None:
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "change-prompts.md"
+    said = page.read_text(encoding="utf-8")
+    assert [name for name in (*variants(), *sets()) if f"`{name}`" not in said] == []
