@@ -1,17 +1,18 @@
 """The selectors' part of `benchmarks.decide`: contested ballots, decided without a model."""
 
 from collections import Counter
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
 from benchmarks.report import Result, print_table
-from voting.machine import H100
-from voting.policies import PolicyNames
+from voting.ballot import Ballot
+from voting.catalogue import Context
+from voting.policies import WEIGHTS as WEIGHT_CATALOGUE
 from voting.replay.evaluate import launch_order
 from voting.replay.records import RecordedProblem
-from voting.replay.solve import Combination, replay_solve
 from voting.replay.statistics import estimate
 from voting.replay.tuner import halves
 
@@ -35,14 +36,15 @@ def measure_selectors(
     problems: list[RecordedProblem], rounds: int, splits: int, seed: int
 ) -> list[Result]:
     """Print the table of weights, and return how much of the gap tuning recovers."""
-    right, any_right, contested = _accuracies(problems, rounds, seed)
-    chosen, best, choices = _tuned(right, contested, splits, seed)
-    _print(right, any_right, choices, seed)
-    gain, gap = chosen - right[0, contested], best - right[0, contested]
+    contested = _contested(problems, rounds, seed)
+    chosen, best, choices = _tuned(contested, splits, seed)
+    _print(contested, choices, seed)
+    plurality = contested.right[0]
+    gain, gap = chosen - plurality, best - plurality
     low, high = _ratio_interval(gain, gap, seed)
     recovered = float(np.nansum(gain) / np.nansum(gap)) if np.nansum(gap) > 0 else 1.0
     print(
-        f"contested ballots, {contested.sum()} problems: tuned {np.nanmean(gain):+.4f} over "
+        f"contested ballots, {len(gain)} problems: tuned {np.nanmean(gain):+.4f} over "
         f"plurality, best in hindsight {np.nanmean(gap):+.4f}; recovered {recovered:.2f}, 95 % by "
         f"problem {low:.2f} to {high:.2f}"
     )
@@ -52,53 +54,66 @@ def measure_selectors(
     ]
 
 
-def _accuracies(
-    problems: list[RecordedProblem], rounds: int, seed: int
-) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Return the mean over a problem's contested ballots, of shape (weights, problems).
+@dataclass(frozen=True, slots=True)
+class Contested:
+    """Means over each problem's contested ballots; problems without one are left out.
 
-    And of shape (problems,): with a choice among the weights that is always right; and whether a
-    problem has a contested ballot (the others are NaN).
+    ``right`` and ``share`` are of shape (weights, problems): whether the heaviest answer is right,
+    and the share of the weight that is on the right one. ``any_right``, of shape (problems,), is
+    whether any of the weights puts the right answer first.
     """
-    combinations = [
-        Combination(text, PolicyNames(weight=text, selector="weighted"), BALLOT, BALLOT)
-        for text in WEIGHTS
-    ]
-    policies = [combination.make() for combination in combinations]
-    sums, any_right = np.zeros((len(WEIGHTS), len(problems))), np.zeros(len(problems))
-    counts = np.zeros(len(problems))
-    for column, problem in enumerate(track(problems, "selectors")):
+
+    right: Floats
+    share: Floats
+    any_right: Floats
+
+
+def _contested(problems: list[RecordedProblem], rounds: int, seed: int) -> Contested:
+    context = Context(attempts=BALLOT, agree=BALLOT)
+    weights = [WEIGHT_CATALOGUE.make(text, context) for text in WEIGHTS]
+    columns = []
+    for problem in track(problems, "selectors"):
+        rights = {attempt.key for attempt in problem.attempts if attempt.right}
+        found = []
         for number in range(rounds):
-            attempts = launch_order(problem, seed, number)[:BALLOT]
-            if len({attempt.key for attempt in attempts if attempt.key is not None}) < 2:
-                continue
-            right = np.array(
-                [
-                    replay_solve(attempts, combination, made, H100).right
-                    for combination, made in zip(combinations, policies, strict=True)
-                ]
-            )
-            sums[:, column] += right
-            any_right[column] += right.any()
-            counts[column] += 1
-    with np.errstate(invalid="ignore"):
-        return sums / counts, any_right / counts, counts > 0
+            outcomes = [
+                attempt.outcome(attempt=index, started_s=0.0, seconds=0.0)
+                for index, attempt in enumerate(launch_order(problem, seed, number)[:BALLOT])
+            ]
+            if len({each.answer.key for each in outcomes if each.answer is not None}) > 1:
+                found.append([_judged(Ballot.cast(outcomes, each), rights) for each in weights])
+        if found:
+            columns.append(np.array(found))
+    right, share = (
+        np.stack([column[:, :, place].mean(axis=0) for column in columns], axis=1)
+        for place in range(2)
+    )
+    any_right = np.array([column[:, :, 0].any(axis=1).mean() for column in columns])
+    return Contested(right, share, any_right)
 
 
-def _tuned(
-    right: Floats, contested: NDArray[np.bool_], splits: int, seed: int
-) -> tuple[Floats, Floats, Counter[str]]:
-    """Return accuracies by contested problem, where it was not tuned on.
+def _judged(ballot: Ballot, rights: set[str | None]) -> tuple[float, float]:
+    right = sum(line.weight for line in ballot.lines if line.answer.key in rights)
+    share = right / ballot.weight if ballot.weight > 0 else 0.0
+    return float(ballot.lines[0].answer.key in rights), share
 
-    Of the weight chosen on the other half, and of the weight that is best on its own half.
+
+def _tuned(contested: Contested, splits: int, seed: int) -> tuple[Floats, Floats, Counter[str]]:
+    """Return accuracies by problem, where it was not tuned on.
+
+    Of the weight chosen on the other half, and of the weight that is best on its own half. What is
+    chosen by is accuracy plus the share of the weight on the right answer: the share tells weights
+    apart that decide the same ballots, which halves of ten problems are many of. On synthetic
+    populations it recovers twice what accuracy alone does.
     """
-    values = right[:, contested]
+    values = contested.right
+    criterion = values + contested.share
     names = [str(index) for index in range(values.shape[1])]
     chosen, best, seen = (np.zeros(values.shape[1]) for _ in range(3))
     choices: Counter[str] = Counter()
     for number in range(splits):
         tuning, reporting = halves(names, seed, number)
-        choice = int(values[:, tuning].mean(axis=1).argmax())
+        choice = int(criterion[:, tuning].mean(axis=1).argmax())
         hindsight = int(values[:, reporting].mean(axis=1).argmax())
         choices[WEIGHTS[choice]] += 1
         chosen[reporting] += values[choice, reporting]
@@ -118,9 +133,10 @@ def _ratio_interval(gain: Floats, gap: Floats, seed: int) -> tuple[float, float]
     return float(low), float(high)
 
 
-def _print(right: Floats, any_right: Floats, choices: Counter[str], seed: int) -> None:
+def _print(contested: Contested, choices: Counter[str], seed: int) -> None:
     rows = []
-    for text, values in [*zip(WEIGHTS, right, strict=True), ("always the right one", any_right)]:
+    bound = ("always the right one", contested.any_right)
+    for text, values in [*zip(WEIGHTS, contested.right, strict=True), bound]:
         mean = estimate(values, seed=seed)
         chosen = choices.get(text, 0)
         rows.append((text, f"{mean.mean:.3f}", f"{mean.low:.3f}-{mean.high:.3f}", chosen or ""))

@@ -44,7 +44,7 @@ def pictures(study: Study) -> Iterator[Picture]:
         _budget_use(figure.subplots(len(results), sharex=True, squeeze=False)[:, 0], results)
         yield Picture(
             f"budget_use_{hours:g}h",
-            f"The first run under {hours:g} hours: seconds of each problem in order; dark is right.",
+            f"The first run under {hours:g} hours: seconds of each problem; dark is right.",
             _png(figure, agg),
         )
 
