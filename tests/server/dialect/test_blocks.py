@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.dialect.blocks import BlockKind, BlockScanner
+from server.dialect.blocks import BlockKind, BlockScanner, Marks
 
 PYTHON = {
     "plain": ("```python\nx = 1\n```", "x = 1\n"),
@@ -148,3 +148,39 @@ def test_a_long_line_takes_no_longer_for_what_went_before(case: str) -> None:
 def test_many_lines_at_once() -> None:
     text = "x\n" * 300_000
     assert [s.closed for s in BlockScanner().feed(f"```python\n{text}```") if s.closed] == [text]
+
+
+def thoughts(text: str, *, thinking: bool = False) -> list[tuple[bool, str]]:
+    """Return stretches of thinking and of other text, each joined."""
+    found: list[tuple[bool, str]] = []
+    for span in BlockScanner(thinking=thinking).feed(text):
+        if found and found[-1][0] == span.thinking:
+            found[-1] = (span.thinking, found[-1][1] + span.text)
+        else:
+            found.append((span.thinking, span.text))
+    return found
+
+
+def test_thinking_is_what_stands_between_its_marks() -> None:
+    assert thoughts("<think>a\nb</think>c") == [
+        (False, "<think>"),
+        (True, "a\nb</think>"),
+        (False, "c"),
+    ]
+    assert thoughts("a</think>b", thinking=True) == [(True, "a</think>"), (False, "b")]
+    assert thoughts("a</think>b") == [(False, "a</think>b")]
+    assert thoughts("<think>a<think>b</think>c")[1:] == [(True, "a<think>b</think>"), (False, "c")]
+
+
+def test_blocks_in_thinking_are_found_and_marks_in_blocks_are_code() -> None:
+    text = "<think>\n```python\nx = '</think>'\n```\nso</think>\n```python\ny\n```"
+    assert bodies(text) == [(BlockKind.PYTHON, "x = '</think>'\n"), (BlockKind.PYTHON, "y\n")]
+    assert thoughts(text)[-1] == (False, "\n```python\ny\n```")
+
+
+def test_another_familys_marks() -> None:
+    marks = Marks("<|tool_call>", "<tool_call|>", "<|channel>", "<channel|>")
+    spans = BlockScanner(marks).feed("<|channel>thought\na<channel|><|tool_call>b<tool_call|>")
+    assert [(s.thinking, s.closed) for s in spans if s.closed is not None] == [(False, "b")]
+    assert "".join(s.text for s in spans if s.thinking) == "thought\na<channel|>"
+    assert bodies("<|tool_call>b<tool_call|>") == []

@@ -68,3 +68,19 @@ def test_the_recorded_openings_are_written_again() -> None:
         user = text.split("<|start|>user<|message|>")[1].split("<|end|>")[0]
         prompt = Prompt(system=system, user=user, force="", tool=tool)
         assert list(HarmonyDialect(vocabulary).open(prompt).opening) == row["prompt_tokens"]
+
+
+def test_results_that_stand_in_the_stream_are_no_words_of_the_models() -> None:
+    """A whole record read in one go: the same calls, and no result taken for an answer."""
+    vocabulary = published()
+    for row in traces():
+        conversation = HarmonyDialect(vocabulary).open(Prompt("", "", ""))
+        events = [event for ident in row["completion_tokens"] for event in conversation.feed(ident)]
+        calls = [event.code for event in events if isinstance(event, ToolCall)]
+        assert calls == calls_in(vocabulary, row)
+        text = vocabulary.decode(row["completion_tokens"])
+        finals = [
+            part.split("<|")[0]
+            for part in text.split("<|start|>assistant<|channel|>final<|message|>")[1:]
+        ]
+        assert conversation.answer_text == "".join(finals)
