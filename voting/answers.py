@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from voting.boxes import Box, boxed
+from voting.boxes import Box, boxed, joined
 from voting.canonical import canonical_text
 from voting.integers import parse_integer
 from voting.latex import is_balanced
@@ -71,13 +71,17 @@ def parse_answer(written: str, kind: AnswerKind) -> Answer | None:
 def extract(text: str, kind: AnswerKind) -> Answer | None:
     """Return the answer that a text commits to, or None.
 
-    That is the last closed box whose content is an answer of the kind; failing that, the last such
+    Boxes at the end of a text that only commas or "and" part are one list, where texts count. Else
+    it is the last closed box whose content is an answer of the kind; failing that, the last such
     box that was left open, up to where its answer can reach, unless that goes through a group or
     the box holds prose. An empty box is never an answer.
     Never raises on a text, and takes time linear in it.
     """
     unread = MAX_READ_CHARACTERS
-    for content in _candidates(boxed(text)):
+    boxes = boxed(text)
+    if kind is AnswerKind.TEXT and (several := _list_of(joined(text, boxes))) is not None:
+        return several
+    for content in _candidates(boxes):
         unread -= len(content)
         if unread < 0:
             return None
@@ -85,6 +89,16 @@ def extract(text: str, kind: AnswerKind) -> Answer | None:
         if answer is not None:
             return answer
     return None
+
+
+def _list_of(boxes: list[Box]) -> Answer | None:
+    """Return the list that several boxes make, None where one of them is no answer."""
+    if len(boxes) < 2 or any(len(box.content) > MAX_WRITTEN_CHARACTERS for box in boxes):
+        return None
+    answers = [parse_answer(box.content, AnswerKind.TEXT) for box in boxes]
+    if None in answers:
+        return None
+    return parse_answer(", ".join(box.content.strip() for box in boxes), AnswerKind.TEXT)
 
 
 def _candidates(boxes: list[Box]) -> Iterator[str]:

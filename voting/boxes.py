@@ -30,6 +30,15 @@ _TOKEN = re.compile(
 _BLANK_LINE = re.compile(r"\n[ \t\r]*\n")
 
 
+#: Boxes that make one list, and characters between two of them, at most.
+MAX_JOINED = 32
+MAX_GAP = 40
+_SPACE = r"(?:\s|\$|~|\\[()\[\],;:! ]|\\q?quad(?![A-Za-z]))*+"
+_AND = r"(?:and|\\(?:text|mathrm|textrm)\s*\{\s*(?:,\s*)?(?:and|,)\s*\})"
+#: What parts two boxes of one list: a comma, "and", or both.
+_LINK = re.compile(rf"{_SPACE}(?:,{_SPACE}(?:{_AND}{_SPACE})?|{_AND}{_SPACE})")
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     r"""One box of a text.
@@ -112,3 +121,20 @@ def boxed(text: str) -> list[Box]:
                 scan.close(token.start())
     scan.boxes.extend(scan.cut(box) for box in scan.open_boxes)
     return scan.boxes
+
+
+def joined(text: str, boxes: list[Box]) -> list[Box]:
+    r"""Return the last closed box of a text with those before it that belong to one list with it.
+
+    They do where only spaces, dollars and commas or "and" part them: ``\boxed{1}, \boxed{2}``. A
+    box that repeats another is left out. Empty where no box is closed.
+    """
+    closed = [box for box in boxes if box.closed]
+    run = closed[-1:]
+    for box in reversed(closed[:-1]):
+        gap = text[box.end : run[-1].start] if box.end <= run[-1].start else ""
+        if len(run) == MAX_JOINED or not gap or len(gap) > MAX_GAP or not _LINK.fullmatch(gap):
+            break
+        run.append(box)
+    distinct = {box.content.strip(): box for box in reversed(run)}
+    return list(distinct.values())

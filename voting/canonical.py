@@ -29,6 +29,7 @@ _TOKEN = re.compile(
   | (?P<letters>[A-Za-z]+)
   | (?P<open>\{{)
   | (?P<close>\}})
+  | (?P<relation>[<>!]=)
   | (?P<other>\\.|[^\\])
     """,
     re.VERBOSE | re.DOTALL,
@@ -41,6 +42,11 @@ _SPELLINGS = {
     r"\leq": r"\le",
     r"\geq": r"\ge",
     r"\neq": r"\ne",
+    r"\lt": "<",
+    r"\gt": ">",
+    "<=": r"\le",
+    ">=": r"\ge",
+    "!=": r"\ne",
     r"\lbrace": r"\{",
     r"\rbrace": r"\}",
     r"\lvert": "|",

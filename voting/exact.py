@@ -53,6 +53,9 @@ _TOKEN = re.compile(
     r"|(?P<over>\\div|/)|(?P<mark>[-+^{}()%])"
 )
 _NAME = re.compile(r"[A-Za-z](?:_(?:[A-Za-z0-9]|\{[A-Za-z0-9]*\}))?(?:\([a-z]\))?=(?!=)")
+#: A decimal whose whole part is in groups of three; a list of numbers has no point.
+_GROUPED = re.compile(r"-?[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]+%?")
+_PERCENT = re.compile(r"(?<=[0-9}]) ?(?:percent|percentage|pct)$", re.IGNORECASE)
 _BRACKETS = {"(": ")]", "[": ")]", r"\{": (r"\}",)}
 
 
@@ -64,6 +67,9 @@ def read_exact(key: str, *, percent_is_number: bool = False) -> Exact:
     """Return the value of an answer in canonical spelling; `Opaque` where it is not read here."""
     if len(key) > MAX_CHARACTERS:
         return Opaque(key)
+    key = _PERCENT.sub("%", key)
+    if _GROUPED.fullmatch(key):
+        key = key.replace(",", "")
     name = _NAME.match(key) if key.count("=") == 1 else None
     body = key[name.end() :] if name is not None else key
     return _read(body, percent_is_number, 0)

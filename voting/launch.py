@@ -100,20 +100,22 @@ class Staged:
 
     def _target(self, state: SolveState) -> tuple[int, LaunchReason]:
         """Return how many attempts should have been launched by now, and why."""
+        reached = [stage for stage in self.stages if stage.attempts >= state.launched]
+        if not reached:
+            return state.launched, LaunchReason.ALL_LAUNCHED
+        stage, following = reached[0], reached[1:]
         leader = state.ballot.most_votes
         votes = leader.count if leader is not None else 0
-        previous: Stage | None = None
-        for stage in self.stages:
-            if state.launched < stage.attempts:
-                reason = LaunchReason.STAGE if previous is None else LaunchReason.OPEN
-                return stage.attempts, reason
-            if votes >= stage.agree:
-                return stage.attempts, LaunchReason.DECIDED
-            waiting = state.running > 0 if self.waits else votes + state.running >= stage.agree
-            if waiting and stage is not self.stages[-1]:
-                return stage.attempts, LaunchReason.UNDECIDED
-            previous = stage
-        return self.stages[-1].attempts, LaunchReason.ALL_LAUNCHED
+        if votes >= stage.agree:
+            return state.launched, LaunchReason.DECIDED
+        if state.launched < stage.attempts:
+            first = stage is self.stages[0]
+            return stage.attempts, LaunchReason.STAGE if first else LaunchReason.OPEN
+        if not following:
+            return state.launched, LaunchReason.ALL_LAUNCHED
+        if state.running > 0 if self.waits else votes + state.running >= stage.agree:
+            return state.launched, LaunchReason.UNDECIDED
+        return following[0].attempts, LaunchReason.OPEN
 
 
 def within_means(missing: int, reason: LaunchReason, state: SolveState) -> LaunchDecision:

@@ -88,9 +88,10 @@ class _Worker:
 class EquivalencePool:
     """Compares answers in worker processes. Use as `async with`; safe from many tasks at once.
 
-    Workers are started when first needed. One that exceeds its time or memory, or whose question is
-    cancelled, is killed, and another starts in the background. Whatever fails, the answer is None:
-    not known to be equal. `started` counts workers, `crashed` those that died of themselves.
+    Workers are started with the first question. One that exceeds its time or memory, or whose
+    question is cancelled, is killed, and another starts in the background. Whatever fails, the
+    answer is None: not known to be equal. `started` counts workers, `crashed` those that died of
+    themselves.
     """
 
     def __init__(self, options: EquivalenceOptions | None = None) -> None:
@@ -152,8 +153,8 @@ class EquivalencePool:
         self._put.send_nowait(worker)
 
     def _start_missing(self) -> None:
-        """Start a worker in the background where one more question is open than workers live."""
-        while self._living < min(self._turns.borrowed_tokens, self._options.workers):
+        """Start workers in the background: all of them, so that one is there when one is killed."""
+        while self._living < self._options.workers:
             self._living += 1
             self._group.start_soon(self._start)
 

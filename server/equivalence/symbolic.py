@@ -93,7 +93,7 @@ def _is_zero(value: Any) -> bool | None:  # noqa: ANN401
         number = value.evalf(FIRST_DIGITS, maxn=MOST_DIGITS, strict=True)
     except PrecisionExhausted:
         return True
-    return False if number.is_comparable or number.is_number and abs(number).is_Float else None
+    return False if number.is_comparable or (number.is_number and abs(number).is_Float) else None
 
 
 def _equal_matrices(one: Any, other: Any) -> bool | None:  # noqa: ANN401

@@ -2,6 +2,7 @@
 
 from voting.answers import Answer, AnswerKind, parse_answer
 from voting.ballot import Ballot, Vote
+from voting.scores import TokenScores
 from voting.state import SolveState
 from voting.types import AttemptOutcome
 
@@ -21,6 +22,9 @@ def outcome(
     tool_errors: int = 0,
     seconds: float = 0.0,
     started_s: float = 0.0,
+    tokens: int = 0,
+    scores: TokenScores | None = None,
+    printed: bool | None = None,
 ) -> AttemptOutcome:
     return AttemptOutcome(
         attempt=attempt,
@@ -30,6 +34,9 @@ def outcome(
         tool_errors=tool_errors,
         seconds=seconds,
         started_s=started_s,
+        tokens=tokens,
+        scores=scores,
+        printed=printed,
     )
 
 

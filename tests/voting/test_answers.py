@@ -148,3 +148,34 @@ def test_any_text_gives_an_answer_or_none(text: str, kind: AnswerKind) -> None:
     if answer is not None:
         assert parse_answer(answer.key, kind) is not None
         assert answer.kind is kind
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "key"),
+    [
+        (r"$\boxed{1}, \boxed{2}$", TEXT, "1,2"),
+        (r"$\boxed{1}$ and $\boxed{-2}$.", TEXT, "1,-2"),
+        (r"\boxed{2}, \boxed{3}, \text{and } \boxed{5}", TEXT, "2,3,5"),
+        (r"\boxed{(2, 2)} \quad \text{and} \quad \boxed{(6, 2)}", TEXT, "(2,2),(6,2)"),
+        (r"\boxed{7}, \boxed{7}", TEXT, "7"),
+        (r"\boxed{5} and so \boxed{12}", TEXT, "12"),
+        (r"\boxed{5} \boxed{12}", TEXT, "12"),
+        (r"\boxed{5}. And \boxed{12}", TEXT, "12"),
+        (r"\boxed{5}, \boxed{?}", TEXT, "5"),
+        (r"\boxed{1}, \boxed{2}", INTEGER, "2"),
+    ],
+)
+def test_boxes_of_one_list(text: str, kind: AnswerKind, key: str) -> None:
+    answer = extract(text, kind)
+    assert answer is not None
+    assert answer.key == key
+
+
+@pytest.mark.parametrize(
+    ("written", "key"),
+    [("x <= 2", r"x\le2"), (r"x \leq 2", r"x\le2"), (r"x \lt 3", "x<3"), ("x != 3", r"x\ne3")],
+)
+def test_relations_have_one_spelling(written: str, key: str) -> None:
+    answer = parse_answer(written, TEXT)
+    assert answer is not None
+    assert answer.key == key

@@ -2,10 +2,16 @@ import pytest
 
 from tests.voting.outcomes import outcome
 from voting.ballot import Ballot
-from voting.early_stop import AgreeingAnswers, Never
-from voting.errors import PolicyError, UnknownStrategyError
+from voting.catalogue import Context
+from voting.early_stop import AgreeingAnswers, Never, StagedAgreement
+from voting.errors import UnknownStrategyError
+from voting.launch import Staged
+from voting.policies import make_policies
 from voting.selecting import select
 from voting.strategies import STRATEGIES, Strategy, strategy
+
+NAMES = ["greedy", "first_boxed", "majority_vote", "weighted_vote", "tir", "genselect"]
+CONTEXT = Context(attempts=16, agree=4)
 
 #: Six attempts: 7 came first and from clean calls, 5 has most votes.
 OUTCOMES = [
@@ -19,22 +25,16 @@ OUTCOMES = [
 
 
 def test_the_names() -> None:
-    assert list(STRATEGIES) == ["greedy", "first_boxed", "majority_vote", "weighted_vote", "tir"]
+    assert list(STRATEGIES) == NAMES
 
 
 @pytest.mark.parametrize(
-    ("name", "key"),
-    [
-        ("greedy", "7"),
-        ("first_boxed", "7"),
-        ("majority_vote", "5"),
-        ("weighted_vote", "7"),
-        ("tir", "7"),
-    ],
+    ("name", "key"), [*zip(NAMES, ["7", "7", "5", "7", "7", "7"], strict=True)]
 )
 def test_what_each_strategy_selects(name: str, key: str) -> None:
-    chosen = strategy(name)
-    selection = select(chosen.selector, Ballot.cast(OUTCOMES, chosen.weight), OUTCOMES)
+    policies = make_policies(strategy(name).policies, CONTEXT)
+    ballot = Ballot.cast(OUTCOMES, policies.weight)
+    selection = select(policies.selector, ballot, OUTCOMES)
     assert selection.answer is not None
     assert selection.answer.key == key
 
@@ -47,6 +47,7 @@ def test_what_each_strategy_selects(name: str, key: str) -> None:
         ("majority_vote", False, False, None, Never()),
         ("weighted_vote", True, False, None, Never()),
         ("tir", True, False, None, AgreeingAnswers(4)),
+        ("genselect", True, False, None, AgreeingAnswers(4)),
     ],
 )
 def test_how_each_strategy_samples_and_stops(
@@ -55,25 +56,33 @@ def test_how_each_strategy_samples_and_stops(
     chosen = strategy(name)
     assert (chosen.name, chosen.tools, chosen.greedy) == (name, tools, greedy)
     assert chosen.attempts == attempts
-    assert chosen.early_stop(4) == early_stop
+    assert make_policies(chosen.policies, CONTEXT).early_stop == early_stop
 
 
 @pytest.mark.parametrize("chosen", STRATEGIES.values(), ids=STRATEGIES.keys())
-def test_a_strategy_says_what_it_does(chosen: Strategy) -> None:
+def test_a_strategy_says_what_it_does_and_its_policies_exist(chosen: Strategy) -> None:
     assert chosen.description
+    make_policies(chosen.policies, Context(attempts=1, agree=1))
 
 
-def test_an_agreement_below_one_is_refused_where_it_counts() -> None:
-    with pytest.raises(PolicyError, match="early stop at 0 equal answers"):
-        strategy("tir").early_stop(0)
-    assert strategy("majority_vote").early_stop(0) == Never()
+def test_named_policies_take_the_place_of_the_strategys_own() -> None:
+    names = strategy("tir").named({"weight": "plain", "selector": None, "prune": "auto"})
+    assert (names.weight, names.selector, names.prune) == ("plain", "weighted", "none")
 
 
-@pytest.mark.parametrize("name", ["", "TIR", "genselect", "x" * 10_000])
+def test_a_staged_launch_brings_its_early_stop_unless_one_is_named() -> None:
+    policies = make_policies(strategy("tir").named({"launch": "staged(4:3, 8:4)"}), CONTEXT)
+    assert isinstance(policies.launch, Staged)
+    assert policies.early_stop == StagedAgreement(policies.launch.stages)
+    names = strategy("tir").named({"launch": "staged", "early_stop": "beta"})
+    assert names.early_stop == "beta"
+    assert strategy("majority_vote").named({"launch": "staged"}).early_stop == "none"
+
+
+@pytest.mark.parametrize("name", ["", "TIR", "genselects", "x" * 10_000])
 def test_an_unknown_name_is_answered_with_the_known_ones(name: str) -> None:
     with pytest.raises(UnknownStrategyError) as caught:
         strategy(name)
-    assert str(caught.value).endswith(
-        "must be one of greedy, first_boxed, majority_vote, weighted_vote, tir; choose one of these"
-    )
-    assert len(str(caught.value)) < 200
+    text = str(caught.value)
+    assert text.endswith(f"must be one of {', '.join(NAMES)}; choose one of these")
+    assert len(text) < 200

@@ -1,0 +1,170 @@
+"""Equal answers share a line: what exact arithmetic says, and what is left to ask."""
+
+import time
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.voting.outcomes import answer
+from voting.answers import MAX_WRITTEN_CHARACTERS, AnswerKind, parse_answer
+from voting.ballot import Vote
+from voting.equivalence import AnswerClasses, AnswerRules, compare
+from voting.exact import Comparison, Opaque, compare_exact, read_exact
+from voting.printed import printed
+from voting.requests import Reply, Request, Same, Sameness
+
+SAME, DIFFERENT, UNKNOWN = Comparison.SAME, Comparison.DIFFERENT, Comparison.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("42", "042", SAME),
+        ("42", "43", DIFFERENT),
+        (r"\frac12", "0.5", SAME),
+        ("1/2", r"\dfrac{2}{4}", SAME),
+        (r"50\%", "1/2", SAME),
+        (r"50\%", "50", DIFFERENT),
+        ("28 percent", r"28\%", SAME),
+        ("1,000.99", "1000.99", SAME),
+        ("0.333333", r"\frac13", DIFFERENT),
+        (r"x = \frac{1}{2}", "0.5", SAME),
+        ("x=1,y=2", "a=1,y=2", UNKNOWN),
+        (r"2^{-99}", r"2^{-98}", DIFFERENT),
+        (r"2^{10}", "1024", SAME),
+        (r"3\cdot(2-5)", "-9", SAME),
+        (r"\{1,2\}", r"\{2,1\}", SAME),
+        (r"\{1,2\}", r"\{1,2,3\}", DIFFERENT),
+        ("1, 2", "2, 1", SAME),
+        ("(1, 2)", "(2, 1)", DIFFERENT),
+        ("(1, 2]", "(1, 2)", DIFFERENT),
+        (r"(\frac12, 3)", "(0.5, 3)", SAME),
+        ("(1, x)", "(2, x)", DIFFERENT),
+        ("(1, x+1)", "(1, 1+x)", UNKNOWN),
+        ("x^2-1", "(x-1)(x+1)", UNKNOWN),
+        ("1/0", "2/0", UNKNOWN),
+        (r"\text{Even}", "even", SAME),
+        (r"\text{yes}", r"\text{no}", DIFFERENT),
+        (r"\text{no solution}", "x+1", DIFFERENT),
+        ("9^{9^9}", "9^{9^9}+1", UNKNOWN),
+    ],
+)
+def test_two_answers(one: str, other: str, expected: Comparison) -> None:
+    assert compare(answer(one), answer(other)) is expected
+    assert compare(answer(other), answer(one)) is expected
+
+
+@pytest.mark.parametrize(
+    ("rules", "one", "other", "expected"),
+    [
+        (AnswerRules(percent_is_number=True), r"50\%", "50", SAME),
+        (AnswerRules(percent_is_number=True), r"50\%", "0.5", DIFFERENT),
+        (AnswerRules(ordered_lists=True), "1, 2", "2, 1", DIFFERENT),
+        (AnswerRules(ordered_lists=True), "1, 2", "1, 2.0", SAME),
+        (AnswerRules(ordered_lists=True), r"\{1,2\}", r"\{2,1\}", SAME),
+    ],
+)
+def test_rules(rules: AnswerRules, one: str, other: str, expected: Comparison) -> None:
+    assert compare(answer(one), answer(other), rules) is expected
+
+
+def test_a_symbolic_check_is_asked_in_a_way_that_keeps_the_rules() -> None:
+    rules = AnswerRules(ordered_lists=True, percent_is_number=True)
+    assert rules.as_written(answer("x, y")) == "(x,y)"
+    assert rules.as_written(answer(r"x\%")) == "x"
+    assert AnswerRules().as_written(answer("x, y")) == "x,y"
+
+
+@given(st.fractions(max_denominator=9999), st.fractions(max_denominator=9999))
+def test_fractions_are_equal_as_their_values_are(one: Fraction, other: Fraction) -> None:
+    written = [rf"\frac{{{each.numerator}}}{{{each.denominator}}}" for each in (one, other)]
+    expected = SAME if one == other else DIFFERENT
+    assert compare(answer(written[0]), answer(written[1])) is expected
+
+
+@given(st.text(alphabet="0123456789+-*/^{}()[],.%\\fracx !=", max_size=60))
+def test_any_text_is_read_and_equals_itself(text: str) -> None:
+    value = read_exact(text)
+    assert compare_exact(value, value) is SAME
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "(" * 400, "\\{" * 200, "2" + "^2" * 199, "9^{9^{9^{9}}}", "9" * 399, "-" * 400,
+        "(" * 199 + "1" + ")" * 199, "1/" * 199 + "1", "2^{4096}*" * 40 + "2", ",".join("1" * 200),
+        "\\frac{" * 60 + "1" + "}{2}" * 60,
+    ],
+)  # fmt: skip
+def test_hostile_numbers_take_no_time(hostile: str) -> None:
+    started = time.process_time()
+    read_exact(hostile)
+    assert time.process_time() - started < 0.5
+
+
+def test_an_answer_of_a_megabyte_is_none() -> None:
+    assert parse_answer("9+" * 500_000, AnswerKind.TEXT) is None
+    assert MAX_WRITTEN_CHARACTERS < 1_000_000
+    assert isinstance(read_exact("9+" * 500_000), Opaque)
+
+
+class TestClasses:
+    def classes(self, *written: str) -> AnswerClasses:
+        classes = AnswerClasses()
+        for each in written:
+            classes.add(answer(each))
+        return classes
+
+    def test_exactly_equal_answers_share_a_line_at_once(self) -> None:
+        spelled = [r"\frac12", "0.5", "3/4", r"50\%"]
+        classes = self.classes(*spelled)
+        assert classes.questions() == ()
+        votes = [Vote(number, answer(each)) for number, each in enumerate(spelled)]
+        ballot = classes.ballot(votes)
+        assert [line.attempts for line in ballot.lines] == [(0, 1, 3), (2,)]
+        assert ballot.lines[0].answer.written == r"\frac12"
+
+    def test_what_is_open_is_asked_once_and_merged_when_equal(self) -> None:
+        classes = self.classes("x^2-1", "(x-1)(x+1)", "x^2+1")
+        asked = classes.questions()
+        assert len(asked) == 3
+        one, other = answer("x^2-1"), answer("(x-1)(x+1)")
+        replies: dict[Request, Reply | None] = dict.fromkeys(asked)
+        replies[Same(one, other)] = Sameness(equal=True)
+        classes.learn(replies)
+        assert classes.questions() == ()
+        assert classes.of(other) == classes.of(one) == one
+        assert classes.of(answer("x^2+1")) != one
+
+    def test_merging_settles_what_follows_from_it(self) -> None:
+        classes = self.classes("a+b", "b+a", "b+a+0")
+        first, second = classes.questions()[:2]
+        classes.learn({first: Sameness(equal=True), second: Sameness(equal=True)})
+        assert classes.questions() == ()
+
+    def test_integers_ask_nothing(self) -> None:
+        classes = self.classes(*(str(number) for number in range(256)))
+        assert classes.questions() == ()
+
+    def test_an_answer_never_added_stands_for_itself(self) -> None:
+        assert self.classes("1").of(answer("2")) == answer("2")
+
+
+@pytest.mark.parametrize(
+    ("written", "outputs", "expected"),
+    [
+        ("42", ["41\n42\n"], True),
+        ("42", ["x = 42.0"], True),
+        ("42", ["142", "42.5", "-42", "x42"], False),
+        ("-7", ["-7"], True),
+        (r"\frac{1}{2}", ["1/2"], True),
+        (r"\frac{1}{2}", ["answer: 0.5"], True),
+        (r"\frac{1}{2}", ["1/3"], False),
+        ("42", [], False),
+        ("42", ["42" + " " * 5_000], False),
+    ],
+)
+def test_whether_code_printed_the_answer(written: str, outputs: list[str], expected: bool) -> None:
+    assert printed(answer(written), outputs) is expected
