@@ -69,20 +69,22 @@ STRATEGIES = MappingProxyType(
                 name="weighted_vote",
                 description="attempts with tools; votes are weighed, and every attempt ends",
                 tools=True,
-                policies=PolicyNames(weight="tool_errors", selector="weighted"),
+                policies=PolicyNames(weight="tool_errors*code_agreement", selector="weighted"),
             ),
             Strategy(
                 name="tir",
                 description="tool-integrated reasoning: votes are weighed, agreement stops it",
                 tools=True,
-                policies=PolicyNames(weight="tool_errors", selector="weighted", early_stop="agree"),
+                policies=PolicyNames(
+                    weight="tool_errors*code_agreement", selector="weighted", early_stop="agree"
+                ),
             ),
             Strategy(
                 name="genselect",
                 description="as tir; where no answer has a majority, the model itself compares",
                 tools=True,
                 policies=PolicyNames(
-                    weight="tool_errors",
+                    weight="tool_errors*code_agreement",
                     selector="cascade(weighted, genselect)",
                     early_stop="agree",
                 ),
