@@ -3,6 +3,7 @@
 Everything heavy is imported by then (forked) or imported here under the limits (cold start).
 """
 
+import gc
 import os
 import sys
 import traceback
@@ -39,12 +40,15 @@ def serve(options: ServingOptions, seal: Callable[[], None] | None = None) -> No
     A failed start is written to standard error, and ends the process with exit code 1.
     """
     start_log = sys.stderr
+    # A collection reads, and so maps, far more memory than a kernel's start touches otherwise.
+    gc.disable()
     try:
         application = _application(options)
         if seal is not None:
             seal()
     except BaseException:  # noqa: BLE001 - reported, and the process ends
         _fail(start_log)
+    gc.enable()
     os.write(options.ready_descriptor, b"ready")
     os.close(options.ready_descriptor)
     application.start()  # type: ignore[no-untyped-call]

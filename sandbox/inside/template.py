@@ -17,6 +17,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
@@ -31,13 +32,17 @@ _REQUEST_DESCRIPTORS = 2
 #: Rounds of looking for what was forked while its forker was killed.
 _KILL_ROUNDS = 100
 
+#: `sandbox.inside.child.run_kernel`.
+RunKernel = Callable[[int, dict[str, Any], list[int], ModuleType], None]
+
 
 class Template:
     """Forks kernels from what this process has imported, until the pool closes the socket."""
 
-    def __init__(self, control: socket.socket, module: ModuleType) -> None:
+    def __init__(self, control: socket.socket, module: ModuleType, run_kernel: RunKernel) -> None:
         self._control = control
         self._module = module
+        self._run_kernel = run_kernel
         self._poller = select.poll()
         self._poller.register(control, select.POLLIN)
         #: Ids of the kernels that run, by their pidfds.
@@ -102,13 +107,11 @@ class Template:
         self, template: int, kernel: dict[str, Any], descriptors: list[int]
     ) -> NoReturn:
         """In the child: all the way to the kernel's end."""
-        from sandbox.inside.child import run_kernel  # noqa: PLC0415 - imported long ago
-
         code = 1
         try:
             # Its descriptor is about to be another's, which its finaliser would close.
             self._control.close()
-            run_kernel(template, kernel, descriptors, self._module)
+            self._run_kernel(template, kernel, descriptors, self._module)
             code = 0
         except BaseException:  # noqa: BLE001 - reported, and the process ends
             traceback.print_exc()
@@ -165,6 +168,7 @@ def main() -> None:
     sys.modules["debugpy"] = None  # type: ignore[assignment]
     root = str(Path(__file__).resolve().parent.parent.parent)
     sys.path.insert(0, root)
+    from sandbox.inside.child import run_kernel  # noqa: PLC0415
     from sandbox.inside.identity import tie_to_parent  # noqa: PLC0415 - found in the folder above
     from sandbox.inside.preparation import PreparationError, prepare  # noqa: PLC0415
 
@@ -183,7 +187,7 @@ def main() -> None:
         return
     ready = {"ready": time.monotonic() - begin, "import_seconds": prepared.import_seconds}
     control.send(json.dumps(ready).encode())
-    Template(control, prepared.module).serve()
+    Template(control, prepared.module, run_kernel).serve()
 
 
 if __name__ == "__main__":
