@@ -15,7 +15,7 @@ Contested ballots of eight: weights that need no model, chosen on one half, agai
 best of them in hindsight, and what a choice among them that is always right would get.
 
 Budgets: pairs of 50-problem runs of the reporting half on the described H100, with a library of
-paths from the other half, against the published greedy policy. Intervals are by problem for votes
+paths from the other half (smoothed by a synthetic population, which is no recorded one), against the published greedy policy. Intervals are by problem for votes
 and selectors; for budgets by pair of runs, and by problem beside it.
 """
 
@@ -62,8 +62,8 @@ def main(
     cells: Annotated[Path | None, typer.Option(help="their cells, for code agreement")] = None,
     rounds: Annotated[int, typer.Option(help="solves of each problem and combination")] = 60,
     splits: Annotated[int, typer.Option(help="halves to tune and report on")] = 100,
-    pairs: Annotated[int, typer.Option(help="pairs of runs for each split and clock")] = 8,
-    run_splits: Annotated[int, typer.Option(help="splits for the runs")] = 4,
+    pairs: Annotated[int, typer.Option(help="pairs of runs for each split and clock")] = 6,
+    run_splits: Annotated[int, typer.Option(help="splits for the runs")] = 12,
     seed: int = 0,
 ) -> None:
     """Measure, print, exit 1 when a target is missed."""

@@ -101,6 +101,7 @@ def _budget(study: Study, hours: float, place: int) -> dict[str, Any]:
         "gain": _interval(study.budget_gain(hours, place).difference),
         "late": result.late,
         "without_share": result.without_share,
+        "least_seconds": result.least_s,
         "seconds": float(result.seconds.mean()),
     }
 

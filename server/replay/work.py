@@ -5,20 +5,18 @@ from dataclasses import dataclass, replace
 
 from server.replay.observe import Progress
 from server.replay.study import Study
-from voting.allocation import AdaptiveBudget, PathLibrary
+from voting.allocation import AdaptiveBudget
 from voting.budget import Budget, GreedyBudget
 from voting.errors import ReplayError
 from voting.machine import Machine
 from voting.replay.budgets import BudgetResult, RunSetting, replay_budgets
 from voting.replay.evaluate import Evaluation, Evaluator
 from voting.replay.records import RecordedProblem
-from voting.replay.run import rated_paths
+from voting.replay.run import path_library
 from voting.replay.solve import Combination
 from voting.replay.tuner import Goal, Tuned, halves, search_space, tune
 
 HOUR_S = 3_600.0
-#: Solves of each problem that the budgets' library is made of.
-LIBRARY_ROUNDS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,16 +103,11 @@ def _budgets(request: Request, hours: float, progress: Progress) -> list[BudgetR
     names = [problem.id for problem in request.problems]
     learning, reporting = halves(names, request.seed, 0)
     combination = request.combinations[0]
-    paths = rated_paths(
-        [request.problems[index] for index in learning],
-        combination,
-        request.machine,
-        request.seed,
-        LIBRARY_ROUNDS,
-    )
+    known = [request.problems[index] for index in learning]
+    library = path_library(known, combination, request.machine, request.seed)
     budgets: dict[str, Budget] = {
         "greedy": GreedyBudget(),
-        "adaptive": AdaptiveBudget(PathLibrary(paths)),
+        "adaptive": AdaptiveBudget(library),
     }
     setting = RunSetting(hours * HOUR_S, request.run_problems, request.pairs, request.seed)
     problems = [request.problems[index] for index in reporting]

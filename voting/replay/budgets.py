@@ -49,7 +49,8 @@ class BudgetResult:
 
     ``score`` is the two-run score of each pair, ``seconds`` the later end of its two runs, both of
     shape (pairs,). ``late`` counts runs that ended after their clock, ``without_share`` problems
-    that got no time. ``by_problem`` has the share of right answers at each problem that was drawn.
+    that got no time, ``least_s`` the least seconds that one could have had until its first vote.
+    ``by_problem`` has the share of right answers at each problem that was drawn.
     ``first`` is the first run, to look at.
     """
 
@@ -58,6 +59,7 @@ class BudgetResult:
     seconds: Floats
     late: int
     without_share: int
+    least_s: float
     by_problem: Mapping[str, float]
     first: ReplayedRun
 
@@ -116,6 +118,7 @@ def _result(name: str, runs: Sequence[ReplayedRun], limit_s: float) -> BudgetRes
         seconds=np.array([max(a.seconds, b.seconds) for a, b in pairs]),
         late=sum(run.seconds > limit_s + ROUNDING_S for run in runs),
         without_share=sum(run.without_share for run in runs),
+        least_s=min(run.least_s for run in runs),
         by_problem={problem: sum(answers) / len(answers) for problem, answers in right.items()},
         first=runs[0],
     )

@@ -70,7 +70,7 @@ class ReplayedSolve:
 
     ``right`` is whether its answer is, ``right_seen`` whether any vote was. ``tokens`` are all that
     were sampled, ``cut_tokens`` those of attempts that were cut. ``path`` has the votes by time.
-    ``limit_s`` is the least time limit that was in force at its end, infinite without one.
+    ``first_limit_s`` is the time limit in force at its start, infinite without one.
     """
 
     answer: Answer | None
@@ -83,7 +83,7 @@ class ReplayedSolve:
     votes: int
     end: ReplayEnd
     path: ProblemPath
-    limit_s: float = math.inf
+    first_limit_s: float = math.inf
 
 
 def replay_solve(
@@ -127,7 +127,7 @@ class _Solve:
         self._pruned_tokens = 0
 
     def run(self) -> ReplayedSolve:
-        limit_s = self._limit()
+        limit_s = first_limit_s = self._limit()
         end = ReplayEnd.ALL_FINISHED
         decision: StopDecision | None = None
         if limit_s > 0:
@@ -147,7 +147,7 @@ class _Solve:
             self._launch(limit_s)
         if not self._launched:
             end = ReplayEnd.DEADLINE
-        return self._result(end, decision, limit_s)
+        return self._result(end, decision, first_limit_s)
 
     def _limit(self) -> float:
         """Return the time limit in force, from the solve's start."""
@@ -230,7 +230,7 @@ class _Solve:
         )
 
     def _result(
-        self, end: ReplayEnd, decision: StopDecision | None, limit_s: float
+        self, end: ReplayEnd, decision: StopDecision | None, first_limit_s: float
     ) -> ReplayedSolve:
         answer = decision.answer if decision is not None and decision.stop else None
         if answer is None:
@@ -252,7 +252,7 @@ class _Solve:
             votes=len(self._votes),
             end=end,
             path=ProblemPath(tuple(self._marks), seconds, whole=end is not ReplayEnd.DEADLINE),
-            limit_s=limit_s,
+            first_limit_s=first_limit_s,
         )
 
     def _reply(self, request: Request) -> Reply | None:
