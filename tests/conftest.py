@@ -6,6 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No deadline per example, nor a rate of drawing them: the machine may be busy.
+settings.register_profile(
+    "quorum", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("quorum")
 
 
 @pytest.fixture(scope="session")
