@@ -3,10 +3,12 @@
     make bench NAME=engine_use
 
 Each round has the gateway solve one problem with 4 attempts over HTTP, and has a second, equal
-llama.cpp process serve the same four streams to plain HTTP readers: the same prompts, seeds and
-lengths, turn by turn, as the gateway's own events recorded them. The order alternates; both hold
-the prompts already. Figure: generated tokens per second, all streams together, gateway over bare.
-`--strategy tir` adds tool calls, whose cells then run on the engine's cores: reported, no target.
+llama.cpp process serve the same four streams to plain HTTP readers: the same prompt, seeds, lengths
+and appended ids, turn by turn, as the gateway's own events recorded them. Each side goes on from
+the tokens that it has sampled itself, so neither prefills what it holds. The order alternates; both
+hold the prompt already. Figure: generated tokens per second, all streams together, gateway over
+bare. `--strategy tir` adds tool calls, whose cells then run on the engine's cores: reported, no
+target.
 """
 
 import statistics
@@ -46,22 +48,29 @@ PROBLEM = "How many positive integers less than 10000 have digits that add up to
 
 @dataclass(slots=True)
 class AttemptStreams:
-    """One attempt's requests: the prompt ids and the number of tokens sampled from each."""
+    """One attempt's requests: the ids appended before each, and the number of tokens sampled.
 
-    ids: list[int] = field(default_factory=list)
+    What was sampled is not replayed: each side goes on from its own tokens. llama.cpp samples
+    others in another batch, and a prompt that continues somebody else's has to be prefilled again
+    from the first that differs.
+    """
+
     requests: list[tuple[list[int], int]] = field(default_factory=list)
-    sampling: bool = False
+    _appended: list[int] = field(default_factory=list)
+    _sampling: bool = False
 
     def take(self, segment: AttemptSegment) -> None:
         """Add a recorded segment; sampled ones in a row are one request's."""
         sampled = segment.kind is SegmentKind.SAMPLED
-        if sampled and self.sampling:
-            prompt, count = self.requests[-1]
-            self.requests[-1] = (prompt, count + len(segment.token_ids))
-        elif sampled:
-            self.requests.append((list(self.ids), len(segment.token_ids)))
-        self.sampling = sampled
-        self.ids.extend(segment.token_ids)
+        if not sampled:
+            self._appended.extend(segment.token_ids)
+        elif self._sampling:
+            appended, count = self.requests[-1]
+            self.requests[-1] = (appended, count + len(segment.token_ids))
+        else:
+            self.requests.append((self._appended, len(segment.token_ids)))
+            self._appended = []
+        self._sampling = sampled
 
 
 def main(
@@ -148,12 +157,16 @@ async def _play(
     index: int,
     received: list[int],
 ) -> None:
-    for number, (prompt, count) in enumerate(streams.requests):
-        body = completion_body(prompt, plan.sampling(index, number, count), index)
+    ids: list[int] = []
+    for number, (appended, count) in enumerate(streams.requests):
+        ids += appended
+        body = completion_body(ids, plan.sampling(index, number, count), index)
         async with bare.stream("POST", "/completion", content=orjson.dumps(body)) as reply:
             async for line in reply.aiter_lines():
                 if line.startswith("data: "):
-                    received[index] += len(orjson.loads(line[6:])["tokens"])
+                    sampled = orjson.loads(line[6:])["tokens"]
+                    received[index] += len(sampled)
+                    ids += sampled
 
 
 @asynccontextmanager
