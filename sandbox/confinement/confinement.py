@@ -1,7 +1,9 @@
 """Confinement as the pool uses it: a plan for each kernel, and the end of all its processes."""
 
+import math
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import count
@@ -20,6 +22,9 @@ _PROCESSES = 256
 
 #: Kernels that share a user get room for each other's processes.
 _SHARED_FACTOR = 4
+
+#: Much less than the room that the factor gives comes and goes within this time, in seconds.
+_COUNT_LIFE_S = 5.0
 
 #: Brands have so many bits: two pools do not draw the same.
 _BRAND_BITS = 60
@@ -69,6 +74,7 @@ class Confinement:
         self._numbers = count(1)
         self._plans: dict[str, int] = {}
         self._breaches: dict[int, str] = {}
+        self._counted, self._counted_at = 0, -math.inf
 
     @property
     def tier(self) -> Tier:
@@ -117,7 +123,7 @@ class Confinement:
             _give(directory, uid)
         else:
             # All of the user's processes count, other kernels' and the server's too.
-            plan = replace(plan, processes=_tasks_of_user() + _SHARED_FACTOR * bounds.processes)
+            plan = replace(plan, processes=self._tasks() + _SHARED_FACTOR * bounds.processes)
         self._watch(plan, directory)
         return plan
 
@@ -145,6 +151,13 @@ class Confinement:
     def note_breach(self, number: int, reason: str) -> None:
         """Hear from the warden that it has ended a kernel."""
         self._breaches[number] = reason
+
+    def _tasks(self) -> int:
+        """Processes and threads of this user, counted not long ago: that reads all of /proc."""
+        now = time.monotonic()
+        if now - self._counted_at > _COUNT_LIFE_S:
+            self._counted_at, self._counted = now, _tasks_of_user()
+        return self._counted
 
     def _watch(self, plan: ConfinementPlan, directory: KernelDirectory) -> None:
         number = next(self._numbers)
