@@ -184,3 +184,28 @@ def test_without_a_tool_none_is_told_of() -> None:
 def test_another_familys_vocabulary_is_refused() -> None:
     with pytest.raises(UnknownControlToken, match="not in this vocabulary"):
         HarmonyDialect(vocabulary_of("qwen"))
+
+
+PIECES = st.sampled_from(
+    [*HARMONY.added, "assistant", "analysis", "final", " to=python", " code", "x = 1", "\n", "user"]
+)
+
+
+@given(pieces=st.lists(PIECES, max_size=14), asked=st.booleans())
+def test_any_stream_goes_on_validly(pieces: list[str], asked: bool) -> None:
+    """As in a solve: read until a call or an end, then a result or a forced answer."""
+    conversation = HARMONY.dialect.open(PROMPT)
+    for token_id in HARMONY.ids("".join(pieces)):
+        events = conversation.feed(token_id)
+        if any(isinstance(event, ToolCall | MessageEnd) for event in events):
+            break
+    if asked:
+        assert HARMONY.vocabulary.decode(conversation.force_answer()).endswith("\\boxed{")
+        reading = read(conversation, HARMONY.ids("42}<|return|>"))
+        assert outcome_of(reading) == ("42}", "", True)
+    else:
+        framed = HARMONY.vocabulary.decode(conversation.result("42"))
+        assert framed.endswith("<|message|>42<|end|><|start|>assistant")
+        assert " to=assistant<|channel|>" in framed
+        reading = read(conversation, HARMONY.ids("<|channel|>final<|message|>42<|return|>"))
+        assert outcome_of(reading) == ("42", "", True)

@@ -48,9 +48,7 @@ def merged_by_rank(piece: bytes, ranks: Mapping[bytes, int]) -> list[int]:
     parts = [bytes([byte]) for byte in piece]
     while True:
         pairs = [
-            (ranks[a + b], place)
-            for place, (a, b) in enumerate(pairwise(parts))
-            if a + b in ranks
+            (ranks[a + b], place) for place, (a, b) in enumerate(pairwise(parts)) if a + b in ranks
         ]
         if not pairs:
             return [ranks[part] for part in parts]
