@@ -30,7 +30,13 @@ from client.schema.events import (
     SolveVersions,
 )
 from client.schema.problems import InvalidField, ProblemDetails
-from client.schema.requests import MAX_ATTEMPTS, MAX_PROBLEM_CHARS, MAX_SEED, SolveRequest
+from client.schema.requests import (
+    MAX_ATTEMPTS,
+    MAX_POLICY_CHARS,
+    MAX_PROBLEM_CHARS,
+    MAX_SEED,
+    SolveRequest,
+)
 from client.schema.results import AttemptReport, BallotLine, Savings, SolveResult, TokenCounts
 from client.schema.sandbox import (
     CELL_EVENT_ADAPTER,
@@ -61,6 +67,7 @@ __all__ = [
     "MAX_ATTEMPTS",
     "MAX_CELL_TIMEOUT_S",
     "MAX_CODE_CHARS",
+    "MAX_POLICY_CHARS",
     "MAX_PROBLEM_CHARS",
     "MAX_SEED",
     "MAX_TTL_S",
