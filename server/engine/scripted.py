@@ -2,7 +2,8 @@
 
 A script is a function of the prompt, called once a stream, that yields steps: ids to emit, a pause
 until an event, or an error of `server.engine.errors` to raise. Sampling is not simulated beyond
-`max_tokens`, and a log-probability of a scripted token is zero: the script is certain of it.
+`max_tokens`, and a log-probability of a scripted token is zero: the script is certain of it, unless
+`likely` says otherwise.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
@@ -42,7 +43,8 @@ Script = Callable[[StreamRequest], Iterable[Step]]
 class ScriptedEngine:
     """Plays `script`; `open_streams` and `requests` let a test look at what was asked of it.
 
-    `end_ids` end a stream as an end token does. Give `up` an unset event to have it not ready.
+    `end_ids` end a stream as an end token does. `likely` gives the log-probability of each token of
+    a session. Give `up` an unset event to have it not ready.
     """
 
     script: Script
@@ -55,6 +57,7 @@ class ScriptedEngine:
     emitted: int = 0
     failed: str = ""
     up: anyio.Event | None = None
+    likely: Callable[[str], float] = lambda _session: 0.0
 
     @property
     def info(self) -> EngineInfo:
@@ -135,7 +138,7 @@ class ScriptedEngine:
             room -= 1
             self.emitted += 1
             finish = self._finish(token_id, room)
-            yield self._chunk(token_id, request.sampling.top_logprobs, finish)
+            yield self._chunk(token_id, request, finish)
             if finish:
                 return
         yield Chunk((), finish_reason=FinishReason.STOP)
@@ -154,7 +157,8 @@ class ScriptedEngine:
             return FinishReason.STOP
         return FinishReason.LENGTH if room <= 0 else None
 
-    def _chunk(self, token_id: int, top: int, finish: FinishReason | None) -> Chunk:
-        if not top:
+    def _chunk(self, token_id: int, request: StreamRequest, finish: FinishReason | None) -> Chunk:
+        if not request.sampling.top_logprobs:
             return Chunk((token_id,), finish_reason=finish)
-        return Chunk((token_id,), (0.0,), (((token_id, 0.0),),), finish)
+        logprob = self.likely(request.session)
+        return Chunk((token_id,), (logprob,), (((token_id, logprob),),), finish)

@@ -27,6 +27,7 @@ from server.prompts import compose
 from server.settings import SolveSettings
 from server.solve.events import EventLog
 from server.solve.plan import SolvePlan, make_plan
+from server.solve.rewards import RewardModel
 from server.solve.solver import Solver, SolverParts
 from server.vocabulary import Vocabulary
 
@@ -188,6 +189,7 @@ class Stage:
         settings: SolveSettings | None = None,
         policies: Mapping[str, Any] | None = None,
         equivalence: EquivalencePool | None = None,
+        rewards: RewardModel | None = None,
         dialect: Dialect | None = None,
         pool: KernelPool | None = None,
         context_tokens: int = 8192,
@@ -206,6 +208,11 @@ class Stage:
         chosen = dialect or self.dialect
         engine = make_engine(self.vocabulary, chosen, play, context_tokens=context_tokens)
         parts = SolverParts(
-            engine, chosen, self.vocabulary, pool or self.pool, equivalence=equivalence
+            engine,
+            chosen,
+            self.vocabulary,
+            pool or self.pool,
+            equivalence=equivalence,
+            rewards=rewards,
         )
         return Rehearsal(parts, engine, plan)

@@ -1,0 +1,230 @@
+"""The deciding policies in real solves: staged, pruned, reviewed, compared, chosen by the model."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import anyio
+import pytest
+
+from client.schema import AttemptEnd, AttemptStarted, BallotChanged, SolveEnd
+from server.engine.scripted import Step, StreamRequest
+from server.equivalence.pool import EquivalenceOptions, EquivalencePool
+from server.settings import SolveSettings
+from tests.server.solve.rehearsal import END, Part, Rehearsal, Stage, boxed, eventually, python
+from voting.errors import PolicyNameError
+from voting.requests import StepScores
+
+
+def counting(most: int) -> str:
+    """Return a text that does not repeat itself."""
+    return " ".join(map(str, range(most)))
+
+
+class TestLaunch:
+    async def test_few_attempts_start_and_the_rest_is_saved(self, stage: Stage) -> None:
+        solve = stage.rehearse(
+            lambda *_: boxed("42"), attempts=8, agree=4, launch="staged(2:2, 8:4)"
+        )
+        result = await solve.run()
+        assert (result.answer, result.end) == ("42", SolveEnd.AGREEMENT)
+        assert len(result.attempts) == 2
+        assert (result.saved.attempts_cut, result.saved.attempts_unlaunched) == (0, 6)
+        assert result.saved.tokens == 6 * result.attempts[0].tokens.sampled
+
+    async def test_an_open_ballot_brings_the_next_stage(self, stage: Stage) -> None:
+        solve = stage.rehearse(
+            lambda attempt, _: boxed("41" if attempt == 1 else "42"),
+            attempts=8,
+            agree=4,
+            launch="staged(2:2, 4:3, 8:4)",
+        )
+        result = await solve.run()
+        assert (result.answer, len(result.attempts)) == ("42", 4)
+        started = [event.at for event in solve.events(AttemptStarted)]
+        first_ballot = solve.events(BallotChanged)[0].at
+        assert sum(at <= first_ballot for at in started) == 2
+
+
+class TestEarlyStop:
+    @pytest.mark.parametrize(
+        ("policy", "votes"), [("beta(0.95)", 4), ("share(0.75, least=3)", 3), ("agree(2)|beta", 2)]
+    )
+    async def test_policies_by_name(self, stage: Stage, policy: str, votes: int) -> None:
+        solve = stage.rehearse(
+            lambda attempt, _: [counting(20 * attempt), *boxed("42")],
+            attempts=6,
+            agree=6,
+            early_stop=policy,
+        )
+        result = await solve.run()
+        assert (result.end, result.ballot[0].votes) == (SolveEnd.AGREEMENT, votes)
+        assert " of " in result.detail
+
+
+class TestRevision:
+    async def test_an_answer_is_reviewed_once(self, stage: Stage) -> None:
+        def play(_attempt: int, stream: int) -> list[Part]:
+            return boxed("41") if stream == 0 else boxed("42")
+
+        solve = stage.rehearse(play, revision="once")
+        result = await solve.run()
+        assert (result.answer, result.attempts[0].turns) == ("42", 2)
+        assert "Review the last step" in stage.vocabulary.decode(solve.prompts()[1])
+
+    async def test_reviews_end_when_the_answer_is_stable(self, stage: Stage) -> None:
+        answers = ["41", "42", "42", "43"]
+        solve = stage.rehearse(
+            lambda _, stream: boxed(answers[stream]), revision="until_stable(most=9)"
+        )
+        result = await solve.run()
+        assert (result.answer, result.attempts[0].turns) == ("42", 3)
+
+    async def test_a_review_that_is_cut_leaves_the_answer(self, stage: Stage) -> None:
+        def play(_attempt: int, stream: int) -> list[Part]:
+            return boxed("42") if stream == 0 else ["Let me see", anyio.Event()]
+
+        solve = stage.rehearse(play, revision="once", time_limit_s=2.0)
+        result = await solve.run()
+        assert (result.answer, result.attempts[0].end) == ("42", AttemptEnd.ANSWERED)
+
+
+class TestEqualAnswers:
+    async def test_exactly_equal_ones_share_a_line(self, stage: Stage) -> None:
+        spelled = [r"\frac{1}{2}", "0.5", r"50\%", "2/4"]
+        solve = stage.rehearse(lambda attempt, _: boxed(spelled[attempt]), attempts=4, agree=4)
+        result = await solve.run()
+        assert [line.votes for line in result.ballot] == [4]
+        assert result.end is SolveEnd.AGREEMENT
+
+    async def test_others_are_compared_as_mathematics(self, stage: Stage) -> None:
+        spelled = ["x^2-1", "(x-1)(x+1)", "x^2+1"]
+        options = EquivalenceOptions(workers=1, timeout_s=15.0)
+        async with EquivalencePool(options) as equivalence:
+            await equivalence.are_equal("x", "y")
+            solve = stage.rehearse(
+                lambda attempt, _: boxed(spelled[attempt]),
+                attempts=3,
+                agree=3,
+                equivalence=equivalence,
+            )
+            result = await solve.run()
+        assert [line.votes for line in result.ballot] == [2, 1]
+        assert result.answer == "x^2-1"
+
+
+class TestSelectors:
+    def rehearse_judge(self, stage: Stage, **request: Any) -> Rehearsal:  # noqa: ANN401
+        """Prepare a solve of three answers whose judge takes the solution that says 42."""
+        solve = stage.rehearse(
+            lambda attempt, _: boxed(str(41 + attempt)), attempts=3, agree=3, **request
+        )
+        play, vocabulary = solve.engine.script, stage.vocabulary
+
+        def judge(asked: StreamRequest) -> Iterable[Step]:
+            _, *shown = vocabulary.decode(asked.prompt).split("Solution ")
+            if not shown:
+                return play(asked)
+            number = next((n for n, text in enumerate(shown, 1) if "42" in text), 1)
+            end = vocabulary.control("<|im_end|>")
+            return [[*vocabulary.encode(f"It is \\boxed{{{number}}}."), end]]
+
+        solve.engine.script = judge
+        return solve
+
+    async def test_the_model_chooses_where_the_ballot_is_contested(self, stage: Stage) -> None:
+        solve = self.rehearse_judge(stage, strategy="genselect", time_limit_s=90.0)
+        result = await solve.run()
+        assert result.answer == "42"
+        assert "tournament" in result.detail
+        assert len(solve.engine.requests) == 3 + 2 * 2
+
+    async def test_without_time_the_vote_decides(self, stage: Stage) -> None:
+        solve = self.rehearse_judge(stage, strategy="genselect", time_limit_s=6.0)
+        result = await solve.run()
+        assert (result.answer, "tie" in result.detail) == ("41", True)
+        assert len(solve.engine.requests) == 3
+
+    async def test_a_program_that_prints_its_answer_again_wins(self, stage: Stage) -> None:
+        def play(attempt: int, stream: int) -> list[Part]:
+            code = "print(42)" if attempt == 1 else "x = 41"
+            return [python(code)] if stream == 0 else boxed("42" if attempt == 1 else "41")
+
+        solve = stage.rehearse(
+            play, attempts=2, agree=2, selector="rerun", weight="plain", time_limit_s=90.0
+        )
+        result = await solve.run()
+        assert (result.answer, "rerun" in result.detail) == ("42", True)
+        await eventually(lambda: stage.pool.status().leased == 0)
+
+    async def test_a_process_reward_model_is_asked_for_each_attempt(self, stage: Stage) -> None:
+        class Rewards:
+            async def score(self, problem: str, solution: str) -> StepScores:
+                assert problem
+                return StepScores((0.9,) if "42" in solution else (0.1,))
+
+        solve = stage.rehearse(
+            lambda attempt, _: boxed(str(41 + attempt)),
+            attempts=3,
+            agree=3,
+            selector="process_reward",
+            rewards=Rewards(),
+            time_limit_s=90.0,
+        )
+        assert (await solve.run()).answer == "42"
+
+
+class TestConfidence:
+    async def test_log_probabilities_are_asked_for_only_where_a_policy_looks(
+        self, stage: Stage
+    ) -> None:
+        for weight, asked in (("tool_errors", 0), ("tool_errors*entropy", 20)):
+            solve = stage.rehearse(lambda *_: boxed("1"), weight=weight)
+            await solve.run()
+            assert solve.engine.requests[0].sampling.top_logprobs == asked
+
+    async def test_a_hopeless_attempt_is_ended_and_does_not_vote(self, stage: Stage) -> None:
+        """Attempt 1 goes on once attempt 0 has set the bar, and is less sure of its tokens."""
+        bar_set = anyio.Event()
+
+        def play(attempt: int, _stream: int) -> list[Part]:
+            sure = [counting(60), *boxed("5")]
+            return sure if attempt == 0 else [bar_set, counting(200), *boxed("6")]
+
+        solve = stage.rehearse(
+            play,
+            settings=SolveSettings(confidence_window=16),
+            attempts=2,
+            agree=2,
+            prune="deepconf(1, warm_up=1)",
+        )
+        solve.engine.likely = lambda session: -9.0 if session.endswith("-0") else -0.5
+
+        async def set_the_bar() -> None:
+            await eventually(lambda: bool(solve.events(BallotChanged)))
+            bar_set.set()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(set_the_bar)
+            result = await solve.run()
+        assert (result.answer, [line.attempts for line in result.ballot]) == ("5", [[0]])
+        assert result.attempts[1].end is AttemptEnd.PRUNED
+        assert "not_confident: 0.5 under 9" in result.attempts[1].detail
+        assert result.saved.attempts_cut == 1
+
+
+class TestNames:
+    @pytest.mark.parametrize("kind", ["weight", "selector", "launch", "early_stop", "prune"])
+    async def test_a_policy_that_there_is_not_is_refused(self, stage: Stage, kind: str) -> None:
+        wanted: dict[str, Any] = {kind: "best"}
+        with pytest.raises(PolicyNameError, match=f"{kind}: .*must be one of") as caught:
+            stage.rehearse(lambda *_: [END], **wanted)
+        assert caught.value.kind == kind
+
+    async def test_the_settings_name_policies_of_the_default_strategy_only(
+        self, stage: Stage
+    ) -> None:
+        settings = SolveSettings(weight="plain", selector="majority")
+        plan = stage.rehearse(lambda *_: [END], settings=settings).plan
+        assert type(plan.policies.selector).__name__ == "PluralityVote"
+        named = stage.rehearse(lambda *_: [END], settings=settings, strategy="tir").plan
+        assert type(named.policies.selector).__name__ == "WeightedVote"
