@@ -177,7 +177,8 @@ class _Trial:
                     async with anyio.create_task_group() as tasks:
                         tasks.start_soon(self._attack_others, targets)
                         tasks.start_soon(self._attack_memory)
-                        tasks.start_soon(self._attack_processes)
+                    # Alone: it takes all processes that the others may have with the same user.
+                    await self._attack_processes()
 
     async def _attack_others(self, targets: Canaries) -> None:
         options = {
