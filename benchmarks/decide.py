@@ -14,9 +14,10 @@ family (ids that begin alike) kept in one half, so that nothing is tuned on a si
 Contested ballots of eight: weights that need no model, chosen on one half, against plurality, the
 best of them in hindsight, and what a choice among them that is always right would get.
 
-Budgets: pairs of 50-problem runs of the reporting half on the described H100, with a library of
-paths from the other half (smoothed by a synthetic population, which is no recorded one), against the published greedy policy. Intervals are by problem for votes
-and selectors; for budgets by pair of runs, and by problem beside it.
+Budgets: pairs of 50-problem runs of the reporting half on the described H100, against the published
+greedy policy. Ours learns from paths of the other half, smoothed by a synthetic population, which
+is no recorded one. Intervals are by problem for votes and selectors; for budgets by pair of runs,
+and by problem beside it.
 """
 
 from pathlib import Path

@@ -39,9 +39,9 @@ VOTE_PENALTY = 0.7
 LEAST_LIKELIHOOD = 1e-6
 #: The library counts as much as so many problems of the run.
 DEFAULT_PRIOR_PROBLEMS = 10.0
-#: Of an even share of what is left, each problem to come keeps this much for sure: 11 s of 50
-#: problems in 5 h. In replayed runs 0.1 costs half a point at 2 h, where floors buy no answers.
-DEFAULT_FLOOR = 0.03
+#: Of an even share of the run's time, each problem keeps this much for sure: 18 s of 50 problems in
+#: 5 h. In replayed runs 0.1 costs half a point at 2 h, where floors buy few answers.
+DEFAULT_FLOOR = 0.05
 #: Prices of time tried, in right answers a second, from nothing to one every ten seconds.
 PRICES = np.array([0.0, *np.geomspace(1e-6, 0.1, 120)])
 #: Multiples of it, modulo 1, are the most evenly spread for any number of problems.
@@ -111,9 +111,9 @@ class Pace:
 class AdaptiveBudget:
     """Leaves each problem when the rest of the run needs the time more.
 
-    Every problem to come keeps `floor` of an even share of what is left, and the run never ends
-    late: limits are within what is left. Without a deadline a problem may take as long as any rule
-    lets it.
+    Every problem keeps `floor` of an even share of the run's time, whatever the ones before it
+    took, and the run never ends late: limits are within what is left. Without a deadline a problem
+    may take as long as any rule lets it.
 
     Raises:
         PolicyError: the floor is not above 0 and at most 1, or `prior_problems` not above 0.
@@ -151,9 +151,8 @@ class AdaptiveBudget:
             return BudgetDecision(0.0, BudgetReason.NOTHING_LEFT)
         rule = self.pace(state).rule
         others = state.clock.problems_left - 1
-        share_s = left_s / (others + 1)
-        most_s = left_s - others * self._floor * share_s
-        least_s = min(self._floor * share_s, most_s)
+        least_s = self._floor_s(state)
+        most_s = left_s - others * least_s
         if state.marks and rule.settles(state.marks[-1]):
             return BudgetDecision(state.marks[-1].seconds, BudgetReason.SETTLED)
         wanted_s, reason = rule.first_s, BudgetReason.FIRST_VOTE
@@ -164,6 +163,17 @@ class AdaptiveBudget:
         if wanted_s > most_s:
             reason = BudgetReason.KEPT_FOR_OTHERS if others else BudgetReason.ALL_THAT_IS_LEFT
         return BudgetDecision(min(max(wanted_s, least_s), most_s), reason)
+
+    def _floor_s(self, state: BudgetState) -> float:
+        """Return the seconds that every problem keeps: as much for the last as for the first.
+
+        The run's time is what is left and what its problems took. Where more was lost between them
+        than that leaves room for, the floor is an even share of what is left.
+        """
+        left_s, problems_left = state.clock.left_s, state.clock.problems_left
+        run_s = left_s + math.fsum(path.seconds for path in state.history)
+        even_s = run_s / (problems_left + len(state.history))
+        return min(self._floor * even_s, left_s / problems_left)
 
     def pace(self, state: BudgetState) -> Pace:
         """Return the rule in force for the problem, which its own votes do not change."""
@@ -198,7 +208,7 @@ class AdaptiveBudget:
         share_s = state.clock.left_s / state.clock.problems_left
         if math.isfinite(share_s):
             # No problem is left before its floor, so that is what the shortest rule takes.
-            seconds = np.maximum(seconds, self._floor * share_s)
+            seconds = np.maximum(seconds, self._floor_s(state))
         best = np.argmax(right - PRICES[:, None] * seconds, axis=1)
         affordable = seconds[best] <= share_s
         place = int(affordable.argmax()) if affordable.any() else len(best) - 1
