@@ -1,5 +1,6 @@
 """Answers: what an attempt committed to, and the key under which it shares a ballot line."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +24,13 @@ MAX_WRITTEN_CHARACTERS = 10_000
 #: answers do not count. A solution's boxes hold a few hundred; the bound keeps the time for 1 MB of
 #: hostile boxes under a second.
 MAX_READ_CHARACTERS = 200_000
+
+
+#: A modulus at the end of an answer.
+_MODULUS = re.compile(
+    r"\\?\(?\s*(?:\\[pb]?mod|\(?\s*\\(?:text|mathrm|operatorname)\s*\{\s*\(?mod\s*\}?|\(?mod)"
+    r"[\s{(]*[0-9]{1,20}[\s})]*\Z"
+)
 
 
 class AnswerKind(StrEnum):
@@ -60,12 +68,21 @@ def parse_answer(written: str, kind: AnswerKind) -> Answer | None:
     written = written.strip()
     if len(written) > MAX_WRITTEN_CHARACTERS:
         return None
+    if kind is AnswerKind.INTEGER:
+        written = _residue(written)
     key = parse_integer(written) if kind is AnswerKind.INTEGER else canonical_text(written)
     if key is None:
         return None
     if kind is AnswerKind.INTEGER and (key.startswith("-") or len(key) > MAX_INTEGER_DIGITS):
         return None
     return Answer(written=written, key=key, kind=kind)
+
+
+def _residue(written: str) -> str:
+    r"""Return the residue of ``x \equiv 3 \pmod 7``: in contest mode that is what is asked for."""
+    if "mod" not in written or not (match := _MODULUS.search(written)):
+        return written
+    return written[: match.start()].rpartition(r"\equiv")[2].strip()
 
 
 def extract(text: str, kind: AnswerKind) -> Answer | None:

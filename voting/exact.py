@@ -43,7 +43,7 @@ class Items:
     @property
     def ordered(self) -> bool:
         """Whether the order counts whatever the policy: in brackets other than a set's."""
-        return self.opening in ("(", "[")
+        return self.opening in ("(", "[", _MOD)
 
 
 Exact = Fraction | Items | Opaque
@@ -56,6 +56,11 @@ _NAME = re.compile(r"[A-Za-z](?:_(?:[A-Za-z0-9]|\{[A-Za-z0-9]*\}))?(?:\([a-z]\))
 #: A decimal whose whole part is in groups of three; a list of numbers has no point.
 _GROUPED = re.compile(r"-?[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]+%?")
 _PERCENT = re.compile(r"(?<=[0-9}]) ?(?:percent|percentage|pct)$", re.IGNORECASE)
+_MOD = r"\pmod"
+_RESIDUE = re.compile(
+    r"(?:[A-Za-z]\\equiv)?(?P<value>-?[0-9]+)\(?(?:\\pmod|\\bmod|\\mod|mod) ?"
+    r"(?:\{(?P<braced>[0-9]+)\}|(?P<bare>[0-9]+))\)?"
+)
 _BRACKETS = {"(": ")]", "[": ")]", r"\{": (r"\}",)}
 
 
@@ -70,6 +75,10 @@ def read_exact(key: str, *, percent_is_number: bool = False) -> Exact:
     key = _PERCENT.sub("%", key)
     if _GROUPED.fullmatch(key):
         key = key.replace(",", "")
+    residue = _RESIDUE.fullmatch(key)
+    if residue is not None and (modulus := int(residue["braced"] or residue["bare"])):
+        rest = int(residue["value"]) % modulus
+        return Items(_MOD, "", (Fraction(rest), Fraction(modulus)))
     name = _NAME.match(key) if key.count("=") == 1 else None
     body = key[name.end() :] if name is not None else key
     return _read(body, percent_is_number, 0)

@@ -63,7 +63,7 @@ class SolveResult(WireModel):
     ballot: list[BallotLine] = Field(default=[])
     attempts: list[AttemptReport] = Field(default=[])
     tokens: TokenCounts = TokenCounts()
-    saved: Savings = Savings()
+    saved: Savings = Field(default=Savings(), description="What stopping early saved.")
     seconds: float = 0.0
     model: str = ""
     sandbox: str = Field(default="", description="How the kernels are confined.")

@@ -179,3 +179,24 @@ def test_relations_have_one_spelling(written: str, key: str) -> None:
     answer = parse_answer(written, TEXT)
     assert answer is not None
     assert answer.key == key
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        r"3 \pmod 7",
+        r"3 \pmod{7}",
+        r"x \equiv 3 \pmod{7}",
+        r"3 \bmod 7",
+        r"3 (\text{mod } 7)",
+        "3 mod 7",
+    ],
+)
+def test_in_contest_mode_a_residue_is_the_answer(written: str) -> None:
+    answer = parse_answer(written, INTEGER)
+    assert answer is not None
+    assert answer.integer == 3
+
+
+def test_a_word_that_holds_mod_is_no_modulus() -> None:
+    assert parse_answer("modern 7", INTEGER) is None
