@@ -6,6 +6,7 @@ Run as a program with the name of a place; it prints one line of JSON.
 import ctypes
 import errno
 import json
+import os
 import struct
 import sys
 import tempfile
