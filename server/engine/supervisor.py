@@ -5,10 +5,11 @@ who need the engine wait in `wait_ready` meanwhile, each bounded by its own dead
 """
 
 import math
+import os
 import signal
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from subprocess import PIPE
 
@@ -16,8 +17,11 @@ import anyio
 import structlog
 from anyio.abc import ByteReceiveStream, Process
 
-from server.engine.base import EngineState, EngineStatus
+from server.engine import lifecycle
+from server.engine.base import EngineState
 from server.engine.errors import EngineError, EngineFailed
+from server.engine.lifecycle import Lifecycle
+from server.engine.log_file import EngineLog
 from server.groups import collapsed
 
 log = structlog.get_logger(__name__)
@@ -29,7 +33,6 @@ HEALTHY_AFTER_S = 60.0
 #: Lines of the process' output kept for error texts: llama.cpp says why in the sixth-last.
 TAIL_LINES = 6
 TERMINATE_S = 3.0
-DEATH_SEEN_S = 1.0
 #: What a dead process wrote is read in milliseconds, unless a child of its own keeps the pipe.
 LAST_WORDS_S = 0.5
 #: An engine that was never ready is tried this often: a damaged file stays damaged.
@@ -55,7 +58,9 @@ class Child:
 
 
 @asynccontextmanager
-async def open_child(command: list[str], first_line: bytes) -> AsyncIterator[Child]:
+async def open_child(
+    command: list[str], first_line: bytes, log_file: EngineLog | None = None
+) -> AsyncIterator[Child]:
     """Run a process for the length of the block; leave nothing of it behind.
 
     `first_line` goes to its standard input, which stays open: its end tells the child that this
@@ -69,7 +74,7 @@ async def open_child(command: list[str], first_line: bytes) -> AsyncIterator[Chi
         if process.stdin is None or process.stderr is None:
             raise EngineFailed(f"{command[0]}: started without pipes; this is a defect")
         async with anyio.create_task_group() as group:
-            group.start_soon(_keep_tail, process.stderr, child)
+            group.start_soon(_keep_tail, process.stderr, child, log_file)
             with _broken_pipe_is_death():
                 await process.stdin.send(first_line)
             yield child
@@ -88,10 +93,12 @@ class _broken_pipe_is_death:  # noqa: N801 - used like a function
         return kind is not None and issubclass(kind, anyio.BrokenResourceError)
 
 
-async def _keep_tail(stream: ByteReceiveStream, child: Child) -> None:
+async def _keep_tail(stream: ByteReceiveStream, child: Child, log_file: EngineLog | None) -> None:
     """Read lines to the end; of a long one only its end is kept."""
     rest = b""
     async for data in stream:
+        if log_file is not None:
+            log_file.write(data)
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             _keep_line(line, child)
@@ -118,14 +125,18 @@ async def _end(process: Process) -> None:
             process.kill()
             with anyio.move_on_after(KILL_S):
                 await process.wait()
+        # Its session outlives it where it had children of its own.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
         with anyio.move_on_after(KILL_S):
             await process.aclose()
 
 
-class Supervisor:
+class Supervisor(Lifecycle):
     """The life of one engine, over many processes.
 
     `launch` returns the command and the first line for its standard input, anew for every life.
+    What the process writes to stderr is kept in `log_file`, where one is given.
     `prepare` returns once the child has answered a real request; what it opens on the exit stack
     lives as long as the process. It raises `ChildDied` when the process ends before that, and
     `EngineFailed` for what no restart would change.
@@ -139,38 +150,18 @@ class Supervisor:
         *,
         start_timeout_s: float,
         max_restarts: int,
+        log_file: EngineLog | None = None,
     ) -> None:
-        self._name = name
+        super().__init__(name)
         self._launch = launch
         self._prepare = prepare
         self._start_timeout_s = start_timeout_s
         self._max_restarts = max_restarts
-        self._changed = anyio.Event()
-        self._status = EngineStatus(EngineState.STARTING, f"{name} is being started")
+        self._log = log_file
         self._was_ready = False
         self._ready_at = math.inf
         self._hopeless = ""
         self.child: Child | None = None
-
-    def status(self) -> EngineStatus:
-        """Return the state now."""
-        return self._status
-
-    async def confirm_death(self) -> None:
-        """Return when the death that a broken stream suggests is seen, or after a second.
-
-        Without this pause a caller would find the engine still ready, and break again.
-        """
-        with anyio.move_on_after(DEATH_SEEN_S):
-            while self._status.state is EngineState.READY:
-                await self._changed.wait()
-
-    async def wait_ready(self) -> None:
-        """Return when the engine is ready; raise `EngineFailed` when it never will be."""
-        while self._status.state is not EngineState.READY:
-            if self._status.state in (EngineState.FAILED, EngineState.STOPPED):
-                raise EngineFailed(self._status.detail)
-            await self._changed.wait()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -210,7 +201,7 @@ class Supervisor:
     async def _one_life(self) -> str:
         """Run one process from start to death; return the cause of death."""
         try:
-            async with open_child(*self._launch()) as child, AsyncExitStack() as stack:
+            async with open_child(*self._launch(), self._log) as child, AsyncExitStack() as stack:
                 return await self._get_ready(child, stack) or await self._serve(child)
         except OSError as error:
             return f"the process could not be started ({error})"
@@ -229,7 +220,7 @@ class Supervisor:
             return self._hopeless
         except EngineError as error:
             # A request that failed may be the first sign of a death, whose own words say more.
-            with anyio.move_on_after(DEATH_SEEN_S):
+            with anyio.move_on_after(lifecycle.DEATH_SEEN_S):
                 return await child.death()
             return str(error)
         return None
@@ -246,11 +237,6 @@ class Supervisor:
         finally:
             self.child = None
         return await child.death()
-
-    def _set(self, state: EngineState, detail: str, *, died: bool = False) -> None:
-        self._status = EngineStatus(state, detail, self._status.restarts + died)
-        self._changed.set()
-        self._changed = anyio.Event()
 
 
 class ChildDied(Exception):

@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from server.engine import supervisor as supervisor_module
+from server.engine import lifecycle
 from server.engine.base import EngineState, FinishReason, Sampling
 from server.engine.errors import (
     EngineError,
@@ -77,7 +77,7 @@ async def engine(
         launch_llamacpp()[1],
     )
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(supervisor_module, "DEATH_SEEN_S", 0.1)
+        patch.setattr(lifecycle, "DEATH_SEEN_S", 0.1)
         async with engine.supervisor.running():
             with anyio.fail_after(BOUND_S):
                 await engine.wait_ready()

@@ -14,6 +14,7 @@ import anyio
 import psutil
 import pytest
 
+from server.engine import lifecycle
 from server.engine import supervisor as supervisor_module
 from server.engine.base import EngineState
 from server.engine.errors import EngineFailed, EngineProtocolError
@@ -29,7 +30,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make restarts quick; the numbers are not what is tested, unless a test sets them."""
     monkeypatch.setattr(supervisor_module, "BACK_OFF_FIRST_S", 0.01)
     monkeypatch.setattr(supervisor_module, "BACK_OFF_MOST_S", 0.05)
-    monkeypatch.setattr(supervisor_module, "DEATH_SEEN_S", 0.2)
+    monkeypatch.setattr(lifecycle, "DEATH_SEEN_S", 0.2)
 
 
 @pytest.fixture

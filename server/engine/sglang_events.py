@@ -1,0 +1,112 @@
+"""Reads the events of SGLang's `/generate` into chunks.
+
+Source: sglang 0.5.12 to 0.5.23, `srt/managers/tokenizer_manager.py`. Each event has `output_ids`
+and `meta_info`. With `--incremental-streaming-output` the ids are the new ones, several events at
+a time put together; without it they are all so far, more than `completion_tokens` where the next
+token came while the event was written. Log-probabilities are cut the same way. The event of an
+abort repeats the last id.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from server.engine.base import Chunk, FinishReason, TopLogprobs
+from server.engine.errors import EngineError, EngineProtocolError, EngineUnavailable
+from server.engine.remote import refusal
+
+NAME = "SGLang"
+#: 0.5.12 gives errors inside a stream no code; they are all of requests that it will not take.
+BAD_REQUEST = 400
+
+_FINISH = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+
+
+class EventReader:
+    """State of one stream: how many ids have been passed on.
+
+    `cumulative` becomes true when events are seen to repeat the ids before theirs.
+    """
+
+    def __init__(self, vocabulary_size: int) -> None:
+        self._vocabulary_size = vocabulary_size
+        self._seen = 0
+        self.cumulative = False
+
+    def read(self, line: bytes) -> Chunk:
+        """Return the chunk of one event.
+
+        Raises:
+            EngineRefused, EngineUnavailable: the event is an error, or an abort, that says so.
+            EngineProtocolError: the event is another error, or not one of SGLang's.
+        """
+        try:
+            event = orjson.loads(line)
+            if "error" in event:
+                raise _told(event["error"])
+            return self._chunk(event["output_ids"], event["meta_info"])
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as problem:
+            raise EngineProtocolError(
+                f"not an event of SGLang ({type(problem).__name__}): {line[:200]!r}"
+            ) from None
+
+    def _chunk(self, ids: list[Any], meta: dict[str, Any]) -> Chunk:
+        finish = meta["finish_reason"]
+        if finish is not None and finish["type"] == "abort":
+            raise _aborted(finish)
+        skip = self._repeated(len(ids), meta["completion_tokens"])
+        new = tuple(ids[skip:])
+        size = self._vocabulary_size
+        if not all(type(token_id) is int and 0 <= token_id < size for token_id in new):
+            raise EngineProtocolError(
+                f"token ids {new!r:.200}: must be whole numbers from 0 to {size - 1}; the engine "
+                "serves another model than the vocabulary's"
+            )
+        self._seen += len(new)
+        reason = None if finish is None else _FINISH[finish["type"]]
+        logprobs, top = _probabilities(meta, skip, new)
+        return Chunk(new, logprobs, top, reason)
+
+    def _repeated(self, length: int, total: int) -> int:
+        """Return how many ids at the front of an event have been there before."""
+        if self._seen + length == total:
+            return 0
+        if length >= max(total, self._seen):
+            self.cumulative = True
+            return self._seen
+        raise ValueError("ids are missing")
+
+
+def _told(error: str | dict[str, Any]) -> EngineError:
+    if isinstance(error, str):
+        return refusal(NAME, BAD_REQUEST, error)
+    return refusal(NAME, int(error.get("code") or BAD_REQUEST), str(error["message"]))
+
+
+def _aborted(finish: dict[str, Any]) -> EngineError:
+    """Return the error of an abort that we did not ask for: we read no further where we did."""
+    message, status = str(finish.get("message", "")), finish.get("status_code")
+    if status is None:
+        return EngineUnavailable(f"SGLang aborted the request: {message}")
+    return refusal(NAME, int(status), message)
+
+
+def _probabilities(
+    meta: dict[str, Any], skip: int, ids: Sequence[int]
+) -> tuple[tuple[float, ...], tuple[TopLogprobs, ...]]:
+    """Return the log-probabilities of the event's new ids, or none where they are not whole."""
+    entries = meta.get("output_token_logprobs")
+    if not entries or not ids:
+        return (), ()
+    new = entries[skip : skip + len(ids)]
+    if [entry[1] for entry in new] != list(ids) or any(entry[0] is None for entry in new):
+        return (), ()
+    likely = (meta.get("output_top_logprobs") or ())[skip : skip + len(ids)]
+    if len(likely) != len(ids):
+        likely = [None] * len(ids)
+    # JSON has no infinities: a token that was cut off has null.
+    top = tuple(
+        tuple((int(e[1]), float(e[0])) for e in place or () if e[0] is not None) for place in likely
+    )
+    return tuple(float(entry[0]) for entry in new), top
