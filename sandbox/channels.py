@@ -13,7 +13,8 @@ from typing import Any
 
 import zmq
 from jupyter_client.connect import write_connection_file
-from jupyter_client.session import Session
+
+from sandbox.messages import Codec
 
 #: Messages taken from the sockets at a time, so that a flood cannot hold the event loop.
 _BATCH = 64
@@ -81,7 +82,7 @@ class Channels:
     """Client side of a kernel that has bound its sockets. Close it when done."""
 
     def __init__(self, context: "zmq.Context[Any]", connection: Connection) -> None:
-        self._session = Session(key=connection.key)
+        self._codec = Codec(connection.key)
         self._shell = _connected(context, zmq.DEALER, connection.shell_address)
         try:
             self._iopub = _connected(context, zmq.SUB, connection.iopub_address)
@@ -123,8 +124,8 @@ class Channels:
                     frames = socket.recv_multipart(zmq.NOBLOCK)
                 except zmq.Again:
                     break
-                if (message := self._parse(channel, frames)) is not None:
-                    messages.append(message)
+                if (received := self._codec.decode(frames)) is not None:
+                    messages.append(Message(channel, *received))
             else:
                 more = True
         return messages, more
@@ -135,22 +136,9 @@ class Channels:
         self._iopub.close(linger=0)
 
     def _send(self, kind: str, content: dict[str, Any]) -> str:
-        message = self._session.msg(kind, content)
-        self._session.send(self._shell, message)
-        return str(message["header"]["msg_id"])
-
-    def _parse(self, channel: Channel, frames: list[bytes]) -> Message | None:
-        """A message that is signed with our key and well-formed, else None."""
-        try:
-            _, parts = self._session.feed_identities(frames)
-            raw = self._session.deserialize(parts)
-            kind, parent = raw["header"]["msg_type"], raw["parent_header"].get("msg_id")
-        except Exception:  # noqa: BLE001 - untrusted bytes: jupyter_client raises anything on them
-            return None
-        content = raw["content"]
-        if not (isinstance(kind, str) and isinstance(parent, str) and isinstance(content, dict)):
-            return None
-        return Message(channel, kind, parent, content)
+        number, frames = self._codec.encode(kind, content)
+        self._shell.send_multipart(frames)
+        return number
 
 
 def _connected(context: "zmq.Context[Any]", kind: int, address: str) -> "zmq.Socket[Any]":

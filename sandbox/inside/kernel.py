@@ -166,6 +166,9 @@ class CellKernel(IPythonKernel):
     capture: CellCapture
     streams: "Streams"
     _in_cell = False
+    #: ipykernel sleeps half a millisecond so that output comes before the reply; the pool waits for
+    #: both.
+    _execute_sleep: Any = 0.0
 
     def __init__(self, **options: object) -> None:
         with _no_module_list():
@@ -362,6 +365,8 @@ def make_application(
     application.heartbeat_wanted = heartbeat
     application.user_module = user_module
     application.initialize([])  # type: ignore[no-untyped-call]
+    # Its level above is the handler's: four messages a cell would be made, and dropped there.
+    application.log.setLevel(logging.CRITICAL)
     warnings.formatwarning = _format_warning
     # IPython adds this to every SystemExit.
     warnings.filterwarnings("ignore", message="To exit: use")
