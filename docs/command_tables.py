@@ -101,6 +101,9 @@ def _value(annotation: Any) -> str:  # noqa: ANN401 - a type as it is written
         annotation = next(each for each in get_args(annotation) if each is not type(None))
     if isinstance(annotation, type) and issubclass(annotation, Enum):
         return " or ".join(code(str(member.value)) for member in annotation)
+    if get_origin(annotation) is list:
+        (each,) = get_args(annotation)
+        return f"{_value(each)}, repeatable"
     return _VALUES[annotation]
 
 
