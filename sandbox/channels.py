@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-from jupyter_client.connect import write_connection_file
+from jupyter_client.connect import KernelConnectionInfo, write_connection_file
 
 from sandbox.messages import Codec
 
@@ -57,6 +57,7 @@ class Connection:
         """Write Jupyter's connection file, readable by this user only."""
         write_connection_file(
             str(path),
+            # Over ipc a port is the end of a socket's path.
             shell_port=1,
             iopub_port=2,
             stdin_port=3,
@@ -66,6 +67,20 @@ class Connection:
             key=self.key,
             transport="ipc",
         )
+
+    def information(self) -> KernelConnectionInfo:
+        """What jupyter_client's managers and clients take in place of the file."""
+        return {
+            "shell_port": 1,
+            "iopub_port": 2,
+            "stdin_port": 3,
+            "control_port": 4,
+            "hb_port": 5,
+            "transport": "ipc",
+            "ip": str(self.socket_prefix),
+            "key": self.key,
+            "signature_scheme": "hmac-sha256",
+        }
 
     @property
     def shell_address(self) -> str:

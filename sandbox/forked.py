@@ -111,8 +111,14 @@ class ForkedFactory:
         settings: PoolSettings,
         directory: PoolDirectory,
         starter: KernelStarter | None = None,
+        *,
+        heartbeat: bool = False,
     ) -> None:
-        """`starter` is not yet open: it is opened with the factory."""
+        """`starter` is not yet open: it is opened with the factory.
+
+        With `heartbeat`, kernels answer Jupyter's heartbeats.
+        """
+        self._heartbeat = heartbeat
         self._settings = settings
         self._directory = directory
         self._starter = starter or KernelStarter(settings, directory)
@@ -156,6 +162,7 @@ class ForkedFactory:
             environment=kernel_environment(self._settings, directory),
             max_output_chars=self._settings.max_output_chars,
             plan=plan.to_json(),
+            heartbeat=self._heartbeat,
         )
         with directory.start_log.open("wb") as log:
             process = await self._fork(request, ready_writer, log.fileno())

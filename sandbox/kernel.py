@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from sandbox.channels import Channels
+from sandbox.channels import Channels, Connection
 from sandbox.confinement.confinement import Confinement
 from sandbox.directory import KernelDirectory
 from sandbox.errors import KernelStartError
@@ -58,6 +58,7 @@ class Kernel:
     """A kernel process with its channels and its folder. Owned by whoever got it: close it."""
 
     process: KernelProcess
+    connection: Connection
     channels: Channels
     directory: KernelDirectory
     settings: PoolSettings

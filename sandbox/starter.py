@@ -107,7 +107,7 @@ class KernelStarter:
         # Before the kernel has bound its sockets, ZMQ would wait 100 ms between its tries.
         channels = Channels(self._context, connection)
         stack.callback(channels.close)
-        kernel = Kernel(process, channels, directory, self._settings)
+        kernel = Kernel(process, connection, channels, directory, self._settings)
         await kernel.connect()
         return kernel
 
