@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,8 @@ from server.engine.base import Engine, Sampling
 from server.engine.scripted import ScriptedEngine, Step, StreamRequest
 from server.vocabulary import Vocabulary
 from tests.server.engine.llamacpp_cases import busy_slots, default_weights, ready_engine
+from tests.server.engine.sglang_cases import fake_server, load
+from tests.server.engine.sglang_cases import ready as ready_sglang
 from tests.server.engine.tiny_llama import write_tiny_llama
 
 CONTEXT_TOKENS = 512
@@ -113,3 +115,29 @@ async def default_llamacpp(folder: Path) -> AsyncIterator[Subject]:
             # How tokens are batched changes the quantised matrix products in the second decimal.
             logprob_tolerance=0.1,
         )
+
+
+def fake_sglang(*arguments: str) -> Callable[[Path], AbstractAsyncContextManager[Subject]]:
+    """Return what attaches to a server that speaks SGLang's protocol."""
+
+    @asynccontextmanager
+    async def attach(folder: Path) -> AsyncIterator[Subject]:
+        path = folder / "tiny.gguf"
+        write_tiny_llama(path)
+        vocabulary = Vocabulary.load(path)
+        prompt = [vocabulary.size - 300, 2, 3]
+        with fake_server(vocabulary, *arguments) as url:
+            async with ready_sglang(url, vocabulary) as engine:
+                yield Subject(
+                    engine=engine,
+                    vocabulary_size=vocabulary.size,
+                    end_ids=frozenset(vocabulary.eos_ids),
+                    endless=prompt,
+                    varied=prompt,
+                    stopping=prompt,
+                    stopping_sampling=Sampling(max_tokens=450, temperature=1, seed=1),
+                    busy=lambda: load(url),
+                    logprob_tolerance=1e-6,
+                )
+
+    return attach

@@ -7,7 +7,13 @@ import pytest
 
 from server.engine.base import Chunk, EngineState, FinishReason, Sampling
 from server.engine.errors import EngineRefused
-from tests.contract.engines import Subject, default_llamacpp, scripted, tiny_llamacpp
+from tests.contract.engines import (
+    Subject,
+    default_llamacpp,
+    fake_sglang,
+    scripted,
+    tiny_llamacpp,
+)
 
 #: Far above what a request of these takes; bounds what would hang.
 PATIENCE_S = 30
@@ -16,6 +22,8 @@ ENGINES = [
     pytest.param(scripted, id="scripted"),
     pytest.param(tiny_llamacpp, id="llamacpp-tiny"),
     pytest.param(default_llamacpp, id="llamacpp-default", marks=pytest.mark.model),
+    pytest.param(fake_sglang(), id="sglang-fake-cumulative"),
+    pytest.param(fake_sglang("--incremental-streaming-output"), id="sglang-fake"),
 ]
 
 

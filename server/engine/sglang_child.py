@@ -1,0 +1,100 @@
+"""SGLang as a process of its own, run by path in the interpreter that has the package.
+
+Needs nothing but the standard library, since that interpreter may have none of ours. The parent
+writes one line of JSON to standard input, so that the key is on no command line, and keeps the pipe
+open; its end is the end of this process and of all that it started. Before anything is loaded, the
+version and the arguments are checked by the installed package; a refusal is the last line of
+standard error, with exit status `REFUSED`.
+"""
+
+import argparse
+import ctypes
+import io
+import json
+import os
+import re
+import runpy
+import signal
+import sys
+import threading
+from contextlib import redirect_stderr
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NoReturn
+
+#: EX_CONFIG of <sysexits.h>; SGLang itself ends with 0, 1 or by a signal.
+REFUSED = 78
+#: <linux/prctl.h>
+PR_SET_PDEATHSIG = 1
+
+
+def main() -> None:
+    """Serve until standard input ends or the server does."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    config = json.loads(sys.stdin.buffer.readline())
+    threading.Thread(target=_end_with_input, daemon=True).start()
+    # Nobody reads standard output; a full pipe would stop the server.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    # This file's folder has modules that are named as packages that SGLang imports.
+    folder = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - no pathlib needed
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != folder]  # noqa: PTH100
+    check(config)
+    # Log-probabilities before temperature, as other engines give them.
+    os.environ["SGLANG_RETURN_ORIGINAL_LOGPROB"] = "1"
+    sys.argv = ["sglang.launch_server", *config["arguments"]]
+    # As __main__, so that SGLang's own processes find it as if it had been started by `python -m`.
+    runpy.run_module("sglang.launch_server", run_name="__main__", alter_sys=True)
+
+
+def check(config: dict[str, Any]) -> None:
+    """Exit with `REFUSED` where the installed package is not to be had, too old or too new."""
+    try:
+        installed = version("sglang")
+    except PackageNotFoundError:
+        _refuse(
+            f"SGLang is not installed for {sys.executable}: install Quorum's extra `sglang`, or "
+            "set engine.python to an interpreter that has it"
+        )
+    numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", installed)
+    oldest, before = config["oldest"], config["before"]
+    if numbers is None or not oldest <= [int(n) for n in numbers.groups()] < before:
+        dotted = [".".join(map(str, bound)) for bound in (oldest, before)]
+        _refuse(f"SGLang {installed}: must be at least {dotted[0]} and before {dotted[1]}")
+    try:
+        problem = problem_of(config["arguments"])
+    except ImportError as error:
+        _refuse(f"SGLang {installed} cannot be imported ({error}); install it with all it needs")
+    if problem:
+        _refuse(f"SGLang {installed}: {problem}; correct engine.arguments")
+
+
+def problem_of(arguments: list[str]) -> str:
+    """Return what the installed version's own parser has against the arguments, or nothing."""
+    from sglang.srt.server_args import ServerArgs  # noqa: PLC0415 - takes seconds, and may fail
+
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    ServerArgs.add_cli_args(parser)
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said):
+            _, unknown = parser.parse_known_args(arguments)
+    except SystemExit:
+        return said.getvalue().strip().splitlines()[-1].partition("error: ")[2]
+    return f"no such argument: {' '.join(unknown)}" if unknown else ""
+
+
+def _refuse(sentence: str) -> NoReturn:
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()
+    os._exit(REFUSED)
+
+
+def _end_with_input() -> None:
+    while sys.stdin.buffer.read(4096):
+        pass
+    # This process leads a session of its own, in which SGLang's processes are.
+    os.killpg(0, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""What a faulty SGLang server does to a stream, over real HTTP from a real process."""
+
+import time
+from collections.abc import AsyncIterator
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from server.engine.base import EngineState, Sampling
+from server.engine.errors import (
+    EngineError,
+    EngineFailed,
+    EngineProtocolError,
+    EngineRefused,
+    EngineStalled,
+    EngineUnavailable,
+)
+from server.engine.sglang import SglangEngine
+from server.vocabulary import Vocabulary
+from tests.server.engine.fake_sglang_server import FAULTS
+from tests.server.engine.sglang_cases import attached, fake_server, load
+
+PLACES = list(FAULTS)
+STALL_S = 2.0
+#: A stall, a look at whether the server lives, and a busy machine.
+BOUND_S = 30
+
+ERRORS: dict[str, type[EngineError]] = {
+    "status_400": EngineRefused,
+    "status_401": EngineFailed,
+    "status_404_in_html": EngineRefused,
+    "status_429": EngineUnavailable,
+    "status_500": EngineProtocolError,
+    "status_503": EngineUnavailable,
+    "error_event_of_0_5_12": EngineRefused,
+    "error_event_400": EngineRefused,
+    "error_event_500": EngineProtocolError,
+    "error_event_503": EngineUnavailable,
+    "abort_400": EngineRefused,
+    "abort_500": EngineProtocolError,
+    "abort_503": EngineUnavailable,
+    "abort_by_somebody": EngineUnavailable,
+    "garbage_event": EngineProtocolError,
+    "event_is_no_object": EngineProtocolError,
+    "event_lacks_its_ids": EngineProtocolError,
+    "event_lacks_its_meta": EngineProtocolError,
+    "invalid_utf8": EngineProtocolError,
+    "id_too_large": EngineProtocolError,
+    "id_negative": EngineProtocolError,
+    "id_is_text": EngineProtocolError,
+    "id_is_a_fraction": EngineProtocolError,
+    "id_is_a_truth_value": EngineProtocolError,
+    "ids_are_missing": EngineProtocolError,
+    "unknown_finish": EngineProtocolError,
+    "event_too_long": EngineProtocolError,
+    "ends_before_the_last_event": EngineUnavailable,
+    "breaks_in_mid_stream": EngineUnavailable,
+    "silent_from_the_start": EngineStalled,
+    "silent_in_mid_stream": EngineStalled,
+}
+DEATHS = {"dies_in_prefill", "dies_in_decode", "dies_at_abort"}
+TELLS_WHY = [name for name in ERRORS if name.startswith(("status", "error_event", "abort"))]
+
+
+@pytest.fixture(scope="module")
+async def engine(tiny_vocabulary: Vocabulary) -> AsyncIterator[SglangEngine]:
+    with fake_server(tiny_vocabulary) as url:
+        async with attached(url, tiny_vocabulary, stall_timeout_s=STALL_S) as engine:
+            with anyio.fail_after(BOUND_S):
+                await engine.wait_ready()
+            yield engine
+
+
+async def ids_from(engine: SglangEngine, name: str) -> list[int]:
+    sampling = Sampling(max_tokens=8, temperature=0, seed=0)
+    async with engine.generate([PLACES.index(name)], sampling, session="s") as stream:
+        return [token_id async for chunk in stream for token_id in chunk.token_ids]
+
+
+def test_each_fault_has_its_error() -> None:
+    assert set(FAULTS) == {"works", *ERRORS, *DEATHS}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+async def test_a_fault_is_the_right_error_in_bounded_time(engine: SglangEngine, name: str) -> None:
+    counted = engine.faults[ERRORS[name].__name__]
+    with anyio.fail_after(BOUND_S), pytest.raises(EngineError) as caught:
+        await ids_from(engine, name)
+    assert type(caught.value) is ERRORS[name]
+    if ERRORS[name] is EngineStalled:
+        assert "engine.stall_timeout_s" in str(caught.value)
+    if name in TELLS_WHY:
+        assert "it says why" in str(caught.value)
+    assert engine.faults[ERRORS[name].__name__] == counted + 1
+    # One stream's fault is no other's.
+    assert engine.status().state is EngineState.READY
+    assert len(await ids_from(engine, "works")) == 8
+
+
+@pytest.mark.parametrize("name", sorted(DEATHS))
+async def test_a_death_is_noticed_at_once_and_attempts_wait(
+    tiny_vocabulary: Vocabulary, name: str
+) -> None:
+    with fake_server(tiny_vocabulary) as url:
+        async with attached(url, tiny_vocabulary) as engine:
+            with anyio.fail_after(BOUND_S):
+                await engine.wait_ready()
+            started = time.monotonic()
+            if name == "dies_at_abort":
+                sampling = Sampling(max_tokens=8, temperature=0, seed=0)
+                prompt = [PLACES.index(name)]
+                async with engine.generate(prompt, sampling, session="s") as stream:
+                    await anext(stream)
+                await engine.life.confirm_death()
+            else:
+                with pytest.raises(EngineUnavailable):
+                    await ids_from(engine, name)
+            assert engine.status().state is EngineState.RESTARTING
+            assert time.monotonic() - started < BOUND_S
+            with pytest.raises(EngineUnavailable, match="was lost"):
+                await ids_from(engine, "works")
+            port = url.rpartition(":")[2]
+            with fake_server(tiny_vocabulary, f"--port={port}"), anyio.fail_after(BOUND_S):
+                await engine.wait_ready()
+                assert len(await ids_from(engine, "works")) == 8
+            assert engine.status().restarts == 1
+
+
+async def test_what_was_left_early_is_swept(tiny_vocabulary: Vocabulary) -> None:
+    """An abort that got lost is repeated: the sweep ends with nothing running for nobody."""
+    sampling = Sampling(max_tokens=400, temperature=0, seed=0)
+    with fake_server(tiny_vocabulary, "--step-s=0.05") as url:
+        async with attached(url, tiny_vocabulary) as engine:
+            with anyio.fail_after(BOUND_S):
+                await engine.wait_ready()
+                assert engine._server is not None
+                abort, lost = engine._server.abort, []
+
+                async def lose(rid: str) -> None:
+                    lost.append(rid)
+
+                engine._server.abort = lose  # type: ignore[method-assign]
+                async with engine.generate([300], sampling, session="s") as stream:
+                    await anext(stream)
+                assert await load(url) == 1
+                assert await engine.sweep() == 1
+                engine._server.abort = abort  # type: ignore[method-assign]
+                while await engine.sweep():
+                    await anyio.lowlevel.checkpoint()
+                assert await load(url) == 0
+                assert engine._left == set()
+                assert len(lost) == 2
+
+
+async def test_the_engine_never_gets_ready(tiny_vocabulary: Vocabulary) -> None:
+    async with attached("http://127.0.0.1:9", tiny_vocabulary) as engine:
+        with anyio.move_on_after(1) as scope:
+            await engine.wait_ready()
+        assert scope.cancelled_caught
+        with pytest.raises(EngineUnavailable):
+            await ids_from(engine, "works")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "context_tokens", "sentence"),
+    [
+        (["--version=0.5.11"], None, None, r"SGLang 0\.5\.11: must be 0\.5\.12 to 0\.5\.23"),
+        (["--version=0.6.0"], None, None, r"SGLang 0\.6\.0: must be"),
+        ([], "another", None, r"401: Unauthorized; set engine\.api_key"),
+        ([], None, 600, r"with a context of 520; lower engine\.context_tokens"),
+    ],
+)
+async def test_what_no_waiting_would_change_is_said(
+    tiny_vocabulary: Vocabulary,
+    arguments: list[str],
+    key: str | None,
+    context_tokens: int | None,
+    sentence: str,
+) -> None:
+    changes = {"key": key, "context_tokens": context_tokens}
+    given = {name: value for name, value in changes.items() if value is not None}
+    with fake_server(tiny_vocabulary, *arguments) as url:
+        async with attached(url, tiny_vocabulary, **given) as engine:  # type: ignore[arg-type]
+            with anyio.fail_after(BOUND_S), pytest.raises(EngineFailed, match=sentence):
+                await engine.wait_ready()
