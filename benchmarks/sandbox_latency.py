@@ -9,6 +9,7 @@ when parts are taken away: an empty cell, a greeting, a bare echo over the same 
 import argparse
 import multiprocessing
 import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -44,7 +45,7 @@ Side = Callable[[str], Awaitable[object]]
 @asynccontextmanager
 async def stock_manager() -> AsyncIterator[Any]:
     manager = AsyncKernelManager()
-    await manager.start_kernel()
+    await manager.start_kernel(stderr=subprocess.DEVNULL)
     try:
         yield manager
     finally:

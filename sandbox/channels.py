@@ -78,7 +78,7 @@ class Connection:
             "hb_port": 5,
             "transport": "ipc",
             "ip": str(self.socket_prefix),
-            "key": self.key,
+            "key": self.key.decode(),
             "signature_scheme": "hmac-sha256",
         }
 
