@@ -103,8 +103,9 @@ def _tuned(contested: Contested, splits: int, seed: int) -> tuple[Floats, Floats
 
     Of the weight chosen on the other half, and of the weight that is best on its own half. What is
     chosen by is accuracy plus the share of the weight on the right answer: the share tells weights
-    apart that decide the same ballots, which halves of ten problems are many of. On synthetic
-    populations it recovers twice what accuracy alone does.
+    apart that decide the same ballots, which halves of ten problems are many of. It was taken after
+    a comparison of four criteria, on the recorded problems (0.26 of the gap by accuracy alone, 0.76
+    with the share) and on three synthetic populations (1.4 to 1.9 times what accuracy recovers).
     """
     values = contested.right
     criterion = values + contested.share

@@ -23,7 +23,7 @@ DEFAULT_LEAD = 2.0
 #: A weight alone is no agreement: two votes at least, whatever they weigh.
 LEAST_VOTES = 2
 #: Effort counts up to here, so that the weight is bounded: the recorded attempts end at 97,000
-#: tokens, one in twenty of them calls tools more often.
+#: tokens, three in a hundred of them call tools more often.
 FULL_TOKENS = 98_304
 FULL_CALLS = 63
 #: Sums of weights that should be equal differ in their last digits.

@@ -15,11 +15,11 @@ Floats = NDArray[np.float64]
 
 #: No number of votes is enough.
 NEVER = 1_000_000
-#: Equal answers and lead that settle a problem, from the first vote to never. More than four equal
-#: answers have not been worth their time in any replay.
+#: Equal answers and lead that settle a problem, from the first vote to never. Four equal answers are
+#: where the public baseline stops by itself; more are not tried.
 SETTLED = ((1, 1), (2, 2), (3, 2), (3, 3), (4, 3), (4, 4), (NEVER, 2), (NEVER, 3), (NEVER, NEVER))
 #: Quantiles of the paths' vote times at which a rule may give a problem up, beside none and twice
-#: the last: finer ones moved no replayed run by more than its noise.
+#: the last: few, so that the table of rules stays small enough to read at every problem.
 QUANTILES = (0.02, 0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
 
 
