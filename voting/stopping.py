@@ -15,8 +15,8 @@ Floats = NDArray[np.float64]
 
 #: No number of votes is enough.
 NEVER = 1_000_000
-#: Equal answers and lead that settle a problem, from the first vote to never. Four equal answers are
-#: where the public baseline stops by itself; more are not tried.
+#: Equal answers and lead that settle a problem, from the first vote to never. At four equal
+#: answers the public baseline stops by itself; more are not tried.
 SETTLED = ((1, 1), (2, 2), (3, 2), (3, 3), (4, 3), (4, 4), (NEVER, 2), (NEVER, 3), (NEVER, NEVER))
 #: Quantiles of the paths' vote times at which a rule may give a problem up, beside none and twice
 #: the last: few, so that the table of rules stays small enough to read at every problem.

@@ -13,10 +13,10 @@ from voting.replay.records import RecordedAttempt, RecordedProblem
 class Population:
     """What attempts are drawn from. The values are set by hand, and are not a fit.
 
-    Accuracy, median tokens, ``wrong`` and tokens a call are close to those of 22 recorded problems of
-    gpt-oss-120b with eight attempts or more. Not so the others: recorded are a concentration of 2.3,
-    deviations of 0.73 between and 0.27 within problems, a hardness of 1.4, and wrong answers that
-    share one value more often (0.64 of a problem's wrong attempts).
+    Accuracy, median tokens, ``wrong`` and tokens a call are close to those of 22 recorded problems
+    of gpt-oss-120b with eight attempts or more. Not so the others: recorded are a concentration of
+    2.3, deviations of 0.73 between and 0.27 within problems, a hardness of 1.4, and wrong answers
+    that share one value more often (0.64 of a problem's wrong attempts).
 
     A problem's accuracy is drawn from a Beta distribution of mean ``accuracy`` and concentration
     ``concentration`` (low: problems are all easy or all hard). A wrong attempt gives the problem's
