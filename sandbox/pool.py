@@ -218,6 +218,7 @@ class KernelPool:
         if self._tasks is not None:
             # From here on the task owns it; without tasks, closing the pool does.
             self._alive.discard(kernel)
+            self._retiring += 1
             self._tasks.start_soon(self._retire, kernel)
 
     def count_lease(self, waited_s: float) -> None:
@@ -264,6 +265,7 @@ class KernelPool:
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as closing:
                 while self._alive:
+                    self._retiring += 1
                     closing.start_soon(self._retire, self._alive.pop())
 
     async def _start_one(self) -> None:
@@ -290,7 +292,6 @@ class KernelPool:
 
     async def _retire(self, kernel: Kernel) -> None:
         """Clean up behind a kernel; where that fails (no thread, no memory) the pool goes on."""
-        self._retiring += 1
         try:
             with anyio.CancelScope(shield=True):
                 await kernel.aclose()
