@@ -45,6 +45,11 @@ class Items:
         """Whether the order counts whatever the policy: in brackets other than a set's."""
         return self.opening in ("(", "[", _MOD)
 
+    @property
+    def several(self) -> bool:
+        """Whether this is more than one value for sure: a residue is one, sets may repeat one."""
+        return self.opening != _MOD and len(set(self.values)) == len(self.values) > 1
+
 
 Exact = Fraction | Items | Opaque
 
@@ -91,6 +96,8 @@ def compare_exact(one: Exact, other: Exact, *, ordered_lists: bool = False) -> C
             return Comparison.SAME if one == other else Comparison.DIFFERENT
         case Items(), Items():
             return _compare_items(one, other, ordered_lists)
+        case (Fraction(), Items() as items) | (Items() as items, Fraction()):
+            return Comparison.DIFFERENT if items.several else Comparison.UNKNOWN
         case _:
             return Comparison.SAME if one == other else Comparison.UNKNOWN
 

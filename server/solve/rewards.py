@@ -12,7 +12,6 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from server.engine.base import Engine
 from server.vocabulary import Vocabulary
 from voting.requests import StepScores
 
@@ -36,6 +35,14 @@ class RewardEngine(Protocol):
         Raises:
             EngineError: as `Engine.score`.
         """
+        ...
+
+
+class ScoringEngine(Protocol):
+    """The part of `Engine` that math-shepherd needs."""
+
+    async def score(self, ids: Sequence[int], start: int) -> list[float]:
+        """As `Engine.score`."""
         ...
 
 
@@ -96,7 +103,7 @@ class QwenRewardModel:
 class ShepherdRewardModel:
     """math-shepherd's reward model, on any engine that scores tokens."""
 
-    def __init__(self, engine: Engine, vocabulary: Vocabulary) -> None:
+    def __init__(self, engine: ScoringEngine, vocabulary: Vocabulary) -> None:
         self._engine = engine
         self._encode = vocabulary.encode
 

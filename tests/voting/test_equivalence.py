@@ -45,6 +45,8 @@ SAME, DIFFERENT, UNKNOWN = Comparison.SAME, Comparison.DIFFERENT, Comparison.UNK
         ("(1, x+1)", "(1, 1+x)", UNKNOWN),
         ("x^2-1", "(x-1)(x+1)", UNKNOWN),
         ("1/0", "2/0", UNKNOWN),
+        ("2", "1, 2", DIFFERENT),
+        ("3", r"\{3\}", UNKNOWN),
         (r"3 \pmod 7", r"x \equiv 10 \pmod{7}", SAME),
         (r"3 \pmod 7", r"3 \text{ mod } 7", SAME),
         (r"3 \pmod 7", r"3 \pmod{11}", DIFFERENT),
