@@ -3,13 +3,16 @@
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from server.engine.base import Engine, Sampling
+from server.engine.llamacpp import LlamaCppEngine
 from server.engine.scripted import ScriptedEngine, Step, StreamRequest
 from server.vocabulary import Vocabulary
 from tests.server.engine.llamacpp_cases import busy_slots, default_weights, ready_engine
+from tests.server.engine.openai_cases import address_of, fake_vllm, running
+from tests.server.engine.openai_cases import ready as ready_openai
 from tests.server.engine.sglang_cases import fake_server, load
 from tests.server.engine.sglang_cases import ready as ready_sglang
 from tests.server.engine.tiny_llama import write_tiny_llama
@@ -141,3 +144,36 @@ def fake_sglang(*arguments: str) -> Callable[[Path], AbstractAsyncContextManager
                 )
 
     return attach
+
+
+@asynccontextmanager
+async def openai_vllm(folder: Path) -> AsyncIterator[Subject]:
+    """The engine of completions at a server that speaks vLLM's protocol."""
+    path = folder / "tiny.gguf"
+    write_tiny_llama(path)
+    vocabulary = Vocabulary.load(path)
+    prompt = [vocabulary.size - 300, 2, 3]
+    with fake_vllm(vocabulary) as url:
+        async with ready_openai(url, vocabulary) as engine:
+            yield Subject(
+                engine=engine,
+                vocabulary_size=vocabulary.size,
+                end_ids=frozenset(vocabulary.eos_ids),
+                endless=prompt,
+                varied=prompt,
+                stopping=prompt,
+                stopping_sampling=Sampling(max_tokens=450, temperature=1, seed=1),
+                busy=lambda: running(url),
+                logprob_tolerance=1e-6,
+            )
+
+
+@asynccontextmanager
+async def openai_llama(folder: Path) -> AsyncIterator[Subject]:
+    """The engine of completions at the server of the real llama.cpp."""
+    async with tiny_llamacpp(folder) as subject:
+        assert isinstance(subject.engine, LlamaCppEngine)
+        llama = subject.engine
+        url, key = address_of(llama)
+        async with ready_openai(url, llama._vocabulary, key) as engine:
+            yield replace(subject, engine=engine)

@@ -11,6 +11,8 @@ from tests.contract.engines import (
     Subject,
     default_llamacpp,
     fake_sglang,
+    openai_llama,
+    openai_vllm,
     scripted,
     tiny_llamacpp,
 )
@@ -24,6 +26,8 @@ ENGINES = [
     pytest.param(default_llamacpp, id="llamacpp-default", marks=pytest.mark.model),
     pytest.param(fake_sglang(), id="sglang-fake-cumulative"),
     pytest.param(fake_sglang("--incremental-streaming-output"), id="sglang-fake"),
+    pytest.param(openai_llama, id="openai-llama"),
+    pytest.param(openai_vllm, id="openai-vllm-fake"),
 ]
 
 

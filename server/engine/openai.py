@@ -1,0 +1,230 @@
+"""Any server of `/v1/completions` that takes and gives token ids, at a URL.
+
+How servers differ is in `openai_dialects`. Leaving a stream closes its connection, which ends it.
+"""
+
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+
+from server.engine.attached import Attached
+from server.engine.base import Chunk, EngineInfo, FinishReason, Sampling, Stream
+from server.engine.errors import EngineError, EngineFailed, EngineProtocolError, EngineUnavailable
+from server.engine.openai_dialects import KNOWN, Completions, Tokens
+from server.engine.remote import RemoteServer, no_doubt, refusal
+from server.engine.remote_engine import RemoteEngine
+from server.vocabulary import Vocabulary
+
+log = structlog.get_logger(__name__)
+
+COMPLETIONS = "/v1/completions"
+#: Slowest prefill that does not count as a stall, tokens per second: llama-server on a small CPU.
+SLOWEST_PREFILL = 10.0
+BAD_REQUEST = 400
+_FINISH = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenaiOptions:
+    """Where the server is; `model_path` is what the vocabulary was read from, times are seconds."""
+
+    url: str
+    model_path: Path
+    slots: int
+    context_tokens: int
+    api_key: str = ""
+    start_timeout_s: float = 600.0
+    stall_timeout_s: float = 60.0
+
+
+class OpenaiEngine(RemoteEngine[RemoteServer]):
+    """One server of completions; opened by `open_openai`."""
+
+    def __init__(self, options: OpenaiOptions, vocabulary: Vocabulary) -> None:
+        info = EngineInfo(options.model_path.stem, options.context_tokens, options.slots)
+        super().__init__(info, vocabulary)
+        self._options = options
+        self._model = ""
+        self._completions: Completions = KNOWN["vllm"]
+
+    @asynccontextmanager
+    async def generate(
+        self, prompt_ids: Sequence[int], sampling: Sampling, *, session: str
+    ) -> AsyncIterator[Stream]:
+        """Stream sampled tokens; see `server.engine.base.Engine.generate`."""
+        del session
+        prompt = list(prompt_ids)
+        sampling = self._within(prompt, sampling)
+        server = self._running_server()
+        body = self._body(prompt, sampling)
+        with self._counted():
+            async with server.stream(COMPLETIONS, body, self._silence_s(prompt)) as lines:
+                yield self._chunks(lines, sampling)
+
+    async def score(self, ids: Sequence[int], start: int) -> list[float]:
+        """Return log-probabilities of `ids[start:]`."""
+        ids = list(ids)
+        self._check_score(ids, start)
+        server = self._running_server()
+        if start == len(ids):
+            return []
+        with self._counted(), _understood(b"the answer to a request for scores"):
+            return await self._completions.score(
+                server, self._model, ids, start, self._silence_s(ids)
+            )
+
+    async def prepare(self, server: RemoteServer) -> None:
+        """Find out what the server is, and have it answer a real generation with ids."""
+        listing = await server.get("/v1/models")
+        with _understood(b"/v1/models"):
+            models = {str(model["id"]): model for model in listing["data"]}
+            self._model = name = _chosen(models, self._options.model_path)
+            owner = str(models[name].get("owned_by", ""))
+            context = int(_context_of(models[name]) or 0)
+        self._completions = KNOWN.get(owner, KNOWN["vllm"])
+        if 0 < context < self._info.context_tokens:
+            raise EngineFailed(
+                f"engine.context_tokens {self._info.context_tokens}: {server.name} serves {name} "
+                f"with a context of {context}; lower engine.context_tokens to that"
+            )
+        await self._probe(server)
+        log.info("engine.facts", engine=server.name, kind=self._completions.name, model=name)
+        self._server = server
+
+    async def _probe(self, server: RemoteServer) -> None:
+        sampling = Sampling(max_tokens=2, temperature=0, seed=0)
+        body = self._body([0], sampling)
+        found = 0
+        async with server.stream(COMPLETIONS, body, self._options.start_timeout_s) as lines:
+            try:
+                async for chunk in self._chunks(lines, sampling):
+                    found += len(chunk.token_ids)
+            except EngineProtocolError as error:
+                raise self._without_ids(server) from error
+        if not found:
+            raise self._without_ids(server)
+
+    def _without_ids(self, server: RemoteServer) -> EngineError:
+        return EngineFailed(
+            f"{server.name} gives no token ids that can be read (as {self._completions.name}); use "
+            "vLLM from 0.10.2 on, llama-server, or SGLang with engine.kind sglang"
+        )
+
+    def _body(self, prompt: list[int], sampling: Sampling) -> dict[str, Any]:
+        body = self._completions.body(prompt, sampling, self._vocabulary.eos_ids)
+        return body | {"model": self._model}
+
+    async def _chunks(
+        self, lines: AsyncIterator[bytes], sampling: Sampling
+    ) -> AsyncIterator[Chunk]:
+        reader = CompletionReader(self._completions, self._vocabulary.size, sampling.top_logprobs)
+        async for line in lines:
+            chunk = reader.read(line)
+            if chunk is not None:
+                yield chunk
+                if chunk.finish_reason is not None:
+                    return
+        await self.life.confirm_death()
+        raise EngineUnavailable("the server ended the stream before its last event")
+
+    def _silence_s(self, prompt: list[int]) -> float:
+        return self._options.stall_timeout_s + len(prompt) / SLOWEST_PREFILL
+
+
+class CompletionReader:
+    """State of one stream: how many tokens have been accounted for."""
+
+    def __init__(self, completions: Completions, vocabulary_size: int, top: int) -> None:
+        self._completions = completions
+        self._vocabulary_size = vocabulary_size
+        self._top = top
+        self._seen = 0
+
+    def read(self, line: bytes) -> Chunk | None:
+        """Return the chunk of one event; None for one that is not of tokens, as usage.
+
+        Raises the errors of `Engine.generate` that come from an answer.
+        """
+        with _understood(line):
+            event = orjson.loads(line)
+            if "error" in event or event.get("object") == "error":
+                raise self._told(event.get("error", event))
+            if not event["choices"]:
+                return None
+            choice = event["choices"][0]
+            finish = choice.get("finish_reason")
+            if finish == "abort":
+                raise EngineUnavailable(f"{self._completions.name} aborted the request")
+            tokens = self._completions.tokens(choice, event)
+            return self._chunk(tokens, None if finish is None else _FINISH[finish])
+
+    def _chunk(self, tokens: Tokens, finish: FinishReason | None) -> Chunk:
+        ids, size = tuple(tokens.ids), self._vocabulary_size
+        if not all(type(token_id) is int and 0 <= token_id < size for token_id in ids):
+            raise EngineProtocolError(
+                f"token ids {ids!r:.200}: must be whole numbers from 0 to {size - 1}; the engine "
+                "serves another model than the vocabulary's"
+            )
+        self._seen += len(ids)
+        lost = tokens.total is not None and tokens.total > self._seen
+        self._seen = max(self._seen, tokens.total or 0)
+        if not self._top or len(tokens.logprobs) != len(ids):
+            return Chunk(ids, (), (), finish, exact=not lost)
+        top = tuple(place[: self._top] for place in tokens.top)
+        if len(top) != len(ids):
+            top = ((),) * len(ids)
+        return Chunk(ids, tuple(tokens.logprobs), top, finish, exact=not lost)
+
+    def _told(self, error: str | dict[str, Any]) -> EngineError:
+        if isinstance(error, str):
+            return refusal(self._completions.name, BAD_REQUEST, error)
+        code = error.get("code")
+        status = code if isinstance(code, int) else BAD_REQUEST
+        return refusal(self._completions.name, status, str(error["message"]))
+
+
+@contextmanager
+def _understood(what: bytes) -> Iterator[None]:
+    """Turn what reading a malformed answer raises into `EngineProtocolError`."""
+    try:
+        yield
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as problem:
+        raise EngineProtocolError(
+            f"not an answer of a server of completions ({type(problem).__name__}): {what[:200]!r}"
+        ) from None
+
+
+def _chosen(models: dict[str, Any], path: Path) -> str:
+    """Return the served model whose name is the path's, or the first."""
+    names = {path.stem, path.name, str(path)}
+    return next((name for name in models if name in names), next(iter(models)))
+
+
+def _context_of(model: dict[str, Any]) -> Any:  # noqa: ANN401 - JSON
+    return model.get("max_model_len") or (model.get("meta") or {}).get("n_ctx")
+
+
+@asynccontextmanager
+async def open_openai(
+    options: OpenaiOptions, vocabulary: Vocabulary
+) -> AsyncIterator[OpenaiEngine]:
+    """Use the server for the length of the block; it is awaited in the background."""
+    engine = OpenaiEngine(options, vocabulary)
+    name = f"the server at {options.url}"
+
+    async def prepare(stack: AsyncExitStack) -> None:
+        server = RemoteServer(name, options.url, options.api_key, engine.life.confirm_death)
+        await engine.prepare(await stack.enter_async_context(server))
+
+    async def probe() -> None:
+        async with RemoteServer(name, options.url, options.api_key, no_doubt) as server:
+            await server.get("/v1/models")
+
+    engine.life = Attached(name, prepare, probe, start_timeout_s=options.start_timeout_s)
+    async with engine.life.running():
+        yield engine

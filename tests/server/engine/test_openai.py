@@ -1,0 +1,169 @@
+"""The engine of `/v1/completions`: faults over real HTTP, and what servers differ in."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from server.engine.base import EngineState, FinishReason, Sampling
+from server.engine.errors import (
+    EngineError,
+    EngineFailed,
+    EngineProtocolError,
+    EngineRefused,
+    EngineStalled,
+    EngineUnavailable,
+)
+from server.engine.openai import CompletionReader, OpenaiEngine
+from server.engine.openai_dialects import KNOWN
+from server.vocabulary import Vocabulary
+from tests.server.engine.fake_vllm_server import FAULTS, event
+from tests.server.engine.llamacpp_cases import ready_engine
+from tests.server.engine.openai_cases import address_of, attached, fake_vllm, ready
+
+PLACES = list(FAULTS)
+BOUND_S = 30
+ERRORS: dict[str, type[EngineError]] = {
+    "status_400": EngineRefused,
+    "status_404": EngineRefused,
+    "status_500": EngineProtocolError,
+    "status_503": EngineUnavailable,
+    "error_event_400": EngineRefused,
+    "error_event_500": EngineProtocolError,
+    "error_event_without_code": EngineRefused,
+    "aborted": EngineUnavailable,
+    "garbage_event": EngineProtocolError,
+    "event_is_no_object": EngineProtocolError,
+    "event_lacks_choices": EngineProtocolError,
+    "ids_are_missing": EngineProtocolError,
+    "invalid_utf8": EngineProtocolError,
+    "id_too_large": EngineProtocolError,
+    "id_negative": EngineProtocolError,
+    "id_is_text": EngineProtocolError,
+    "unknown_finish": EngineProtocolError,
+    "ends_before_the_last_event": EngineUnavailable,
+    "silent_in_mid_stream": EngineStalled,
+}
+SAMPLING = Sampling(max_tokens=8, temperature=0, seed=0)
+
+
+@pytest.fixture(scope="module")
+async def engine(tiny_vocabulary: Vocabulary) -> AsyncIterator[OpenaiEngine]:
+    with fake_vllm(tiny_vocabulary) as url:
+        async with attached(url, tiny_vocabulary, stall_timeout_s=2) as engine:
+            with anyio.fail_after(BOUND_S):
+                await engine.wait_ready()
+            yield engine
+
+
+async def ids_from(engine: OpenaiEngine, first: int) -> list[int]:
+    async with engine.generate([first], SAMPLING, session="s") as stream:
+        return [token_id async for chunk in stream for token_id in chunk.token_ids]
+
+
+def test_each_fault_has_its_error() -> None:
+    assert set(FAULTS) == {"works", *ERRORS}
+
+
+@pytest.mark.parametrize("name", ERRORS)
+async def test_a_fault_is_the_right_error_in_bounded_time(engine: OpenaiEngine, name: str) -> None:
+    counted = engine.faults[ERRORS[name].__name__]
+    with anyio.fail_after(BOUND_S), pytest.raises(EngineError) as caught:
+        # A stall waits for the slowest prefill of the prompt too, which is one token.
+        await ids_from(engine, PLACES.index(name))
+    assert type(caught.value) is ERRORS[name]
+    if name.startswith(("status", "error_event")):
+        assert "it says why" in str(caught.value)
+    assert engine.faults[ERRORS[name].__name__] == counted + 1
+    assert engine.status().state is EngineState.READY
+    assert len(await ids_from(engine, 300)) == 8
+
+
+async def test_a_server_that_gives_no_ids_is_refused(tiny_vocabulary: Vocabulary) -> None:
+    with fake_vllm(tiny_vocabulary, "--gives-no-ids") as url:
+        async with attached(url, tiny_vocabulary) as engine:
+            with anyio.fail_after(BOUND_S), pytest.raises(EngineFailed, match="no token ids"):
+                await engine.wait_ready()
+
+
+async def test_a_context_that_the_server_lacks_is_refused(tiny_vocabulary: Vocabulary) -> None:
+    with fake_vllm(tiny_vocabulary) as url:
+        async with attached(url, tiny_vocabulary, context_tokens=600) as engine:
+            with anyio.fail_after(BOUND_S), pytest.raises(EngineFailed, match="context of 512"):
+                await engine.wait_ready()
+
+
+async def test_a_wrong_key_of_a_real_server_is_said(
+    tiny_path: Path, tiny_vocabulary: Vocabulary
+) -> None:
+    async with ready_engine(tiny_path, tiny_vocabulary, context_tokens=512) as llama:
+        url, _ = address_of(llama)
+        async with attached(url, tiny_vocabulary, api_key="wrong") as engine:
+            with anyio.fail_after(BOUND_S), pytest.raises(EngineFailed, match=r"engine\.api_key"):
+                await engine.wait_ready()
+
+
+async def test_the_death_of_a_real_server_is_noticed_at_once(
+    tiny_path: Path, tiny_vocabulary: Vocabulary
+) -> None:
+    async with ready_engine(tiny_path, tiny_vocabulary, context_tokens=2048) as llama:
+        url, key = address_of(llama)
+        async with attached(url, tiny_vocabulary, api_key=key) as engine:
+            with anyio.fail_after(BOUND_S):
+                await engine.wait_ready()
+            assert llama.supervisor.child is not None
+            endless = replace(SAMPLING, max_tokens=2000)
+            prompt = tiny_vocabulary.encode("The quick")
+
+            async def lose() -> None:
+                assert llama.supervisor.child is not None
+                async with engine.generate(prompt, endless, session="s") as stream:
+                    await anext(stream)
+                    llama.supervisor.child.process.kill()
+                    async for _ in stream:
+                        pass
+
+            with anyio.fail_after(BOUND_S), pytest.raises(EngineUnavailable):
+                await lose()
+            assert engine.status().state is EngineState.RESTARTING
+
+
+async def test_ids_lost_inside_a_character_are_owned_up_to(
+    tiny_path: Path, tiny_vocabulary: Vocabulary
+) -> None:
+    """llama-server shows one event for a character of several tokens."""
+    async with ready_engine(tiny_path, tiny_vocabulary, context_tokens=512) as llama:
+        url, key = address_of(llama)
+        async with ready(url, tiny_vocabulary, key) as engine:
+            plain = engine._body
+
+            def body(prompt: list[int], sampling: Sampling) -> dict[str, Any]:
+                return plain(prompt, sampling) | {"grammar": 'root ::= "a鱻b"'}
+
+            engine._body = body  # type: ignore[method-assign]
+            with anyio.fail_after(BOUND_S):
+                async with engine.generate([1, 2], SAMPLING, session="s") as stream:
+                    chunks = [chunk async for chunk in stream]
+    assert not all(chunk.exact for chunk in chunks)
+    assert chunks[0].exact
+
+
+def test_likely_tokens_are_named_by_id_and_cut_to_what_was_asked_for() -> None:
+    reader = CompletionReader(KNOWN["vllm"], 100, top=2)
+    told = {
+        "token_logprobs": [-3.0],
+        "top_logprobs": [{"token_id:5": -3.0, "token_id:1": -0.5, "token_id:2": -0.75, "x": -9}],
+    }
+    chunk = reader.read(event(logprobs=told, finish_reason="length").removeprefix(b"data: "))
+    assert chunk is not None
+    assert chunk.logprobs == (-3.0,)
+    assert chunk.top_logprobs == (((1, -0.5), (2, -0.75)),)
+    assert chunk.finish_reason is FinishReason.LENGTH
+
+
+def test_usage_is_no_chunk() -> None:
+    reader = CompletionReader(KNOWN["vllm"], 100, top=0)
+    assert reader.read(b'{"choices": [], "usage": {"total_tokens": 3}}') is None
