@@ -78,7 +78,7 @@ class Connection:
             "hb_port": 5,
             "transport": "ipc",
             "ip": str(self.socket_prefix),
-            "key": self.key.decode(),
+            "key": self.key,  # type: ignore[typeddict-item]  # managers compare bytes
             "signature_scheme": "hmac-sha256",
         }
 

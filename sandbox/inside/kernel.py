@@ -8,34 +8,28 @@ how many characters are missing before it.
 import builtins
 import codeop
 import getpass
-import logging
 import os
 import signal
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from types import ModuleType, SimpleNamespace, TracebackType
+from types import ModuleType, TracebackType
 from typing import Any, NamedTuple, NoReturn, TextIO
 
-from ipykernel import ipkernel, kernelapp
-from ipykernel.iostream import IOPubThread
+from ipykernel import ipkernel
 from ipykernel.ipkernel import IPythonKernel
-from ipykernel.kernelapp import IPKernelApp
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from traitlets import Type, default
-from traitlets.config import Config
 
-from sandbox.inside.capture import CellCapture, capture_stream
+from sandbox.inside.capture import CellCapture
 from sandbox.inside.tracebacks import (
     CELL_NAME,
     error_message,
     error_name,
     format_error,
-    format_warning,
 )
 
 _NO_INPUT = "input() is not available here: write the value into the code"
@@ -290,99 +284,6 @@ def _no_module_list() -> Iterator[None]:
         yield
     finally:
         names["sys"] = original
-
-
-class LocalOutputThread(IOPubThread):
-    """The output thread without its TCP socket for forked children, whose output we capture."""
-
-    def __init__(self, socket: object, pipe: bool = False, **options: object) -> None:  # noqa: ARG002
-        super().__init__(socket, pipe=False, **options)  # type: ignore[no-untyped-call]
-
-
-class CellApplication(IPKernelApp):
-    """ipykernel's application without heartbeat, configuration files and stream redirection."""
-
-    kernel_class: Any = Type(CellKernel)
-    #: Set before `initialize`.
-    capture: CellCapture
-    heartbeat_wanted = False
-    user_module: ModuleType | None = None
-
-    def parse_command_line(self, *_: object, **__: object) -> None:
-        """A kernel has no arguments; the parser for a hundred options takes 10 ms to make."""
-
-    def load_config_file(self, *_: object, **__: object) -> None:
-        """No file of the user or the system configures a kernel."""
-
-    def init_heartbeat(self) -> None:
-        """The pool watches the process itself; Jupyter's own tools listen for a heart."""
-        if self.heartbeat_wanted:
-            super().init_heartbeat()  # type: ignore[no-untyped-call]
-
-    def init_crash_handler(self) -> None:
-        """The launcher reports a failed start."""
-
-    def init_io(self) -> None:
-        """Send both streams to the capture."""
-        # The original streams must not be collected: that would close descriptors 1 and 2.
-        self._original_streams = (sys.stdout, sys.stderr)
-        self.streams = Streams(capture_stream(self.capture, 1), capture_stream(self.capture, 2))
-        sys.stdout, sys.stderr = self.streams
-        vars(sys).update(__stdout__=self.streams.output, __stderr__=self.streams.errors)
-        # The base class sets an attribute on it; the shell has its own display hook.
-        self.displayhook = SimpleNamespace()
-
-    def init_kernel(self) -> None:
-        """Make the kernel and give it the capture, the streams and the compiler."""
-        super().init_kernel()  # type: ignore[no-untyped-call]
-        self.kernel.capture = self.capture
-        self.kernel.streams = self.streams
-        # ipykernel passes its own compiler class to the shell, in old versions a fixed one.
-        self.kernel.shell.compile = CellCompiler()
-
-
-def make_application(
-    connection_file: str,
-    capture: CellCapture,
-    user_module: ModuleType | None = None,
-    heartbeat: bool = False,
-) -> CellApplication:
-    """An initialised application: its sockets are bound, its loop is not yet running.
-
-    Cells start with the names of `user_module`, if one is given.
-    """
-    vars(kernelapp)["IOPubThread"] = LocalOutputThread
-    config = Config()
-    config.Application.log_level = logging.CRITICAL  # descriptor 2 is the cell's output
-    config.IPKernelApp.connection_file = connection_file
-    config.IPKernelApp.exec_PYTHONSTARTUP = False
-    config.InteractiveShell.autoawait = False  # an awaited cell ignores SIGINT
-    config.InteractiveShell.colors = "NoColor"
-    config.InteractiveShell.banner1 = ""
-    config.HistoryManager.enabled = False
-    application = CellApplication.instance(config=config)
-    application.capture = capture
-    application.heartbeat_wanted = heartbeat
-    application.user_module = user_module
-    application.initialize([])  # type: ignore[no-untyped-call]
-    # Its level above is the handler's: four messages a cell would be made, and dropped there.
-    application.log.setLevel(logging.CRITICAL)
-    warnings.formatwarning = _format_warning
-    # IPython adds this to every SystemExit.
-    warnings.filterwarnings("ignore", message="To exit: use")
-    # Python 3.12 and later warn of every fork: the output thread is ours, not the cell's.
-    warnings.filterwarnings("ignore", message=r".*multi-threaded, use of fork\(\)")
-    return application
-
-
-def _format_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    line: str | None = None,  # noqa: ARG001
-) -> str:
-    return format_warning(category, message, filename, lineno)
 
 
 def _refuse_input(*_: object, **__: object) -> NoReturn:

@@ -13,8 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import NoReturn
 
+from sandbox.inside.application import CellApplication, make_application
 from sandbox.inside.capture import CellCapture
-from sandbox.inside.kernel import CellApplication, make_application
 
 
 @dataclass(frozen=True, slots=True)

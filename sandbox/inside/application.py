@@ -1,0 +1,143 @@
+"""ipykernel's application as a pool's kernel uses it, and what can be made of it before a fork.
+
+No configuration files, no redirected streams, no heartbeat unless one is wanted.
+"""
+
+import logging
+import sys
+import warnings
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+from ipykernel import kernelapp
+from ipykernel.iostream import IOPubThread
+from ipykernel.kernelapp import IPKernelApp
+from traitlets import Type
+from traitlets.config import Config
+
+from sandbox.inside.capture import CellCapture, capture_stream
+from sandbox.inside.kernel import CellCompiler, CellKernel, CellShell, Streams
+from sandbox.inside.tracebacks import format_warning
+
+
+class LocalOutputThread(IOPubThread):
+    """The output thread without its TCP socket for forked children, whose output we capture."""
+
+    def __init__(self, socket: object, pipe: bool = False, **options: object) -> None:  # noqa: ARG002
+        super().__init__(socket, pipe=False, **options)  # type: ignore[no-untyped-call]
+
+
+class CellApplication(IPKernelApp):
+    """ipykernel's application without heartbeat, configuration files and stream redirection."""
+
+    kernel_class: Any = Type(CellKernel)
+    #: Set before `initialize`.
+    capture: CellCapture
+    heartbeat_wanted = False
+    user_module: ModuleType | None = None
+
+    def parse_command_line(self, *_: object, **__: object) -> None:
+        """A kernel has no arguments; the parser for a hundred options takes 10 ms to make."""
+
+    def load_config_file(self, *_: object, **__: object) -> None:
+        """No file of the user or the system configures a kernel."""
+
+    def init_heartbeat(self) -> None:
+        """The pool watches the process itself; Jupyter's own tools listen for a heart."""
+        if self.heartbeat_wanted:
+            super().init_heartbeat()  # type: ignore[no-untyped-call]
+
+    def init_crash_handler(self) -> None:
+        """The launcher reports a failed start."""
+
+    def init_io(self) -> None:
+        """Send both streams to the capture."""
+        # The original streams must not be collected: that would close descriptors 1 and 2.
+        self._original_streams = (sys.stdout, sys.stderr)
+        self.streams = Streams(capture_stream(self.capture, 1), capture_stream(self.capture, 2))
+        sys.stdout, sys.stderr = self.streams
+        vars(sys).update(__stdout__=self.streams.output, __stderr__=self.streams.errors)
+        # The base class sets an attribute on it; the shell has its own display hook.
+        self.displayhook = SimpleNamespace()
+
+    def init_kernel(self) -> None:
+        """Make the kernel and give it the capture, the streams and the compiler."""
+        shell = CellShell.instance() if CellShell.initialized() else None
+        super().init_kernel()  # type: ignore[no-untyped-call]
+        if shell is not None:
+            self._adopt(shell)
+        self.kernel.capture = self.capture
+        self.kernel.streams = self.streams
+        # ipykernel passes its own compiler class to the shell, in old versions a fixed one.
+        self.kernel.shell.compile = CellCompiler()
+
+    def _adopt(self, shell: CellShell) -> None:
+        """Bring a shell that was made elsewhere, perhaps in another process, to this kernel."""
+        shell.parent = shell.kernel = self.kernel
+        profile: Any = self.profile_dir
+        shell.profile_dir = profile
+        shell.ipython_dir = self.ipython_dir
+        # Newer versions make it when it is needed.
+        if store := vars(shell).get("db"):
+            shell.db = type(store)(Path(profile.location) / "db")
+        shell.starting_dir = str(Path.cwd())
+        shell.user_ns["_dh"][:] = [shell.starting_dir]
+
+
+def make_shell(user_module: ModuleType) -> None:
+    """Make the shell that this process's kernel will use, or that of a fork: a fourth of its start.
+
+    Cells start with the names of `user_module`.
+    """
+    CellShell.instance(config=_configuration(), user_module=user_module)
+
+
+def make_application(
+    connection_file: str,
+    capture: CellCapture,
+    user_module: ModuleType | None = None,
+    heartbeat: bool = False,
+) -> CellApplication:
+    """An initialised application: its sockets are bound, its loop is not yet running.
+
+    Cells start with the names of `user_module`, if one is given. A shell that `make_shell` has made
+    is used.
+    """
+    vars(kernelapp)["IOPubThread"] = LocalOutputThread
+    config = _configuration()
+    config.Application.log_level = logging.CRITICAL  # descriptor 2 is the cell's output
+    config.IPKernelApp.connection_file = connection_file
+    config.IPKernelApp.exec_PYTHONSTARTUP = False
+    application = CellApplication.instance(config=config)
+    application.capture = capture
+    application.heartbeat_wanted = heartbeat
+    application.user_module = user_module
+    application.initialize([])  # type: ignore[no-untyped-call]
+    # Its level above is the handler's: four messages a cell would be made, and dropped there.
+    application.log.setLevel(logging.CRITICAL)
+    warnings.formatwarning = _format_warning
+    # IPython adds this to every SystemExit.
+    warnings.filterwarnings("ignore", message="To exit: use")
+    # Python 3.12 and later warn of every fork: the output thread is ours, not the cell's.
+    warnings.filterwarnings("ignore", message=r".*multi-threaded, use of fork\(\)")
+    return application
+
+
+def _configuration() -> Config:
+    config = Config()
+    config.InteractiveShell.autoawait = False  # an awaited cell ignores SIGINT
+    config.InteractiveShell.colors = "NoColor"
+    config.InteractiveShell.banner1 = ""
+    config.HistoryManager.enabled = False
+    return config
+
+
+def _format_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,  # noqa: ARG001
+) -> str:
+    return format_warning(category, message, filename, lineno)
