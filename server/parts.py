@@ -14,7 +14,7 @@ from sandbox.settings import PoolSettings
 from server.dialect.base import DialectOptions, Effort
 from server.dialect.catalogue import open_dialect
 from server.engine.base import Engine
-from server.engine.llamacpp import LlamaCppOptions, open_llamacpp
+from server.engine.opening import open_engine, starts_here
 from server.equivalence.pool import EquivalenceOptions, EquivalencePool
 from server.journal.errors import JournalError
 from server.journal.journal import Journal, JournalOptions
@@ -62,8 +62,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     """Open engine, kernels and what works with them; they get ready in the background.
 
     Raises:
-        WeightsError, VocabularyError, UnknownDialect: the model cannot be used; nothing is left
-            running.
+        WeightsError, VocabularyError, UnknownDialect, EngineFailed: the model cannot be used;
+            nothing is left running.
     """
     opener = _open_solving if settings.has_engine else _open_sandbox
     async with AsyncExitStack() as stack:
@@ -93,19 +93,9 @@ async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
     settings = with_preset(settings, path.stem)
     vocabulary = await anyio.to_thread.run_sync(Vocabulary.load, path)
     dialect = open_dialect(settings.solve.dialect, vocabulary, dialect_options(settings))
-    options = LlamaCppOptions(
-        model_path=path,
-        slots=settings.engine_slots,
-        context_tokens=settings.engine.context_tokens,
-        threads=settings.engine_threads,
-        gpu_layers=settings.engine.gpu_layers,
-        start_timeout_s=settings.engine.start_timeout_s,
-        stall_timeout_s=settings.engine.stall_timeout_s,
-        max_restarts=settings.engine.max_restarts,
-    )
-    if settings.engine.preload:
+    if settings.engine.preload and starts_here(settings):
         await stack.enter_async_context(preloading(path))
-    engine = await stack.enter_async_context(open_llamacpp(options, vocabulary))
+    engine = await stack.enter_async_context(open_engine(settings, path, vocabulary))
     pool = await stack.enter_async_context(KernelPool(pool_settings(settings)))
     checks = EquivalenceOptions(timeout_s=settings.solve.symbolic_timeout_s)
     equivalence = await stack.enter_async_context(EquivalencePool(checks))

@@ -6,6 +6,7 @@ malformed or unknown setting is refused with a sentence that names it, never ign
 """
 
 import os
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +15,15 @@ from pathlib import Path
 from typing import Any, Self, cast
 
 from platformdirs import user_state_path
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -61,12 +70,13 @@ class EngineSettings(Section):
 
     kind: str = Field(
         "llamacpp",
-        pattern="^(llamacpp|none)$",
-        description="llamacpp|none; none serves the sandbox alone",
+        pattern="^(llamacpp|sglang|openai|none)$",
+        description="llamacpp|sglang|openai|none; none serves the sandbox alone",
     )
     model: str = Field(
         "qwen2.5-coder-1.5b-instruct-q4_k_m",
-        description="a known name (`quorum weights list`) or the path of a GGUF file",
+        description="a known name (`quorum weights list`), or the path of a GGUF file or, for other"
+        " kinds than llamacpp, of a model folder",
     )
     context_tokens: int = Field(
         8192, ge=512, le=1_048_576, description="tokens of context for each attempt"
@@ -88,6 +98,60 @@ class EngineSettings(Section):
     max_restarts: int = Field(
         5, ge=0, le=1000, description="restarts without a minute of health between, then give up"
     )
+    urls: str = Field(
+        "",
+        description="addresses of running servers, separated by commas (sglang, openai); with"
+        " sglang and none, one is started",
+    )
+    api_key: SecretStr = Field(SecretStr(""), description="key of the servers at engine.urls")
+    api_key_file: str = Field("", description="file whose first line is that key")
+    python: str = Field("auto", description="interpreter that has sglang; auto is Quorum's own")
+    quantisation: str = Field("auto", description="of the weights; auto leaves it to sglang")
+    memory_fraction: float = Field(
+        0.0, ge=0, lt=1, description="share of GPU memory for weights and contexts; 0 is sglang's"
+    )
+    kv_dtype: str = Field("auto", description="data type of contexts; auto leaves it to sglang")
+    attention_backend: str = Field("auto", description="kernels of sglang; auto leaves it to it")
+    tensor_parallel: int = Field(1, ge=1, le=64, description="GPUs that share one copy of sglang's")
+    deterministic: bool = Field(
+        False, description="sglang keeps to each request's seed, which costs speed"
+    )
+    arguments: str = Field(
+        "", description="further arguments for sglang's server, quoted as in a shell"
+    )
+    log: str = Field(
+        "auto", description="file of sglang's output; auto is engine.log in the user's state folder"
+    )
+
+    @field_validator("urls")
+    @classmethod
+    def _are_urls(cls, urls: str) -> str:
+        for url in filter(None, map(str.strip, urls.split(","))):
+            if not url.startswith(("http://", "https://")):
+                raise ValueError(f"{url} must begin with http:// or https://")
+        return urls
+
+    @field_validator("arguments")
+    @classmethod
+    def _can_be_split(cls, arguments: str) -> str:
+        try:
+            shlex.split(arguments)
+        except ValueError as error:
+            raise ValueError(f"must be quoted as in a shell ({error})") from None
+        return arguments
+
+    @model_validator(mode="after")
+    def _kind_and_urls_agree(self) -> Self:
+        if self.kind == "openai" and not self.url_list:
+            raise ValueError("engine.kind openai needs the address of a server: set engine.urls")
+        if self.kind == "llamacpp" and self.url_list:
+            raise ValueError("engine.urls is for engine.kind sglang or openai: set engine.kind")
+        return self
+
+    @property
+    def url_list(self) -> tuple[str, ...]:
+        """The addresses in `urls`."""
+        return tuple(filter(None, (url.strip().rstrip("/") for url in self.urls.split(","))))
 
 
 class SandboxSettings(Section):
@@ -301,6 +365,14 @@ class Settings(BaseSettings):
             return user_state_path("quorum") / "journal.sqlite"
         return Path(named).expanduser()
 
+    @property
+    def engine_log_path(self) -> Path:
+        """The file that keeps what the engine's process writes."""
+        named = self.engine.log
+        if named == "auto":
+            return user_state_path("quorum") / "engine.log"
+        return Path(named).expanduser()
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -371,9 +443,10 @@ def _sentence(error: ErrorDetails, known: Mapping[str, Setting]) -> str:
     """Word one validation error as constraint, value, remedy."""
     dotted = ".".join(str(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
-    if not dotted:
-        return message
     setting = known.get(dotted)
+    if not dotted or (setting is None and error["type"] == "value_error"):
+        # Of settings together, which the message names.
+        return message
     if setting is None:
         return f"{dotted}: no such setting; see docs/reference/settings.md"
     constraint = message[:1].lower() + message[1:]
