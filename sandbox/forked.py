@@ -132,13 +132,17 @@ class ForkedFactory:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._starter)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
-            stack.callback(self._tasks.cancel_scope.cancel)
+            stack.callback(self._end_life)
             self._resources = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self._tasks = None
         await self._resources.aclose()
+
+    def _end_life(self) -> None:
+        if self._life is not None:
+            self._life.scope.cancel()
 
     async def start(self) -> Kernel:
         """See KernelFactory."""
@@ -184,8 +188,12 @@ class ForkedFactory:
             raise ValueError("kernel factory not open: enter it before starting kernels")
         if self._life is None or self._life.is_over:
             self._life = _TemplateLife()
-            self._tasks.start_soon(self._live, self._life)
+            self._tasks.start_soon(self._live_shielded, self._life)
         return await self._life.template()
+
+    async def _live_shielded(self, life: "_TemplateLife") -> None:
+        with life.scope:
+            await self._live(life)
 
     async def _live(self, life: "_TemplateLife") -> None:
         """Start a template and follow it to its end."""
@@ -215,6 +223,8 @@ class _TemplateLife:
     """One template from its start to its end, for those who wait for it."""
 
     def __init__(self) -> None:
+        #: Whoever is cancelled around the factory still closes kernels on the way out.
+        self.scope = anyio.CancelScope(shield=True)
         self._over = False
         self._answered = anyio.Event()
         self._template: Template | None = None

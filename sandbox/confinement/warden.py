@@ -184,11 +184,18 @@ async def open_warden(
     warden = Warden(own_uid, on_breach)
     ready = anyio.Event()
     failure: Exception | None = None
+    # Whoever is cancelled around it still releases kernels on the way out.
+    life = anyio.CancelScope(shield=True)
+
+    async def live() -> None:
+        with life:
+            await warden.run(ready)
+
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(warden.run, ready)
-        with anyio.move_on_after(_START_WAIT_S) as starting:
-            await ready.wait()
+        tasks.start_soon(live)
         try:
+            with anyio.move_on_after(_START_WAIT_S) as starting:
+                await ready.wait()
             if starting.cancelled_caught:
                 raise ConfinementError(
                     f"warden: must be up within {_START_WAIT_S:g} s; see whether"
@@ -200,7 +207,7 @@ async def open_warden(
         finally:
             warden.close()
             # One that does not end by itself is killed.
-            tasks.cancel_scope.deadline = anyio.current_time() + _RELEASE_WAIT_S
+            life.deadline = anyio.current_time() + _RELEASE_WAIT_S
     if failure is not None:
         raise failure
 
