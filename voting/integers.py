@@ -57,6 +57,7 @@ _RELATIONS = frozenset(
     ]
 )
 _WORD = re.compile(r"[A-Za-z]+")
+_SUM = re.compile(r"(?<=[^\s^_{(])\s*[+\-\u2212]")
 
 
 def parse_integer(written: str) -> str | None:
@@ -115,7 +116,8 @@ def _between_delimiters(text: str) -> str | None:
 def _right_hand_side(text: str) -> str | None:
     """Return what a quantity is said to equal: ``42`` of ``m + n = 42``."""
     left, equals, right = text.rpartition("=")
-    if not equals:
+    # A sum that is zero is an equation brought to one side, not an answer of zero.
+    if not equals or (right.strip() == "0" and _SUM.search(left.strip())):
         return None
     left = _TEXT_GROUP.sub(r"\1", left)
     for _ in range(MAX_LAYERS):

@@ -54,28 +54,33 @@ class Answering:
         """Return a reply for each request; those that take longer than `within_s` have none."""
         replies: dict[Request, Reply | None] = dict.fromkeys(requests)
         limit = anyio.CapacityLimiter(max(self.at_once, 1))
+        each_s = within_s / max(1, -(-len(requests) // max(self.at_once, 1)))
         with anyio.move_on_after(within_s):
             async with anyio.create_task_group() as group:
                 for request in requests:
-                    group.start_soon(partial(self._answer_one, request, replies, limit))
+                    group.start_soon(partial(self._answer_one, request, replies, limit, each_s))
         return replies
 
     async def _answer_one(
-        self, request: Request, replies: dict[Request, Reply | None], limit: anyio.CapacityLimiter
+        self,
+        request: Request,
+        replies: dict[Request, Reply | None],
+        limit: anyio.CapacityLimiter,
+        each_s: float,
     ) -> None:
         async with limit:
             try:
-                replies[request] = await self._reply(request)
+                replies[request] = await self._reply(request, each_s)
             except (EngineError, SandboxError) as error:
                 log.info("select.unanswered", request=repr(request)[:200], error=str(error))
             except Exception:
                 # A defect costs one reply, never the solve.
                 log.exception("select.failed", request=repr(request)[:200])
 
-    async def _reply(self, request: Request) -> Reply | None:
+    async def _reply(self, request: Request, within_s: float) -> Reply | None:
         match request:
             case Compare():
-                return await self.judge.compare(request, self.solutions)
+                return await self.judge.compare(request, self.solutions, within_s)
             case Recheck():
                 return await self.judge.recheck(request, self.solutions)
             case Rerun():

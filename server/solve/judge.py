@@ -1,7 +1,10 @@
 """The model as a judge of solutions: which of some is right, and is this one right."""
 
+import math
 import re
 from dataclasses import dataclass
+
+import anyio
 
 from server.dialect.base import Conversation, Dialect, Prompt
 from server.engine.base import Engine, Sampling
@@ -18,6 +21,8 @@ from voting.requests import Compare, Judgment, Recheck, Verdict
 #: Tokens that a judge may write before it must decide; its decision has `DECISION_TOKENS`.
 JUDGE_TOKENS = 768
 DECISION_TOKENS = 16
+#: Of the time for a comparison, the share for thinking: the decision costs one short prefill.
+THINKING_SHARE = 0.7
 #: Tokens kept for the judge's instructions beside problem and solutions.
 INSTRUCTION_TOKENS = 256
 #: Of a solution, at least this many tokens are shown, even if the prompt is then refused.
@@ -43,12 +48,18 @@ class Judge:
     vocabulary: Vocabulary
     session: str
 
-    async def compare(self, request: Compare, solutions: dict[int, Solution]) -> Judgment | None:
-        """Return which attempt the model takes, None where its decision cannot be read."""
+    async def compare(
+        self, request: Compare, solutions: dict[int, Solution], within_s: float = math.inf
+    ) -> Judgment | None:
+        """Return which attempt the model takes, None where its decision cannot be read.
+
+        Of `within_s` seconds it thinks for a part at most, so that there is time to decide.
+        """
         shown = [solutions[attempt] for attempt in request.attempts]
         conversation = self.dialect.open(self._prompt("judge_compare", shown))
         session = f"{self.session}/compare-{'-'.join(map(str, request.attempts))}-{request.repeat}"
-        number = await self._decide(conversation, session, request.repeat)
+        until = anyio.current_time() + THINKING_SHARE * within_s
+        number = await self._decide(conversation, session, request.repeat, until)
         if number is None or not 1 <= number <= len(request.attempts):
             return None
         return Judgment(request.attempts[number - 1])
@@ -64,8 +75,10 @@ class Judge:
             scores.append(sum(await self.engine.score([*ids, *target], start=len(ids))))
         return Verdict(scores[0] - scores[1])
 
-    async def _decide(self, conversation: Conversation, session: str, repeat: int) -> int | None:
-        """Let the model think, then have it write a number into a box."""
+    async def _decide(
+        self, conversation: Conversation, session: str, repeat: int, until: float
+    ) -> int | None:
+        """Let the model think until then, and have it write a number into a box."""
         record = TokenRecord(conversation.opening)
         reader = TurnReader(
             engine=self.engine,
@@ -85,12 +98,14 @@ class Judge:
             return extract(conversation.answer_text, AnswerKind.INTEGER) is not None
 
         try:
-            await reader.read(sampling, until=_never, to_box=lambda: _due(record) and decided())
+            await reader.read(
+                sampling, until=lambda: until, to_box=lambda: _due(record) and decided()
+            )
             if not decided():
                 record.append(conversation.force_answer())
                 await reader.read(
                     lambda stream: self._sampling(repeat, stream, DECISION_TOKENS),
-                    until=_never,
+                    until=lambda: math.inf,
                     to_box=decided,
                 )
         finally:
@@ -131,11 +146,6 @@ def _written(solution: Solution) -> str:
         return solution.text
     program = f"```python\n{solution.program}\n```\n```output\n{solution.output}\n```"
     return f"{program}\n{solution.text}"
-
-
-def _never() -> float:
-    """Return a time that does not come: the caller's scope bounds the wait."""
-    return float("inf")
 
 
 def _due(record: TokenRecord) -> bool:

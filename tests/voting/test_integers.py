@@ -284,3 +284,15 @@ def test_the_digits_parsed_are_digits_written(written: str) -> None:
         shown = "".join(char for char in written.rpartition("=")[2] if char in "0123456789.")
         whole = shown.partition(".")[0]
         assert int(whole) == abs(int(digits))
+
+
+@pytest.mark.parametrize("equation", ["a^2 + b = 0", "x - y = 0", "x^2-2x=0"])
+def test_an_equation_brought_to_one_side_is_no_answer_of_zero(equation: str) -> None:
+    assert parse_integer(equation) is None
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("x = 0", "0"), ("f(0) = 0", "0"), ("m + n = 42", "42")]
+)
+def test_a_quantity_may_be_zero_and_a_sum_may_have_a_value(written: str, value: str) -> None:
+    assert parse_integer(written) == value

@@ -1,6 +1,7 @@
 """The deciding policies in real solves: staged, pruned, reviewed, compared, chosen by the model."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import anyio
@@ -228,3 +229,33 @@ class TestNames:
         assert type(plan.policies.selector).__name__ == "PluralityVote"
         named = stage.rehearse(lambda *_: [END], settings=settings, strategy="tir").plan
         assert type(named.policies.selector).__name__ == "WeightedVote"
+
+
+async def test_a_judge_that_thinks_too_long_is_made_to_decide(stage: Stage) -> None:
+    def play(attempt: int, _stream: int) -> list[Part]:
+        return boxed(str(41 + attempt))
+
+    solve = stage.rehearse(
+        play,
+        settings=SolveSettings(select_reserve_s=12.0),
+        attempts=2,
+        agree=2,
+        strategy="genselect",
+        time_limit_s=82.0,
+    )
+    attempts, vocabulary = solve.engine.script, stage.vocabulary
+
+    def judge(asked: StreamRequest) -> Iterable[Step]:
+        _, *shown = vocabulary.decode(asked.prompt).split("Solution ")
+        if not shown:
+            return attempts(asked)
+        if not vocabulary.decode(asked.prompt).endswith("\\boxed{"):
+            return [vocabulary.encode("Let me see"), anyio.Event()]
+        number = next(n for n, text in enumerate(shown, 1) if "42" in text)
+        return [vocabulary.encode(f"{number}}}")]
+
+    solve.engine.script = judge
+    # A round needs ten seconds: here they are all that there is.
+    solve.plan = replace(solve.plan, time_limit_s=12.5)
+    result = await solve.run()
+    assert (result.answer, "tournament" in result.detail) == ("42", True)
