@@ -1,7 +1,9 @@
 """The engine interface: token ids in, a stream of chunks out.
 
-Implementations: `server.engine.llamacpp` (llama.cpp in a child process), `server.engine.scripted`
-(a script, for tests). One contract suite runs over all: `tests/contract/test_engine.py`.
+Implementations: `server.engine.llamacpp` (llama.cpp in a child process), `server.engine.sglang`
+(SGLang, in a child process or at a URL), `server.engine.openai` (servers of completions),
+`server.engine.spread` (several as one), `server.engine.scripted` (a script, for tests). One
+contract suite runs over all: `tests/contract/test_engine.py`.
 """
 
 from collections.abc import AsyncIterator, Sequence
