@@ -156,6 +156,7 @@ def pool_settings(settings: Settings) -> PoolSettings:
     return PoolSettings(
         kernels=sandbox.kernels,
         spares=min(sandbox.spares, sandbox.kernels),
+        start_method=sandbox.start,
         start_timeout_s=sandbox.start_timeout_s,
         cell_timeout_s=sandbox.cell_timeout_s,
         max_output_chars=sandbox.output_chars,

@@ -34,6 +34,7 @@ from pydantic_settings import (
 )
 
 from sandbox.confinement.tiers import parse_requirement
+from sandbox.types import StartMethod
 from server.errors import SettingsError
 from server.prompts import sets, variants
 from server.solve.mix import parse_mix
@@ -159,6 +160,11 @@ class SandboxSettings(Section):
 
     kernels: int = Field(4, ge=1, le=1024, description="most kernels at once")
     spares: int = Field(4, ge=0, le=1024, description="kernels kept started ahead of demand")
+    start: StartMethod = Field(
+        StartMethod.AUTO,
+        description="how kernels come to be: fork, from a process that has imported mathematics;"
+        " cold; auto forks where that is possible",
+    )
     cell_timeout_s: float = Field(6.0, gt=0, le=3600, description="seconds a cell may run")
     start_timeout_s: float = Field(60.0, gt=0, le=600, description="seconds a kernel may start")
     memory_mib: int = Field(

@@ -70,6 +70,8 @@ def _sandbox(pool: KernelPool) -> PartStatus:
     ready = up > 0 or coming or (pool.settings.spares == 0 and not failed)
     detail = f"{up} of {status.size} kernels up, {status.leased} leased, {status.waiting} waiting"
     detail += f"; confinement: {confinement_of(pool)}"
+    if status.start_detail:
+        detail += f"; {status.start_detail}"
     if failed:
         detail += f", {failed} failed to start (the log says why)"
     return PartStatus(ready=ready, state="ready" if ready else "starting", detail=detail)

@@ -125,6 +125,8 @@ def _kernels(settings: Settings) -> Finding:
         f"a kernel with the mathematics imports is ready in {took:.1f} s; confinement:"
         f" {status.tier}"
     )
+    if status.start_detail:
+        detail += f"; {status.start_detail}"
     if not status.not_guaranteed:
         return Finding("kernels", Verdict.OK, detail)
     holes = "; ".join(f"{name}: {hole}" for name, hole in status.not_guaranteed.items())

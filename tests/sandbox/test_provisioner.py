@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 
-from sandbox.provisioner import ForkedProvisioner
+from sandbox.provisioner import ForkedProvisioner, shared_host
 from tests.sandbox.processes import processes_mentioning, wait_until_gone
 
 SPECIFICATION = {
@@ -23,6 +23,13 @@ SPECIFICATION = {
     "language": "python",
     "metadata": {"kernel_provisioner": {"provisioner_name": "quorum-forked"}},
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _host_ends_with_the_module() -> Iterator[None]:
+    yield
+    shared_host().close()
+    shared_host.cache_clear()
 
 
 @pytest.fixture
