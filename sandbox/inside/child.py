@@ -7,6 +7,7 @@ to the code that opens sockets and starts threads; last it loses the right to op
 import fcntl
 import os
 import signal
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -37,7 +38,8 @@ def run_kernel(
     ready, start_log = descriptors
     _lay_out_descriptors(ready, start_log)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    Path("/proc/self/oom_score_adj").write_text(_OUT_OF_MEMORY_SCORE, encoding="ascii")
+    with suppress(OSError):  # a /proc that cannot be written: then all are equal
+        Path("/proc/self/oom_score_adj").write_text(_OUT_OF_MEMORY_SCORE, encoding="ascii")
     os.environ.clear()
     os.environ.update(kernel["environment"])
     plan = ConfinementPlan.from_json(kernel["plan"])

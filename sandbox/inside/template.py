@@ -159,7 +159,12 @@ class Template:
 
 def _children() -> set[int]:
     pid = os.getpid()
-    return {int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except OSError:
+        # A Linux without such lists: what confinement cannot reach there stays.
+        return set()
+    return {int(word) for word in children.split()}
 
 
 def main() -> None:
