@@ -7,7 +7,7 @@ NAME ?=
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help env weights solve test check unit versions locks bench lock docs clean
+.PHONY: help env weights solve test check unit versions gpu-check locks bench lock docs clean
 
 help:
 	@echo "make solve [PROBLEM='...']   set up, fetch the model, solve a problem"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench NAME=... [ARGS=]  run benchmarks/NAME.py"
 	@echo "make check | unit            only the static checks | only the tests"
 	@echo "make versions                test the kernels with Kaggle's and the newest Jupyter packages"
+	@echo "make gpu-check               test the real SGLang, where there is a GPU and the extra sglang"
 	@echo "make locks                   check that the locks of heavy extras still resolve"
 	@echo "make docs                    renew the generated parts of docs/reference"
 	@echo "make lock                    renew the lock files in requirements/"
@@ -49,6 +50,9 @@ test: check unit
 
 versions: env
 	$(BIN)/python -m tests.versions.run $(ARGS)
+
+gpu-check: env
+	$(BIN)/pytest tests/gpu $(ARGS)
 
 locks: env
 	$(BIN)/python -m tests.locks.check $(ARGS)

@@ -67,6 +67,7 @@ class SglangEngine(RemoteEngine[SglangServer]):
         self._alone = alone
         self._open: set[str] = set()
         self._left: set[str] = set()
+        self._stray_sweeps = 0
 
     @asynccontextmanager
     async def generate(
@@ -111,7 +112,9 @@ class SglangEngine(RemoteEngine[SglangServer]):
         for rid in left:
             await server.abort(rid)
         strays = max(0, await server.load() - max(wanted, len(self._open)))
-        if strays and self._alone and not self._open:
+        # Newer versions tell a load of some steps ago, so one look proves nothing.
+        self._stray_sweeps = self._stray_sweeps + 1 if strays else 0
+        if self._stray_sweeps > 1 and self._alone and not self._open:
             await server.abort_all()
             log.warning("engine.strays", engine=self._info.model, requests=strays)
         if not strays:

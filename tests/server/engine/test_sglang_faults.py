@@ -7,7 +7,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from server.engine.base import EngineState, Sampling
+from server.engine.base import EngineState, Sampling, Stream
 from server.engine.errors import (
     EngineError,
     EngineFailed,
@@ -151,6 +151,33 @@ async def test_what_was_left_early_is_swept(tiny_vocabulary: Vocabulary) -> None
                 assert await load(url) == 0
                 assert engine._left == set()
                 assert len(lost) == 2
+
+
+async def drained(stream: Stream) -> None:
+    async for _ in stream:
+        pass
+
+
+async def test_what_nobody_knows_of_is_ended_on_a_server_of_our_own(
+    tiny_vocabulary: Vocabulary,
+) -> None:
+    sampling = Sampling(max_tokens=400, temperature=0, seed=0)
+    with fake_server(tiny_vocabulary, "--step-s=0.05") as url:
+        async with attached(url, tiny_vocabulary) as mine, attached(url, tiny_vocabulary) as other:
+            with anyio.fail_after(BOUND_S):
+                await mine.wait_ready()
+                await other.wait_ready()
+                async with other.generate([300], sampling, session="s") as stream:
+                    await anext(stream)
+                    # Others use a server at a URL too.
+                    for _ in range(3):
+                        assert await mine.sweep() == 1
+                    mine._alone = True
+                    while await mine.sweep():
+                        await anyio.lowlevel.checkpoint()
+                    with pytest.raises(EngineUnavailable, match="Abort"):
+                        await drained(stream)
+            assert await load(url) == 0
 
 
 async def test_the_engine_never_gets_ready(tiny_vocabulary: Vocabulary) -> None:
