@@ -135,7 +135,8 @@ class _Process:
 
     def _launch(self) -> tuple[list[str], bytes]:
         port = _free_port()
-        self._key = secrets.token_urlsafe(24)
+        # Hexadecimal: a key that begins with a dash would be taken for a flag.
+        self._key = secrets.token_hex(24)
         self._url = f"http://127.0.0.1:{port}"
         config = {
             "arguments": arguments(self._options, port, self._key),

@@ -39,7 +39,7 @@ def play(vocabulary: Vocabulary, end: int, request: StreamRequest) -> Iterator[S
     """Write the program; once its output is there, the answer."""
     conversation = vocabulary.decode(request.prompt)
     program, answer = next(tuple(rest) for mark, *rest in SOLUTIONS if mark in conversation)
-    if "python" not in conversation.lower():
+    if "programs" not in conversation.lower():
         yield [*vocabulary.encode(f"The answer is \\boxed{{{answer}}}."), end]
     elif OUTPUT not in conversation:
         yield vocabulary.encode(f"I compute it.\n```python\n{program}\n```")

@@ -57,7 +57,8 @@ def server(model: Path, tmp_path: Path) -> Iterator[Server]:
     with serving(model, tmp_path, *FLAGS) as server:
         server.wait_ready()
         assert len(server.children("llamacpp_child")) == 1
-        assert len(server.children("sandbox/inside/launch.py")) >= 2
+        # The template, and a kernel that was forked from it, with its command line, at least.
+        assert len(server.children("sandbox/inside/template.py")) >= 2
         yield server
 
 

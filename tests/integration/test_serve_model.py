@@ -24,14 +24,14 @@ from tests.integration.serving import Server, serving
 pytestmark = pytest.mark.model
 
 PROBLEM = {
-    "problem": "What is the sum of all integers from 1 to 100 that are divisible by 7?",
+    "problem": "What is the product of 17 and 23?",
     "answer_kind": "integer",
     "attempts": 2,
-    "agree": 1,
+    "agree": 2,
     "time_limit_s": 45,
     "seed": 1,
 }
-ANSWER = "735"
+ANSWER = "391"
 
 
 @pytest.fixture(scope="module")

@@ -64,7 +64,7 @@ def test_a_damaged_file_is_read_or_refused(
     path.write_bytes(whole[:place] + junk + whole[place + len(junk) :])
     # Anything but a dictionary or the typed error fails the test.
     with contextlib.suppress(VocabularyError):
-        assert read_metadata(path).keys()
+        assert isinstance(read_metadata(path), dict)
 
 
 @pytest.mark.parametrize(
