@@ -47,6 +47,7 @@ def main() -> None:
     parser.add_argument("--ready-fd", type=int, required=True)
     parser.add_argument("--parent-fd", type=int, required=True)
     parser.add_argument("--pace", type=float, default=0.0)
+    parser.add_argument("--ready-after", type=int, default=2)
     options = parser.parse_args()
     if options.fault == "die":
         sys.exit("the weights are missing: run `quorum weights pull`")
@@ -64,7 +65,8 @@ def main() -> None:
         if options.fault == "stubborn":
             os.read(options.parent_fd, 1)
             return
-        asyncio.run(serve(kind(pace_s=options.pace, ready_after=2), listener, options.parent_fd))
+        server = kind(pace_s=options.pace, ready_after=options.ready_after)
+        asyncio.run(serve(server, listener, options.parent_fd))
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ async def test_a_session_waits_until_the_server_is_ready() -> None:
 
 
 async def test_the_wait_for_readiness_is_bounded() -> None:
-    choice = ServerChoice(command=SERVE, arguments=["--pace=0"], ready_timeout_s=3.0)
+    choice = ServerChoice(command=SERVE, arguments=["--ready-after=9999"], ready_timeout_s=3.0)
     with pytest.raises(ServerTimeout, match=r"engine: loading \(weights\)") as caught:
         async with session(choice, lambda _waiting: None):
             pytest.fail("it is not ready")
