@@ -26,7 +26,7 @@ ENDLESS = (
     _endless("power of integers", "10 ** (10 ** 9) % 7"),
     _endless("power by gmpy2", "import gmpy2\n[gmpy2.mpz(3) ** (4 * 10**8) for _ in range(99)]"),
     _endless(
-        "eigenvalues by numpy", "import numpy\nnumpy.linalg.eig(numpy.random.rand(4000, 4000))"
+        "eigenvalues by numpy", "import numpy\nnumpy.linalg.eig(numpy.random.rand(2500, 2500))"
     ),
     _endless("big sort", "import numpy\nnumpy.sort(numpy.random.rand(5 * 10**7)).tolist()"),
     _endless("regular expression", "import re\nre.match('(a*)*b', 'a' * 60)"),
