@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sandbox.execution import Interruption
+from sandbox.kernel import _joined
 from sandbox.lease import KernelLease
 from sandbox.live import LiveOutput
 from sandbox.output import Stripper, clean, settle, strip
@@ -54,8 +55,9 @@ def test_a_file_that_grows_is_told_once_and_in_order(parts: list[str], missing: 
         whole = "".join(parts).encode("utf-8", "replace").decode()
         whole = whole[: len(whole) - missing] if len(whole) - missing >= 30 else whole
         assert len("".join(told)) <= 30
-        live.finish(whole, clean(whole) + "[stopped]\n")
-        assert settle("".join(told)) == clean(whole) + "[stopped]\n"
+        output = _joined(clean(whole), "[stopped]")
+        live.finish(whole, output)
+        assert settle("".join(told)) == output
     finally:
         live.close()
 
