@@ -24,8 +24,15 @@ ROOT = HERE.parent.parent
 NAMES = ("kaggle", "newest")
 PACKAGES = ("ipykernel", "IPython", "jupyter_client", "zmq")
 
-#: The contract of a pool and what goes on from it, with real kernels.
-SUITE = ("tests/contract/test_kernel_pool.py", "tests/sandbox")
+#: The contract of a pool and what goes on from it, with real kernels. What depends on the place of
+#: an environment (other users must reach it) or on an installed Quorum is for the tests of ours.
+SUITE = (
+    "tests/contract/test_kernel_pool.py",
+    "tests/sandbox/test_cells.py",
+    "tests/sandbox/test_forked.py",
+    "tests/sandbox/test_nothing_is_left.py",
+    "tests/sandbox/test_tracebacks.py",
+)
 
 #: Environments of earlier locks that are kept, the latest first.
 _KEPT = 2
