@@ -88,7 +88,7 @@ ENDINGS = (
     Row(
         "stops the loop",
         "the kernel goes on, or is replaced",
-        _next_is_right,
+        lambda results: _next_is_right(results) or died(results),
         ("import asyncio\nasyncio.get_event_loop().stop()", _NEXT),
         then=Then.EITHER,
     ),

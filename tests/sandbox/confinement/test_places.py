@@ -4,13 +4,23 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.sandbox.confinement.environments import PLACES
 
+
+def _others_can_enter() -> bool:
+    """Whether another user can read this environment and this repository."""
+    folders = {Path(path).resolve() for path in (sys.prefix, __file__)}
+    parents = {parent for folder in folders for parent in (folder, *folder.parents)}
+    return all(parent.stat().st_mode & 0o005 for parent in parents)
+
+
 pytestmark = [
+    pytest.mark.skipif(not _others_can_enter(), reason="lies where other users cannot enter"),
     pytest.mark.skipif(sys.platform != "linux", reason="confinement is Linux'"),
     pytest.mark.skipif(os.geteuid() != 0, reason="only root can become like others"),
 ]
