@@ -12,7 +12,8 @@ from client import schema
 from docs.markdown import code, sentence, table
 from docs.meanings import MEANINGS
 from server.api.app import create_app
-from server.settings import SandboxSettings, Settings
+from server.sections.sandbox import SandboxSettings
+from server.settings import Settings
 
 #: How JSON schema says bounds, and how they read.
 _BOUNDS = (

@@ -7,7 +7,7 @@ import sys
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from server.settings import LogSettings
+from server.sections.log import LogSettings
 
 #: Libraries that report at info level what ours says already.
 QUIET = ("httpx", "httpcore", "uvicorn.access", "uvicorn.error", "asyncio", "sse_starlette.sse")

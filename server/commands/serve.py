@@ -18,7 +18,8 @@ from server.api.app import create_app
 from server.errors import QuorumServerError
 from server.logs import configure
 from server.parts import Parts, open_parts
-from server.settings import GatewaySettings, Setting, Settings, declared, load_settings
+from server.sections.gateway import GatewaySettings
+from server.settings import Setting, Settings, declared, load_settings
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from client.schema import MAX_SEED, AnswerKind, SolveRequest
 from server.engine.base import Sampling
 from server.prompts import variants
-from server.settings import SolveSettings
+from server.sections.solve import SolveSettings
 from server.solve.mix import NUMBERS, Mix, parse_mix
 from voting.catalogue import Context
 from voting.equivalence import AnswerRules

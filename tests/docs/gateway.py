@@ -20,7 +20,8 @@ from server.api.app import create_app
 from server.dialect.qwen import QwenDialect
 from server.engine.scripted import ScriptedEngine, Step, StreamRequest
 from server.parts import Parts, maybe_open_leases, pool_settings
-from server.settings import SandboxSettings, Settings
+from server.sections.sandbox import SandboxSettings
+from server.settings import Settings
 from server.solve.service import open_service
 from server.solve.solver import SolverParts
 from server.vocabulary import Vocabulary

@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from server.logs import configure
-from server.settings import LogSettings
+from server.sections.log import LogSettings
 
 HOSTILE = "\x1b]0;title\x07\x1b[2J\x9b1A\u202e24"
 

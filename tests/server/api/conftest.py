@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from server.settings import GatewaySettings, Settings, SolveSettings
+from server.sections.gateway import GatewaySettings
+from server.sections.solve import SolveSettings
+from server.settings import Settings
 from server.vocabulary import Vocabulary
 from tests.server.api.gateway import Gateway, serving, wait_until
 from tests.server.api.sandbox_gateway import SandboxGateway, serving_sandbox

@@ -11,7 +11,10 @@ from sandbox.pool import KernelPool
 from sandbox.types import PoolStatus
 from server.api.app import create_app
 from server.parts import Parts, maybe_open_leases
-from server.settings import EngineSettings, GatewaySettings, SandboxSettings, Settings
+from server.sections.engine import EngineSettings
+from server.sections.gateway import GatewaySettings
+from server.sections.sandbox import SandboxSettings
+from server.settings import Settings
 from tests.sandbox.pools import lean_settings
 from tests.server.api.gateway import listening
 

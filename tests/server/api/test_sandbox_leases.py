@@ -14,7 +14,8 @@ import pytest
 
 from client.schema import Lease, LeaseList, ProblemDetails
 from server.api.app import create_app
-from server.settings import SandboxSettings, Settings
+from server.sections.sandbox import SandboxSettings
+from server.settings import Settings
 from tests.server.api.gateway import FREED_S, wait_until
 from tests.server.api.sandbox_gateway import KERNELS, LEASES, SandboxGateway
 

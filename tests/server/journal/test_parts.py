@@ -9,7 +9,8 @@ from client.schema import PartStatus
 from server.journal.journal import Journal
 from server.journal.reader import JournalReader
 from server.parts import journal_status, open_journal
-from server.settings import JournalSettings, Settings, load_settings
+from server.sections.journal import JournalSettings
+from server.settings import Settings, load_settings
 from tests.server.journal.stories import opening, options
 
 

@@ -11,7 +11,7 @@ from client.schema import (
     SegmentKind,
     SolveEnd,
 )
-from server.settings import SolveSettings
+from server.sections.solve import SolveSettings
 from server.solve.attempt import SAME_CALLS, SAME_NOTE
 from tests.server.solve.rehearsal import END, Stage, boxed, lines, python
 

@@ -3,7 +3,7 @@
 import pytest
 
 from client.schema import SolveRequest
-from server.settings import SolveSettings
+from server.sections.solve import SolveSettings
 from server.solve.mix import AttemptStyle, Mix, parse_mix
 from server.solve.plan import SolvePlan, make_plan
 

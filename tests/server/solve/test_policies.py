@@ -10,7 +10,7 @@ import pytest
 from client.schema import AttemptEnd, AttemptStarted, BallotChanged, SolveEnd
 from server.engine.scripted import Step, StreamRequest
 from server.equivalence.pool import EquivalenceOptions, EquivalencePool
-from server.settings import SolveSettings
+from server.sections.solve import SolveSettings
 from tests.server.solve.rehearsal import END, Part, Rehearsal, Stage, boxed, eventually, python
 from voting.errors import PolicyNameError
 from voting.requests import StepScores

@@ -16,7 +16,8 @@ from client.schema import (
     SolveResult,
     SolveStarted,
 )
-from server.settings import GatewaySettings, Settings
+from server.sections.gateway import GatewaySettings
+from server.settings import Settings
 from server.solve import service as service_module
 from server.solve.service import (
     AdmissionError,

@@ -19,7 +19,7 @@ from client.schema import (
     SolveFinished,
     SolveStarted,
 )
-from server.settings import SolveSettings
+from server.sections.solve import SolveSettings
 from server.solve.plan import TURN_STRIDE
 from tests.server.solve.rehearsal import (
     END,

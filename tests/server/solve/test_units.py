@@ -6,7 +6,7 @@ import random
 import pytest
 
 from client.schema import MAX_SEED, SegmentKind, SolveRequest
-from server.settings import SolveSettings
+from server.sections.solve import SolveSettings
 from server.solve.plan import SolvePlan, make_plan
 from server.solve.record import TokenRecord
 from server.solve.repetition import LONGEST_PERIOD, WINDOW, repeats

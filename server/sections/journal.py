@@ -1,0 +1,20 @@
+"""Settings of the record of solves."""
+
+from pydantic import Field
+
+from server.sections.section import Section
+
+
+class JournalSettings(Section):
+    """The record of every solve, with its tokens."""
+
+    enabled: bool = Field(True, description="whether solves are recorded")
+    path: str = Field(
+        "auto", description="the journal's file; auto is journal.sqlite in the user's state folder"
+    )
+    max_size_mib: int = Field(
+        4096, ge=16, le=16_777_216, description="MiB; above it the oldest solves are deleted"
+    )
+    keep_days: float = Field(
+        90.0, ge=0, le=36_500, description="days after which a solve is deleted; 0 means never"
+    )
