@@ -9,8 +9,9 @@ HERE = Path(__file__).resolve().parent
 LOCKS: dict[str, list[str]] = {
     "core": [],
     "embedded": ["embedded"],
-    "dev": ["embedded", "plots", "dev"],
+    "dev": ["embedded", "plots", "kaggle", "dev"],
     "plots": ["plots"],
+    "eval": ["eval"],
     "kaggle": ["kaggle"],
     "train": ["train"],
     "sglang": ["sglang"],
