@@ -1,11 +1,15 @@
 """The events of one solve: kept in order, followed by any number of readers at their own pace."""
 
-from collections.abc import AsyncIterator, Callable
+from bisect import bisect_right
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
 
 import anyio
 
 from client.schema import AttemptSegment, Event, SolveFinished
+
+Observer = Callable[[Event], None]
+"""Told every event as it happens; never waits and never raises."""
 
 
 class EventSink(Protocol):
@@ -23,7 +27,8 @@ class EventSink(Protocol):
 class EventLog:
     """Append-only; a slow reader delays nobody, and a late one misses nothing.
 
-    A `sink` gets every event; followers get token segments only where `with_tokens`.
+    A `sink` gets every event, and so does each of the `observers`, at once; followers get token
+    segments only where `with_tokens`.
     """
 
     def __init__(
@@ -33,11 +38,13 @@ class EventLog:
         sink: EventSink | None = None,
         *,
         with_tokens: bool = True,
+        observers: Sequence[Observer] = (),
     ) -> None:
         self.solve_id = solve_id
         self.events: list[Event] = []
         self._next_id = next_id
         self._sink = sink
+        self._observers = observers
         self._with_tokens = with_tokens
         self._created = anyio.current_time()
         self._grown = anyio.Event()
@@ -58,6 +65,8 @@ class EventLog:
         event = event_type(id=self._next_id(), solve_id=self.solve_id, at=at, **values)
         if self._sink is not None:
             self._sink.append(event)
+        for observe in self._observers:
+            observe(event)
         if isinstance(event, AttemptSegment) and not self._with_tokens:
             return
         self.events.append(event)
@@ -70,9 +79,9 @@ class EventLog:
         last = self.events[-1] if self.events else None
         return last if isinstance(last, SolveFinished) else None
 
-    async def follow(self) -> AsyncIterator[Event]:
-        """Yield all events from the first to the solve's last."""
-        position = 0
+    async def follow(self, after: int = 0) -> AsyncIterator[Event]:
+        """Yield all events with an id above `after`, from the first to the solve's last."""
+        position = bisect_right(self.events, after, key=lambda event: event.id)
         while True:
             while position < len(self.events):
                 event = self.events[position]

@@ -6,6 +6,7 @@ once share the engine's slots and the pool's kernels, so raise it only together 
 
 import itertools
 import secrets
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -26,7 +27,7 @@ from client.schema import (
 )
 from server.errors import QuorumServerError
 from server.settings import Settings
-from server.solve.events import EventLog, EventSink
+from server.solve.events import EventLog, EventSink, Observer
 from server.solve.plan import SolvePlan, make_plan
 from server.solve.solver import Solver, SolverParts
 
@@ -54,6 +55,8 @@ class SolveHandle:
     plan: SolvePlan
     events: EventLog
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    created: float = field(default_factory=time.time)
+    """Seconds since 1970."""
 
     def cancel(self) -> None:
         """End the solve; its last event says so."""
@@ -96,6 +99,13 @@ class SolveService:
         self._queue: deque[anyio.Event] = deque()
         self._running = 0
         self._closed = False
+        self.observers: list[Observer] = []
+        """Told every event of the solves that are submitted from then on."""
+
+    @property
+    def parts(self) -> SolverParts:
+        """What all solves share."""
+        return self._parts
 
     @property
     def running(self) -> int:
@@ -127,7 +137,13 @@ class SolveService:
             )
         solve_id = f"solve-{secrets.token_hex(6)}"
         sink = self._recording.sink if self._recording else None
-        events = EventLog(solve_id, self._next_id, sink, with_tokens=request.tokens)
+        events = EventLog(
+            solve_id,
+            self._next_id,
+            sink,
+            with_tokens=request.tokens,
+            observers=tuple(self.observers),
+        )
         handle = SolveHandle(solve_id, plan, events)
         self._handles[solve_id] = handle
         turn = self._take_turn()
@@ -141,6 +157,10 @@ class SolveService:
     def get(self, solve_id: str) -> SolveHandle | None:
         """Return a solve that has not ended."""
         return self._handles.get(solve_id)
+
+    def live(self) -> list[SolveHandle]:
+        """Return the solves that have not ended, in the order in which they came."""
+        return list(self._handles.values())
 
     def close(self) -> None:
         """Cancel every solve that runs or waits, and refuse new ones; followers get results."""
