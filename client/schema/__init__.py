@@ -9,6 +9,13 @@ whose `__init__` holds more than a docstring: names, and nothing that runs.
 """
 
 from client.schema.base import Flag, Integer, Number, RequestModel, WireModel
+from client.schema.catalogue import (
+    PolicyCatalogue,
+    PolicyInfo,
+    SettingInfo,
+    SettingList,
+    StrategyInfo,
+)
 from client.schema.events import (
     EVENT_ADAPTER,
     AttemptCall,
@@ -28,6 +35,24 @@ from client.schema.events import (
     SolveRequested,
     SolveStarted,
     SolveVersions,
+)
+from client.schema.openai import (
+    ChatChoice,
+    ChatCompletion,
+    ChatMessage,
+    ChatReply,
+    ChatRequest,
+    Completion,
+    CompletionChoice,
+    CompletionLogprobs,
+    CompletionRequest,
+    CompletionTokensDetails,
+    ContentPart,
+    ModelInfo,
+    ModelList,
+    SolveSummary,
+    StreamOptions,
+    Usage,
 )
 from client.schema.problems import InvalidField, ProblemDetails
 from client.schema.requests import (
@@ -58,6 +83,15 @@ from client.schema.sandbox import (
     LeaseList,
     LeaseRequest,
 )
+from client.schema.solves import (
+    MAX_PAGE,
+    SelectReport,
+    SelectRequest,
+    SolveDetail,
+    SolveInfo,
+    SolveList,
+    SolveState,
+)
 from client.schema.status import PART_FAILED, Health, PartStatus, Readiness
 from client.schema.values import AnswerKind, AttemptEnd, Channel, SegmentKind, SolveEnd
 
@@ -67,6 +101,7 @@ __all__ = [
     "MAX_ATTEMPTS",
     "MAX_CELL_TIMEOUT_S",
     "MAX_CODE_CHARS",
+    "MAX_PAGE",
     "MAX_POLICY_CHARS",
     "MAX_PROBLEM_CHARS",
     "MAX_SEED",
@@ -94,6 +129,17 @@ __all__ = [
     "CellResult",
     "CellStatus",
     "Channel",
+    "ChatChoice",
+    "ChatCompletion",
+    "ChatMessage",
+    "ChatReply",
+    "ChatRequest",
+    "Completion",
+    "CompletionChoice",
+    "CompletionLogprobs",
+    "CompletionRequest",
+    "CompletionTokensDetails",
+    "ContentPart",
     "Event",
     "EventBase",
     "ExecuteRequest",
@@ -107,21 +153,37 @@ __all__ = [
     "LeaseInfo",
     "LeaseList",
     "LeaseRequest",
+    "ModelInfo",
+    "ModelList",
     "Number",
     "PartStatus",
+    "PolicyCatalogue",
+    "PolicyInfo",
     "ProblemDetails",
     "Readiness",
     "RequestModel",
     "Savings",
     "SegmentKind",
+    "SelectReport",
+    "SelectRequest",
+    "SettingInfo",
+    "SettingList",
+    "SolveDetail",
     "SolveEnd",
     "SolveFinished",
+    "SolveInfo",
+    "SolveList",
     "SolveQueued",
     "SolveRequest",
     "SolveRequested",
     "SolveResult",
     "SolveStarted",
+    "SolveState",
+    "SolveSummary",
     "SolveVersions",
+    "StrategyInfo",
+    "StreamOptions",
     "TokenCounts",
+    "Usage",
     "WireModel",
 ]

@@ -1,0 +1,489 @@
+"""OpenAI's chat completions, completions and models, as far as a solver can mean them.
+
+What stands here and cannot be mapped is refused by its name rather than ignored, unless it has the
+value that changes nothing. Names and forms are those of OpenAI's API reference; of its extensions,
+those of vLLM, which engines and evaluation tools send.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from client.schema.base import Flag, Integer, Number, RequestModel, WireModel
+from client.schema.requests import MAX_ATTEMPTS, MAX_SEED
+from client.schema.values import AnswerKind
+
+#: Messages of one request; a problem is in the last one of the user's.
+MAX_MESSAGES = 1_000
+#: Stop strings of one completion, and characters of each.
+MAX_STOPS = 16
+MAX_STOP_CHARS = 200
+#: Completions of one request, all prompts together.
+MAX_COMPLETIONS = 64
+#: Likeliest tokens told for a place.
+MAX_LOGPROBS = 20
+
+#: Values of parameters without a meaning here that change nothing, so that clients which always
+#: send them are served.
+NEUTRAL: dict[str, tuple[JsonValue, ...]] = {
+    "audio": (None,),
+    "best_of": (None, 1),
+    "frequency_penalty": (None, 0),
+    "function_call": (None, "none", "auto"),
+    "functions": (None, []),
+    "ignore_eos": (None, False),
+    "logit_bias": (None, {}),
+    "logprobs": (None, False),
+    "min_tokens": (None, 0),
+    "modalities": (None, ["text"]),
+    "prediction": (None,),
+    "presence_penalty": (None, 0),
+    "reasoning_effort": (None,),
+    "repetition_penalty": (None, 1),
+    "response_format": (None, {"type": "text"}),
+    "service_tier": (None, "auto", "default"),
+    "stop": (None, []),
+    "store": (None, False),
+    "suffix": (None, ""),
+    "tool_choice": (None, "none", "auto"),
+    "tools": (None, []),
+    "top_logprobs": (None, 0),
+    "verbosity": (None,),
+    "web_search_options": (None,),
+}
+
+
+class _OpenaiRequest(RequestModel):
+    """Base of both requests: parameters that mean nothing here must say nothing."""
+
+    @classmethod
+    def unmapped(cls) -> tuple[str, ...]:
+        """Return the parameters that are refused unless neutral."""
+        return tuple(name for name, field in cls.model_fields.items() if field.annotation is Any)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _says_nothing(cls, value: object, info: ValidationInfo) -> object:
+        name = info.field_name or ""
+        if name in cls.unmapped() and not _is_neutral(value, NEUTRAL[name]):
+            raise ValueError(f"{name}: has no meaning for this server; leave it out")
+        return value
+
+
+def _is_neutral(value: object, neutral: tuple[JsonValue, ...]) -> bool:
+    # in Python, 0 equals False and 1 equals True
+    return any(value == each and isinstance(value, bool) == isinstance(each, bool)
+               for each in neutral)  # fmt: skip
+
+
+def _refused(name: str) -> Any:  # noqa: ANN401 - a field of pydantic
+    shown = ", ".join(f"`{each}`".lower() for each in NEUTRAL[name] if each is not None)
+    text = f"Has no meaning here: left out or {shown}." if shown else "Has no meaning here."
+    return Field(default=None, description=text)
+
+
+class ContentPart(RequestModel):
+    """A part of a message."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: str = Field(max_length=100, description="`text`; other kinds are refused.")
+    text: str | None = Field(default=None, description="The text.")
+
+    @model_validator(mode="after")
+    def _is_text(self) -> Self:
+        if self.type not in ("text", "input_text"):
+            raise ValueError(
+                f"a part of type {self.type!r}: must be text; describe the problem in words"
+            )
+        if self.text is None:
+            raise ValueError("a part of type 'text': must have a text; add it")
+        return self
+
+
+class ChatMessage(RequestModel):
+    """A message. Only the text of the user's last one is read: it is the problem."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"] = Field(
+        description="Who speaks."
+    )
+    content: str | list[ContentPart] | None = Field(
+        default=None, description="The text, or a list of parts whose texts are joined."
+    )
+
+    @property
+    def text(self) -> str:
+        """The text of all parts."""
+        if isinstance(self.content, list):
+            return "\n".join(part.text or "" for part in self.content)
+        return self.content or ""
+
+
+class StreamOptions(RequestModel):
+    """What a stream ends with."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    include_usage: Flag | None = Field(
+        default=None, description="Whether the last chunk has the usage of the whole request."
+    )
+
+
+class ChatRequest(_OpenaiRequest):
+    """A problem to solve, as a chat. The fields from `attempts` on are Quorum's own."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": "quorum",
+                    "messages": [{"role": "user", "content": "What is $7^{2024} \\bmod 1000$?"}],
+                    "attempts": 4,
+                    "time_limit_s": 120,
+                }
+            ]
+        }
+    )
+
+    model: str | None = Field(
+        default=None, max_length=500, description="`quorum`, or the model's own name."
+    )
+    messages: list[ChatMessage] = Field(
+        min_length=1,
+        max_length=MAX_MESSAGES,
+        description="The conversation: the user's last message is the problem.",
+    )
+    n: Integer | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_ATTEMPTS,
+        description="Choices returned: the answer, then those of other attempts. Above 1 every "
+        "attempt runs to its end.",
+    )
+    stream: Flag | None = Field(default=None, description="Whether chunks are sent as they come.")
+    stream_options: StreamOptions | None = Field(default=None, description="How a stream ends.")
+    temperature: Number | None = Field(
+        default=None, ge=0, le=5, description="Sampling temperature of every attempt."
+    )
+    top_p: Number | None = Field(default=None, gt=0, le=1, description="Nucleus sampling.")
+    max_tokens: Integer | None = Field(
+        default=None, ge=1, le=1_000_000, description="Most sampled tokens per attempt."
+    )
+    max_completion_tokens: Integer | None = Field(
+        default=None, ge=1, le=1_000_000, description="The newer name of `max_tokens`."
+    )
+    seed: Integer | None = Field(
+        default=None, ge=0, le=MAX_SEED, description="Attempt i samples with seed + i."
+    )
+    user: str | None = Field(default=None, max_length=500, description="Read by nobody.")
+    safety_identifier: str | None = Field(default=None, max_length=500, description="Likewise.")
+    prompt_cache_key: str | None = Field(default=None, max_length=500, description="Likewise.")
+    metadata: dict[str, JsonValue] | None = Field(default=None, description="Likewise.")
+    parallel_tool_calls: Flag | None = Field(default=None, description="Likewise.")
+    attempts: Integer | None = Field(
+        default=None, ge=1, le=MAX_ATTEMPTS, description="Number of attempts."
+    )
+    agree: Integer | None = Field(
+        default=None, ge=1, le=MAX_ATTEMPTS, description="Stop at this many equal answers."
+    )
+    strategy: str | None = Field(
+        default=None, max_length=40, description="How attempts are made and chosen, by name."
+    )
+    time_limit_s: Number | None = Field(
+        default=None, gt=0, le=86_400, description="Seconds that solving may take."
+    )
+    max_turns: Integer | None = Field(
+        default=None, ge=1, le=1_000, description="Most turns per attempt."
+    )
+    min_p: Number | None = Field(
+        default=None, ge=0, lt=1, description="Least share of the best token's probability."
+    )
+    answer_kind: AnswerKind | None = Field(
+        default=None, description="`integer`: contest mode, 0-99999; `text`: any."
+    )
+    problem_id: str | None = Field(
+        default=None, max_length=200, description="The caller's name for the problem."
+    )
+    answer_form: Literal["plain", "boxed"] = Field(
+        default="plain", description="The content: the answer itself, or in `\\boxed{}`."
+    )
+    audio: Any = _refused("audio")
+    frequency_penalty: Any = _refused("frequency_penalty")
+    function_call: Any = _refused("function_call")
+    functions: Any = _refused("functions")
+    logit_bias: Any = _refused("logit_bias")
+    logprobs: Any = _refused("logprobs")
+    modalities: Any = _refused("modalities")
+    prediction: Any = _refused("prediction")
+    presence_penalty: Any = _refused("presence_penalty")
+    reasoning_effort: Any = _refused("reasoning_effort")
+    response_format: Any = _refused("response_format")
+    service_tier: Any = _refused("service_tier")
+    stop: Any = _refused("stop")
+    store: Any = _refused("store")
+    tool_choice: Any = _refused("tool_choice")
+    tools: Any = _refused("tools")
+    top_logprobs: Any = _refused("top_logprobs")
+    verbosity: Any = _refused("verbosity")
+    web_search_options: Any = _refused("web_search_options")
+
+    @property
+    def problem(self) -> str | None:
+        """The text of the user's last message; None without one."""
+        return next((each.text for each in reversed(self.messages) if each.role == "user"), None)
+
+    @model_validator(mode="after")
+    def _can_be_solved(self) -> Self:
+        if self.problem is None:
+            raise ValueError("messages: must have one of the role user; its text is the problem")
+        if self.attempts is not None and (self.n or 1) > self.attempts:
+            raise ValueError(
+                f"n {self.n}: must be at most attempts ({self.attempts}); raise attempts, or leave "
+                "it out"
+            )
+        both = self.max_tokens is not None and self.max_completion_tokens is not None
+        if both and self.max_tokens != self.max_completion_tokens:
+            raise ValueError("max_tokens and max_completion_tokens: must be equal; leave out one")
+        return self
+
+
+Stop = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARS)]
+TokenId = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
+
+
+class CompletionRequest(_OpenaiRequest):
+    """Text or token ids to go on from: the model itself, without tools or votes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"prompt": "The first primes are 2, 3, 5,", "max_tokens": 16, "temperature": 0},
+                {"prompt": [464, 717, 1903], "max_tokens": 16, "return_token_ids": True},
+            ]
+        }
+    )
+
+    prompt: str | list[TokenId] | list[str] | list[list[TokenId]] = Field(
+        description="Plain text, or token ids, which alone can make control tokens; or several."
+    )
+    model: str | None = Field(
+        default=None, max_length=500, description="`quorum`, or the model's own name."
+    )
+    n: Integer | None = Field(
+        default=None, ge=1, le=MAX_COMPLETIONS, description="Completions of each prompt."
+    )
+    max_tokens: Integer | None = Field(
+        default=16, ge=0, le=1_000_000, description="Most sampled tokens; 0 with `echo`: none."
+    )
+    temperature: Number | None = Field(
+        default=1.0, ge=0, le=5, description="Sampling temperature; 0 is greedy."
+    )
+    top_p: Number | None = Field(default=1.0, gt=0, le=1, description="Nucleus sampling; 1 is off.")
+    top_k: Integer | None = Field(
+        default=0, ge=-1, le=1_000_000, description="So many of the likeliest; 0 and -1 are off."
+    )
+    min_p: Number | None = Field(
+        default=0.0, ge=0, lt=1, description="Least share of the best token's probability."
+    )
+    seed: Integer | None = Field(
+        default=None, ge=0, description="Completion i samples with seed + i; random if absent."
+    )
+    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = Field(
+        default=None, description="Texts before which a completion ends."
+    )
+    stop_token_ids: Annotated[list[TokenId], Field(max_length=1_000)] | None = Field(
+        default=None, description="Token ids with which a completion ends."
+    )
+    include_stop_str_in_output: Flag = Field(
+        default=False, description="Whether the text has the stop in it."
+    )
+    logprobs: Integer | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_LOGPROBS,
+        description="Log-probabilities of the sampled tokens and of so many of the likeliest.",
+    )
+    prompt_logprobs: Integer | None = Field(
+        default=None, ge=0, le=1, description="Log-probabilities of the prompt's tokens."
+    )
+    echo: Flag | None = Field(default=None, description="Whether the prompt is repeated.")
+    stream: Flag | None = Field(default=None, description="Whether chunks are sent as they come.")
+    stream_options: StreamOptions | None = Field(default=None, description="How a stream ends.")
+    return_token_ids: Flag | None = Field(
+        default=None, description="Whether each choice has its token ids, and the prompt's."
+    )
+    return_tokens_as_token_ids: Flag | None = Field(
+        default=None, description="Whether log-probabilities name tokens as `token_id:N`."
+    )
+    skip_special_tokens: Flag | None = Field(
+        default=None, description="Whether control tokens are left out of the text (they are)."
+    )
+    user: str | None = Field(default=None, max_length=500, description="Read by nobody.")
+    best_of: Any = _refused("best_of")
+    frequency_penalty: Any = _refused("frequency_penalty")
+    ignore_eos: Any = _refused("ignore_eos")
+    logit_bias: Any = _refused("logit_bias")
+    min_tokens: Any = _refused("min_tokens")
+    presence_penalty: Any = _refused("presence_penalty")
+    repetition_penalty: Any = _refused("repetition_penalty")
+    suffix: Any = _refused("suffix")
+
+    @property
+    def prompts(self) -> list[str | list[int]]:
+        """The prompts, one or several."""
+        if isinstance(self.prompt, str):
+            return [self.prompt]
+        if all(isinstance(each, int) for each in self.prompt):
+            return [[int(each) for each in self.prompt if isinstance(each, int)]]
+        return [each for each in self.prompt if not isinstance(each, int)]
+
+    @property
+    def stops(self) -> list[str]:
+        """The stop strings."""
+        return [self.stop] if isinstance(self.stop, str) else list(self.stop or ())
+
+    @model_validator(mode="after")
+    def _can_be_completed(self) -> Self:
+        if not self.prompt or any(not each for each in self.prompts):
+            raise ValueError("prompt: must not be empty; give text or token ids")
+        if len(self.prompts) * (self.n or 1) > MAX_COMPLETIONS:
+            raise ValueError(
+                f"{len(self.prompts)} prompts, {self.n or 1} completions each: must be at most "
+                f"{MAX_COMPLETIONS} together; send several requests"
+            )
+        if self.max_tokens == 0 and not self.echo:
+            raise ValueError("max_tokens 0: must be at least 1 without echo; raise it")
+        if self.stream and (self.echo or self.prompt_logprobs is not None):
+            raise ValueError(
+                "stream: must be left out where the prompt is scored or echoed; send it apart"
+            )
+        return self
+
+
+class ModelInfo(WireModel):
+    """A model, in OpenAI's form."""
+
+    id: str = Field(description="The name, for `model` in a request.")
+    object: Literal["model"] = Field(default="model", description="Always `model`.")
+    created: int = Field(description="When the server started, in seconds since 1970.")
+    owned_by: str = Field(default="quorum", description="Always `quorum`.")
+    max_model_len: int = Field(description="Tokens of context of one attempt.")
+
+
+class ModelList(WireModel):
+    """The models: the one that is served by its own name, and `quorum`, which stands for it."""
+
+    object: Literal["list"] = Field(default="list", description="Always `list`.")
+    data: list[ModelInfo] = Field(description="The models.")
+
+
+class CompletionTokensDetails(WireModel):
+    """Of the tokens sampled."""
+
+    reasoning_tokens: int = Field(description="Those that are not in the content.")
+
+
+class Usage(WireModel):
+    """What a request cost, in tokens of the model."""
+
+    prompt_tokens: int = Field(description="Given to the model: prompts and tools' output.")
+    completion_tokens: int = Field(description="Sampled, by all attempts together.")
+    total_tokens: int = Field(description="Both.")
+    completion_tokens_details: CompletionTokensDetails | None = Field(
+        default=None, description="Of those sampled, in a chat."
+    )
+
+
+class ChatReply(WireModel):
+    """What the server says."""
+
+    role: Literal["assistant"] = Field(default="assistant", description="Always `assistant`.")
+    content: str = Field(description="The answer; empty where there is none.")
+    reasoning_content: str | None = Field(
+        default=None, description="How it came about, as a stream would have told it."
+    )
+
+
+class ChatChoice(WireModel):
+    """One answer."""
+
+    index: int = Field(description="From 0; 0 is the answer that was voted for.")
+    message: ChatReply = Field(description="The answer as a message.")
+    finish_reason: Literal["stop", "length"] = Field(
+        description="`stop`, or `length` where there is no answer."
+    )
+    logprobs: None = Field(default=None, description="Always null.")
+
+
+class SolveSummary(WireModel):
+    """Quorum's own account of a chat."""
+
+    solve_id: str = Field(description="The solve; `/v1/solves/{solve_id}` has all of it.")
+    end: str = Field(description="Why the solve ended (`SolveEnd`).")
+    detail: str = Field(description="Why it ended and how the answer was chosen, in words.")
+    seconds: float = Field(description="How long it took, in seconds.")
+
+
+class ChatCompletion(WireModel):
+    """The answer of a chat, in OpenAI's form."""
+
+    id: str = Field(description="`chatcmpl-` and the name of the solve.")
+    object: Literal["chat.completion"] = Field(
+        default="chat.completion", description="Always `chat.completion`."
+    )
+    created: int = Field(description="When, in seconds since 1970.")
+    model: str = Field(description="Name of the model.")
+    choices: list[ChatChoice] = Field(description="The answers.")
+    usage: Usage = Field(description="What it cost.")
+    quorum: SolveSummary | None = Field(default=None, description="How the solve went.")
+
+
+class CompletionLogprobs(WireModel):
+    """Log-probabilities in OpenAI's form: lists of one entry a token."""
+
+    tokens: list[str] = Field(description="The tokens' texts, or `token_id:N`.")
+    token_logprobs: list[float | None] = Field(description="Natural-log probabilities.")
+    top_logprobs: list[dict[str, float] | None] = Field(description="Those of the likeliest.")
+    text_offset: list[int] = Field(description="Where each begins in the text, in characters.")
+
+
+class CompletionChoice(WireModel):
+    """One completion, or a piece of one."""
+
+    index: int = Field(description="From 0, all of one prompt one after another.")
+    text: str = Field(description="The text.")
+    finish_reason: Literal["stop", "length"] | None = Field(description="Null until it has ended.")
+    stop_reason: str | int | None = Field(
+        default=None, description="The stop that ended it, where it was one of the request's."
+    )
+    logprobs: CompletionLogprobs | None = Field(default=None, description="Where asked for.")
+    token_ids: list[int] | None = Field(
+        default=None, description="The ids, exactly as sampled, with those of the stop."
+    )
+    prompt_token_ids: list[int] | None = Field(default=None, description="The prompt's ids.")
+    prompt_logprobs: list[dict[str, dict[str, JsonValue]] | None] | None = Field(
+        default=None, description="For each id of the prompt, its log-probability by its id."
+    )
+
+
+class Completion(WireModel):
+    """Completions, or a chunk of a stream of them, in OpenAI's form."""
+
+    id: str = Field(description="Name of the request, made by the server.")
+    object: Literal["text_completion"] = Field(
+        default="text_completion", description="Always `text_completion`."
+    )
+    created: int = Field(description="When, in seconds since 1970.")
+    model: str = Field(description="Name of the model.")
+    choices: list[CompletionChoice] = Field(description="The completions.")
+    usage: Usage | None = Field(default=None, description="What it cost.")
