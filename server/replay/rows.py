@@ -67,7 +67,7 @@ def read_row(
     if "end" in row and row["end"] not in OWN_ENDS:
         return None
     answer = _answer(_text(row, ANSWER))
-    scores, dips = _confidence(row)
+    scores, dips = read_confidence(row)
     try:
         attempt = RecordedAttempt(
             answer=answer,
@@ -131,7 +131,7 @@ def _tokens(row: Row) -> int:
     return _count(row, TOKENS, None)
 
 
-def _confidence(row: Row) -> tuple[TokenScores | None, tuple[Dip, ...]]:
+def read_confidence(row: Row) -> tuple[TokenScores | None, tuple[Dip, ...]]:
     """Return scores and new lows of a journal's confidences, or the entropy of a table."""
     entropy = next((float(row[name]) for name in ENTROPY if row.get(name) is not None), None)
     values = row.get("confidence")
