@@ -1,0 +1,1 @@
+"""The notebook: what its cells do, and how it is generated."""

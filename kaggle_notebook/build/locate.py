@@ -1,0 +1,90 @@
+"""Finds the bundle and its code. The notebook carries this file whole: standard library alone."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+MANIFEST = "manifest.json"
+FORMAT = "quorum-bundle"
+PACKAGE = "kaggle_notebook"
+#: Inputs are mounted up to seven folders deep: models/owner/name/framework/variation/version.
+MAX_DEPTH = 8
+#: Folders looked into; a data set of very many must not keep the inference server waiting.
+MAX_FOLDERS = 20_000
+
+
+def folders_below(root: Path, depth: int = MAX_DEPTH) -> Iterator[tuple[Path, list[str]]]:
+    """Yield each folder with the names of its files, the nearest first, in a fixed order."""
+    level = [root]
+    looked = 0
+    for _ in range(depth + 1):
+        below: list[Path] = []
+        for folder in level:
+            looked += 1
+            if looked > MAX_FOLDERS:
+                return
+            try:
+                entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            except OSError:
+                continue  # a mount that went away, or one that others own
+            yield folder, [entry.name for entry in entries if entry.is_file()]
+            below += [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+        level = below
+
+
+def read_manifest(path: Path) -> dict[str, object] | None:
+    """Return a bundle's manifest; None for another file of that name."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) and value.get("format") == FORMAT else None
+
+
+def find_bundle(root: str | Path) -> Path | None:
+    """Return the folder that holds the bundle, None where there is none.
+
+    Raises LookupError where there are several that differ.
+    """
+    found: dict[str, Path] = {}
+    for folder, names in folders_below(Path(root)):
+        manifest = read_manifest(folder / MANIFEST) if MANIFEST in names else None
+        if manifest is not None:
+            found.setdefault(json.dumps(manifest, sort_keys=True), folder)
+    if len(found) > 1:
+        names = ", ".join(str(path) for path in found.values())
+        raise LookupError(f"{root}: holds several bundles ({names}); detach all but one")
+    return next(iter(found.values()), None)
+
+
+def find_code(bundle: Path) -> Path | None:
+    """Return what to put on `sys.path`: the project's wheel, or the folder it was unpacked to."""
+    for folder, names in folders_below(bundle, depth=4):
+        if folder.name == PACKAGE and "__init__.py" in names:
+            return folder.parent
+        for name in names:
+            if name.startswith("quorum_aimo-") and name.endswith(".whl"):
+                return folder / name
+    return None
+
+
+def add_code(root: str | Path) -> Path | None:
+    """Make the project importable from the bundle below `root`; return the bundle's folder.
+
+    None: there is no bundle, and the project is installed. Raises LookupError where it is not.
+    """
+    bundle = find_bundle(root)
+    code = None if bundle is None else find_code(bundle)
+    if code is not None:
+        sys.path.insert(0, str(code))
+        return bundle
+    try:
+        __import__(PACKAGE)
+    except ImportError:
+        raise LookupError(
+            f"{root}: holds no bundle of Quorum (a folder with {MANIFEST} and wheels); attach the "
+            "data set that `quorum kaggle dataset` made"
+        ) from None
+    return bundle

@@ -1,0 +1,178 @@
+"""What the gateway hands over, and the frame that it takes back.
+
+Read by shape, not by type: series of polars or pandas, frames, lists and plain values all do, so
+that nothing the gateway may send is refused. polars and pandas are the image's own and are imported
+only to build the answer.
+"""
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+ID_NAMES = ("id", "ids", "problem_id", "row_id", "uuid", "index", "key")
+PROBLEM_NAMES = ("problem", "question", "statement", "prompt", "text", "query")
+ID, PROBLEM = "id", "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One problem as it was asked.
+
+    ``id`` is the value as it came, None where there is none; ``text`` the statement, empty where
+    there is none. ``library`` is `pandas` or `polars`; ``notes`` say what was odd, one kind each.
+    """
+
+    id: Any
+    text: str
+    library: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Column:
+    name: str
+    values: list[Any]
+    library: str
+
+
+@dataclass(slots=True)
+class _Reading:
+    columns: list[_Column] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_call(arguments: Sequence[Any], named: dict[str, Any]) -> Asked:
+    """Return the problem that a call of `predict` asks for; never raises an Exception.
+
+    By position the id and the problem, unless the columns' names say otherwise. Whatever comes
+    third, such as the answer of a local file, is not read.
+    """
+    reading = _Reading()
+    for name, value in [*(("", value) for value in arguments[:2]), *named.items()]:
+        try:
+            reading.columns += _columns(value, name)
+        except Exception as error:  # noqa: BLE001 - an object of the gateway that cannot be read
+            reading.notes.append(f"an argument could not be read ({type(error).__name__})")
+    id_column, problem_column = _chosen(reading)
+    identity = _only(id_column, reading, "id")
+    statement = _only(problem_column, reading, "problem")
+    libraries = [each.library for each in reading.columns if each.library]
+    return Asked(
+        None if is_missing(identity) else identity,
+        _as_text(statement, reading),
+        libraries[0] if libraries else "polars",
+        tuple(dict.fromkeys(reading.notes)),
+    )
+
+
+def is_missing(value: Any) -> bool:  # noqa: ANN401 - whatever the gateway sends
+    """Tell whether a value is None, NaN, or pandas' or numpy's spelling of that."""
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    try:
+        return bool(isinstance(value, float) and math.isnan(value))
+    except (TypeError, ValueError):
+        return False
+
+
+def _columns(value: Any, name: str) -> list[_Column]:  # noqa: ANN401 - whatever comes
+    library = _library(value)
+    if hasattr(value, "columns") and hasattr(value, "__getitem__"):
+        return [_Column(str(each), _listed(value[each]), library) for each in value.columns]
+    if isinstance(value, dict):
+        return [_Column(str(key), _listed(each), library) for key, each in value.items()]
+    own = getattr(value, "name", None)
+    return [_Column(str(own) if isinstance(own, str) and own else name, _listed(value), library)]
+
+
+def _listed(value: Any) -> list[Any]:  # noqa: ANN401 - whatever comes
+    for method in ("to_list", "tolist"):
+        if hasattr(value, method):
+            found = getattr(value, method)()
+            return found if isinstance(found, list) else [found]
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _library(value: Any) -> str:  # noqa: ANN401 - whatever comes
+    root = type(value).__module__.partition(".")[0]
+    return root if root in ("polars", "pandas") else ""
+
+
+def _chosen(reading: _Reading) -> tuple[_Column | None, _Column | None]:
+    """Return the columns of id and problem: by name where names tell, else by position."""
+    columns = reading.columns
+    by_name = {
+        ID: next((each for each in columns if each.name.strip().lower() in ID_NAMES), None),
+        PROBLEM: next((c for c in columns if c.name.strip().lower() in PROBLEM_NAMES), None),
+    }
+    rest = [each for each in columns if each not in by_name.values()]
+    first, second = by_name[ID], by_name[PROBLEM]
+    if first is None and second is None and len(rest) >= 2 and _look_swapped(rest[0], rest[1]):
+        reading.notes.append("id and problem came swapped")
+        first, second = rest[1], rest[0]
+        return first, second
+    if second is None:
+        second = rest.pop(0 if first is not None or len(columns) == 1 else 1) if rest else None
+        if columns:
+            reading.notes.append("the problem's column has another name")
+    if first is None:
+        first = rest.pop(0) if rest else None
+        reading.notes.append("the id's column has another name, or there is none")
+    if first is not None and second is not None and columns.index(first) > columns.index(second):
+        reading.notes.append("id and problem came swapped")
+    return first, second
+
+
+def _look_swapped(first: _Column, second: _Column) -> bool:
+    """Tell whether a statement stands where the id should: words there, one short word here."""
+    texts = [each.values[0] if each.values else "" for each in (first, second)]
+    if not all(isinstance(text, str) for text in texts):
+        return isinstance(texts[0], str) and " " in texts[0].strip()
+    return " " in texts[0].strip() and " " not in texts[1].strip() and len(texts[1]) <= 64
+
+
+def _only(column: _Column | None, reading: _Reading, what: str) -> Any:  # noqa: ANN401
+    if column is None:
+        return None
+    if len(column.values) != 1:
+        reading.notes.append(f"{len(column.values)} rows of {what} instead of one")
+    return column.values[0] if column.values else None
+
+
+def _as_text(value: Any, reading: _Reading) -> str:  # noqa: ANN401 - whatever comes
+    if is_missing(value):
+        reading.notes.append("the problem is null")
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode("utf-8", "replace")
+    reading.notes.append(f"the problem is of type {type(value).__name__}")
+    try:
+        return str(value)
+    except Exception:  # noqa: BLE001 - an object of the gateway that has no text
+        return ""
+
+
+def answer_frame(identity: Any, answer: int, library: str) -> Any:  # noqa: ANN401 - of either library
+    """Return the one-row frame of `id` and `answer`, without nulls, in the library of the input.
+
+    Where the image has neither library it is a dictionary of two lists.
+    """
+    values = {ID: [_id_value(identity)], "answer": [int(answer)]}
+    other = "pandas" if library == "polars" else "polars"
+    for name in (library, other):
+        try:
+            module = sys.modules.get(name) or __import__(name)
+            return module.DataFrame(values)
+        except Exception:  # noqa: BLE001, S112 - a library that is missing or broken
+            continue
+    return values
+
+
+def _id_value(identity: Any) -> Any:  # noqa: ANN401 - whatever came
+    if is_missing(identity):
+        return ""
+    return identity if isinstance(identity, str | int | float) else str(identity)

@@ -1,0 +1,119 @@
+r"""Which answer a problem gets: the best that is known of it, whatever has happened.
+
+The rungs, from the top: the vote of a solve that ended, the ballot of one that did not, the last
+`\boxed{}` that an attempt wrote, the last integer that its code printed, a default.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from kaggle_notebook.evidence import Evidence
+from voting.answers import AnswerKind, extract, parse_answer
+
+#: The end of each output that is read: results are printed last.
+_OUTPUT_CHARACTERS = 2_000
+#: Every text holds an attempt's end; more than this of it is not read at a deadline.
+_TEXT_CHARACTERS = 200_000
+_INTEGER = re.compile(r"(?<![\w.+-])[+]?[0-9]{1,5}(?![\w]|\.[0-9])")
+
+
+class Rung(StrEnum):
+    """Where an answer comes from."""
+
+    VOTE = "vote"
+    """The solve ended and its selector chose."""
+    BALLOT = "ballot"
+    """The solve did not end; the ballot so far decides."""
+    BOXED = "boxed"
+    """No vote: the last boxed answer in any attempt's text."""
+    PRINTED = "printed"
+    """No boxed answer: the last integer that code printed."""
+    DEFAULT = "default"
+    """Nothing at all is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """An answer from 0 to 99999, and where it comes from."""
+
+    answer: int
+    rung: Rung
+
+
+def contest_integer(value: object) -> int | None:
+    """Return the integer from 0 to 99999 that a value writes, or None."""
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        return None
+    answer = parse_answer(str(value), AnswerKind.INTEGER)
+    return None if answer is None else answer.integer
+
+
+def choose(
+    evidence: Iterable[Evidence], fallback: Mapping[str, Any] | None, default: int
+) -> Choice:
+    """Return the answer of the highest rung.
+
+    `evidence` is what was seen of the problem's solves, the latest first; `fallback` is what the
+    server left on disk of it: {"answer", "rung"}.
+    """
+    seen = list(evidence)
+    left = _fallback_choice(fallback)
+    found = [
+        *_first(Rung.VOTE, (contest_integer(each.result) for each in seen)),
+        *_first(Rung.BALLOT, (_leader(each.ballot) for each in seen)),
+        *_first(Rung.BOXED, (_boxed(each.latest_texts()) for each in seen)),
+        *_first(Rung.PRINTED, (_printed(each.outputs) for each in seen)),
+        *([] if left is None else [left]),
+    ]
+    rungs = list(Rung)
+    found.sort(key=lambda choice: rungs.index(choice.rung))
+    return found[0] if found else Choice(default, Rung.DEFAULT)
+
+
+def _first(rung: Rung, answers: Iterable[int | None]) -> list[Choice]:
+    answer = next((each for each in answers if each is not None), None)
+    return [] if answer is None else [Choice(answer, rung)]
+
+
+def _fallback_choice(fallback: Mapping[str, Any] | None) -> Choice | None:
+    if fallback is None:
+        return None
+    answer = contest_integer(fallback.get("answer"))
+    if answer is None:
+        return None
+    try:
+        rung = Rung(str(fallback.get("rung")))
+    except ValueError:
+        rung = Rung.BALLOT
+    if rung is Rung.VOTE and fallback.get("final") is False:
+        rung = Rung.BALLOT
+    return Choice(answer, rung)
+
+
+def _leader(ballot: Iterable[tuple[str, float, int]]) -> int | None:
+    """Return the contest integer with the most weight, then votes; the first of equals."""
+    best: tuple[float, int, int] | None = None
+    for text, weight, votes in ballot:
+        answer = contest_integer(text)
+        if answer is not None and (best is None or (weight, votes) > best[:2]):
+            best = (weight, votes, answer)
+    return None if best is None else best[2]
+
+
+def _boxed(texts: Iterable[str]) -> int | None:
+    for text in texts:
+        answer = extract(text[-_TEXT_CHARACTERS:], AnswerKind.INTEGER)
+        if answer is not None and answer.integer is not None:
+            return answer.integer
+    return None
+
+
+def _printed(outputs: Iterable[str]) -> int | None:
+    for output in reversed(list(outputs)):
+        numbers = _INTEGER.findall(output[-_OUTPUT_CHARACTERS:])
+        if numbers:
+            return int(numbers[-1])
+    return None

@@ -1,0 +1,1 @@
+"""Datasets, models and notebooks to Kaggle, through its own package."""

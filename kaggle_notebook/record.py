@@ -1,0 +1,139 @@
+"""The session's own record of answers: a line of JSON each, on disk before the answer is given.
+
+It survives the end of the notebook's process. A disk that is full or gone loses nothing as long as
+this process lives: what could not be written is kept, and tried again with the next line.
+"""
+
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kaggle_notebook.ladder import Choice, Rung
+
+FILE = "answers.jsonl"
+#: The first four bytes of a damaged line are enough to see what it is; nothing of it is used.
+_MOST_LINE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnswerLine:
+    """One answer as it was given; times in seconds."""
+
+    key: str
+    id: str
+    answer: int
+    rung: str
+    seconds: float
+    left_s: float
+    at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="milliseconds"))
+    solve: str = ""
+    end: str = ""
+    detail: str = ""
+    limit_s: float | None = None
+    tokens: int = 0
+    attempts: int = 0
+    tool_calls: int = 0
+    tool_errors: int = 0
+    engine_losses: int = 0
+    tries: int = 0
+    notes: tuple[str, ...] = ()
+
+    @property
+    def choice(self) -> Choice:
+        """The answer and its rung."""
+        return Choice(self.answer, Rung(self.rung))
+
+
+class AnswerRecord:
+    """All answers of a session, by key. `trouble` says why the last write failed, if it did."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / FILE
+        self._lock = threading.Lock()
+        self._answers: dict[str, AnswerLine] = {}
+        self._unwritten: list[AnswerLine] = []
+        self.trouble = ""
+        for line in _read(self._path):
+            self._answers.setdefault(line.key, line)
+
+    def get(self, key: str) -> AnswerLine | None:
+        """Return the answer given to a problem, or None."""
+        return self._answers.get(key)
+
+    def __len__(self) -> int:
+        """The number of problems answered."""
+        return len(self._answers)
+
+    def lines(self) -> list[AnswerLine]:
+        """Return all answers in the order in which they were given."""
+        return list(self._answers.values())
+
+    def add(self, line: AnswerLine) -> AnswerLine:
+        """Keep an answer; returns the one that stands, which is the first of its key.
+
+        Never raises OSError: see `trouble`.
+        """
+        standing = self._answers.setdefault(line.key, line)
+        if standing is not line:
+            return standing
+        # a disk that hangs must not keep another problem's answer waiting
+        if self._lock.acquire(timeout=1.0):
+            try:
+                self._unwritten.append(line)
+                self._write()
+            finally:
+                self._lock.release()
+        return line
+
+    def _write(self) -> None:
+        lines = "".join(json.dumps(asdict(line)) + "\n" for line in self._unwritten)
+        try:
+            end = self._path.stat().st_size if self._path.exists() else 0
+            with self._path.open("ab") as file:
+                # what a full disk took of an earlier try, or a killed process, ends here
+                torn = end > 0 and not _ends_with_newline(self._path)
+                file.write(b"\n" * torn + lines.encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            self.trouble = f"{self._path}: cannot be written ({error.strerror or error})"
+        else:
+            self._unwritten.clear()
+            self.trouble = ""
+
+
+def _ends_with_newline(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _read(path: Path) -> Iterator[AnswerLine]:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return
+    for raw in data.splitlines():
+        line = _line(raw)
+        if line is not None:
+            yield line
+
+
+def _line(raw: bytes) -> AnswerLine | None:
+    """Return a line of the file; None for a torn or foreign one."""
+    if len(raw) > _MOST_LINE_BYTES:
+        return None
+    try:
+        value: Mapping[str, Any] = json.loads(raw)
+        known = {name: value[name] for name in AnswerLine.__slots__ if name in value}
+        known["notes"] = tuple(known.get("notes", ()))
+        line = AnswerLine(**known)
+        valid = isinstance(line.key, str) and 0 <= int(line.answer) <= 99_999
+        return line if valid and line.choice else None
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None

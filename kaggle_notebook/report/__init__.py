@@ -1,0 +1,1 @@
+"""What became of a run: one JSON file and one HTML page."""

@@ -1,0 +1,113 @@
+"""Serves `predict` to the contest's gateway: in the run that counts, or to a local one."""
+
+import csv
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Protocol, cast
+
+from kaggle_notebook.current import current_session
+from kaggle_notebook.errors import KaggleError
+from kaggle_notebook.fixed_set import score
+from kaggle_notebook.predict import predict
+from kaggle_notebook.settings import INPUT, RERUN, Mode, SessionSettings
+from kaggle_notebook.start import finish, start
+
+MODULE = "kaggle_evaluation.aimo_3_inference_server"
+#: How deep below the inputs the contest's package is looked for: mounts moved between contests.
+MOST_DEPTH = 4
+
+
+class InferenceServer(Protocol):
+    """What the contest's package gives."""
+
+    def serve(self) -> None:
+        """Listen; in the run that counts, until the notebook is ended."""
+
+    def run_local_gateway(self, data_paths: tuple[str, ...]) -> None:
+        """Ask for every problem of the files and write `submission.parquet`."""
+
+
+def main() -> None:
+    """Serve until the gateway has what it wants; prints the score of a fixed set.
+
+    Raises:
+        KaggleError: the contest's package or the problems cannot be found.
+    """
+    session = current_session() or start()
+    server = inference_server(session.settings)
+    rerun = RERUN in os.environ
+    if rerun:
+        server.serve()
+    else:
+        paths = data_paths(session.settings)
+        server.run_local_gateway(paths)
+        if session.settings.mode is Mode.FIXED_SET:
+            sys.stdout.write(score(paths, session.record.lines(), session.folder))
+    finish()
+
+
+def inference_server(settings: SessionSettings) -> InferenceServer:
+    """Return the contest's server of `predict`, bound to its port.
+
+    Raises:
+        KaggleError: the package is not found.
+    """
+    try:
+        module = importlib.import_module(MODULE)
+    except ModuleNotFoundError:
+        sys.path.append(str(_package_folder(settings)))
+        importlib.invalidate_caches()
+        module = importlib.import_module(MODULE)
+    return cast(InferenceServer, module.AIMO3InferenceServer(predict))
+
+
+def data_paths(settings: SessionSettings) -> tuple[str, ...]:
+    """Return the files for the local gateway: those of the settings, else the contest's own.
+
+    Raises:
+        KaggleError: there is none, or one that is named does not exist.
+    """
+    for path in settings.data:
+        if not Path(path).is_file():
+            raise KaggleError(f"data {path}: no such file; correct it in the notebook's first cell")
+    if settings.data:
+        return settings.data
+    name = "reference.csv" if settings.mode is Mode.FIXED_SET else "test.csv"
+    found = [path for path in _below(INPUT, name) if _has_problems(path)]
+    if not found:
+        raise KaggleError(
+            f"no {name} with problems is below {INPUT}: add the contest's data to the notebook, or "
+            "set data to a CSV file of id and problem"
+        )
+    return (str(found[0]),)
+
+
+def _package_folder(settings: SessionSettings) -> Path:
+    if settings.evaluation:
+        return Path(settings.evaluation).expanduser().absolute()
+    for path in _below(INPUT, "aimo_3_inference_server.py"):
+        if path.parent.name == "kaggle_evaluation":
+            return path.parent.parent
+    raise KaggleError(
+        f"the contest's package kaggle_evaluation is not below {INPUT}: add the contest's data to "
+        "the notebook, or set evaluation to the folder that holds it"
+    )
+
+
+def _below(folder: Path, name: str) -> Iterator[Path]:
+    """Yield the files of a name below a folder, the nearest first; links are followed."""
+    depths = ["/".join([*["*"] * depth, name]) for depth in range(MOST_DEPTH + 1)]
+    return chain.from_iterable(sorted(folder.glob(pattern)) for pattern in depths)
+
+
+def _has_problems(path: Path) -> bool:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            header: Sequence[str] = next(csv.reader(file), [])
+    except (OSError, UnicodeDecodeError, csv.Error):
+        return False
+    return {"id", "problem"} <= set(header)

@@ -1,0 +1,235 @@
+"""One problem on the server: asked, followed, asked again where the server went away."""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from kaggle_notebook.allowance import Allowance
+from kaggle_notebook.errors import KaggleError, ServerRefused
+from kaggle_notebook.evidence import Evidence
+from kaggle_notebook.server_state import ServerPhase, ServerState
+from kaggle_notebook.settings import Mode, SessionSettings
+from kaggle_notebook.wire import Wire
+
+#: A solve that ended so, without an answer, may be asked for again: the server failed, not the
+#: attempts.
+UNSETTLED = frozenset({"cancelled", "interrupted", "failed", "engine_lost"})
+#: Statuses of refusals that pass: too many solves, the server ends or begins.
+PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
+#: How often an unsettled problem is asked for again.
+MOST_REPEATS = 3
+#: Seconds between two looks at a server that is not ready.
+LOOK_EVERY_S = 0.1
+#: A refused or cut request is tried again after pauses of up to this.
+LONGEST_PAUSE_S = 2.0
+#: The server answers at its deadline or soon after: what it may take longer, in seconds and as a
+#: share of the limit.
+GRACE_S = 10.0
+GRACE_SHARE = 0.1
+#: A solve never takes longer than this many times its first limit, whatever streams say.
+MOST_LIMITS = 2.0
+
+
+@dataclass(slots=True)
+class Task:
+    """One problem at work. Times are of `time.monotonic`.
+
+    ``evidence`` is what was seen of its solves, the latest first. ``hard_end`` is when the answer
+    must be there, whatever happens.
+    """
+
+    key: str
+    text: str
+    allowance: Allowance
+    grace_s: float
+    begun: float = field(default_factory=time.monotonic)
+    evidence: list[Evidence] = field(default_factory=list)
+    tries: int = 0
+    repeats: int = 0
+    notes: list[str] = field(default_factory=list)
+    first_limit: tuple[float, float] | None = None
+    asked: float | None = None
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def hard_end(self) -> float:
+        """The bound of this problem by the session's clock."""
+        return self.begun + self.allowance.most_s
+
+    def end(self) -> float:
+        """Return until when the problem may take, by what is known now."""
+        seen = self.evidence[0] if self.evidence else None
+        end = self.hard_end
+        if seen is not None and seen.ends is not None and seen.limit_s is not None:
+            started = seen.ends - seen.limit_s
+            self.first_limit = self.first_limit or (started, seen.limit_s)
+            end = min(end, seen.ends + min(GRACE_S, 0.5 + GRACE_SHARE * seen.limit_s))
+        elif self.asked is not None:
+            # asked for, and not begun: a queue that does not move
+            end = min(end, self.asked + max(self.allowance.limit_s, 1.0))
+        if self.first_limit is not None:
+            started, limit_s = self.first_limit
+            end = min(end, started + MOST_LIMITS * limit_s + GRACE_S)
+        return end + self.grace_s * (end >= self.hard_end)
+
+    @property
+    def over(self) -> bool:
+        """Whether its time is up, or nobody waits for it any more."""
+        return self.stopped.is_set() or time.monotonic() >= self.end()
+
+    def pause(self, seconds: float) -> None:
+        """Wait, at most to the problem's end."""
+        self.stopped.wait(max(0.0, min(seconds, self.end() - time.monotonic())))
+
+
+@dataclass(slots=True)
+class RunTerms:
+    """The run that this session is on the server; ``elapsed_s`` is asked when it is opened."""
+
+    id: str
+    problems: int
+    limit_s: float
+    elapsed_s: Callable[[], float]
+    mode: Mode
+
+
+class ProblemSolver:
+    """Has problems solved by whatever server there is at the moment."""
+
+    def __init__(
+        self,
+        settings: SessionSettings,
+        terms: RunTerms,
+        state: Callable[[], ServerState | None],
+        ensure: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._terms = terms
+        self._state = state
+        self._ensure = ensure
+        self._run_at: dict[str, bool] = {}
+
+    def solve(self, task: Task) -> None:
+        """Follow the problem to its end or the task's; what is learned stands in the task.
+
+        Raises nothing of the server's: a server that is not there is waited for.
+        """
+        failed_since: float | None = None
+        while not task.over and not self._done(task):
+            self._ensure()
+            state = self._state()
+            failed = state is not None and state.phase is ServerPhase.FAILED
+            failed_since = (failed_since or time.monotonic()) if failed else failed_since
+            if failed_since and time.monotonic() - failed_since > self._settings.failed_wait_s:
+                task.notes.append("the server does not start")
+                return
+            if state is None or state.phase is not ServerPhase.SERVING:
+                task.pause(LOOK_EVERY_S)
+                continue
+            try:
+                wire = Wire(state.url)
+                if not self._is_ready(wire, task):
+                    task.pause(LOOK_EVERY_S)
+                    continue
+                failed_since = None
+                self._ask(wire, task)
+            except ServerRefused as refusal:
+                if refusal.status not in PASSING:
+                    task.notes.append(str(refusal))
+                    return
+                self._pause_after(task)
+            except KaggleError as error:
+                if str(error) not in task.notes:
+                    task.notes.append(str(error))
+                self._pause_after(task)
+
+    def give_up(self, task: Task) -> None:
+        """End the solve on the server, so that the next problem has the engine; best effort."""
+        state = self._state()
+        seen = task.evidence[0] if task.evidence else None
+        if state is None or not state.url or seen is None or seen.finished or not seen.solve_id:
+            return
+        with suppress(KaggleError):
+            Wire(state.url).call("DELETE", f"/v1/solves/{seen.solve_id}", timeout_s=2.0)
+
+    def finish_run(self, reason: str) -> None:
+        """Tell the server that no more problems come; best effort."""
+        state = self._state()
+        if state is not None and self._run_at.get(state.url):
+            with suppress(KaggleError):
+                path = f"/v1/runs/{self._terms.id}/finish"
+                Wire(state.url).call("POST", path, {"reason": reason}, timeout_s=5.0)
+
+    def _done(self, task: Task) -> bool:
+        """Tell whether the last solve settles the problem; count its repetition where not."""
+        seen = task.evidence[0] if task.evidence else None
+        if seen is None or not seen.finished:
+            return False
+        if seen.result is not None or seen.end not in UNSETTLED or task.repeats >= MOST_REPEATS:
+            return True
+        task.repeats += 1
+        self._pause_after(task)
+        return False
+
+    def _pause_after(self, task: Task) -> None:
+        task.tries += 1
+        task.pause(min(LONGEST_PAUSE_S, 0.05 * 2.0 ** min(task.tries, 10)))
+
+    def _is_ready(self, wire: Wire, task: Task) -> bool:
+        """Ask whether the engine can work: a solve's own time must not pass in waiting for it."""
+        timeout_s = max(0.01, min(10.0, task.end() - time.monotonic()))
+        readiness = wire.call("GET", "/ready", timeout_s=timeout_s)
+        return bool(readiness.get("ready") or (readiness.get("engine") or {}).get("ready"))
+
+    def _ask(self, wire: Wire, task: Task) -> None:
+        """Start the solve, or join it, and follow its events."""
+        body = {
+            "problem": task.text,
+            "problem_id": task.key,
+            "answer_kind": "integer",
+            **dict(self._settings.solve),
+        }
+        if self._terms.mode is Mode.FIRST_BOXED:
+            body |= {"strategy": "first_boxed", "attempts": 1}
+        in_run = self._open_run(wire, task)
+        if in_run:
+            body["run"] = self._terms.id
+        if not in_run or task.allowance.beyond:
+            left_s = max(0.1, task.hard_end - time.monotonic())
+            body.setdefault("time_limit_s", min(task.allowance.limit_s or left_s, left_s))
+        task.evidence.insert(0, Evidence())
+        task.asked = time.monotonic()
+        for event in wire.events(body, stall_s=self._settings.stall_s, until=task.end):
+            if event is not None:
+                task.evidence[0].observe(event)
+            if task.stopped.is_set():
+                return
+
+    def _open_run(self, wire: Wire, task: Task) -> bool:
+        """See that the run is open on this server; False where the server knows no runs."""
+        known = self._run_at.get(wire.url)
+        if known is not None:
+            return known
+        terms = self._terms
+        run: dict[str, Any] = {
+            "id": terms.id,
+            "name": f"contest, {terms.mode}",
+            "problems": terms.problems,
+            "limit_s": terms.limit_s,
+            "elapsed_s": min(terms.elapsed_s(), terms.limit_s),
+        }
+        timeout_s = max(0.01, min(10.0, task.end() - time.monotonic()))
+        try:
+            wire.call("POST", "/v1/runs", run, timeout_s=timeout_s)
+        except ServerRefused as refusal:
+            if refusal.status in PASSING:
+                raise
+            if refusal.status not in (404, 405):
+                task.notes.append(str(refusal))
+            self._run_at[wire.url] = False
+        else:
+            self._run_at[wire.url] = True
+        return self._run_at[wire.url]

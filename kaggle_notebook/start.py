@@ -1,0 +1,108 @@
+"""Starts a session from the notebook's first cell, at once: all slow work goes on in the back."""
+
+import secrets
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from kaggle_notebook.clock import FILE as CLOCK_FILE
+from kaggle_notebook.clock import (
+    SessionClock,
+    elapsed_at_start_s,
+    keep_clock,
+    kept_clock,
+    start_clock,
+)
+from kaggle_notebook.current import current_session, set_current
+from kaggle_notebook.files import read_json, write_json
+from kaggle_notebook.session import Session
+from kaggle_notebook.settings import SessionSettings, read_settings, settings_dict
+
+FILE = "session.json"
+#: What a new session in the folder of an earlier one moves out of its way.
+EARLIER = "earlier"
+
+
+def start(settings: Mapping[str, Any] | None = None) -> Session:
+    """Start a session, or go on with the one that the folder has; returns at once.
+
+    `settings` are the first cell's: names and values of `SessionSettings`. The session's folder
+    keeps answers and clock, so a notebook that is started again in mid-run goes on with both.
+
+    Raises:
+        SettingsError: a setting is unknown or malformed.
+    """
+    chosen = read_settings(settings)
+    earlier = current_session()
+    if earlier is not None:
+        earlier.close("the notebook started another session")
+    session = _opened(chosen, _folder(chosen))
+    set_current(session)
+    session.begin()
+    return session
+
+
+def finish(reason: str = "all problems are answered") -> None:
+    """End the session of this process: the next one in its folder starts afresh."""
+    session = current_session()
+    if session is None:
+        return
+    session.close(reason)
+    with suppress(OSError):
+        write_json(session.folder / FILE, _identity(session, finished=True))
+
+
+def _folder(settings: SessionSettings) -> Path:
+    """Return a folder that can be written; the system's temporary one if the wanted one cannot."""
+    try:
+        settings.path.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="quorum-session-"))
+    return settings.path
+
+
+def _opened(settings: SessionSettings, folder: Path) -> Session:
+    kept = read_json(folder / FILE) or {}
+    clock = kept_clock(settings.usable_s, folder)
+    same = kept.get("mode") == settings.mode.value and isinstance(kept.get("id"), str)
+    unfinished = same and not kept.get("finished")
+    if settings.resume and unfinished and clock is not None and clock.left_s > 0:
+        return Session(settings, folder, clock, str(kept["id"]))
+    _move_earlier(folder, str(kept.get("id", "")))
+    return _new(settings, folder)
+
+
+def _new(settings: SessionSettings, folder: Path) -> Session:
+    elapsed_s = settings.elapsed_s
+    clock: SessionClock = start_clock(
+        settings.usable_s, elapsed_at_start_s() if elapsed_s is None else elapsed_s
+    )
+    session = Session(settings, folder, clock, f"kaggle-{secrets.token_hex(6)}")
+    try:
+        keep_clock(clock, folder)
+        write_json(folder / FILE, _identity(session, finished=False))
+    except OSError as error:
+        session.tell("disk", f"{folder}: cannot be written ({error.strerror or error})")
+    return session
+
+
+def _identity(session: Session, *, finished: bool) -> dict[str, Any]:
+    return {
+        "id": session.id,
+        "mode": session.settings.mode.value,
+        "settings": settings_dict(session.settings),
+        "finished": finished,
+    }
+
+
+def _move_earlier(folder: Path, name: str) -> None:
+    """Move an earlier session's small files away; the server's journal stays: it has many runs."""
+    target = folder / EARLIER / (name or "unnamed")
+    for file in (FILE, CLOCK_FILE, "answers.jsonl", "session.log"):
+        with suppress(OSError):
+            if (folder / file).exists():
+                target.mkdir(parents=True, exist_ok=True)
+                shutil.move(folder / file, target / file)

@@ -1,0 +1,46 @@
+"""A problem's text, made fit for the server, and the key under which its answer is kept."""
+
+import hashlib
+import re
+from typing import Any
+
+from kaggle_notebook.frames import is_missing
+
+#: The server takes 16,000 characters; a statement that is longer keeps its beginning and its end.
+MAX_CHARACTERS = 16_000
+CUT = "\n\n[…]\n\n"
+#: The server takes names of problems of up to 200 characters.
+MAX_KEY_CHARACTERS = 200
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def fit(text: str) -> str:
+    """Return a text that the server accepts as a problem, or an empty one.
+
+    Control characters become spaces, halves of characters a replacement character.
+    """
+    text = _LONE_SURROGATE.sub("\ufffd", _UNPRINTABLE.sub(" ", text))
+    if not text.strip():
+        return ""
+    if len(text) <= MAX_CHARACTERS:
+        return text
+    half = (MAX_CHARACTERS - len(CUT)) // 2
+    return text[:half] + CUT + text[-half:]
+
+
+def key_of(identity: Any, text: str) -> str:  # noqa: ANN401 - whatever the gateway sends
+    """Return the name of a problem on the server and in the record: its id, where it has one.
+
+    Equal ids have equal keys, whatever their type; without an id the statement decides.
+    """
+    if is_missing(identity) or not str(identity).strip():
+        return f"text-{_digest(text)}"
+    key = _LONE_SURROGATE.sub("\ufffd", _UNPRINTABLE.sub(" ", str(identity)))
+    if len(key) <= MAX_KEY_CHARACTERS:
+        return key
+    return f"{key[:100]}-{_digest(key)}"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]

@@ -1,0 +1,296 @@
+"""Keeps the server running: `python -m kaggle_notebook.supervisor FOLDER DESCRIPTOR JSON`.
+
+A process of its own, so that neither the install nor a start can hold up an answer. It makes the
+server's environment, starts the server, and starts it again, with growing pauses, when it ends,
+stops answering or has given up on its engine. What it does it says in lines of JSON on its standard
+output, and in `server.json` of the folder, where that can be written. It ends, with the server,
+when its parent does: that holds the other end of the pipe whose descriptor is given. Standard
+library alone.
+"""
+
+import fcntl
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from kaggle_notebook.errors import KaggleError
+from kaggle_notebook.files import write_json
+from kaggle_notebook.server_state import FILE, ServerPhase, ServerState
+from kaggle_notebook.wire import Wire
+
+SERVER_LOG = "server.log"
+INSTALL_LOG = "install.log"
+#: Pauses before a start: the first is short, as a server that was killed is whole again at once.
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 15.0
+#: A server that lived for as long as this was well: its end starts the pauses afresh.
+HEALTHY_S = 60.0
+#: Ends in a row, each before `HEALTHY_S`, after which the server counts as failed; starts go on.
+FAILED_AFTER = 5
+#: Seconds until a started server must listen: importing it takes two to three on a slow disk.
+LISTEN_TIMEOUT_S = 120.0
+#: Questions after health: how often, how long an answer may take, how many may fail in a row.
+ASK_EVERY_S = 2.0
+ASK_TIMEOUT_S = 10.0
+ASK_FAILURES = 3
+#: Seconds that a server has to end by itself: its own limit is 10.
+STOP_TIMEOUT_S = 12.0
+INSTALL_TRIES = 3
+#: The server's log is started afresh above this size: a notebook's output is limited.
+MOST_LOG_BYTES = 32 * 1024 * 1024
+_READY_BYTES = 4096
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Installs once, then runs the server until the parent ends."""
+
+    folder: Path
+    parent_fd: int
+    configuration: Mapping[str, Any]
+    python: str = ""
+    starts: int = 0
+    short_lives: int = 0
+    stopping: bool = False
+
+    def run(self) -> None:
+        """Work until the parent ends or a signal asks for the end."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self.python = str(self.configuration.get("python") or sys.executable)
+        self._install()
+        while not self.stopping:
+            begun = time.monotonic()
+            detail = self._serve_once()
+            self.short_lives = 0 if time.monotonic() - begun >= HEALTHY_S else self.short_lives + 1
+            failed = self.short_lives >= FAILED_AFTER
+            phase = ServerPhase.FAILED if failed else ServerPhase.WAITING
+            if self.stopping:
+                break
+            self._say(phase, detail=detail)
+            self._pause(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** max(0, self.short_lives - 1)))
+        self._say(ServerPhase.STOPPED)
+
+    def _on_signal(self, _number: int, _frame: object) -> None:
+        self.stopping = True
+
+    def _say(self, phase: ServerPhase, *, url: str = "", pid: int = 0, detail: str = "") -> None:
+        state = ServerState(phase, url, pid, detail, self.starts)
+        with suppress(OSError):
+            sys.stdout.write(json.dumps(state.as_json()) + "\n")
+            sys.stdout.flush()
+        with suppress(OSError):
+            write_json(self.folder / FILE, state.as_json())
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait, at most until the parent ends; tell whether it lives."""
+        end = time.monotonic() + seconds
+        while not self.stopping:
+            left_s = end - time.monotonic()
+            if left_s <= 0:
+                break
+            with suppress(InterruptedError):
+                if select.select([self.parent_fd], [], [], left_s)[0]:
+                    self.stopping = True  # nothing is ever written: readable means that it is gone
+        return not self.stopping
+
+    def _install(self) -> None:
+        """Make the server's environment; a failure is told, and the server is tried all the same.
+
+        The image may hold all that is needed.
+        """
+        command = [str(each) for each in self.configuration.get("install") or ()]
+        for tried in range(INSTALL_TRIES if command else 0):
+            self._say(ServerPhase.INSTALLING, detail=f"try {tried + 1}" if tried else "")
+            code = self._installed(command)
+            if code == 0 or not self._pause(FIRST_PAUSE_S * 2**tried):
+                return
+
+    def _installed(self, command: Sequence[str]) -> int | None:
+        """Run the command; return its exit code, None where it was cut or cannot be started."""
+        path = self.folder / INSTALL_LOG
+        try:
+            with path.open("ab") as log:
+                begin = log.tell()
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    cwd=self.folder,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            sys.stderr.write(f"quorum: the install cannot be started ({error})\n")
+            return None
+        while process.poll() is None and self._pause(0.1):
+            pass
+        if process.poll() is None:
+            _kill_group(process)
+            return None
+        if process.returncode == 0:
+            self.python = _interpreter_named(path, begin) or self.python
+        return process.returncode
+
+    def _serve_once(self) -> str:
+        """Run one server from its start to its end; return why it ended."""
+        self.starts += 1
+        self._say(ServerPhase.STARTING)
+        ready, child_ready = os.pipe()
+        child_parent, parent = os.pipe()
+        try:
+            process = self._spawn(child_ready, child_parent)
+        except OSError as error:
+            for descriptor in (ready, child_ready, child_parent, parent):
+                os.close(descriptor)
+            return f"the server cannot be started ({error})"
+        os.close(child_ready)
+        os.close(child_parent)
+        try:
+            return self._watch(process, ready)
+        finally:
+            os.close(ready)
+            os.close(parent)
+            self._stop(process)
+
+    def _spawn(self, ready_fd: int, parent_fd: int) -> "subprocess.Popen[bytes]":
+        command = [str(each) for each in self.configuration.get("command") or ()]
+        if not command:
+            command = [self.python, "-m", "client.main", "serve"]
+        arguments = [str(each) for each in self.configuration.get("arguments") or ()]
+        pipes = ["--ready-fd", str(ready_fd), "--parent-fd", str(parent_fd)]
+        process = subprocess.Popen(
+            [*command, *arguments, *pipes],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=self.folder,
+            start_new_session=True,
+            pass_fds=(ready_fd, parent_fd),
+        )
+        output = process.stdout
+        if output is not None:
+            path = self.folder / SERVER_LOG
+            threading.Thread(target=keep_log, args=(output, path), daemon=True).start()
+        return process
+
+    def _watch(self, process: "subprocess.Popen[bytes]", ready: int) -> str:
+        """Wait for the server's end, or for a reason to end it; return it."""
+        url = self._listening(process, ready)
+        if not url:
+            code = process.poll()
+            what = "did not listen in time" if code is None else f"ended with exit code {code}"
+            return f"the server {what}: see {SERVER_LOG}"
+        self._say(ServerPhase.SERVING, url=url, pid=process.pid)
+        wire, failures, asked = Wire(url), 0, time.monotonic()
+        while self._pause(0.05):
+            if process.poll() is not None:
+                return f"the server ended with exit code {process.returncode}: see {SERVER_LOG}"
+            if time.monotonic() - asked < ASK_EVERY_S:
+                continue
+            try:
+                readiness = wire.call("GET", "/ready", timeout_s=ASK_TIMEOUT_S)
+                failures = 0
+            except KaggleError:
+                failures += 1
+                readiness = {}
+            asked = time.monotonic()
+            if failures >= ASK_FAILURES:
+                return "the server stopped answering"
+            engine = readiness.get("engine") or {}
+            if engine.get("state") == "failed":
+                return f"the server gave up on its engine: {engine.get('detail', '')}"
+        return "the session is over"
+
+    def _listening(self, process: "subprocess.Popen[bytes]", ready: int) -> str:
+        line, end = b"", time.monotonic() + LISTEN_TIMEOUT_S
+        while b"\n" not in line and len(line) < _READY_BYTES and time.monotonic() < end:
+            if self.stopping or process.poll() is not None:
+                return ""
+            with suppress(InterruptedError):
+                readable = select.select([ready, self.parent_fd], [], [], 0.25)[0]
+                if self.parent_fd in readable:
+                    self.stopping = True
+                elif ready in readable:
+                    part = os.read(ready, _READY_BYTES)
+                    if not part:
+                        break
+                    line += part
+        try:
+            return str(json.loads(line)["url"])
+        except (ValueError, KeyError, TypeError):
+            return ""
+
+    def _stop(self, process: "subprocess.Popen[bytes]") -> None:
+        """SIGTERM, a wait, SIGKILL to the group, which never outlives this process."""
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_TIMEOUT_S)
+        _kill_group(process)
+
+
+def keep_log(output: IO[bytes], path: Path) -> None:
+    """Append what a server writes to a file, from its beginning again above `MOST_LOG_BYTES`.
+
+    A disk that is full costs lines of the log: written by the server itself they would be errors.
+    """
+    while data := os.read(output.fileno(), 65_536):
+        with suppress(OSError):
+            large = path.exists() and path.stat().st_size > MOST_LOG_BYTES
+            with path.open("wb" if large else "ab") as file:
+                file.write(data)
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(5.0)
+
+
+def _interpreter_named(log: Path, begin: int) -> str:
+    """Return the interpreter that an install named in its last line, empty where it named none."""
+    try:
+        lines = log.read_bytes()[begin:].splitlines()
+        value = json.loads(lines[-1])
+        return str(value["python"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Supervise the server of a session's folder; one process at a time does."""
+    folder, parent_fd = Path(arguments[0]), int(arguments[1])
+    configuration: dict[str, Any] = json.loads(arguments[2])
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)  # a full disk has no room for a file
+    while not _locked(lock):
+        # the one of a notebook that was restarted is still ending its server
+        if select.select([parent_fd], [], [], 0.1)[0]:
+            return
+    Supervisor(folder, parent_fd, configuration).run()
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True  # a file system without locks: nobody else can hold one
+    return True
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
