@@ -14,7 +14,7 @@ from sandbox.settings import PoolSettings
 from server.dialect.base import DialectOptions, Effort
 from server.dialect.catalogue import open_dialect
 from server.engine.base import Engine
-from server.engine.opening import open_engine, starts_here
+from server.engine.opening import model_path, open_engine, starts_here
 from server.equivalence.pool import EquivalenceOptions, EquivalencePool
 from server.journal.errors import JournalError
 from server.journal.journal import Journal, JournalOptions
@@ -26,7 +26,6 @@ from server.settings import Settings
 from server.solve.service import Recording, SolveService, open_service
 from server.solve.solver import SolverParts
 from server.vocabulary import Vocabulary
-from server.weights import resolve
 
 MIB = 1024 * 1024
 
@@ -89,7 +88,7 @@ async def maybe_open_leases(
 
 async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
     started = time.monotonic()
-    path = await anyio.to_thread.run_sync(resolve, settings.engine.model)
+    path = await anyio.to_thread.run_sync(model_path, settings)
     settings = with_preset(settings, path.stem)
     vocabulary = await anyio.to_thread.run_sync(Vocabulary.load, path)
     dialect = open_dialect(settings.solve.dialect, vocabulary, dialect_options(settings))

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
-import orjson
 
 from sandbox.scratch import ScratchFolder, sweep
 from server.engine.base import Chunk, EngineInfo, EngineState, EngineStatus, Sampling, Stream
+from server.engine.child_address import read_address
 from server.engine.errors import (
     EngineFailed,
     EngineProtocolError,
@@ -28,7 +28,7 @@ from server.engine.llamacpp_events import EventReader
 from server.engine.llamacpp_http import LlamaServer, completion_body
 from server.engine.prefixes import PrefixStore
 from server.engine.slots import Slot, SlotTable
-from server.engine.supervisor import Child, ChildDied, Supervisor
+from server.engine.supervisor import Child, Supervisor
 from server.vocabulary import Vocabulary
 
 #: Slowest prefill that does not count as a stall, tokens per second. Two shared cores reach 60-90
@@ -260,7 +260,7 @@ class LlamaCppEngine:
 
     async def _prepare(self, child: Child, stack: AsyncExitStack) -> None:
         """Wait for the address, then have the child answer one generation."""
-        url = await _read_address(child)
+        url = await read_address(child)
         self._slots.forget()
         self._prefixes.forget()
         self._server = await stack.enter_async_context(
@@ -276,19 +276,3 @@ class LlamaCppEngine:
                 f"engine.context_tokens {self._info.context_tokens}: {self._info.model} has a "
                 f"context of {slot_tokens} tokens; lower engine.context_tokens to that"
             )
-
-
-async def _read_address(child: Child) -> str:
-    """Read the line that the child writes once it listens."""
-    line = b""
-    while not line.endswith(b"\n"):
-        try:
-            if child.process.stdout is None:
-                raise anyio.EndOfStream
-            line += await child.process.stdout.receive()
-        except (anyio.EndOfStream, anyio.BrokenResourceError):
-            raise ChildDied(await child.death()) from None
-    try:
-        return str(orjson.loads(line)["url"])
-    except (ValueError, KeyError, TypeError):
-        raise EngineProtocolError(f"its first line is not its address: {line[:200]!r}") from None

@@ -10,16 +10,29 @@ from server.engine.base import Engine
 from server.engine.errors import EngineFailed
 from server.engine.llamacpp import LlamaCppOptions, open_llamacpp
 from server.engine.openai import OpenaiOptions, open_openai
+from server.engine.rehearsal_process import RehearsalOptions, open_rehearsal, rehearsed_model
 from server.engine.sglang import SglangLimits, attach_sglang
 from server.engine.sglang_process import SglangOptions, open_sglang
 from server.engine.spread import SpreadEngine
 from server.settings import Settings
 from server.vocabulary import Vocabulary
+from server.weights import resolve
+
+
+def model_path(settings: Settings) -> Path:
+    """Return the file or folder of the model that the settings name; fetches nothing.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    engine = settings.engine
+    own = rehearsed_model(engine.model) if engine.kind == "rehearsal" else None
+    return own or resolve(engine.model)
 
 
 def starts_here(settings: Settings) -> bool:
     """Tell whether the engine reads the model on this machine, rather than being at a URL."""
-    return not settings.engine.url_list
+    return not settings.engine.url_list and settings.engine.kind != "rehearsal"
 
 
 @asynccontextmanager
@@ -44,6 +57,8 @@ def _openings(
 ) -> list[AbstractAsyncContextManager[Engine]]:
     if settings.engine.kind == "llamacpp":
         return [open_llamacpp(_llamacpp(settings, path), vocabulary)]
+    if settings.engine.kind == "rehearsal":
+        return [open_rehearsal(_rehearsal(settings, path), vocabulary)]
     key, urls = api_key(settings), settings.engine.url_list
     if settings.engine.kind == "openai":
         return [open_openai(_openai(settings, path, url, key), vocabulary) for url in urls]
@@ -95,6 +110,23 @@ def _openai(settings: Settings, path: Path, url: str, key: str) -> OpenaiOptions
         api_key=key,
         start_timeout_s=engine.start_timeout_s,
         stall_timeout_s=engine.stall_timeout_s,
+    )
+
+
+def _rehearsal(settings: Settings, path: Path) -> RehearsalOptions:
+    rehearsal = settings.rehearsal
+    return RehearsalOptions(
+        model_path=path,
+        limits=_limits(settings),
+        dialect=settings.solve.dialect,
+        think=settings.solve.thinking,
+        machine=rehearsal.machine,
+        speed=rehearsal.speed,
+        grain=rehearsal.grain,
+        seed=rehearsal.seed,
+        problems=rehearsal.problems,
+        faults=rehearsal.faults,
+        max_restarts=settings.engine.max_restarts,
     )
 
 

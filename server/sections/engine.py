@@ -13,13 +13,14 @@ class EngineSettings(Section):
 
     kind: str = Field(
         "llamacpp",
-        pattern="^(llamacpp|sglang|openai|none)$",
-        description="llamacpp|sglang|openai|none; none serves the sandbox alone",
+        pattern="^(llamacpp|sglang|openai|rehearsal|none)$",
+        description="llamacpp|sglang|openai|rehearsal|none; none serves the sandbox alone",
     )
     model: str = Field(
         "qwen2.5-coder-1.5b-instruct-q4_k_m",
         description="a known name (`quorum weights list`), or the path of a GGUF file or, for other"
-        " kinds than llamacpp, of a model folder",
+        " kinds than llamacpp, of a model folder; rehearsals have harmony (the default's too) and"
+        " qwen of their own",
     )
     context_tokens: int = Field(
         8192, ge=512, le=1_048_576, description="tokens of context for each attempt"
@@ -87,7 +88,7 @@ class EngineSettings(Section):
     def _kind_and_urls_agree(self) -> Self:
         if self.kind == "openai" and not self.url_list:
             raise ValueError("engine.kind openai needs the address of a server: set engine.urls")
-        if self.kind == "llamacpp" and self.url_list:
+        if self.kind in ("llamacpp", "rehearsal") and self.url_list:
             raise ValueError("engine.urls is for engine.kind sglang or openai: set engine.kind")
         return self
 
