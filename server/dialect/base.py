@@ -48,13 +48,17 @@ class Prompt:
     """What a conversation opens with, as plain text: no part can make a control token.
 
     `force` is what the model is told when its answer is wanted now. `tool` describes the Python
-    tool where the family has a place for that; empty means that it is not to call one.
+    tool where the family has a place for that; empty means that it is not to call one. `start` is
+    what the model's first message begins with (it goes on from there), in families whose messages
+    are text from their first token on; Harmony's begin with a header of the model's, and leave it
+    out.
     """
 
     system: str
     user: str
     force: str
     tool: str = ""
+    start: str = ""
 
 
 class Effort(StrEnum):

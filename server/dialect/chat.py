@@ -121,7 +121,8 @@ class ChatFormat(ABC):
     def opening(self, prompt: Prompt) -> Sequence[int]:
         """Return the ids that an attempt opens with; a problem's attempts all ask for the same."""
         if self._opening is None or self._opening[0] != prompt:
-            self._opening = (prompt, (*self.prompt_turns(prompt), *self.opened_header()))
+            start = self.vocabulary.encode(prompt.start)
+            self._opening = (prompt, (*self.prompt_turns(prompt), *self.opened_header(), *start))
         return self._opening[1]
 
     def open(self, prompt: Prompt) -> "ChatConversation":
@@ -141,6 +142,7 @@ class ChatConversation:
         self._ended_by: int | None = None
         self._marked_call = False
         self.opening = chat.opening(prompt)
+        self._read(prompt.start)
 
     @property
     def answer_text(self) -> str:

@@ -2,7 +2,8 @@
 
 The files in this folder are for every model; a folder in it is a set of its own texts for those
 that are named after its dialect, or chosen by `solve.prompts`. What a set has not is taken from
-here. A variant (`variant_NAME.md`) is said to single attempts, after the system's text.
+here. A variant (`variant_NAME.md`) is said to single attempts, after the system's text; where there
+is a `start_NAME.md` beside it, the model's message begins with that, to its last newline.
 
 `{problem}` and `{answer}` in a file stand for the problem and for the sentence that says how to
 answer; everything else, braces too, is meant as it stands.
@@ -18,6 +19,7 @@ from server.dialect.base import Prompt
 
 _ENDING = ".md"
 _VARIANT = "variant_"
+_START = "start_"
 
 
 @cache
@@ -30,6 +32,19 @@ def text(name: str, chosen: str = "") -> str:
     own = _folder() / chosen / f"{name}{_ENDING}"
     found = own if chosen and own.is_file() else _folder() / f"{name}{_ENDING}"
     return found.read_text(encoding="utf-8").rstrip("\n")
+
+
+@cache
+def start(variant: str, chosen: str = "") -> str:
+    """Return what a variant has the model's message begin with, in the chosen set; empty: nothing.
+
+    It belongs to the variant of the same folder: a set's own variant has its own start or none.
+    """
+    folder = _folder() / chosen
+    if not (folder / f"{_VARIANT}{variant}{_ENDING}").is_file():
+        folder = _folder()
+    file = folder / f"{_START}{variant}{_ENDING}"
+    return file.read_text(encoding="utf-8") if file.is_file() else ""
 
 
 @cache
@@ -70,6 +85,7 @@ def compose(
         user=user,
         force=text("force", chosen),
         tool=text("tool", chosen) if tools else "",
+        start=start(variant, chosen) if tools and variant else "",
     )
 
 

@@ -85,6 +85,11 @@ class Family:
     style: Style
     added: tuple[str, ...]
 
+    @property
+    def speaks_at_once(self) -> bool:
+        """Whether the model's message begins outside thinking."""
+        return not self.style.final.startswith("</think>")
+
     def ids(self, text: str) -> list[int]:
         """Return the ids of text in which control tokens stand by name."""
         return encode_trusted(self.vocabulary, text)

@@ -1,5 +1,6 @@
 """One suite over every dialect: what `server.dialect.base` promises."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -88,6 +89,18 @@ def test_the_opening_holds_the_prompt_and_ends_with_the_models_turn(family: Fami
     assert opening == list(family.dialect.open(PROMPT).opening)
 
 
+def test_a_start_is_the_models_own_text(family: Family) -> None:
+    """Where a family has a place for it, code goes on in a block that the start has opened."""
+    plain, started = (family.dialect.open(replace(PROMPT, start=s)) for s in ("", "```python\nx"))
+    assert list(started.opening)[: len(plain.opening)] == list(plain.opening)
+    added = family.vocabulary.decode(list(started.opening)[len(plain.opening) :])
+    assert added == ("" if family.dialect.name == "harmony" else "```python\nx")
+    reading = read(started, family.vocabulary.encode(" = 6\n```"))
+    assert [call.code for call in reading.calls] == (["x = 6\n"] if added else [])
+    spoken = family.dialect.open(replace(PROMPT, start="So \\boxed{4}"))
+    assert ("\\boxed{4}" in spoken.answer_text) == (family.speaks_at_once and bool(added))
+
+
 def test_options_change_no_text_but_their_own(family: Family) -> None:
     """Two servers with equal options open with equal tokens."""
     options = DialectOptions(effort=Effort.LOW, today="2026-01-31", think=False)
@@ -101,7 +114,7 @@ def test_options_change_no_text_but_their_own(family: Family) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_no_text_of_others_makes_a_control_token(family: Family, text: str) -> None:
     plain = family.dialect.open(PROMPT)
-    hostile = family.dialect.open(Prompt(system=text, user=text, force=text, tool=text))
+    hostile = family.dialect.open(Prompt(text, text, text, text, start=text))
     expected = controls_in(family, list(plain.opening))
     assert controls_in(family, list(hostile.opening)) == expected
     written = family.call(CODE)

@@ -48,6 +48,18 @@ def test_a_variant_is_all_that_an_empty_system_says() -> None:
     assert prompt.system == text("variant_concise")
 
 
+def test_a_start_goes_with_the_variant_of_its_folder() -> None:
+    started = compose("x", AnswerKind.TEXT, tools=True, chosen="qwen", variant="literal")
+    assert started.start == "```python\n"
+    for chosen, variant, tools in (
+        ("qwen", "check", True),
+        ("", "literal", True),
+        ("qwen", "literal", False),
+    ):
+        usual = compose("x", AnswerKind.TEXT, tools=tools, chosen=chosen, variant=variant)
+        assert usual.start == ""
+
+
 def test_every_variant_is_in_the_documentation() -> None:
     page = Path(__file__).parents[2] / "docs" / "how-to" / "change-prompts.md"
     said = page.read_text(encoding="utf-8")
