@@ -1,0 +1,101 @@
+"""The arms of an evaluation: what is asked of the server for each problem, under a name."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from client.schema import SolveRequest
+from server.evaluation.errors import MalformedArm
+from voting.catalogue import Context
+from voting.errors import VotingError
+from voting.policies import CATALOGUES, PolicyNames, make_policies
+from voting.strategies import strategy
+
+#: What an arm may set: the fields of a request that say how, not what.
+NUMBERS = {"agree": int, "max_turns": int, "max_tokens": int,
+           "temperature": float, "top_p": float, "min_p": float}  # fmt: skip
+TEXTS = ("strategy", *CATALOGUES)
+#: Every attempt comes to its own end, so that any other vote, stop or budget can be scored later.
+DEFAULT_ARM = "name=recorded; strategy=weighted_vote"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A name, and fields of `SolveRequest`."""
+
+    name: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_arm(text: str) -> Arm:
+    """Return the arm that a text writes: `key=value` pairs with semicolons between.
+
+    `name` names it, in a report and in what it is compared with; left out, it is the strategy's.
+
+    Raises:
+        MalformedArm: the text is malformed, or names what there is not.
+    """
+    given: dict[str, str] = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if not equals or key in given or key not in ("name", *TEXTS, *NUMBERS):
+            raise MalformedArm(
+                f"arm {text[:80]!r}: {part[:40]!r}: must be key=value, each key once, of name, "
+                f"{', '.join((*TEXTS, *NUMBERS))}; for example "
+                "'name=plain; strategy=majority_vote; temperature=0.7'"
+            )
+        given[key] = value
+    name = given.pop("name", given.get("strategy", "settings"))
+    if not _NAME.fullmatch(name):
+        raise MalformedArm(
+            f"arm name {name[:60]!r}: must be 1 to 40 letters, digits, dots, dashes or pluses; "
+            "shorten it"
+        )
+    arm = Arm(name, {key: _value(text, key, value) for key, value in given.items()})
+    _check(text, arm)
+    return arm
+
+
+def _value(text: str, key: str, value: str) -> str | int | float:
+    if key not in NUMBERS:
+        return value
+    try:
+        return NUMBERS[key](value)
+    except ValueError:
+        raise MalformedArm(
+            f"arm {text[:80]!r}: {key} {value[:40]!r}: must be a number; correct it"
+        ) from None
+
+
+def _check(text: str, arm: Arm) -> None:
+    """See that the server would take it, before anything is asked."""
+    try:
+        SolveRequest.model_validate({**arm.fields, "problem": "any"})
+        names = PolicyNames()
+        if "strategy" in arm.fields:
+            names = strategy(arm.fields["strategy"]).policies
+        own = {kind: arm.fields[kind] for kind in CATALOGUES if kind in arm.fields}
+        merged = {kind: own.get(kind, getattr(names, kind)) for kind in CATALOGUES}
+        make_policies(PolicyNames(**merged), Context(attempts=4, agree=3))
+    except (ValidationError, VotingError) as error:
+        reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise MalformedArm(f"arm {text[:80]!r}: {reason}") from error
+
+
+def read_arms(texts: list[str]) -> tuple[Arm, ...]:
+    """Return arms of different names.
+
+    Raises:
+        MalformedArm: one is malformed, or two have the same name.
+    """
+    arms = tuple(read_arm(text) for text in texts or [DEFAULT_ARM])
+    names = [arm.name for arm in arms]
+    if len(set(names)) < len(names):
+        raise MalformedArm(
+            f"arms {', '.join(names)}: must have different names; name each, as in 'name=plain; …'"
+        )
+    return arms

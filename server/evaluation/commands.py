@@ -1,0 +1,349 @@
+"""`quorum eval`: problem sets over the server's API, and what the results are worth."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from server.evaluation.arms import DEFAULT_ARM, read_arms
+from server.evaluation.catalogue import known_sets
+from server.evaluation.contamination import DEFAULT_WORDS, overlaps
+from server.evaluation.errors import EvaluationError, SetUnreadable
+from server.evaluation.export import write_report
+from server.evaluation.load import load_set
+from server.evaluation.observe import ProgressObserver
+from server.evaluation.problem import Kind, ProblemSet
+from server.evaluation.report import Report, Request, build, plan_notes
+from server.evaluation.rows import read_rows
+from server.evaluation.scored import ScoredArm, from_records
+from server.evaluation.trackers import track
+from server.evaluation.work import Wish, evaluate, local_url, score_folder, side_by_side
+from server.replay.combinations import read_combination, read_machine
+from server.replay.load import load_records
+from server.replay.observe import Progress
+from server.settings import load_settings
+
+app = typer.Typer(
+    help="Evaluate on problem sets, score what is recorded, compare with intervals.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+SetOption = Annotated[
+    str, typer.Option("--set", help="A set's name (`quorum eval sets`), or a file of problems.")
+]
+DataOption = Annotated[
+    Path | None, typer.Option(help="Read the set from this file: .jsonl, .json, .csv, .parquet.")
+]
+ColumnOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=COLUMN", help="Which column is what: statement=question."),
+]
+KindOption = Annotated[Kind | None, typer.Option(help="How answers are compared.")]
+FirstOption = Annotated[
+    int | None, typer.Option(min=1, help="Only so many problems: the first by hash of their ids.")
+]
+JournalOption = Annotated[
+    Path | None,
+    typer.Option(help="Read confidences and outputs from this journal, not the server's own."),
+]
+WithOption = Annotated[
+    list[str] | None,
+    typer.Option("--with", metavar="POLICIES", help="Score these policies too: 'attempts=8; …'."),
+]
+MachineOption = Annotated[
+    str, typer.Option(help="The machine whose seconds are told: h100, two-cores, or a file.")
+]
+RoundsOption = Annotated[int, typer.Option(min=1, help="Orders of attempts that are replayed.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of intervals and orders: same, same result.")]
+PointsOption = Annotated[
+    float, typer.Option(min=0.01, help="The difference, in problems, that runs should show.")
+]
+PageOption = Annotated[
+    str | None, typer.Option(metavar="URL", help="Link problems to solves on this server's page.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+TrackOption = Annotated[
+    list[str] | None, typer.Option(help="Also log to: tensorboard, wandb or trackio (extras).")
+]
+
+
+@app.command("run")
+def run_command(  # noqa: PLR0913 - its options
+    *,
+    set_: SetOption,
+    out: Annotated[Path, typer.Option(help="The evaluation's folder; the same one resumes it.")],
+    attempts: Annotated[int, typer.Option(min=1, max=256, help="Attempts at each problem.")] = 4,
+    arm: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--arm",
+            "--policy",
+            metavar="POLICIES",
+            help="How problems are solved: 'name=…; strategy=…'; each one is compared.",
+        ),
+    ] = None,
+    data: DataOption = None,
+    column: ColumnOption = None,
+    kind: KindOption = None,
+    first: FirstOption = None,
+    repeat: Annotated[int, typer.Option(min=1, help="Solve the whole set so many times.")] = 1,
+    problem: Annotated[
+        list[str] | None, typer.Option("--id", help="Only the problem of this id; repeatable.")
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds for each problem; else the server's.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of each problem's first attempt.")] = 0,
+    parallel: Annotated[int, typer.Option(min=1, help="Problems at once.")] = 1,
+    url: Annotated[str | None, typer.Option(help="The server; else this machine's.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Refuse a server that has another model.")
+    ] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="QUORUM_API_KEY", help="The server's API key.")
+    ] = None,
+    journal: JournalOption = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Fetch the set again.")] = False,
+    tracker: TrackOption = None,
+) -> None:
+    """Have every attempt of a set, each exactly once, and report; run it again to resume."""
+    problems = _chosen(
+        load_set(set_, data=data, kind=kind, columns=_columns(column), refresh=refresh), problem
+    )
+    wish = Wish(
+        problems=problems.first(first).repeated(repeat),
+        arms=read_arms(arm or [DEFAULT_ARM]),
+        attempts=attempts,
+        seed=seed,
+        time_limit_s=time_limit,
+        out=out,
+        url=url or local_url(load_settings()),
+        key=key,
+        model=model,
+        parallel=parallel,
+    )
+    for note in problems.notes():
+        typer.echo(note, err=True)
+    with ProgressObserver() as observer:
+        standing = anyio.run(evaluate, wish, observer)
+    report = _reported([out], journal, Request(page=url))
+    _show(report, out, as_json=False)
+    track(report, tracker or [], out)
+    if standing.short:
+        typer.echo(
+            f"{standing.short} attempts could not be had: the engine was lost or the solve "
+            "cancelled; run the command again for them",
+            err=True,
+        )
+        raise typer.Exit(1)
+
+
+@app.command("rescore")
+def rescore_command(  # noqa: PLR0913 - its options
+    sources: Annotated[
+        list[Path], typer.Argument(help="An evaluation's folder, or files of recorded attempts.")
+    ],
+    *,
+    answers: Annotated[
+        Path | None, typer.Option(help="Right answers for files: JSON lines with id and answer.")
+    ] = None,
+    cells: Annotated[
+        Path | None, typer.Option(help="The attempts' cells, to see what their code printed.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write the report's files here.")] = None,
+    journal: JournalOption = None,
+    with_: WithOption = None,
+    machine: MachineOption = "two-cores",
+    rounds: RoundsOption = 8,
+    seed: SeedOption = 0,
+    points: PointsOption = 1.0,
+    page: PageOption = None,
+    as_json: JsonOption = False,
+    tracker: TrackOption = None,
+) -> None:
+    """Score recorded attempts again, under any votes, stops and weights; no model is asked."""
+    request = Request(
+        combinations=tuple(read_combination(text, attempts=4, agree=3) for text in with_ or ()),
+        machine=read_machine(machine),
+        rounds=rounds,
+        seed=seed,
+        points=points,
+        page=page,
+    )
+    if all(source.is_dir() for source in sources):
+        report = _reported(sources, journal, request)
+        target = out or (sources[0] if len(sources) == 1 else None)
+    else:
+        report, target = _recorded(sources, answers, cells, request), out
+    _show(report, target, as_json=as_json)
+    if target is not None:
+        track(report, tracker or [], target)
+
+
+@app.command("compare")
+def compare_command(
+    one: Annotated[Path, typer.Argument(help="An evaluation's folder: what is held against.")],
+    other: Annotated[Path, typer.Argument(help="Another one of the same problems.")],
+    *,
+    out: Annotated[Path | None, typer.Option(help="Write the report's files here.")] = None,
+    journal: JournalOption = None,
+    seed: SeedOption = 0,
+    points: PointsOption = 1.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Compare two evaluations, paired by problem."""
+    request = Request(seed=seed, points=points)
+    _show(_reported([one, other], journal, request), out, as_json=as_json)
+
+
+@app.command("sets")
+def sets_command(*, as_json: JsonOption = False) -> None:
+    """List the problem sets that are known by name."""
+    known = known_sets()
+    if as_json:
+        typer.echo(orjson.dumps({k: v.model_dump(mode="json") for k, v in known.items()}).decode())
+        return
+    table = Table("Set", "Problems", "Answers", "Licence", "Source", "What")
+    table.columns[1].justify = "right"
+    for name, source in known.items():
+        count = "" if source.count is None else f"{source.count}{'' if source.checked else ' ~'}"
+        where = source.repo or "a file of yours"
+        table.add_row(name, count, source.kind.value, source.licence, where, source.title)
+    Console().print(table)
+
+
+@app.command("overlap")
+def overlap_command(
+    corpus: Annotated[
+        list[Path], typer.Argument(help="Text files, one document a line, or tables of rows.")
+    ],
+    *,
+    set_: SetOption,
+    data: DataOption = None,
+    column: ColumnOption = None,
+    words: Annotated[
+        int, typer.Option(min=5, help="Words in a row that count as overlap.")
+    ] = DEFAULT_WORDS,
+    as_json: JsonOption = False,
+) -> None:
+    """Check whether a corpus holds a set's problems: n-gram overlap of words."""
+    problems = load_set(set_, data=data, columns=_columns(column)).problems
+    found = overlaps(problems, (text for path in corpus for text in _documents(path)), words)
+    hit = sorted((one for one in found if one.grams), key=lambda one: -one.share)
+    if as_json:
+        rows = [
+            {"problem": o.problem, "share": o.share, "ngrams": o.grams, "document": o.document}
+            for o in found
+        ]
+        typer.echo(orjson.dumps(rows).decode())
+    else:
+        table = Table("Problem", "Share", "n-grams", "First document")
+        for one in hit:
+            table.add_row(one.problem, f"{one.share:.0%}", str(one.grams), str(one.document))
+        if hit:
+            Console().print(table)
+        typer.echo(f"{len(hit)} of {len(found)} problems share {words} words in a row with it")
+    if hit:
+        raise typer.Exit(1)
+
+
+def _documents(path: Path) -> Sequence[str]:
+    if path.suffix.lower() in (".jsonl", ".ndjson", ".json", ".csv", ".parquet"):
+        return [
+            " ".join(str(value) for value in row.values() if isinstance(value, str))
+            for row in read_rows(path)
+        ]
+    try:
+        return path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        raise SetUnreadable(f"{path}: cannot be read ({error.strerror}); name a file") from error
+
+
+def _columns(given: list[str] | None) -> dict[str, str]:
+    columns = {}
+    for text in given or []:
+        name, equals, column = text.partition("=")
+        if not equals or not name or not column:
+            raise SetUnreadable(
+                f"column {text[:60]!r}: must be NAME=COLUMN, for example statement=question"
+            )
+        columns[name.strip()] = column.strip()
+    return columns
+
+
+def _chosen(problems: ProblemSet, ids: list[str] | None) -> ProblemSet:
+    if not ids:
+        return problems
+    own = {problem.id: problem for problem in problems.problems}
+    unknown = [name for name in ids if name not in own]
+    if unknown:
+        raise SetUnreadable(
+            f"problem {unknown[0][:60]!r}: is not in {problems.name}, which has {len(own)}; name "
+            f"one such as {next(iter(own))!r}"
+        )
+    return problems.having([own[name] for name in ids])
+
+
+def _reported(folders: Sequence[Path], journal: Path | None, request: Request) -> Report:
+    """Score folders, and build their report."""
+    chosen = journal or load_settings().journal_path
+    notes: list[str] = []
+    sides: list[tuple[str, Sequence[ScoredArm]]] = []
+    names = [folder.resolve().name for folder in folders]
+    for number, folder in enumerate(folders):
+        plan, arms = anyio.run(partial(score_folder, folder, chosen))
+        name = "" if len(folders) == 1 else names[number]
+        if names.count(names[number]) > 1:
+            name = f"{names[number]} {number + 1}"
+        sides.append((name, arms))
+        notes += plan_notes(plan)
+    title = f"Evaluation of {' and '.join(names)}"
+    with Progress() as progress:
+        return build(title, side_by_side(sides), request, notes, progress)
+
+
+def _recorded(
+    files: Sequence[Path], answers: Path | None, cells: Path | None, request: Request
+) -> Report:
+    records = load_records(files, answers, cells)
+    notes = [f"{', '.join(file.name for file in files)}: {records.attempts} recorded attempts."]
+    if records.left_out:
+        notes.append(
+            f"{records.left_out} attempts were cut when they were recorded and are left out."
+        )
+    arm = from_records("recorded", records.problems)
+    with Progress() as progress:
+        return build("Recorded attempts", [arm], request, notes, progress)
+
+
+def _show(report: Report, folder: Path | None, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(orjson.dumps(report.data(), option=orjson.OPT_SERIALIZE_NUMPY).decode())
+    else:
+        console = Console()
+        for note in report.notes:
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
+        for section in report.sections:
+            if section.name == "problems":
+                continue
+            console.rule(section.title, align="left", style="dim")
+            for table in section.tables:
+                if table.rows:
+                    console.print(table.rich())
+    if folder is None:
+        return
+    try:
+        written = write_report(report, folder)
+    except EvaluationError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    if not as_json:
+        typer.echo(f"written: {', '.join(str(path) for path in written)}")

@@ -1,0 +1,233 @@
+"""An evaluation under way: every attempt of every arm and problem, each exactly once."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import anyio
+import anyio.to_thread
+
+from client.schema import (
+    AttemptFinished,
+    AttemptReport,
+    SolveFinished,
+    SolveResult,
+    SolveStarted,
+)
+from server.evaluation.api import Api
+from server.evaluation.arms import Arm
+from server.evaluation.errors import ServerProblem
+from server.evaluation.folder import UNSETTLED, AttemptRow, EvaluationFolder, SolveRow, ranges
+from server.evaluation.judge import Judge
+from server.evaluation.problem import Kind, Problem
+from server.groups import collapsed
+
+#: Times that a problem is asked for while attempts of it are lost to the engine or cancelled.
+MOST_ROUNDS = 3
+#: The clock of a run that an evaluation opens, in seconds: it only bounds what is forgotten.
+RUN_LIMIT_S = 14 * 86_400
+#: Characters of a problem's name at the server, which takes 200.
+LONGEST_NAME = 180
+#: Runs that are tried where earlier ones of the evaluation have been finished.
+MOST_RUNS = 20
+
+
+@dataclass(slots=True)
+class ArmTally:
+    """How far an arm is: problems with all their attempts, and what is right of them."""
+
+    problems: int = 0
+    votes_right: int = 0
+    attempts: int = 0
+    attempts_right: int = 0
+
+
+@dataclass(slots=True)
+class Standing:
+    """How far an evaluation is. `short` counts attempts that could not be had."""
+
+    total: int
+    done: int = 0
+    short: int = 0
+    arms: dict[str, ArmTally] = field(default_factory=dict)
+
+
+class Observer(Protocol):
+    """Hears how an evaluation goes."""
+
+    def begin(self, standing: Standing) -> None:
+        """Hear how much there is to do, and how much is done."""
+
+    def note(self, line: str, standing: Standing) -> None:
+        """Hear of a problem that is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One problem of one arm."""
+
+    arm: Arm
+    problem: Problem
+
+
+class EvaluationRun:
+    """One pass over what an evaluation's folder lacks."""
+
+    def __init__(
+        self,
+        folder: EvaluationFolder,
+        arms: Sequence[Arm],
+        api: Api,
+        judge: Judge,
+        observer: Observer,
+    ) -> None:
+        self._folder = folder
+        self._api = api
+        self._judge = judge
+        self._observer = observer
+        self._run: str | None = None
+        self._tasks = [Task(arm, one) for one in folder.problems.values() for arm in arms]
+        self.standing = Standing(
+            total=len(self._tasks), arms={arm.name: ArmTally() for arm in arms}
+        )
+
+    async def complete(self, parallel: int = 1) -> Standing:
+        """Have every attempt that is missing, `parallel` problems at once.
+
+        Raises:
+            ServerProblem: the server refuses, or was gone for too long.
+            EvaluationUnusable: an attempt cannot be written.
+        """
+        missing = []
+        for task in self._tasks:
+            if self._folder.missing(task.arm, task.problem.id):
+                missing.append(task)
+            else:
+                await self._count(task)
+        self._observer.begin(self.standing)
+        if not missing:
+            return self.standing
+        self._run = await self._opened()
+        queue = iter(missing)
+        with collapsed():
+            async with anyio.create_task_group() as group:
+                for _ in range(min(parallel, len(missing))):
+                    group.start_soon(self._work, queue)
+        return self.standing
+
+    async def _opened(self) -> str | None:
+        """Return the id of an open run of this evaluation; None where the server has no runs."""
+        plan = self._folder.plan
+        for number in range(MOST_RUNS):
+            name = plan.id if number == 0 else f"{plan.id}-{number + 1}"
+            body = {
+                "id": name, "name": f"evaluation of {plan.set}"[:200], "limit_s": RUN_LIMIT_S,
+                "problems": min(len(self._tasks), 10_000),
+            }  # fmt: skip
+            opened = await self._api.open_run(body)
+            if opened is None:
+                return None
+            if opened:
+                return name
+        raise ServerProblem(
+            f"{MOST_RUNS} runs of this evaluation have been finished on the server: must be fewer; "
+            "evaluate into another folder"
+        )
+
+    async def _work(self, queue: Iterator[Task]) -> None:
+        for task in queue:
+            for _ in range(MOST_ROUNDS):
+                missing = self._folder.missing(task.arm, task.problem.id)
+                for first, count in ranges(missing):
+                    await self._solve(task, first, count)
+                if not missing:
+                    break
+            self.standing.short += len(self._folder.missing(task.arm, task.problem.id))
+            line = await self._count(task)
+            self._observer.note(line, self.standing)
+
+    async def _solve(self, task: Task, first: int, count: int) -> None:
+        """Have a range of a problem's attempts; each is kept when it ends."""
+        async for event in self._api.solve(self._body(task, first, count)):
+            match event:
+                case SolveStarted():
+                    # What was asked for before this process began, and is joined, has its own.
+                    first, count = event.seed, event.attempts
+                case AttemptFinished():
+                    await self._keep(task, event.solve_id, event.report)
+                case SolveFinished():
+                    for report in event.result.attempts:
+                        await self._keep(task, event.solve_id, report)
+                    row = _solve_row(task, first, count, event.result)
+                    await anyio.to_thread.run_sync(self._folder.add_solve, row)
+                case _:
+                    pass
+
+    async def _keep(self, task: Task, solve_id: str, report: AttemptReport) -> None:
+        if report.end in UNSETTLED:
+            return
+        row = AttemptRow(task.arm.name, task.problem.id, solve_id, report)
+        await anyio.to_thread.run_sync(self._folder.add_attempt, row)
+
+    def _body(self, task: Task, first: int, count: int) -> dict[str, Any]:
+        """Return the request. Its problem_id is the same again until the solve is kept."""
+        plan = self._folder.plan
+        earlier = len(self._folder.recorded.solves_of(task.arm.name, task.problem.id))
+        again = f"~{earlier}" if earlier else ""
+        body: dict[str, Any] = {
+            **task.arm.fields,
+            "problem": task.problem.statement,
+            "problem_id": problem_name(task.arm.name, task.problem.id, again),
+            "answer_kind": "integer" if task.problem.kind is Kind.INTEGER else "text",
+            "attempts": count,
+            "seed": first,
+        }
+        if "agree" in body:
+            body["agree"] = min(body["agree"], count)
+        if plan.time_limit_s is not None:
+            body["time_limit_s"] = plan.time_limit_s
+        return body if self._run is None else {**body, "run": self._run}
+
+    async def _count(self, task: Task) -> str:
+        """Count a problem that is done; return a line about it."""
+        arm, problem = task.arm.name, task.problem
+        rows = self._folder.recorded.of(arm, problem.id)
+        solves = self._folder.recorded.solves_of(arm, problem.id)
+        chosen = solves[-1].answer if solves else None
+        written = [chosen, *(row.report.answer for row in rows)]
+        vote, *attempts = await self._judge.judge(problem, written)
+        tally = self.standing.arms[arm]
+        right = sum(each.right for each in attempts)
+        tally.problems += 1
+        tally.votes_right += vote.right
+        tally.attempts += len(attempts)
+        tally.attempts_right += right
+        self.standing.done += 1
+        verdict = "right" if vote.right else "wrong" if chosen is not None else "no answer"
+        return f"{arm}, {problem.id}: {verdict}, {right} of {len(attempts)} attempts right"
+
+
+def problem_name(arm: str, problem: str, again: str = "") -> str:
+    """Return the name under which the server knows a problem of an arm, of bounded length."""
+    name = f"{arm}/{problem}"
+    if len(name) > LONGEST_NAME:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:16]
+        name = f"{name[: LONGEST_NAME - 17]}-{digest}"
+    return name + again
+
+
+def _solve_row(task: Task, first: int, count: int, result: SolveResult) -> SolveRow:
+    return SolveRow(
+        arm=task.arm.name,
+        problem=task.problem.id,
+        solve_id=result.solve_id,
+        first_seed=first,
+        count=count,
+        end=result.end.value,
+        answer=result.answer,
+        detail=result.detail,
+        seconds=result.seconds,
+        sampled=result.tokens.sampled,
+        model=result.model,
+    )

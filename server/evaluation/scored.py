@@ -1,0 +1,202 @@
+"""Attempts with verdicts: what all statistics are of."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from client.schema import AttemptEnd
+from server.evaluation.errors import NothingRecorded
+from server.evaluation.evidence import NO_EVIDENCE, Evidence
+from server.evaluation.folder import AttemptRow, Recorded
+from server.evaluation.judge import Judge, Judged
+from server.evaluation.problem import Problem
+from voting.printed import printed
+from voting.replay.records import RecordedAttempt, RecordedProblem
+
+Floats = NDArray[np.float64]
+#: Attempts that came to their own end; others were cut, by time, a policy or a fault.
+OWN_ENDS = frozenset(
+    {AttemptEnd.ANSWERED, AttemptEnd.FORCED, AttemptEnd.NO_ANSWER, AttemptEnd.REPETITION}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredAttempt:
+    """One attempt: what the replay needs of it, how it ended, and where it is recorded."""
+
+    record: RecordedAttempt
+    end: str = "answered"
+    seconds: float | None = None
+    seed: int = 0
+    solve_id: str = ""
+    unparsed: bool = False
+
+    @property
+    def right(self) -> bool:
+        """Whether its answer is the right one."""
+        return self.record.right
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAnswer:
+    """What the server itself chose, under the policies that it was asked to use."""
+
+    answer: str | None
+    right: bool
+    seconds: float
+    sampled: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredProblem:
+    """A problem with its attempts. `live` is None where no solve of it has ended."""
+
+    id: str
+    attempts: tuple[ScoredAttempt, ...]
+    level: str | None = None
+    subject: str | None = None
+    original: str = ""
+    live: LiveAnswer | None = None
+
+    @property
+    def right(self) -> int:
+        """How many attempts are right."""
+        return sum(attempt.right for attempt in self.attempts)
+
+    def recorded(self) -> RecordedProblem:
+        """Return the problem as the replay takes it."""
+        return RecordedProblem(self.id, tuple(attempt.record for attempt in self.attempts))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredArm:
+    """An arm's problems, in the order of the set; those without any attempt are not among them.
+
+    ``absent`` counts those. ``left_open`` counts comparisons of answers that stayed undecided.
+    """
+
+    name: str
+    problems: tuple[ScoredProblem, ...]
+    model: str = ""
+    absent: int = 0
+    left_open: int = 0
+
+    def by_problem(self, value: Callable[[ScoredProblem], float]) -> Floats:
+        """Return a value of each problem, shape (problems,)."""
+        return np.array([value(problem) for problem in self.problems], np.float64)
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts there are."""
+        return sum(len(problem.attempts) for problem in self.problems)
+
+    @property
+    def typical_attempts(self) -> int:
+        """The most attempts that at least half of the problems have."""
+        counts = sorted((len(problem.attempts) for problem in self.problems), reverse=True)
+        return counts[(len(counts) - 1) // 2]
+
+    def ends(self) -> Counter[str]:
+        """Count the attempts by how they ended; answers that do not parse are counted as such."""
+        counts: Counter[str] = Counter()
+        for problem in self.problems:
+            for attempt in problem.attempts:
+                counts["unparsed answer" if attempt.unparsed else attempt.end] += 1
+        return counts
+
+    def common(self, ids: Sequence[str]) -> "ScoredArm":
+        """Return the arm with these problems alone, in this order."""
+        own = {problem.id: problem for problem in self.problems}
+        return replace(self, problems=tuple(own[name] for name in ids))
+
+
+async def score_arm(
+    arm: str,
+    problems: Sequence[Problem],
+    recorded: Recorded,
+    judge: Judge,
+    evidence: Mapping[tuple[str, int], Evidence] | None = None,
+) -> ScoredArm:
+    """Judge all attempts of an arm.
+
+    Raises:
+        NothingRecorded: there are none.
+    """
+    before = judge.left_open
+    scored = []
+    model = ""
+    for problem in problems:
+        rows = recorded.of(arm, problem.id)
+        if not rows:
+            continue
+        solves = recorded.solves_of(arm, problem.id)
+        last = solves[-1] if solves else None
+        written = [last.answer if last else None, *(row.report.answer for row in rows)]
+        vote, *verdicts = await judge.judge(problem, written)
+        live = None
+        if last is not None:
+            seconds = sum(solve.seconds for solve in solves)
+            sampled = sum(solve.sampled for solve in solves)
+            live = LiveAnswer(last.answer, vote.right, seconds, sampled)
+            model = last.model or model
+        attempts = tuple(
+            _attempt(row, verdict, (evidence or {}).get((row.solve_id, row.report.attempt)))
+            for row, verdict in zip(rows, verdicts, strict=True)
+        )
+        scored.append(
+            ScoredProblem(
+                id=problem.id, attempts=attempts, level=problem.level, subject=problem.subject,
+                original=problem.original, live=live,
+            )
+        )  # fmt: skip
+    if not scored:
+        raise NothingRecorded(
+            f"arm {arm!r}: 0 attempts have ended: must be at least 1; run the evaluation first"
+        )
+    return ScoredArm(
+        name=arm, problems=tuple(scored), model=model, absent=len(problems) - len(scored),
+        left_open=judge.left_open - before,
+    )  # fmt: skip
+
+
+def _attempt(row: AttemptRow, verdict: Judged, evidence: Evidence | None) -> ScoredAttempt:
+    report, found = row.report, evidence or NO_EVIDENCE
+    shown = None
+    if verdict.answer is not None and found.outputs is not None:
+        shown = printed(verdict.answer, found.outputs)
+    record = RecordedAttempt(
+        answer=verdict.answer,
+        right=verdict.right,
+        tokens=report.tokens.sampled,
+        tool_calls=report.tool_calls,
+        tool_errors=min(report.tool_errors, report.tool_calls),
+        scores=found.scores,
+        printed=shown,
+        dips=found.dips,
+    )
+    return ScoredAttempt(
+        record=record, end=report.end.value, seconds=report.seconds, seed=report.seed,
+        solve_id=row.solve_id, unparsed=verdict.unparsed,
+    )  # fmt: skip
+
+
+def from_records(name: str, problems: Sequence[RecordedProblem]) -> ScoredArm:
+    """Return an arm of attempts that are judged already, such as a replay's.
+
+    Raises:
+        NothingRecorded: there are none.
+    """
+    if not problems:
+        raise NothingRecorded(f"{name}: 0 recorded problems: must be at least 1; record some")
+    return ScoredArm(
+        name=name,
+        problems=tuple(
+            ScoredProblem(
+                id=problem.id, attempts=tuple(ScoredAttempt(record=r) for r in problem.attempts)
+            )
+            for problem in problems
+        ),
+    )

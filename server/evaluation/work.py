@@ -1,0 +1,133 @@
+"""The work of the commands: evaluate, score what is recorded, compare."""
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from server.evaluation.api import Api
+from server.evaluation.arms import Arm
+from server.evaluation.errors import NothingRecorded, ServerProblem
+from server.evaluation.evidence import Evidence, read_evidence
+from server.evaluation.folder import (
+    EvaluationFolder,
+    Plan,
+    Recorded,
+    read_plan,
+    read_problems,
+    read_recorded,
+)
+from server.evaluation.judge import Judge
+from server.evaluation.problem import ProblemSet
+from server.evaluation.run import EvaluationRun, Observer, Standing
+from server.evaluation.scored import ScoredArm, score_arm
+from server.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What to evaluate, and where. `model` is what the server must have, where it is given."""
+
+    problems: ProblemSet
+    arms: tuple[Arm, ...]
+    attempts: int
+    seed: int
+    time_limit_s: float | None
+    out: Path
+    url: str
+    key: str | None = None
+    model: str | None = None
+    parallel: int = 1
+    patience_s: float = 600.0
+
+
+async def evaluate(wish: Wish, observer: Observer) -> Standing:
+    """Have every attempt that the folder lacks.
+
+    Raises:
+        EvaluationError: see `server.evaluation.errors`.
+    """
+    async with Api(wish.url, key=wish.key, patience_s=wish.patience_s) as api:
+        model = (await api.ready()).model
+        if wish.model is not None and wish.model not in (model, Path(model).name):
+            raise ServerProblem(
+                f"model {wish.model!r}: the server at {wish.url} has {model or 'none'!r}; start "
+                "one that has it, as in `quorum serve --engine-model …`, or leave --model out"
+            )
+        with EvaluationFolder(wish.out, make_plan(wish, model), wish.problems) as folder:
+            async with Judge() as judge:
+                run = EvaluationRun(folder, wish.arms, api, judge, observer)
+                return await run.complete(wish.parallel)
+
+
+def make_plan(wish: Wish, model: str) -> Plan:
+    """Return the plan of a new evaluation."""
+    return Plan(
+        id=f"eval-{uuid.uuid4().hex[:12]}",
+        set=wish.problems.name,
+        digest=wish.problems.digest,
+        origin=wish.problems.origin,
+        licence=wish.problems.licence,
+        notes=wish.problems.notes(),
+        arms=[{"name": arm.name, "fields": dict(arm.fields)} for arm in wish.arms],
+        attempts=wish.attempts,
+        seed=wish.seed,
+        time_limit_s=wish.time_limit_s,
+        model=model,
+        created=time.time(),
+    )
+
+
+def local_url(settings: Settings) -> str:
+    """Return where this machine's settings say that a server listens."""
+    host = settings.gateway.host
+    reached = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared only
+    return (
+        f"http://[{reached}]:" + str(settings.gateway.port)
+        if ":" in reached
+        else (f"http://{reached}:{settings.gateway.port}")
+    )
+
+
+async def score_folder(path: Path, journal: Path | None) -> tuple[Plan, list[ScoredArm]]:
+    """Return an evaluation's arms, judged; with what a journal knows where one is there.
+
+    Raises:
+        EvaluationUnusable: it is no evaluation.
+        NothingRecorded: no attempt has ended.
+    """
+    plan, problems, recorded = read_plan(path), read_problems(path), read_recorded(path)
+    evidence = _evidence(recorded, journal)
+    arms = []
+    async with Judge() as judge:
+        for arm in plan.arms:
+            try:
+                arms.append(await score_arm(arm["name"], problems, recorded, judge, evidence))
+            except NothingRecorded:
+                continue
+    if not arms:
+        raise NothingRecorded(
+            f"{path}: 0 attempts have ended: must be at least 1; run the evaluation first"
+        )
+    return plan, arms
+
+
+def _evidence(recorded: Recorded, journal: Path | None) -> Mapping[tuple[str, int], Evidence]:
+    if journal is None or not journal.is_file():
+        return {}
+    solves = {row.solve_id for rows in recorded.attempts.values() for row in rows.values()}
+    return read_evidence(journal, solves)
+
+
+def side_by_side(sides: Sequence[tuple[str, Sequence[ScoredArm]]]) -> list[ScoredArm]:
+    """Return the arms of several evaluations under names that tell them apart."""
+    return [
+        replace(arm, name=_name(name, arm, own)) if name else arm
+        for name, own in sides
+        for arm in own
+    ]
+
+
+def _name(side: str, arm: ScoredArm, own: Sequence[ScoredArm]) -> str:
+    return side if len(own) == 1 else f"{side}: {arm.name}"
