@@ -57,6 +57,7 @@ class SolveInfo(WireModel):
     created: str = Field(description="When it was created: ISO 8601, UTC.")
     problem: str = Field(description="The statement.")
     problem_id: str | None = Field(default=None, description="The caller's name for the problem.")
+    run: str | None = Field(default=None, description="The run that it belongs to, if any.")
     strategy: str | None = Field(default=None, description="The strategy by name.")
     model: str | None = Field(default=None, description="Name of the model; null while it waits.")
     attempts: int | None = Field(default=None, description="Attempts planned.")

@@ -7,11 +7,24 @@ from typing import Any, TypedDict
 
 from fastapi import FastAPI
 
-from server.api import health, problems, sandbox, solves
+from server.api import (
+    catalogue,
+    chat,
+    completions,
+    health,
+    metrics,
+    models,
+    problems,
+    runs,
+    sandbox,
+    solves,
+)
 from server.api.limits import BodyLimit
 from server.api.origin import SameOrigin
+from server.api.services import Services, open_services
 from server.leases.registry import LeaseRegistry
 from server.parts import Parts, open_parts
+from server.runs.registry import RunRegistry
 from server.settings import Settings
 from server.solve.service import SolveService
 
@@ -24,6 +37,8 @@ class State(TypedDict):
     parts: Parts
     service: SolveService | None
     leases: LeaseRegistry | None
+    services: Services
+    runs: RunRegistry | None
 
 
 class Application(FastAPI):
@@ -40,8 +55,14 @@ def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> Fast
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         del app
-        async with parts_opener(settings) as parts:
-            yield {"parts": parts, "service": parts.service, "leases": parts.leases}
+        async with parts_opener(settings) as parts, open_services(settings, parts) as services:
+            yield {
+                "parts": parts,
+                "service": parts.service,
+                "leases": parts.leases,
+                "services": services,
+                "runs": parts.runs or (RunRegistry(parts.service) if parts.service else None),
+            }
 
     app = Application(
         title="Quorum",
@@ -56,6 +77,12 @@ def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> Fast
     app.add_middleware(SameOrigin, host=settings.gateway.host)
     app.add_middleware(BodyLimit, most=settings.gateway.max_body_bytes)
     app.include_router(health.router)
+    app.include_router(metrics.router)
     app.include_router(solves.router)
+    app.include_router(chat.router)
+    app.include_router(completions.router)
+    app.include_router(models.router)
+    app.include_router(catalogue.router)
+    runs.install(app)
     app.include_router(sandbox.router if settings.sandbox_over_http else sandbox.closed)
     return app

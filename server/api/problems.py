@@ -13,9 +13,17 @@ from starlette.exceptions import HTTPException
 
 from client.schema import InvalidField, ProblemDetails
 from server.api.wording import quoted, worded
+from server.engine.errors import (
+    EngineError,
+    EngineProtocolError,
+    EngineRefused,
+    EngineUnavailable,
+)
 from server.errors import NoEngineError
+from server.journal.errors import JournalUnreadable
 from server.leases import errors as lease_errors
 from server.leases.errors import LeaseServiceError
+from server.solve.reselect import NothingToSelect
 from server.solve.service import AdmissionError, ShuttingDownError
 from voting.errors import PolicyNameError, UnknownStrategyError
 
@@ -32,8 +40,18 @@ UNREAD = {
     "413": "The body is too large.",
     "415": "The body is not said to be JSON.",
 }
+#: Where errors are said in OpenAI's form too, for its clients.
+OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/models")
 #: What FastAPI says of a body that is neither JSON nor a syntax error of it.
 _FRAMEWORK_TEXTS = frozenset({"There was an error parsing the body"})
+
+
+class RefusedField(HTTPException):
+    """A field that a route refuses by a rule of its own."""
+
+    def __init__(self, status: HTTPStatus, field: str, message: str) -> None:
+        super().__init__(status, message)
+        self.field = InvalidField(field=field, message=message)
 
 
 def details(
@@ -60,16 +78,38 @@ def problem(
     errors: Sequence[InvalidField] = (),
     retry_after_s: float | None = None,
     headers: Mapping[str, str] | None = None,
+    path: str = "",
 ) -> JSONResponse:
-    """Return a response with problem details."""
+    """Return a response with problem details; on OpenAI's routes in OpenAI's form too."""
     body = details(status, detail, errors=errors, retry_after_s=retry_after_s)
+    content = body.model_dump(mode="json", exclude_none=True)
+    if path.startswith(OPENAI_PATHS):
+        content["error"] = openai_error(body)
     retry = {} if retry_after_s is None else {"Retry-After": str(ceil(retry_after_s))}
     return JSONResponse(
-        body.model_dump(mode="json", exclude_none=True),
+        content,
         status_code=status.value,
         headers={**(headers or {}), **retry},
         media_type=MEDIA_TYPE,
     )
+
+
+def openai_error(body: ProblemDetails) -> dict[str, Any]:
+    """Return the same as OpenAI's API says it (the `error` of its error bodies)."""
+    kinds = {
+        HTTPStatus.UNAUTHORIZED: "authentication_error",
+        HTTPStatus.FORBIDDEN: "permission_error",
+        HTTPStatus.NOT_FOUND: "not_found_error",
+        HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
+    }
+    server_side = body.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    usual = "server_error" if server_side else "invalid_request_error"
+    return {
+        "message": body.detail,
+        "type": kinds.get(HTTPStatus(body.status), usual),
+        "param": body.errors[0].field if body.errors else None,
+        "code": None,
+    }
 
 
 def install(app: FastAPI) -> None:
@@ -79,8 +119,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(UnknownStrategyError, _unknown_strategy)
     app.add_exception_handler(PolicyNameError, _unknown_policy)
     app.add_exception_handler(AdmissionError, _too_much)
-    app.add_exception_handler(NoEngineError, _no_engine)
+    app.add_exception_handler(NoEngineError, _unavailable)
+    app.add_exception_handler(JournalUnreadable, _unavailable)
+    app.add_exception_handler(NothingToSelect, _conflict)
     app.add_exception_handler(LeaseServiceError, _lease)
+    app.add_exception_handler(EngineError, _engine)
     app.add_exception_handler(Exception, _defect)
 
 
@@ -116,8 +159,10 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     fields = [_encodable_field(worded(item)) for item in found[:MOST_FIELDS]]
     detail = "; ".join(dict.fromkeys(item.message for item in fields))
     malformed = any(item["type"] == "json_invalid" for item in found)
-    status = HTTPStatus.BAD_REQUEST if malformed else HTTPStatus.UNPROCESSABLE_ENTITY
-    return problem(status, detail, errors=fields)
+    # OpenAI's API has no 422: its clients look for 400.
+    worst = malformed or request.url.path.startswith(OPENAI_PATHS)
+    status = HTTPStatus.BAD_REQUEST if worst else HTTPStatus.UNPROCESSABLE_ENTITY
+    return problem(status, detail, errors=fields, path=request.url.path)
 
 
 def _not_json(request: Request) -> JSONResponse:
@@ -126,6 +171,7 @@ def _not_json(request: Request) -> JSONResponse:
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         f"content type {quoted(given) if given else 'missing'}: must be application/json; send the "
         "header Content-Type: application/json",
+        path=request.url.path,
     )
 
 
@@ -140,7 +186,8 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     detail = str(error.detail)
     if detail == status.phrase or detail in _FRAMEWORK_TEXTS:
         detail = _framework_detail(status, request, error.headers or {})
-    return problem(status, detail, headers=error.headers)
+    errors = [error.field] if isinstance(error, RefusedField) else []
+    return problem(status, detail, errors=errors, headers=error.headers, path=request.url.path)
 
 
 def _framework_detail(status: HTTPStatus, request: Request, headers: Mapping[str, str]) -> str:
@@ -157,28 +204,34 @@ def _framework_detail(status: HTTPStatus, request: Request, headers: Mapping[str
 
 
 async def _unknown_strategy(request: Request, error: Exception) -> JSONResponse:
-    del request
-    field = InvalidField(field="strategy", message=str(error))
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), errors=[field])
+    return _unprocessable(request, "strategy", error)
 
 
 async def _unknown_policy(request: Request, error: Exception) -> JSONResponse:
-    del request
     kind = error.kind if isinstance(error, PolicyNameError) else ""
-    field = InvalidField(field=kind, message=str(error))
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), errors=[field])
+    return _unprocessable(request, kind, error)
+
+
+def _unprocessable(request: Request, field: str, error: Exception) -> JSONResponse:
+    openai = request.url.path.startswith(OPENAI_PATHS)
+    status = HTTPStatus.BAD_REQUEST if openai else HTTPStatus.UNPROCESSABLE_ENTITY
+    found = InvalidField(field=field, message=str(error))
+    return problem(status, str(error), errors=[found], path=request.url.path)
 
 
 async def _too_much(request: Request, error: Exception) -> JSONResponse:
-    del request
     closed = isinstance(error, ShuttingDownError)
     status = HTTPStatus.SERVICE_UNAVAILABLE if closed else HTTPStatus.TOO_MANY_REQUESTS
-    return problem(status, str(error), retry_after_s=getattr(error, "retry_after_s", None))
+    after_s = getattr(error, "retry_after_s", None)
+    return problem(status, str(error), retry_after_s=after_s, path=request.url.path)
 
 
-async def _no_engine(request: Request, error: Exception) -> JSONResponse:
-    del request
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+async def _unavailable(request: Request, error: Exception) -> JSONResponse:
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), path=request.url.path)
+
+
+async def _conflict(request: Request, error: Exception) -> JSONResponse:
+    return problem(HTTPStatus.CONFLICT, str(error), path=request.url.path)
 
 
 _LEASE_STATUSES: dict[type[LeaseServiceError], HTTPStatus] = {
@@ -205,11 +258,41 @@ async def _lease(request: Request, error: Exception) -> JSONResponse:
     return problem(_LEASE_STATUSES[type(error)], str(error), retry_after_s=error.retry_after_s)
 
 
+#: Errors of the engine by who has to act; the first that fits counts.
+_ENGINE_STATUSES: tuple[tuple[type[EngineError], HTTPStatus], ...] = (
+    (EngineRefused, HTTPStatus.BAD_REQUEST),
+    (EngineProtocolError, HTTPStatus.BAD_GATEWAY),
+    (EngineError, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+#: Seconds in which an engine that has died is usually back.
+ENGINE_RETRY_S = 5.0
+
+
+def engine_problem(error: EngineError) -> ProblemDetails:
+    """Return problem details, for a chunk of a stream instead of a response."""
+    status = next(status for kind, status in _ENGINE_STATUSES if isinstance(error, kind))
+    passes = isinstance(error, EngineUnavailable)
+    return details(status, str(error), retry_after_s=ENGINE_RETRY_S if passes else None)
+
+
+async def _engine(request: Request, error: Exception) -> JSONResponse:
+    if not isinstance(error, EngineError):
+        raise error
+    told = engine_problem(error)
+    return problem(
+        HTTPStatus(told.status),
+        told.detail,
+        retry_after_s=told.retry_after_s,
+        path=request.url.path,
+    )
+
+
 async def _defect(request: Request, error: Exception) -> JSONResponse:
     log.error("request.failed", path=request.url.path, exc_info=error)
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         f"{type(error).__name__} in the server; its log has the details",
+        path=request.url.path,
     )
 
 

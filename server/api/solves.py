@@ -1,20 +1,43 @@
-"""`/v1/solves`: create a solve (JSON or events), cancel one."""
+"""`/v1/solves`: create a solve (JSON or events), list, look at, follow, cancel, choose again."""
 
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Any
 
-import anyio
 import structlog
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
+from pydantic import JsonValue
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from client.schema import ProblemDetails, SolveRequest, SolveResult
+from client.schema import (
+    MAX_PAGE,
+    AttemptSegment,
+    Event,
+    ProblemDetails,
+    SelectReport,
+    SelectRequest,
+    SolveDetail,
+    SolveEnd,
+    SolveInfo,
+    SolveList,
+    SolveQueued,
+    SolveRequest,
+    SolveResult,
+    SolveState,
+)
+from server.api.gone import unless_gone
+from server.api.history import History
+from server.api.listing import Cursor, live_info, matches, merged, stored_info
+from server.api.runs import submit
+from server.api.services import NO_ENGINE, Services
 from server.errors import NoEngineError
+from server.journal.reader import SolveFilter
 from server.solve.service import SolveHandle, SolveService
 
 #: Comments on an idle stream, so that both ends notice a dead connection.
@@ -26,6 +49,10 @@ SEND_TIMEOUT_S = 60.0
 SHUTDOWN_GRACE_S = 300.0
 EVENTS = "text/event-stream"
 LINE_END = "\n"
+#: `Prefer` of a caller that does not wait for the result (RFC 7240).
+ASYNC = "respond-async"
+#: Ids of events stay under what JavaScript counts exactly.
+MAX_EVENT_ID = 2**53
 
 log = structlog.get_logger(__name__)
 MALFORMED = {"model": ProblemDetails, "description": "The request is malformed."}
@@ -36,17 +63,33 @@ def service(request: Request) -> SolveService:
     """Return the service that the lifespan opened."""
     found: SolveService | None = request.state.service
     if found is None:
-        raise NoEngineError(
-            "this server has no engine (engine.kind is none) and serves the sandbox alone: start "
-            "one without --no-engine to solve problems"
-        )
+        raise NoEngineError(NO_ENGINE)
     return found
 
 
+def history(request: Request) -> History:
+    """Return the journal's reader that the lifespan opened."""
+    services: Services = request.state.services
+    return services.history
+
+
 Service = Annotated[SolveService, Depends(service)]
-REFUSALS: dict[int | str, dict[str, object]] = {
+Recorded = Annotated[History, Depends(history)]
+SolveId = Annotated[str, Path(max_length=100, description="The solve's name.")]
+REFUSALS: dict[int | str, dict[str, Any]] = {
     429: {"model": ProblemDetails, "description": "Too many solves wait already."},
     503: {"model": ProblemDetails, "description": "The server is being shut down."},
+}
+UNKNOWN: dict[int | str, dict[str, Any]] = {
+    404: {"model": ProblemDetails, "description": "There is no such solve."},
+    503: {"model": ProblemDetails, "description": "No engine, or a journal that cannot be read."},
+}
+EVENTS_EXAMPLE = (
+    'id: 7\nevent: attempt.text\ndata: {"id":7,"solve_id":"solve-5b0c7d1f2a3e","at":1.5,'
+    '"attempt":0,"type":"attempt.text","turn":1,"channel":"thinking","text":"Let","sampled":1}\n\n'
+)
+STREAMED: dict[str, Any] = {
+    "content": {EVENTS: {"schema": {"type": "string"}, "example": EVENTS_EXAMPLE}}
 }
 
 
@@ -55,29 +98,140 @@ REFUSALS: dict[int | str, dict[str, object]] = {
     response_model=SolveResult,
     responses={
         **REFUSALS,
-        200: {"content": {EVENTS: {"schema": {"type": "string"}}}, "description": "The result."},
+        200: {**STREAMED, "description": "The result."},
+        202: {"model": SolveDetail, "description": "It is solved without this caller."},
     },
 )
-async def create(body: SolveRequest, request: Request, solves: Service) -> Response:
+async def create(
+    body: SolveRequest,
+    request: Request,
+    solves: Service,
+    prefer: Annotated[
+        str, Header(max_length=200, description=f"`{ASYNC}`: do not wait for the result.")
+    ] = "",
+) -> Response:
     """Solve a problem.
 
     With `Accept: text/event-stream` every event is sent as it happens, the last one
     `solve.finished`; otherwise the result, once it is there. The caller's going away cancels the
-    solve.
+    solve, unless it said `Prefer: respond-async`: then it gets 202 and the solve's name at once.
     """
-    handle = solves.submit(body)
+    handle = await submit(request, solves, body)
+    if ASYNC in prefer.lower():
+        where = f"{router.prefix}/{handle.solve_id}"
+        return JSONResponse(
+            live_detail(handle).model_dump(mode="json"),
+            status_code=HTTPStatus.ACCEPTED,
+            headers={"Location": where, "Preference-Applied": ASYNC},
+        )
     if EVENTS in request.headers.get("accept", ""):
-        return EventStream(handle)
-    result = await _result_or_gone(handle, request)
-    return JSONResponse(result.model_dump(mode="json"))
+        return EventStream(_sse(handle.events.follow()), handle)
+    result = await result_or_gone(handle, request)
+    return Response() if result is None else JSONResponse(result.model_dump(mode="json"))
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """Which solves to list, as a caller asks."""
+
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most solves of the page.")] = 50
+    after: Annotated[
+        str | None, Query(max_length=200, description="`next` of the page before.")
+    ] = None
+    state: Annotated[SolveState | None, Query(description="Where they are.")] = None
+    run: Annotated[str | None, Query(max_length=100, description="The run they belong to.")] = None
+    problem_id: Annotated[
+        str | None, Query(max_length=300, description="The caller's name for the problem.")
+    ] = None
+    answer: Annotated[str | None, Query(max_length=1_000, description="The answer.")] = None
+    end: Annotated[SolveEnd | None, Query(description="Why they ended.")] = None
+    text: Annotated[
+        str | None, Query(max_length=1_000, description="Words of the problem, in any case.")
+    ] = None
+    since: Annotated[datetime | None, Query(description="Created at this time or later.")] = None
+    until: Annotated[datetime | None, Query(description="Created before this time.")] = None
+
+
+@router.get("", responses={503: UNKNOWN[503]})
+async def show_list(
+    asked: Annotated[ListQuery, Depends()], solves: Service, recorded: Recorded
+) -> SolveList:
+    """List solves, the newest first: those that run, and those of the journal."""
+    cursor = Cursor.read(asked.after)
+    running = {handle.solve_id: live_info(handle) for handle in solves.live()}
+    found: list[tuple[Cursor, SolveInfo]] = []
+    if cursor is None or not recorded.kept:
+        found = [(Cursor.of(handle), running[handle.solve_id]) for handle in solves.live()]
+        found = [one for one in found if matches(one[1], asked) and (not cursor or one[0] < cursor)]
+    wanted = SolveFilter(
+        since=asked.since.timestamp() if asked.since else None,
+        until=asked.until.timestamp() if asked.until else None,
+        run=asked.run,
+        problem_id=asked.problem_id,
+        answer=asked.answer,
+        outcome=asked.end.value if asked.end else None,
+        text=asked.text,
+        finished=None if asked.state is None else asked.state is SolveState.FINISHED,
+        before=cursor.place if cursor else None,
+        limit=asked.limit + 1,
+    )
+    stored = await recorded.page(wanted)
+    return merged(found, [stored_info(each, running) for each in stored], asked)
+
+
+@router.get("/{solve_id}", response_model=SolveDetail, responses={**UNKNOWN, 200: {**STREAMED}})
+async def show(
+    solve_id: SolveId, request: Request, solves: Service, recorded: Recorded
+) -> Response:
+    """Show a solve, with its result once it has ended.
+
+    With `Accept: text/event-stream` its events are sent, as from `/v1/solves/{solve_id}/events`.
+    """
+    if EVENTS in request.headers.get("accept", ""):
+        return await _followed(solve_id, 0, False, solves, recorded)
+    handle = solves.get(solve_id)
+    found = live_detail(handle) if handle else await _recorded(solve_id, recorded)
+    return JSONResponse(found.model_dump(mode="json"))
+
+
+@router.get(
+    "/{solve_id}/events",
+    response_class=Response,
+    responses={
+        **UNKNOWN,
+        200: {**STREAMED, "description": "The events."},
+        204: {"description": "There are no more events and will be none."},
+    },
+)
+async def follow(
+    solve_id: SolveId,
+    solves: Service,
+    recorded: Recorded,
+    last_event_id: Annotated[
+        int | None, Header(ge=0, le=MAX_EVENT_ID, description="Go on after this event.")
+    ] = None,
+    after: Annotated[
+        int, Query(ge=0, le=MAX_EVENT_ID, description="The same, where no header can be sent.")
+    ] = 0,
+    tokens: Annotated[
+        bool, Query(description="Also token ids; of a solve that runs, if it was asked for them.")
+    ] = False,
+) -> Response:
+    """Follow a solve: its events so far, then each as it happens, the last one `solve.finished`.
+
+    A stream that breaks is taken up with `Last-Event-ID`. Going away does not cancel the solve.
+    """
+    position = after if last_event_id is None else last_event_id
+    return await _followed(solve_id, position, tokens, solves, recorded)
 
 
 @router.delete(
     "/{solve_id}",
     status_code=HTTPStatus.NO_CONTENT,
+    response_class=Response,
     responses={404: {"model": ProblemDetails, "description": "No such solve runs or waits."}},
 )
-async def cancel(solve_id: str, solves: Service) -> Response:
+async def cancel(solve_id: SolveId, solves: Service) -> Response:
     """Cancel a solve that runs or waits; its followers get its result."""
     handle = solves.get(solve_id)
     if handle is None:
@@ -88,48 +242,127 @@ async def cancel(solve_id: str, solves: Service) -> Response:
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 
-class EventStream(EventSourceResponse):
-    """The events of a solve; however the response ends, so does the solve."""
+@router.post(
+    "/{solve_id}/select",
+    response_model=SelectReport,
+    responses={
+        **UNKNOWN,
+        409: {"model": ProblemDetails, "description": "The solve has not ended."},
+        429: {"model": ProblemDetails, "description": "Another selection is being made."},
+    },
+)
+async def select(
+    solve_id: SolveId, body: SelectRequest, request: Request, solves: Service, recorded: Recorded
+) -> Response:
+    """Choose again among the attempts of a solve that has ended, by another selector.
 
-    def __init__(self, handle: SolveHandle) -> None:
+    Selectors that ask the model or run programs do so now. The solve's own result stays.
+    """
+    if solves.get(solve_id) is not None:
+        raise HTTPException(
+            HTTPStatus.CONFLICT, f"solve {solve_id[:80]!r}: has not ended; wait, or cancel it"
+        )
+    await _recorded(solve_id, recorded)
+    events = [event async for event in recorded.events(solve_id)]
+    services: Services = request.state.services
+    reselector = services.selecting()
+    report = await unless_gone(request, lambda: reselector.select(solve_id, events, body))
+    return Response() if report is None else JSONResponse(report.model_dump(mode="json"))
+
+
+def live_detail(handle: SolveHandle) -> SolveDetail:
+    """Return what is known of a solve that has not ended, or has in this moment."""
+    finished = handle.events.finished
+    result = finished.result if finished else None
+    return SolveDetail(**live_info(handle).model_dump(), result=result)
+
+
+async def _recorded(solve_id: str, recorded: History) -> SolveDetail:
+    stored = await recorded.solve(solve_id)
+    if stored is None:
+        where = "in the journal" if recorded.kept else "of this server, which keeps no journal"
+        raise HTTPException(
+            HTTPStatus.NOT_FOUND,
+            f"solve {solve_id[:80]!r}: there is none of that id {where}; GET /v1/solves lists them",
+        )
+    values: dict[str, JsonValue] = stored_info(stored, {}).model_dump()
+    return SolveDetail(**values, result=await recorded.result(solve_id))
+
+
+async def _followed(
+    solve_id: str, after: int, tokens: bool, solves: SolveService, recorded: History
+) -> Response:
+    handle = solves.get(solve_id)
+    if handle is not None:
+        return EventStream(_sse(_since(handle, after, recorded)))
+    await _recorded(solve_id, recorded)
+    events = _shown(recorded.events(solve_id, after), tokens)
+    first = await anext(events, None)
+    if first is None:
+        # What tells a browser's EventSource not to come again.
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+    return EventStream(_sse(_rejoined(first, events)))
+
+
+async def _since(handle: SolveHandle, after: int, recorded: History) -> AsyncIterator[Event]:
+    """Yield the events of a solve that runs; of one that was resumed, also those before that."""
+    begun = handle.events.events[0] if handle.events.events else None
+    if begun is not None and not isinstance(begun, SolveQueued) and after < begun.id:
+        async for event in _shown(recorded.events(handle.solve_id, after), tokens=False):
+            if event.id >= begun.id:
+                break
+            yield event
+    async for event in handle.events.follow(after):
+        yield event
+
+
+async def _shown(events: AsyncIterator[Event], tokens: bool) -> AsyncIterator[Event]:
+    async for event in events:
+        if tokens or not isinstance(event, AttemptSegment):
+            yield event
+
+
+async def _rejoined(first: Event, rest: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    yield first
+    async for event in rest:
+        yield event
+
+
+class EventStream(EventSourceResponse):
+    """Events; however the response ends, so does the solve that it `owns`, if any."""
+
+    def __init__(
+        self, events: AsyncIterator[ServerSentEvent], owns: SolveHandle | None = None
+    ) -> None:
         super().__init__(
-            _events(handle),
+            events,
             ping=PING_S,
             send_timeout=SEND_TIMEOUT_S,
             shutdown_grace_period=SHUTDOWN_GRACE_S,
             sep=LINE_END,
         )
-        self._handle = handle
+        self._owns = owns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the last event, or until the client goes away."""
         try:
             await super().__call__(scope, receive, send)
         except SendTimeoutError:
-            log.warning("stream.not_read", solve_id=self._handle.solve_id)
+            log.warning("stream.not_read", path=scope["path"])
         finally:
-            self._handle.cancel()
+            if self._owns is not None:
+                self._owns.leave()
 
 
-async def _events(handle: SolveHandle) -> AsyncIterator[ServerSentEvent]:
-    async for event in handle.events.follow():
+async def _sse(events: AsyncIterator[Event]) -> AsyncIterator[ServerSentEvent]:
+    async for event in events:
         data = event.model_dump_json()
         yield ServerSentEvent(data, event=event.type, id=str(event.id), sep=LINE_END)
 
 
-async def _result_or_gone(handle: SolveHandle, request: Request) -> SolveResult:
-    """Return the result, and cancel the solve when the client disconnects first."""
-
-    async def cancel_when_gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-        handle.cancel()
-
+async def result_or_gone(handle: SolveHandle, request: Request) -> SolveResult | None:
+    """Return the result; None: the client has gone, and so has the solve, unless it is durable."""
     try:
-        async with anyio.create_task_group() as group:
-            group.start_soon(cancel_when_gone)
-            result = await handle.result()
-            group.cancel_scope.cancel()
+        return await unless_gone(request, handle.result)
     finally:
-        handle.cancel()
-    return result
+        handle.leave()

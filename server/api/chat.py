@@ -1,0 +1,252 @@
+"""`/v1/chat/completions`: a problem as a chat, for programs that speak to OpenAI's API."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import ValidationError
+
+from client.schema import (
+    AttemptReport,
+    ChatChoice,
+    ChatCompletion,
+    ChatReply,
+    ChatRequest,
+    CompletionTokensDetails,
+    ProblemDetails,
+    SolveEnd,
+    SolveFinished,
+    SolveRequest,
+    SolveResult,
+    SolveSummary,
+    Usage,
+)
+from server.api.catalogue import OpenParts
+from server.api.gone import unless_gone
+from server.api.models import Served, check_model
+from server.api.openai_stream import OpenaiStream, Write
+from server.api.problems import RefusedField, problem
+from server.api.progress import Progress
+from server.api.runs import submit
+from server.api.solves import EVENTS, REFUSALS, Service
+from server.api.wording import worded
+from server.sections.solve import SolveSettings
+from server.solve.service import SolveHandle, SolveService
+from voting.strategies import strategy
+
+#: Fields that a chat and a solve have in common, by the same name.
+SAME = (
+    "attempts", "agree", "strategy", "time_limit_s", "max_turns", "min_p", "answer_kind",
+    "problem_id", "temperature", "top_p", "seed",
+)  # fmt: skip
+#: Why a solve may have no answer through no fault of the problem's.
+BROKEN = {
+    SolveEnd.ENGINE_LOST: HTTPStatus.SERVICE_UNAVAILABLE,
+    SolveEnd.FAILED: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+CHUNK = "chat.completion.chunk"
+
+router = APIRouter(prefix="/v1/chat", tags=["OpenAI"])
+
+
+@router.post(
+    "/completions",
+    response_model=ChatCompletion,
+    responses={
+        **REFUSALS,
+        400: {"model": ProblemDetails, "description": "The request is malformed."},
+        404: {"model": ProblemDetails, "description": "There is no such model."},
+        500: {"model": ProblemDetails, "description": "A defect ended every attempt."},
+        200: {
+            "content": {EVENTS: {"schema": {"type": "string"}}},
+            "description": "The answer.",
+        },
+    },
+)
+async def create(
+    body: ChatRequest, request: Request, solves: Service, served: Served, parts: OpenParts
+) -> Response:
+    """Solve the problem in the user's last message.
+
+    Earlier messages are not read. The content is the answer; with `stream`, what the attempts do
+    comes as `reasoning_content` while they do it. The caller's going away cancels the solve.
+    """
+    check_model(body.model, served)
+    wanted = solve_request(body, parts.settings.solve)
+    handle = await submit(request, solves, wanted)
+    chat = _Chat(body, handle, served.model, solves)
+    if body.stream:
+        return OpenaiStream(request, chat.stream, handle.leave)
+    try:
+        answer = await unless_gone(request, chat.answer)
+    finally:
+        handle.leave()
+    if isinstance(answer, SolveResult):
+        return problem(BROKEN[answer.end], answer.detail, path=request.url.path)
+    return Response() if answer is None else JSONResponse(answer.model_dump(mode="json"))
+
+
+def solve_request(body: ChatRequest, settings: SolveSettings) -> SolveRequest:
+    """Return the solve that a chat asks for; refuse what is no problem."""
+    values: dict[str, Any] = {
+        name: value for name in SAME if (value := getattr(body, name)) is not None
+    }
+    values |= {"problem": body.problem}
+    if (most := body.max_completion_tokens or body.max_tokens) is not None:
+        values["max_tokens"] = most
+    if body.n is not None and body.n > 1:
+        # Every choice is an attempt of its own, so that none may be stopped by the others.
+        most = strategy(body.strategy or settings.strategy).attempts
+        if most is not None and most < body.n:
+            said = f"n {body.n}: must be at most {most}, the attempts of the strategy; lower it"
+            raise RefusedField(HTTPStatus.BAD_REQUEST, "n", said)
+        values.setdefault("attempts", max(body.n, settings.attempts))
+        values |= {"early_stop": "none", "launch": "all"}
+    try:
+        return SolveRequest.model_validate(values)
+    except ValidationError as error:
+        item = worded({**error.errors()[0], "loc": ("body", *error.errors()[0]["loc"])})
+        field = "messages" if item.field == "problem" else item.field
+        raise RefusedField(HTTPStatus.BAD_REQUEST, field, item.message) from None
+
+
+@dataclass(slots=True)
+class _Chat:
+    """One chat: the solve behind it and the forms in which it is told."""
+
+    asked: ChatRequest
+    handle: SolveHandle
+    model: str
+    solves: SolveService
+    created: int = 0
+
+    def __post_init__(self) -> None:
+        self.created = int(time.time())
+
+    @property
+    def name(self) -> str:
+        """The chat's id."""
+        return f"chatcmpl-{self.handle.solve_id}"
+
+    async def answer(self) -> ChatCompletion | SolveResult:
+        """Wait for the end; return the answer, or the result where the server failed."""
+        progress = Progress()
+        told = [progress.tell(event) async for event in self.handle.events.follow()]
+        result = await self.handle.result()
+        if result.answer is None and result.end in BROKEN:
+            return result
+        choices = self._choices(result)
+        for place, choice in enumerate(choices[:1]):
+            reply = choice.message.model_copy(update={"reasoning_content": "".join(told)})
+            choices[place] = choice.model_copy(update={"message": reply})
+        return ChatCompletion(
+            id=self.name,
+            created=self.created,
+            model=self.model,
+            choices=choices,
+            usage=self._usage(result, choices),
+            quorum=_summary(result),
+        )
+
+    async def stream(self, write: Write) -> None:
+        """Tell the solve as it goes, then the answer."""
+        await write(self._chunk(0, {"role": "assistant", "content": ""}))
+        progress = Progress()
+        async for event in self.handle.events.follow():
+            text = progress.tell(event)
+            if text:
+                await write(self._chunk(0, {"reasoning_content": text}))
+            if isinstance(event, SolveFinished):
+                await self._end(write, event.result)
+
+    async def _end(self, write: Write, result: SolveResult) -> None:
+        if result.answer is None and result.end in BROKEN:
+            raise SolveBroken(f"the solve ended without an answer: {result.detail}")
+        choices = self._choices(result)
+        for choice in choices:
+            if choice.index:
+                await write(self._chunk(choice.index, {"role": "assistant", "content": ""}))
+            if choice.message.content:
+                await write(self._chunk(choice.index, {"content": choice.message.content}))
+            last = self._chunk(choice.index, {}, choice.finish_reason)
+            await write(last | {"quorum": _summary(result).model_dump(mode="json")})
+        options = self.asked.stream_options
+        if options is not None and options.include_usage:
+            usage = self._usage(result, choices).model_dump(mode="json")
+            await write({**self._head(), "choices": [], "usage": usage})
+
+    def _head(self) -> dict[str, object]:
+        return {"id": self.name, "object": CHUNK, "created": self.created, "model": self.model}
+
+    def _chunk(
+        self, index: int, delta: dict[str, str], finish: str | None = None
+    ) -> dict[str, object]:
+        choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+        return {**self._head(), "choices": [choice]}
+
+    def _choices(self, result: SolveResult) -> list[ChatChoice]:
+        """Return as many answers as were asked for: the vote's, then those of other attempts."""
+        answers = [result.answer]
+        if (self.asked.n or 1) > 1:
+            answers += _others(result)
+        return [
+            ChatChoice(
+                index=index,
+                message=ChatReply(content=self._content(answer)),
+                finish_reason="length" if answer is None else "stop",
+            )
+            for index, answer in enumerate(answers[: self.asked.n or 1])
+        ]
+
+    def _content(self, answer: str | None) -> str:
+        if answer is None:
+            return ""
+        return f"\\boxed{{{answer}}}" if self.asked.answer_form == "boxed" else answer
+
+    def _usage(self, result: SolveResult, choices: Sequence[ChatChoice]) -> Usage:
+        tokens = result.tokens
+        vocabulary = self.solves.parts.vocabulary
+        content = sum(len(vocabulary.encode(each.message.content)) for each in choices)
+        given = tokens.prompt + tokens.appended
+        return Usage(
+            prompt_tokens=given,
+            completion_tokens=tokens.sampled,
+            total_tokens=given + tokens.sampled,
+            completion_tokens_details=CompletionTokensDetails(
+                reasoning_tokens=max(tokens.sampled - content, 0)
+            ),
+        )
+
+
+class SolveBroken(Exception):
+    """A solve that the server failed, told in a stream that has begun."""
+
+
+def _others(result: SolveResult) -> list[str | None]:
+    """Return the answers of all attempts but one that gave the vote's: the likeliest first."""
+    places = {
+        attempt: place for place, line in enumerate(result.ballot) for attempt in line.attempts
+    }
+
+    def order(report: AttemptReport) -> tuple[bool, int, int]:
+        return report.answer is None, places.get(report.attempt, len(places)), report.attempt
+
+    reports = sorted(result.attempts, key=order)
+    chosen = next((line for line in result.ballot if line.answer == result.answer), None)
+    spoken = chosen.attempts[0] if chosen and chosen.attempts else None
+    if spoken is None and result.answer is None and reports:
+        spoken = reports[-1].attempt
+    return [report.answer for report in reports if report.attempt != spoken]
+
+
+def _summary(result: SolveResult) -> SolveSummary:
+    return SolveSummary(
+        solve_id=result.solve_id,
+        end=result.end.value,
+        detail=result.detail,
+        seconds=result.seconds,
+    )

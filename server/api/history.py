@@ -1,0 +1,139 @@
+"""Solves that have ended, from the journal: read in threads, while it is written."""
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import anyio
+import anyio.to_thread
+
+from client.schema import Event, SolveFinished, SolveResult
+from server.journal.errors import UnknownSolve
+from server.journal.journal import Journal
+from server.journal.reader import JournalReader, SolveFilter, StoredAttempt, StoredSolve
+from server.journal.rows import EventRow, to_event
+
+Read = TypeVar("Read")
+
+#: Reads at once: SQLite takes a reader's queries one by one, and other routes need threads too.
+READS = 4
+#: Events read before others get their turn.
+EVENTS_AT_ONCE = 200
+#: Seconds in which a solve that has just ended is in the file; it takes 0.4 s at the most.
+WRITTEN_S = 2.0
+
+
+class History:
+    """What the journal knows; without one, nothing. Opened in the application's lifespan.
+
+    Reading raises `JournalUnreadable` where the file is damaged or gone.
+    """
+
+    def __init__(self, journal: Journal | None) -> None:
+        self._journal = journal
+        self._path = journal.status().path if journal is not None else Path()
+        self._limit = anyio.CapacityLimiter(READS)
+        self._waiting = anyio.CapacityLimiter(READS)
+        self._reader: JournalReader | None = None
+        self._inode = 0
+        self._opening = threading.Lock()
+
+    @property
+    def kept(self) -> bool:
+        """Whether there is a journal."""
+        return self._journal is not None
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._reader is not None:
+            self._reader.close()
+
+    async def page(self, wanted: SolveFilter) -> list[StoredSolve]:
+        """Return the solves that a filter lets through, newest first."""
+        if self._journal is None:
+            return []
+        return await self._read(lambda reader: reader.solves(wanted))
+
+    async def solve(self, solve_id: str) -> StoredSolve | None:
+        """Return a solve that is recorded; its end too, if it has just ended."""
+        found = await self._solve(solve_id)
+        if found is None or found.outcome is None:
+            await self._caught_up()
+            found = await self._solve(solve_id)
+        return found
+
+    async def result(self, solve_id: str) -> SolveResult | None:
+        """Return the result of a solve."""
+        if self._journal is None:
+            return None
+        return await self._read(lambda reader: _result(reader, solve_id))
+
+    async def attempts(self, solve_id: str) -> list[StoredAttempt]:
+        """Return the attempts of a solve, by index."""
+        if self._journal is None:
+            return []
+        return await self._read(lambda reader: reader.attempts(solve_id))
+
+    async def events(self, solve_id: str, after: int = 0) -> AsyncIterator[Event]:
+        """Yield the events of a solve with an id above `after`."""
+        if self._journal is None:
+            return
+        events: Iterator[Event] = await self._read(lambda reader: reader.events(after, solve_id))
+        while page := await self._in_thread(lambda: list(islice(events, EVENTS_AT_ONCE))):
+            for event in page:
+                yield event
+
+    async def _solve(self, solve_id: str) -> StoredSolve | None:
+        if self._journal is None:
+            return None
+
+        def find(reader: JournalReader) -> StoredSolve | None:
+            try:
+                stored = reader.solve(solve_id)
+            except UnknownSolve:
+                return None
+            # The beginning of an id is for people at a terminal.
+            return stored if stored.id == solve_id else None
+
+        return await self._read(find)
+
+    async def _caught_up(self) -> None:
+        """Wait until what has happened is in the file."""
+        if self._journal is not None:
+            async with self._waiting:
+                await self._journal.flush(WRITTEN_S)
+
+    async def _read(self, query: Callable[[JournalReader], Read]) -> Read:
+        return await self._in_thread(lambda: query(self._opened()))
+
+    async def _in_thread(self, work: Callable[[], Read]) -> Read:
+        return await anyio.to_thread.run_sync(work, limiter=self._limit)
+
+    def _opened(self) -> JournalReader:
+        """Return a reader of the file that is the journal now; a damaged one is replaced."""
+        with self._opening:
+            inode = _inode(self._path)
+            if self._reader is None or inode != self._inode:
+                # That of a file that was set aside may be in use still: its last user closes it.
+                self._reader = JournalReader(self._path)
+                self._inode = inode
+            return self._reader
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0
+
+
+def _result(reader: JournalReader, solve_id: str) -> SolveResult | None:
+    rows = reader.query(
+        "SELECT id, solve_id, attempt, type, at, recorded, body FROM events "
+        "WHERE solve_id = ? AND type = 'solve.finished' ORDER BY id DESC LIMIT 1",
+        (solve_id,),
+    )
+    event = to_event(EventRow(*rows[0]), None) if rows else None
+    return event.result if isinstance(event, SolveFinished) else None

@@ -1,0 +1,34 @@
+"""`/metrics`: for Prometheus."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Request, Response
+from prometheus_client.exposition import choose_encoder
+
+from server.api.services import Services
+
+router = APIRouter(tags=["server"])
+EXAMPLE = (
+    "# HELP quorum_solves_running Solves at work.\n"
+    "# TYPE quorum_solves_running gauge\n"
+    "quorum_solves_running 1.0\n"
+)
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {"text/plain": {"schema": {"type": "string"}, "example": EXAMPLE}},
+            "description": "The metrics, in Prometheus's text format or OpenMetrics.",
+        }
+    },
+)
+async def metrics(
+    request: Request, accept: Annotated[str, Header(include_in_schema=False)] = ""
+) -> Response:
+    """Print the metrics: engine, kernels, queue, solves, votes, tokens, budgets, journal."""
+    services: Services = request.state.services
+    encode, content_type = choose_encoder(accept)
+    return Response(encode(services.meter.registry), headers={"Content-Type": content_type})

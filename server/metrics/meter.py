@@ -1,0 +1,201 @@
+"""The metrics of one server, in a registry of its own: counted from events, read from the parts.
+
+Names follow Prometheus's conventions: base units, `_total` for what only grows. Nothing here has a
+label whose values callers choose.
+"""
+
+import time
+from collections.abc import Iterable
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from client.schema import (
+    AttemptEvent,
+    AttemptFinished,
+    AttemptResult,
+    AttemptSegment,
+    AttemptText,
+    AttemptWaiting,
+    BallotChanged,
+    Event,
+    SegmentKind,
+    SolveFinished,
+    SolveQueued,
+    SolveStarted,
+)
+from server.metrics.parts import part_metrics
+from server.parts import Parts
+
+#: Upper ends of the buckets: an easy problem on a GPU to the longest share of a contest.
+SOLVE_BUCKETS = (1, 2, 5, 10, 20, 30, 60, 120, 180, 300, 450, 600, 900, 1_800)
+#: From a cell that adds two numbers to the longest that a setting allows by default, and beyond.
+CELL_BUCKETS = (0.005, 0.02, 0.1, 0.5, 1, 2, 4, 6, 10, 30)
+#: A status page answers in milliseconds; a solve takes as long as it takes.
+REQUEST_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 120, 600)
+#: Votes for the answer that was chosen.
+VOTE_BUCKETS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
+
+
+class Meter:
+    """Counts; `take` is an observer of events, `registry` what `/metrics` prints."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.registry = CollectorRegistry()
+        self.registry.register(_PartsCollector(parts))
+        self._sampled: dict[tuple[str, int], int] = {}
+        self._started: dict[str, float] = {}
+        self._queued: dict[str, float] = {}
+        self._make_counters()
+
+    def _make_counters(self) -> None:
+        registry = self.registry
+        self._solves = Counter(
+            "quorum_solves", "Solves that ended, by why.", ["end"], registry=registry
+        )
+        self._answered = Counter(
+            "quorum_answers", "Solves that ended with an answer.", registry=registry
+        )
+        self._solve_s = Histogram(
+            "quorum_solve_seconds",
+            "How long solves took, from their start.",
+            buckets=SOLVE_BUCKETS,
+            registry=registry,
+        )
+        self._budget = Histogram(
+            "quorum_solve_budget_ratio",
+            "Share of its time limit that a solve took.",
+            buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1),
+            registry=registry,
+        )
+        self._queue_s = Histogram(
+            "quorum_queue_seconds",
+            "How long solves waited for their turn.",
+            buckets=SOLVE_BUCKETS,
+            registry=registry,
+        )
+        self._attempts = Counter(
+            "quorum_attempts", "Attempts that ended, by why.", ["end"], registry=registry
+        )
+        self._tokens = Counter(
+            "quorum_tokens",
+            "Tokens of attempts: sampled by the model, or appended (prompts, tools' output).",
+            ["kind"],
+            registry=registry,
+        )
+        self._saved = Counter(
+            "quorum_tokens_saved",
+            "Tokens not sampled because attempts were stopped, an estimate.",
+            registry=registry,
+        )
+        self._cells = Counter(
+            "quorum_tool_calls", "Cells run for attempts, by how.", ["status"], registry=registry
+        )
+        self._cell_s = Histogram(
+            "quorum_tool_call_seconds",
+            "How long cells of attempts took.",
+            buckets=CELL_BUCKETS,
+            registry=registry,
+        )
+        self._votes = Histogram(
+            "quorum_votes",
+            "Votes for the answer that was chosen.",
+            buckets=VOTE_BUCKETS,
+            registry=registry,
+        )
+        self._ballots = Counter(
+            "quorum_ballots", "Times that votes were counted.", ["stop"], registry=registry
+        )
+        self._losses = Counter(
+            "quorum_engine_losses", "Times that an attempt lost the engine.", registry=registry
+        )
+        self._requests = Counter(
+            "quorum_http_requests",
+            "Requests, by route, method and status.",
+            ["route", "method", "status"],
+            registry=registry,
+        )
+        self._request_s = Histogram(
+            "quorum_http_request_seconds",
+            "How long requests took, to their last byte.",
+            ["route"],
+            buckets=REQUEST_BUCKETS,
+            registry=registry,
+        )
+
+    def take(self, event: Event) -> None:
+        """Count what an event says; never raises."""
+        match event:
+            case AttemptEvent():
+                self._take_of_attempt(event)
+            case BallotChanged():
+                self._ballots.labels(str(event.stop).lower()).inc()
+            case SolveQueued():
+                self._queued[event.solve_id] = event.at
+            case SolveStarted():
+                waited = event.at - self._queued.pop(event.solve_id, event.at)
+                self._queue_s.observe(max(waited, 0.0))
+                self._started[event.solve_id] = event.time_limit_s
+            case SolveFinished():
+                self._end_solve(event)
+            case _:
+                pass
+
+    def _take_of_attempt(self, event: AttemptEvent) -> None:
+        match event:
+            case AttemptText():
+                self._note_sampled(event.solve_id, event.attempt, event.sampled)
+            case AttemptSegment() if event.kind is SegmentKind.APPENDED:
+                self._tokens.labels("appended").inc(len(event.token_ids))
+            case AttemptResult():
+                self._cells.labels(event.status).inc()
+                self._cell_s.observe(event.seconds)
+            case AttemptWaiting():
+                self._losses.inc()
+            case AttemptFinished():
+                self._end_attempt(event)
+            case _:
+                pass
+
+    def request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count a request that has ended."""
+        self._requests.labels(route, method, str(status)).inc()
+        self._request_s.labels(route).observe(seconds)
+
+    def _note_sampled(self, solve_id: str, attempt: int, sampled: int) -> None:
+        before = self._sampled.get((solve_id, attempt), 0)
+        if sampled > before:
+            self._tokens.labels("sampled").inc(sampled - before)
+            self._sampled[solve_id, attempt] = sampled
+
+    def _end_attempt(self, event: AttemptFinished) -> None:
+        report = event.report
+        self._note_sampled(event.solve_id, event.attempt, report.tokens.sampled)
+        self._sampled.pop((event.solve_id, event.attempt), None)
+        self._attempts.labels(report.end.value).inc()
+
+    def _end_solve(self, event: SolveFinished) -> None:
+        result = event.result
+        self._queued.pop(event.solve_id, None)
+        limit_s = self._started.pop(event.solve_id, None)
+        self._solves.labels(result.end.value).inc()
+        self._saved.inc(max(result.saved.tokens, 0))
+        if result.answer is not None:
+            self._answered.inc()
+            votes = next((x.votes for x in result.ballot if x.answer == result.answer), 0)
+            self._votes.observe(votes)
+        if limit_s is not None:
+            self._solve_s.observe(result.seconds)
+            self._budget.observe(result.seconds / limit_s)
+
+
+class _PartsCollector(Collector):
+    """Reads the parts whenever it is asked, so that nothing is counted twice."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def collect(self) -> Iterable[Metric]:
+        """Yield what the parts say of themselves."""
+        return part_metrics(self._parts, time.monotonic())
