@@ -22,6 +22,7 @@ from server.journal.versions import versions_of
 from server.leases.registry import LeaseRegistry, open_leases
 from server.preload.ahead import preloading
 from server.presets.catalogue import preset_mix
+from server.runs.registry import RunRegistry, open_runs
 from server.settings import Settings
 from server.solve.service import Recording, SolveService, open_service
 from server.solve.solver import SolverParts
@@ -48,6 +49,7 @@ class Parts:
     journal: Journal | None = None
     no_journal: str = ""
     leases: LeaseRegistry | None = None
+    runs: RunRegistry | None = None
 
     def close(self) -> None:
         """End solves and leases, and take no more; their callers are answered."""
@@ -102,8 +104,9 @@ async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
     journal, no_journal = await open_journal(settings, stack)
     recording = Recording(journal, versions_of(settings, path)) if journal else None
     service = await stack.enter_async_context(open_service(settings, parts, recording))
+    runs = await open_runs(service, journal)
     leases = await maybe_open_leases(settings, pool, stack)
-    return Parts(settings, engine, pool, service, started, journal, no_journal, leases)
+    return Parts(settings, engine, pool, service, started, journal, no_journal, leases, runs)
 
 
 def with_preset(settings: Settings, model: str) -> Settings:

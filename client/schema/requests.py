@@ -14,17 +14,13 @@ MAX_ATTEMPTS = 256
 #: Longest name of a policy with its arguments, in characters.
 MAX_POLICY_CHARS = 400
 MAX_SEED = 2**31 - 1
+#: The names of runs: they are part of paths and of file names.
+RUN_ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 
 
-class SolveRequest(RequestModel):
-    """One problem to solve. A field left out takes the server's setting."""
+class SolveOptions(RequestModel):
+    """How to solve: what a solve and a run may both say. A field left out takes the setting."""
 
-    problem: str = Field(
-        description="The statement, as plain text (Markdown and LaTeX welcome).",
-        max_length=MAX_PROBLEM_CHARS,
-        examples=["What is the remainder when $7^{2024}$ is divided by 1000?"],
-    )
-    problem_id: str | None = Field(default=None, max_length=200, description="The caller's name.")
     answer_kind: AnswerKind = Field(
         default=AnswerKind.TEXT, description="`integer`: contest mode, 0-99999; `text`: any."
     )
@@ -59,20 +55,37 @@ class SolveRequest(RequestModel):
     max_tokens: Integer | None = Field(
         default=None, ge=1, le=1_000_000, description="Most sampled tokens per attempt."
     )
-    time_limit_s: Number | None = Field(
-        default=None,
-        gt=0,
-        le=86_400,
-        description="Seconds that solving may take, the wait in the queue not counted.",
-    )
     temperature: Number | None = Field(default=None, ge=0, le=5)
     top_p: Number | None = Field(default=None, gt=0, le=1)
     min_p: Number | None = Field(default=None, ge=0, lt=1)
     seed: Integer = Field(
         default=0, ge=0, le=MAX_SEED, description="Attempt i samples with seed + i."
     )
-    tokens: Flag = Field(
-        default=False, description="Also send the token ids (`attempt.segment` events)."
+
+    @model_validator(mode="after")
+    def _agreement_can_be_reached(self) -> Self:
+        if self.agree is not None and self.attempts is not None and self.agree > self.attempts:
+            raise ValueError(
+                f"agree {self.agree}: must be at most attempts ({self.attempts}); "
+                "lower agree or raise attempts"
+            )
+        return self
+
+
+class Statement(RequestModel):
+    """A problem, and where it belongs."""
+
+    problem: str = Field(
+        description="The statement, as plain text (Markdown and LaTeX welcome).",
+        max_length=MAX_PROBLEM_CHARS,
+        examples=["What is the remainder when $7^{2024}$ is divided by 1000?"],
+    )
+    problem_id: str | None = Field(default=None, max_length=256, description="The caller's name.")
+    run: str | None = Field(
+        default=None,
+        pattern=RUN_ID_PATTERN,
+        description="The run that it belongs to; it then needs a `problem_id`, and a problem that "
+        "has a result there is answered with that, at once.",
     )
 
     @field_validator("problem")
@@ -90,11 +103,32 @@ class SolveRequest(RequestModel):
             raise ValueError("the problem holds a lone surrogate: it must be valid Unicode text")
         return value
 
+    @field_validator("problem_id")
+    @classmethod
+    def _name_is_text(cls, value: str | None) -> str | None:
+        if value is not None and any(0xD800 <= ord(c) <= 0xDFFF for c in value):
+            raise ValueError("problem_id holds a lone surrogate: it must be valid Unicode text")
+        return value
+
     @model_validator(mode="after")
-    def _agreement_can_be_reached(self) -> Self:
-        if self.agree is not None and self.attempts is not None and self.agree > self.attempts:
+    def _is_named_in_its_run(self) -> Self:
+        if self.run is not None and not self.problem_id:
             raise ValueError(
-                f"agree {self.agree}: must be at most attempts ({self.attempts}); "
-                "lower agree or raise attempts"
+                f"run {self.run}: its problems must have a name; give problem_id, by which a "
+                "problem that is asked again is known"
             )
         return self
+
+
+class SolveRequest(SolveOptions, Statement):
+    """One problem to solve. A field left out takes the server's setting."""
+
+    time_limit_s: Number | None = Field(
+        default=None,
+        gt=0,
+        le=86_400,
+        description="Seconds that solving may take, the wait in the queue not counted.",
+    )
+    tokens: Flag = Field(
+        default=False, description="Also send the token ids (`attempt.segment` events)."
+    )

@@ -67,3 +67,6 @@ class SolveResult(WireModel):
     seconds: float = 0.0
     model: str = ""
     sandbox: str = Field(default="", description="How the kernels are confined.")
+    replayed: bool = Field(
+        default=False, description="The problem had this result in its run; nothing was solved."
+    )

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from client.schema import AttemptCall, AttemptGap, AttemptResult, AttemptSegment, AttemptText, Event
+from server.journal.runs import RunRow
 
 #: Bytes of an event without its texts and tokens: measured at 0.5-1.5 KiB.
 EVENT_BYTES = 1_000
@@ -12,19 +13,19 @@ ITEM_BYTES = 36
 
 
 class Entry(NamedTuple):
-    """An event on its way to the file; `recorded` is in seconds since 1970.
+    """An event, or a run's row, on its way to the file; `recorded` is in seconds since 1970.
 
-    `sequence` counts all events, from 1.
+    `sequence` counts all entries, from 1.
     """
 
-    event: Event
+    event: Event | RunRow
     recorded: float
     weight: int
     sequence: int
 
 
-def weigh(event: Event) -> int:
-    """Return about how many bytes of memory an event takes."""
+def weigh(event: Event | RunRow) -> int:
+    """Return about how many bytes of memory an entry takes."""
     match event:
         case AttemptSegment():
             arrays = (event.token_ids, event.logprobs, event.confidence)

@@ -27,8 +27,8 @@ TELLING_TYPES = tuple(str(event.model_fields["type"].default) for event in TELLI
 
 #: What `rebuild` empties before it reads the events.
 SOLVE_COLUMNS = (
-    "finished", "problem_id", "problem", "answer_kind", "strategy", "model", "dialect", "seed",
-    "attempts", "outcome", "answer", "detail", "prompt", "sampled", "appended", "seconds",
+    "run_id", "finished", "problem_id", "problem", "answer_kind", "strategy", "model", "dialect",
+    "seed", "attempts", "outcome", "answer", "detail", "prompt", "sampled", "appended", "seconds",
 )  # fmt: skip
 
 
@@ -64,7 +64,8 @@ def _solve_values(
 ) -> dict[str, Any]:
     match event:
         case SolveRequested():
-            return {name: event.request.get(name) for name in REQUESTED}
+            values = {name: event.request.get(name) for name in REQUESTED}
+            return {**values, "run_id": event.request.get("run")}
         case SolveStarted():
             return event.model_dump(mode="json", include=STARTED)
         case SolveFinished():

@@ -8,6 +8,7 @@ it. Neither leaves a damaged file: every transaction is there whole or not at al
 """
 
 import time
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from client.schema import Event, PartStatus, SolveFinished
 from server.journal.backlog import Backlog
 from server.journal.file import JournalFile
 from server.journal.retention import DAY_S, Retention
+from server.journal.runs import RunRow
 from server.journal.unfinished import UnfinishedSolve, find_unfinished
 from server.journal.writer import CLOSE_S, Writer
 
@@ -115,6 +117,11 @@ class Journal:
         if not ended:
             log.error("journal.hangs", path=str(self._options.path), error=self._writer.error)
 
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._options.path
+
     def next_id(self) -> int:
         """Return an id for the next event: greater than any before, over restarts too."""
         self._last_id += 1
@@ -123,6 +130,10 @@ class Journal:
     def append(self, event: Event) -> None:
         """Take an event; it is written soon. Never waits, never raises."""
         self._backlog.put(event)
+
+    def put_run(self, row: RunRow) -> None:
+        """Take a run's row; it is written at once. Never waits, never raises."""
+        self._backlog.put(row)
 
     async def flush(self, timeout_s: float = CLOSE_S) -> bool:
         """Wait until all that was appended before is committed; False: not in `timeout_s`."""
@@ -162,9 +173,11 @@ class Journal:
         """Return the solves that were found in flight at opening, oldest first."""
         return self._unfinished
 
-    def close_unfinished(self) -> None:
-        """Append a result, `interrupted`, to each of them; their votes until then count."""
+    def close_unfinished(self, resumed: Collection[str] = ()) -> None:
+        """Append a result, `interrupted`, to each but those `resumed`; their votes count."""
         for solve in self._unfinished:
+            if solve.solve_id in resumed:
+                continue
             self.append(
                 SolveFinished(
                     id=self.next_id(),

@@ -14,6 +14,7 @@ from server.journal.errors import JournalUnreadable, UnknownSolve, reading
 from server.journal.file import BUSY_MS
 from server.journal.migrations import APPLICATION_ID, schema_version, scripts
 from server.journal.rows import EventRow, SegmentRow, to_event
+from server.journal.runs import RUN_COLUMNS, RUNS_LISTED, RunRow
 from server.journal.tokens import PIECES, AttemptTokens, StoredSegment, join, to_segments
 
 #: Events fetched at a time: a page with tokens takes a few MB.
@@ -26,16 +27,20 @@ LIST_LIMIT = 1_000
 class SolveFilter:
     """Which solves to list; None leaves it open. Times are in seconds since 1970.
 
-    `outcome` is a `SolveEnd`, or "" for those without a result; `text` is looked for in the
-    problem, whatever its case.
+    `outcome` is a `SolveEnd`, or "" for those without a result, and `finished` whether there is
+    one; `text` is looked for in the problem, whatever its case. `before` are `created` and `id` of
+    the last solve of the page before.
     """
 
     since: float | None = None
     until: float | None = None
+    run: str | None = None
     problem_id: str | None = None
     answer: str | None = None
     outcome: str | None = None
     text: str | None = None
+    finished: bool | None = None
+    before: tuple[float, str] | None = None
     limit: int = LIST_LIMIT
 
 
@@ -61,6 +66,7 @@ class StoredSolve:
     sampled: int | None
     appended: int | None
     seconds: float | None
+    run_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +193,8 @@ class JournalReader:
         """Return the solves that a filter lets through, newest first."""
         where, values = _conditions(wanted or SolveFilter())
         rows = self.query(
-            f"SELECT {SOLVE_COLUMNS} FROM solves {where} ORDER BY created DESC LIMIT ?",  # noqa: S608
+            f"SELECT {SOLVE_COLUMNS} FROM solves {where} "  # noqa: S608
+            "ORDER BY created DESC, id DESC LIMIT ?",
             values,
         )
         return [StoredSolve(*row) for row in rows]
@@ -207,6 +214,19 @@ class JournalReader:
             found = "begins several ids" if rows else "is not recorded"
             raise UnknownSolve(f"solve {name!r}: {found}; `quorum journal ls` shows them")
         return StoredSolve(*rows[0])
+
+    def runs(self, limit: int = RUNS_LISTED) -> list[RunRow]:
+        """Return runs, the newest first."""
+        rows = self.query(
+            f"SELECT {RUN_COLUMNS} FROM runs ORDER BY created DESC, id LIMIT ?",  # noqa: S608
+            (limit,),
+        )
+        return [RunRow(*row) for row in rows]
+
+    def run(self, run_id: str) -> RunRow | None:
+        """Return a run, None where there is none of that id."""
+        rows = self.query(f"SELECT {RUN_COLUMNS} FROM runs WHERE id = ?", (run_id,))  # noqa: S608
+        return RunRow(*rows[0]) if rows else None
 
     def attempts(self, solve_id: str) -> list[StoredAttempt]:
         """Return the attempts of a solve, by index."""
@@ -256,14 +276,20 @@ def _conditions(wanted: SolveFilter) -> tuple[str, list[Any]]:
     tests: list[tuple[str, Any]] = [
         ("created >= ?", wanted.since),
         ("created < ?", wanted.until),
+        ("run_id = ?", wanted.run),
         ("problem_id = ?", wanted.problem_id),
         ("answer = ?", wanted.answer),
         ("coalesce(outcome, '') = ?", wanted.outcome),
         ("problem LIKE ? ESCAPE '\\'", _pattern(wanted.text)),
+        ("(outcome IS NOT NULL) = ?", wanted.finished),
     ]
     given = [(sql, value) for sql, value in tests if value is not None]
+    values = [value for _, value in given]
+    if wanted.before is not None:
+        given.append(("(created, id) < (?, ?)", wanted.before))
+        values += wanted.before
     where = " AND ".join(sql for sql, _ in given)
-    return f"WHERE {where}" if where else "", [*(value for _, value in given), wanted.limit]
+    return f"WHERE {where}" if where else "", [*values, wanted.limit]
 
 
 def _pattern(text: str | None) -> str | None:

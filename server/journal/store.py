@@ -9,6 +9,7 @@ from client.schema import AttemptSegment
 from server.journal.bulk import Entry
 from server.journal.derived import TELLING, add_solves, statement
 from server.journal.rows import EventRow, SegmentRow, event_row, segment_row
+from server.journal.runs import RunRow, put_runs
 from server.journal.transaction import transaction
 
 log = structlog.get_logger(__name__)
@@ -41,7 +42,10 @@ def _store_singly(connection: sqlite3.Connection, entries: Sequence[Entry]) -> i
         except UNFIT as error:
             unfit += 1
             log.error(
-                "journal.unfit_event", id=entry.event.id, type=entry.event.type, error=str(error)
+                "journal.unfit_event",
+                id=entry.event.id,
+                type=type(entry.event).__name__,
+                error=str(error),
             )
     return unfit
 
@@ -50,12 +54,17 @@ def _in_transaction(connection: sqlite3.Connection, entries: Sequence[Entry]) ->
     events: list[EventRow] = []
     segments: list[SegmentRow] = []
     solves: dict[str, float] = {}
+    runs: list[RunRow] = []
     for entry in entries:
+        if isinstance(entry.event, RunRow):
+            runs.append(entry.event)
+            continue
         events.append(event_row(entry.event, entry.recorded))
         solves.setdefault(entry.event.solve_id, entry.recorded)
         if isinstance(entry.event, AttemptSegment):
             segments.append(segment_row(entry.event))
     with transaction(connection):
+        put_runs(connection, runs)
         add_solves(connection, solves.items())
         connection.executemany(ADD_EVENT, events)
         connection.executemany(ADD_SEGMENT, segments)

@@ -8,7 +8,7 @@ import itertools
 import secrets
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -57,10 +57,17 @@ class SolveHandle:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     created: float = field(default_factory=time.time)
     """Seconds since 1970."""
+    durable: bool = False
+    """Whether it goes on without its caller, as the solves of a run do."""
 
     def cancel(self) -> None:
         """End the solve; its last event says so."""
         self.scope.cancel()
+
+    def leave(self) -> None:
+        """The caller goes away: that ends a solve that nobody else may ask for."""
+        if not self.durable:
+            self.cancel()
 
     async def result(self) -> SolveResult:
         """Wait for the end."""
@@ -68,6 +75,13 @@ class SolveHandle:
             if isinstance(event, SolveFinished):
                 return event.result
         raise RuntimeError("the event log ended without a result; this is a defect")
+
+
+@dataclass(frozen=True, slots=True)
+class SolveTerms:
+    """What holds for a solve of a run: it goes on without its caller, and others look on."""
+
+    observers: Sequence[Observer] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,42 +131,80 @@ class SolveService:
         """Solves that wait their turn."""
         return len(self._queue)
 
-    def submit(self, request: SolveRequest) -> SolveHandle:
-        """Start a solve, or queue it.
+    def submit(self, request: SolveRequest, terms: SolveTerms | None = None) -> SolveHandle:
+        """Start a solve, or queue it; `terms` are those of its run.
 
         Raises:
             UnknownStrategyError: the request names no strategy that there is.
             AdmissionError: the queue is full.
             ShuttingDownError: `close` was called.
         """
-        if self._closed:
-            raise ShuttingDownError("the server is being shut down: ask again once it is back")
-        timeout = self._settings.sandbox.cell_timeout_s
-        plan = make_plan(request, self._settings.solve, cell_timeout_s=timeout)
+        self._check_open()
+        plan = self._plan(request)
         most = self._settings.gateway.max_queued
         if self._must_wait and self.queued >= most:
             raise AdmissionError(
                 f"{self.queued} solves wait already: at most {most} may; try again later, or raise "
                 "gateway.max_queued"
             )
+        handle = self._open(request, plan, terms)
+        turn = self._take_turn()
+        handle.events.emit(SolveQueued, position=0 if turn is None else self.queued)
+        self._tell_request(handle, request)
+        self._group.start_soon(self._run, handle, turn)
+        return handle
+
+    def answered(self, request: SolveRequest, result: SolveResult) -> SolveHandle:
+        """Return a solve that has ended with a result that is known; nothing of it is recorded.
+
+        Raises: as for `submit`, but for `AdmissionError`.
+        """
+        events = EventLog(result.solve_id, self._next_id)
+        events.emit(SolveFinished, result=result)
+        return SolveHandle(result.solve_id, self._plan(request), events, durable=True)
+
+    def out_of_time(self, request: SolveRequest, detail: str, terms: SolveTerms) -> SolveHandle:
+        """Record a solve that ends at once, without an answer, for want of time; return it.
+
+        Raises: as for `answered`.
+        """
+        self._check_open()
+        handle = self._open(request, self._plan(request), terms)
+        handle.events.emit(SolveQueued, position=0)
+        self._tell_request(handle, request)
+        _finish(handle, SolveEnd.DEADLINE, detail)
+        del self._handles[handle.solve_id]
+        return handle
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise ShuttingDownError("the server is being shut down: ask again once it is back")
+
+    def _plan(self, request: SolveRequest) -> SolvePlan:
+        timeout = self._settings.sandbox.cell_timeout_s
+        return make_plan(request, self._settings.solve, cell_timeout_s=timeout)
+
+    def _open(
+        self, request: SolveRequest, plan: SolvePlan, terms: SolveTerms | None
+    ) -> SolveHandle:
+        """Begin the events of a new solve."""
         solve_id = f"solve-{secrets.token_hex(6)}"
-        sink = self._recording.sink if self._recording else None
         events = EventLog(
             solve_id,
             self._next_id,
-            sink,
+            self._recording.sink if self._recording else None,
             with_tokens=request.tokens,
-            observers=tuple(self.observers),
+            observers=(*self.observers, *(terms.observers if terms else ())),
         )
-        handle = SolveHandle(solve_id, plan, events)
+        handle = SolveHandle(solve_id, plan, events, durable=terms is not None)
         self._handles[solve_id] = handle
-        turn = self._take_turn()
-        events.emit(SolveQueued, position=0 if turn is None else self.queued)
+        return handle
+
+    def _tell_request(self, handle: SolveHandle, request: SolveRequest) -> None:
         if self._recording:
             asked = request.model_dump(mode="json", exclude_none=True)
-            events.emit(SolveRequested, request=asked, versions=self._recording.versions)
-        self._group.start_soon(self._run, handle, turn)
-        return handle
+            versions = self._recording.versions
+            handle.events.emit(SolveRequested, request=asked, versions=versions)
 
     def get(self, solve_id: str) -> SolveHandle | None:
         """Return a solve that has not ended."""

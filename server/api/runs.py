@@ -1,0 +1,114 @@
+"""`/v1/runs`: problems under one clock. `POST /v1/solves` with `run` solves one of them."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Depends, FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from client.schema import (
+    ProblemDetails,
+    Run,
+    RunFinish,
+    RunList,
+    RunRequest,
+    SolveRequest,
+)
+from server.api.problems import problem
+from server.errors import NoEngineError
+from server.runs.errors import FinishedRun, UnknownRun
+from server.runs.registry import RunRegistry
+from server.solve.service import SolveHandle, SolveService
+
+MALFORMED = {"model": ProblemDetails, "description": "The request is malformed."}
+UNKNOWN: dict[int | str, dict[str, Any]] = {
+    404: {"model": ProblemDetails, "description": "There is no run of that id."}
+}
+NO_ENGINE: dict[int | str, dict[str, Any]] = {
+    503: {"model": ProblemDetails, "description": "This server solves no problems."}
+}
+router = APIRouter(prefix="/v1/runs", tags=["runs"], responses={422: MALFORMED, **NO_ENGINE})
+
+
+def registry(request: Request) -> RunRegistry:
+    """Return the registry that the lifespan opened."""
+    found: RunRegistry | None = request.state.runs
+    if found is None:
+        raise NoEngineError(
+            "this server has no engine (engine.kind is none) and serves the sandbox alone: start "
+            "one without --no-engine to solve problems"
+        )
+    return found
+
+
+Runs = Annotated[RunRegistry, Depends(registry)]
+
+
+def install(app: FastAPI) -> None:
+    """Add the routes, and translate the errors of runs."""
+    app.include_router(router)
+    app.add_exception_handler(UnknownRun, _unknown)
+    app.add_exception_handler(FinishedRun, _finished)
+
+
+async def _unknown(request: Request, error: Exception) -> JSONResponse:
+    del request
+    return problem(HTTPStatus.NOT_FOUND, str(error))
+
+
+async def _finished(request: Request, error: Exception) -> JSONResponse:
+    del request
+    return problem(HTTPStatus.CONFLICT, str(error))
+
+
+async def submit(request: Request, solves: SolveService, body: SolveRequest) -> SolveHandle:
+    """Start the solve of a request; one of a run may be joined, or be answered already.
+
+    Raises: as `RunRegistry.submit`.
+    """
+    if body.run is None:
+        return solves.submit(body)
+    return await registry(request).submit(body)
+
+
+@router.post(
+    "",
+    status_code=HTTPStatus.CREATED,
+    response_model=Run,
+    responses={200: {"model": Run, "description": "A run of that id is there; it is unchanged."}},
+)
+async def create(body: RunRequest, runs: Runs) -> Response:
+    """Open a run: its clock starts, `elapsed_s` seconds in.
+
+    With the id of a run that exists, that one is returned as it is, clock and all: so a caller that
+    was restarted may simply ask again.
+    """
+    run, new = await runs.create(body)
+    status = HTTPStatus.CREATED if new else HTTPStatus.OK
+    headers = {"Location": f"/v1/runs/{run.id}"}
+    return JSONResponse(run.wire().model_dump(mode="json"), status_code=status, headers=headers)
+
+
+@router.get("")
+async def listing(runs: Runs) -> RunList:
+    """List runs, the newest first, without their problems."""
+    return RunList(runs=await runs.listing())
+
+
+@router.get("/{run_id}", responses=UNKNOWN)
+async def get(run_id: str, runs: Runs) -> Run:
+    """Return a run with its clock and its problems."""
+    return (await runs.get(run_id)).wire()
+
+
+@router.post("/{run_id}/finish", responses=UNKNOWN)
+async def finish(run_id: str, runs: Runs, body: Annotated[RunFinish | None, Body()] = None) -> Run:
+    """Take no more problems; those that run go on to their end. Answers can still be asked for."""
+    return (await runs.finish(run_id, body or RunFinish())).wire()
+
+
+@router.delete("/{run_id}", responses=UNKNOWN)
+async def delete(run_id: str, runs: Runs) -> Run:
+    """Finish a run and cancel the solves of it that run. Its record stays."""
+    finish = RunFinish(reason="its caller cancelled it")
+    return (await runs.finish(run_id, finish, cancel=True)).wire()

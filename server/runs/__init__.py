@@ -1,0 +1,1 @@
+"""Runs: problems under one clock, each answered once, over restarts of the server."""

@@ -1,0 +1,22 @@
+"""Errors of runs, each one sentence with its remedy.
+
+::
+
+    RunError (QuorumServerError)
+    ├── UnknownRun       no run of that id
+    └── FinishedRun      it takes no more problems
+"""
+
+from server.errors import QuorumServerError
+
+
+class RunError(QuorumServerError):
+    """A run cannot be used so; the message says what to do."""
+
+
+class UnknownRun(RunError):
+    """There is no run of that id."""
+
+
+class FinishedRun(RunError):
+    """The run takes no more problems."""

@@ -1,0 +1,226 @@
+"""The runs of a server: opened, found again after a restart, asked, finished."""
+
+import secrets
+from collections import Counter
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import anyio.to_thread
+import structlog
+
+from client.schema import Run as WireRun
+from client.schema import RunFinish, RunRequest, SolveOptions, SolveRequest
+from server.journal.errors import JournalError
+from server.journal.journal import Journal
+from server.journal.runs import RunRow
+from server.runs.clock import Clocks, RunClock, SystemClocks
+from server.runs.errors import FinishedRun, UnknownRun
+from server.runs.run import Entry, Run, run_of
+from server.runs.stored import StoredRun, list_runs, load_open_runs, load_run
+from server.solve.service import SolveHandle, SolveService, SolveTerms
+from voting.budget import BudgetClock, BudgetState, GreedyBudget
+
+log = structlog.get_logger(__name__)
+
+Read = TypeVar("Read")
+
+#: How long opening a run waits until it is on the disk; where the journal is behind, it goes on
+#: without: the run is written as soon as that can be.
+WRITTEN_S = 2.0
+#: A problem that has less than this is answered at once: no attempt could say anything.
+LEAST_SOLVE_S = 0.5
+
+
+class RunRegistry:
+    """All runs that are open, and those finished that somebody asked for."""
+
+    def __init__(
+        self,
+        service: SolveService,
+        journal: Journal | None = None,
+        clocks: Clocks | None = None,
+        stored: Iterable[StoredRun] = (),
+    ) -> None:
+        self._service = service
+        self._journal = journal
+        self._clocks = clocks or SystemClocks()
+        self._runs: dict[str, Run] = {}
+        for each in stored:
+            self._keep(each)
+
+    def opened(self) -> list[Run]:
+        """Return the runs that take problems."""
+        return [run for run in self._runs.values() if run.is_open]
+
+    async def create(self, request: RunRequest) -> tuple[Run, bool]:
+        """Open a run, or return the one of that id as it is; and whether it is new."""
+        if request.id is not None:
+            found = await self._find(request.id)
+            if found is not None:
+                return found, False
+        run = Run(
+            id=request.id or f"run-{secrets.token_hex(6)}",
+            request=request,
+            budget=request.budget or "default",
+            created=self._clocks.wall_s(),
+            clock=RunClock.start(self._clocks, request.elapsed_s),
+        )
+        self._runs[run.id] = run
+        await self._write(run)
+        log.info("run.opened", run=run.id, problems=request.problems, limit_s=request.limit_s)
+        return run, True
+
+    async def get(self, run_id: str) -> Run:
+        """Return a run.
+
+        Raises:
+            UnknownRun: there is none of that id.
+        """
+        run = await self._find(run_id)
+        if run is None:
+            raise UnknownRun(
+                f"run {run_id[:64]!r}: there is none of that id; open one with POST /v1/runs"
+            )
+        return run
+
+    async def listing(self) -> list[WireRun]:
+        """Return all runs, the newest first, without their problems."""
+        wires = [run.wire(solves=False) for run in self._runs.values()]
+        if self._journal is not None:
+            path = self._journal.path
+            nothing: tuple[list[RunRow], Counter[str]] = ([], Counter())
+            rows, done = await read_journal(path, list_runs, nothing)
+            others = [row for row in rows if row.id not in self._runs]
+            wires += [
+                run_of(row, self._clocks)
+                .wire(solves=False)
+                .model_copy(update={"done": done[row.id]})
+                for row in others
+            ]
+        return sorted(wires, key=lambda run: run.created_at, reverse=True)
+
+    async def finish(self, run_id: str, finish: RunFinish, *, cancel: bool = False) -> Run:
+        """Take no more problems; with `cancel` end those that run. Finishing again changes nothing.
+
+        Raises:
+            UnknownRun: there is none of that id.
+        """
+        run = await self.get(run_id)
+        if run.is_open:
+            run.ended_s = run.clock.elapsed_s()
+            run.finished, run.reason = self._clocks.wall_s(), finish.reason
+            await self._write(run)
+            log.info("run.finished", run=run.id, done=run.done, reason=run.reason)
+        if cancel:
+            for entry in list(run.live()):
+                if entry.handle is not None:
+                    entry.handle.cancel()
+        return run
+
+    async def submit(self, request: SolveRequest) -> SolveHandle:
+        """Solve a problem of a run, join the solve that is at it, or answer from its result.
+
+        Raises:
+            UnknownRun: there is no such run.
+            FinishedRun: the run is finished, and has no result of this problem.
+            AdmissionError, ShuttingDownError, UnknownStrategyError: as for `SolveService.submit`.
+        """
+        run = await self.get(request.run or "")
+        name = request.problem_id or ""
+        request = with_options(request, run.request)
+        entry = run.entries.get(name)
+        if entry is not None and entry.handle is not None and entry.live:
+            return entry.handle
+        if entry is not None and entry.result is not None and entry.settled:
+            return self._service.answered(
+                request, entry.result.model_copy(update={"replayed": True})
+            )
+        if not run.is_open:
+            raise FinishedRun(
+                f"run {run.id}: it is finished ({run.reason}) and has no answer to "
+                f"{name[:80]!r}; open another run"
+            )
+        return self._start(run, name, request)
+
+    def _start(self, run: Run, name: str, request: SolveRequest) -> SolveHandle:
+        entry = Entry(name, "")
+        terms = SolveTerms(observers=(entry.observe,))
+        if run.left_s < LEAST_SOLVE_S:
+            detail = f"the run's time of {run.request.limit_s:g} s is over"
+            handle = self._service.out_of_time(request, detail, terms)
+        else:
+            limit_s = min(request.time_limit_s or self._limit_s(run), run.left_s)
+            limited = request.model_copy(update={"time_limit_s": limit_s})
+            handle = self._service.submit(limited, terms)
+        entry.solve_id = handle.solve_id
+        if entry.result is None:
+            entry.handle = handle
+        run.entries.pop(name, None)
+        run.entries[name] = entry
+        if self._journal is not None:
+            # Again with each problem: a journal that had to be begun anew has it then.
+            self._journal.put_run(run.row())
+        return handle
+
+    def _limit_s(self, run: Run) -> float:
+        """Return how long the next problem may take."""
+        problems_left = max(run.request.problems - run.done, 1)
+        clock = BudgetClock(
+            now_s=run.elapsed_s, deadline_s=run.request.limit_s, problems_left=problems_left
+        )
+        return GreedyBudget(hard=True).decide(BudgetState(clock=clock)).limit_s
+
+    async def _find(self, run_id: str) -> Run | None:
+        run = self._runs.get(run_id)
+        if run is None and self._journal is not None:
+            load = partial(load_run, run_id=run_id)
+            stored = await read_journal(self._journal.path, load, None)
+            # Meanwhile somebody else may have asked.
+            if stored is not None and run_id not in self._runs:
+                self._keep(stored)
+            run = self._runs.get(run_id)
+        return run
+
+    def _keep(self, stored: StoredRun) -> None:
+        run = stored.run(self._clocks)
+        self._runs[run.id] = run
+
+    async def _write(self, run: Run) -> None:
+        """See that a run is on the disk, or will be."""
+        if self._journal is None:
+            return
+        self._journal.put_run(run.row())
+        if not await self._journal.flush(WRITTEN_S):
+            log.warning("run.not_written", run=run.id)
+
+
+async def open_runs(
+    service: SolveService, journal: Journal | None, clocks: Clocks | None = None
+) -> RunRegistry:
+    """Return the registry of a server, with the runs that its journal has open."""
+    stored: list[StoredRun] = []
+    if journal is not None:
+        stored = await read_journal(journal.path, load_open_runs, stored)
+    return RunRegistry(service, journal, clocks, stored)
+
+
+def with_options(request: SolveRequest, run: RunRequest) -> SolveRequest:
+    """Return a request with what it leaves out as the run says."""
+    said = run.model_dump(exclude_unset=True, include=set(SolveOptions.model_fields))
+    values = {**said, **request.model_dump(exclude_unset=True)}
+    attempts, agree = values.get("attempts"), values.get("agree")
+    if attempts is not None and agree is not None:
+        # One may be the run's and one the problem's.
+        values["agree"] = min(attempts, agree)
+    return SolveRequest.model_validate(values)
+
+
+async def read_journal(path: Path, load: Callable[[Path], Read], otherwise: Read) -> Read:
+    """Read in a thread; `otherwise` where the journal cannot be read now."""
+    try:
+        return await anyio.to_thread.run_sync(load, path)
+    except JournalError as error:
+        log.warning("run.unread", error=str(error))
+        return otherwise

@@ -1,0 +1,187 @@
+"""One run: its clock, its problems, and what became of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import anyio
+
+from client.schema import (
+    BallotChanged,
+    Event,
+    RunRequest,
+    RunSolve,
+    RunSolveState,
+    RunState,
+    SolveEnd,
+    SolveFinished,
+    SolveResult,
+    SolveStarted,
+)
+from client.schema import Run as WireRun
+from server.journal.runs import RunRow
+from server.runs.clock import Anchor, Clocks, RunClock
+from server.solve.service import SolveHandle
+
+#: A problem whose solve ended so, without an answer, may be tried again.
+UNSETTLED = frozenset({SolveEnd.CANCELLED, SolveEnd.INTERRUPTED, SolveEnd.FAILED})
+
+
+@dataclass(slots=True)
+class Entry:
+    """One problem of a run: the solve that is at it, or its result."""
+
+    problem_id: str
+    solve_id: str
+    handle: SolveHandle | None = None
+    result: SolveResult | None = None
+    leader: str | None = None
+    limit_s: float | None = None
+    started: float | None = None
+    """Event-loop time."""
+
+    @property
+    def live(self) -> bool:
+        """Whether a solve is at it."""
+        return self.handle is not None and self.result is None
+
+    @property
+    def settled(self) -> bool:
+        """Whether it has a result that stands."""
+        result = self.result
+        if result is None:
+            return False
+        return result.answer is not None or result.end not in UNSETTLED
+
+    def observe(self, event: Event) -> None:
+        """Take an event of the solve."""
+        match event:
+            case SolveStarted():
+                self.started, self.limit_s = anyio.current_time(), event.time_limit_s
+            case BallotChanged():
+                self.leader = event.lines[0].answer if event.lines else None
+            case SolveFinished():
+                self.result, self.handle = event.result, None
+            case _:
+                pass
+
+    def wire(self) -> RunSolve:
+        """Return the problem as callers see it."""
+        if self.result is not None:
+            state, answer, seconds = (
+                RunSolveState.FINISHED, self.result.answer, self.result.seconds,
+            )  # fmt: skip
+        elif self.started is not None:
+            state, answer = RunSolveState.RUNNING, self.leader
+            seconds = round(anyio.current_time() - self.started, 3)
+        else:
+            state, answer, seconds = RunSolveState.QUEUED, None, None
+        return RunSolve(
+            id=self.solve_id,
+            problem_id=self.problem_id,
+            state=state,
+            answer=answer,
+            seconds=seconds,
+            limit_s=self.limit_s,
+        )
+
+
+@dataclass(slots=True)
+class Run:
+    """A set of problems under one clock."""
+
+    id: str
+    request: RunRequest
+    budget: str
+    created: float
+    clock: RunClock
+    finished: float | None = None
+    ended_s: float | None = None
+    reason: str = ""
+    entries: dict[str, Entry] = field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it takes problems."""
+        return self.finished is None
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds of it that are gone; fixed once it is finished."""
+        return self.clock.elapsed_s() if self.ended_s is None else self.ended_s
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until its end; 0 once that has passed."""
+        return max(self.request.limit_s - self.elapsed_s, 0.0)
+
+    def live(self) -> Iterator[Entry]:
+        """Yield the problems that run or wait for their turn."""
+        return (entry for entry in self.entries.values() if entry.live)
+
+    @property
+    def done(self) -> int:
+        """How many problems have a result."""
+        return sum(entry.result is not None for entry in self.entries.values())
+
+    def wire(self, *, solves: bool = True) -> WireRun:
+        """Return the run as callers see it."""
+        return WireRun(
+            id=self.id,
+            name=self.request.name,
+            state=RunState.OPEN if self.is_open else RunState.FINISHED,
+            problems=self.request.problems,
+            done=self.done,
+            running=sum(1 for _ in self.live()),
+            limit_s=self.request.limit_s,
+            elapsed_s=round(self.elapsed_s, 3),
+            seconds_left=round(self.left_s, 3),
+            created_at=_moment(self.created),
+            finished_at=None if self.finished is None else _moment(self.finished),
+            reason=self.reason,
+            budget=self.budget,
+            solves=[entry.wire() for entry in self.entries.values()] if solves else [],
+        )
+
+    def row(self) -> RunRow:
+        """Return the run as the journal keeps it."""
+        anchor = self.clock.anchor
+        return RunRow(
+            id=self.id,
+            created=self.created,
+            name=self.request.name,
+            problems=self.request.problems,
+            limit_s=self.request.limit_s,
+            budget=self.budget,
+            request=self.request.model_dump_json(exclude_unset=True),
+            elapsed_s=anchor.elapsed_s,
+            boot=anchor.boot,
+            boot_s=anchor.boot_s,
+            wall=anchor.wall_s,
+            finished=self.finished,
+            ended_s=self.ended_s,
+            reason=self.reason or None,
+        )
+
+
+def run_of(row: RunRow, clocks: Clocks) -> Run:
+    """Return the run of a row of the journal, without its problems.
+
+    Raises:
+        ValueError: the row is not as this program writes it.
+    """
+    anchor = Anchor(row.elapsed_s, row.boot, row.boot_s, row.wall)
+    return Run(
+        id=row.id,
+        request=RunRequest.model_validate_json(row.request),
+        budget=row.budget,
+        created=row.created,
+        clock=RunClock(anchor, clocks),
+        finished=row.finished,
+        ended_s=row.ended_s,
+        reason=row.reason or "",
+    )
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,81 @@
+"""Runs read back from the journal, with what their problems came to."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from pydantic import ValidationError
+
+from client.schema import SolveFinished
+from server.journal.reader import JournalReader
+from server.journal.rows import EventRow, to_event
+from server.journal.runs import RunRow
+from server.runs.clock import Clocks
+from server.runs.run import Entry, Run, run_of
+
+log = structlog.get_logger(__name__)
+
+_RESULTS = (
+    "SELECT e.id, e.solve_id, e.attempt, e.type, e.at, e.recorded, e.body, s.problem_id "
+    "FROM solves AS s JOIN events AS e ON e.solve_id = s.id AND e.type = 'solve.finished' "
+    "WHERE s.run_id = ? ORDER BY e.id"
+)
+_DONE = (
+    "SELECT run_id, count(DISTINCT problem_id) FROM solves "
+    "WHERE run_id IS NOT NULL AND outcome IS NOT NULL GROUP BY run_id"
+)
+_OPEN = "SELECT id FROM runs WHERE finished IS NULL ORDER BY created"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """A run of the journal; `entries` are its problems that have a result."""
+
+    row: RunRow
+    entries: Sequence[Entry]
+
+    def run(self, clocks: Clocks) -> Run:
+        """Return the run."""
+        run = run_of(self.row, clocks)
+        # Of several solves of a problem the last one counts.
+        run.entries.update((entry.problem_id, entry) for entry in self.entries)
+        return run
+
+
+def load_run(path: Path, run_id: str) -> StoredRun | None:
+    """Return a run with its results, None where there is none.
+
+    Raises:
+        JournalUnreadable: the journal cannot be read.
+    """
+    with JournalReader(path) as reader, reader.snapshot():
+        row = reader.run(run_id)
+        return None if row is None else _stored(reader, row)
+
+
+def load_open_runs(path: Path) -> list[StoredRun]:
+    """Return the runs that are not finished, oldest first. Errors as for `load_run`."""
+    with JournalReader(path) as reader, reader.snapshot():
+        rows = [reader.run(run_id) for (run_id,) in reader.query(_OPEN)]
+        return [_stored(reader, row) for row in rows if row is not None]
+
+
+def list_runs(path: Path) -> tuple[list[RunRow], Counter[str]]:
+    """Return the newest runs, and how many problems of each are done. Errors as for `load_run`."""
+    with JournalReader(path) as reader, reader.snapshot():
+        return reader.runs(), Counter(dict(reader.query(_DONE)))
+
+
+def _stored(reader: JournalReader, row: RunRow) -> StoredRun:
+    entries = []
+    for *columns, problem_id in reader.query(_RESULTS, (row.id,)):
+        try:
+            event = to_event(EventRow(*columns), None)
+        except ValidationError as error:
+            log.error("run.unreadable_result", run=row.id, error=str(error))
+            continue
+        if isinstance(event, SolveFinished) and problem_id is not None:
+            entries.append(Entry(problem_id, event.solve_id, result=event.result))
+    return StoredRun(row, entries)
