@@ -3,6 +3,8 @@
 import json
 import os
 import sys
+import tempfile
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,19 +20,22 @@ MAX_FOLDERS = 20_000
 def folders_below(root: Path, depth: int = MAX_DEPTH) -> Iterator[tuple[Path, list[str]]]:
     """Yield each folder with the names of its files, the nearest first, in a fixed order."""
     level = [root]
-    looked = 0
+    seen: set[tuple[int, int]] = set()  # links may lead back up
     for _ in range(depth + 1):
         below: list[Path] = []
         for folder in level:
-            looked += 1
-            if looked > MAX_FOLDERS:
-                return
             try:
+                status = folder.stat()
+                if (status.st_dev, status.st_ino) in seen:
+                    continue
+                seen.add((status.st_dev, status.st_ino))
+                if len(seen) > MAX_FOLDERS:
+                    return
                 entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
             except OSError:
                 continue  # a mount that went away, or one that others own
             yield folder, [entry.name for entry in entries if entry.is_file()]
-            below += [Path(entry.path) for entry in entries if entry.is_dir(follow_symlinks=False)]
+            below += [Path(entry.path) for entry in entries if entry.is_dir()]
         level = below
 
 
@@ -70,6 +75,16 @@ def find_code(bundle: Path) -> Path | None:
     return None
 
 
+def unpacked(code: Path) -> Path:
+    """Return a folder with the code: a wheel's is unpacked, as prompts are read as files."""
+    if code.is_dir():
+        return code
+    folder = Path(tempfile.mkdtemp(prefix="quorum-code-"))
+    with zipfile.ZipFile(code) as wheel:
+        wheel.extractall(folder)
+    return folder
+
+
 def add_code(root: str | Path) -> Path | None:
     """Make the project importable from the bundle below `root`; return the bundle's folder.
 
@@ -78,7 +93,7 @@ def add_code(root: str | Path) -> Path | None:
     bundle = find_bundle(root)
     code = None if bundle is None else find_code(bundle)
     if code is not None:
-        sys.path.insert(0, str(code))
+        sys.path.insert(0, str(unpacked(code)))
         return bundle
     try:
         __import__(PACKAGE)
