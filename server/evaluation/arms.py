@@ -1,7 +1,7 @@
 """The arms of an evaluation: what is asked of the server for each problem, under a name."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +15,10 @@ from voting.policies import CATALOGUES, PolicyNames, make_policies
 from voting.strategies import strategy
 
 #: What an arm may set: the fields of a request that say how, not what.
-NUMBERS = {"agree": int, "max_turns": int, "max_tokens": int,
-           "temperature": float, "top_p": float, "min_p": float}  # fmt: skip
+NUMBERS: Mapping[str, Callable[[str], int | float]] = {
+    "agree": int, "max_turns": int, "max_tokens": int,
+    "temperature": float, "top_p": float, "min_p": float,
+}  # fmt: skip
 TEXTS = ("strategy", *CATALOGUES)
 #: Every attempt comes to its own end, so that any other vote, stop or budget can be scored later.
 DEFAULT_ARM = "name=recorded; strategy=weighted_vote"

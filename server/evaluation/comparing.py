@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from server.evaluation import measures
-from server.evaluation.scored import ScoredArm
+from server.evaluation.scored import Floats, ScoredArm
 from server.evaluation.section import Section, difference, interval
 from server.evaluation.statistics.paired import PairedTest, paired_test
 from server.replay.tables import TextTable
 
 
-def live_rates(arm: ScoredArm) -> measures.Floats:
+def live_rates(arm: ScoredArm) -> Floats:
     """Return 1 where the server's answer was right, 0 where not; NaN where it gave none yet."""
     return arm.by_problem(lambda p: math.nan if p.live is None else float(p.live.right))
 

@@ -143,9 +143,9 @@ class Cost:
     """What an arm took, in all and for each problem that the server had right.
 
     ``solved`` is how many these are; where the server's answers are not recorded, how many the
-    majority of all attempts has right. ``seconds`` are those of its solves, so GPU seconds on one GPU that solves one at a time;
-    ``answer_s`` are the median and 90th percentile of the time to an answer. A value is NaN where
-    no solve is recorded.
+    majority of all attempts has right. ``seconds`` are those of its solves, so GPU seconds on one
+    GPU that solves one at a time; ``answer_s`` are the median and 90th percentile of the time to an
+    answer. A value is NaN where no solve is recorded.
     """
 
     tokens: int
