@@ -22,7 +22,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def boottime_s() -> float:
-    """Return seconds since boot, suspended time included; monotonic where there is no such clock."""
+    """Return seconds since boot, suspended time included; `time.monotonic` where unknown."""
     clock = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if clock is None else time.clock_gettime(clock)
 

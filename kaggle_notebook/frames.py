@@ -103,26 +103,37 @@ def _library(value: Any) -> str:  # noqa: ANN401 - whatever comes
 def _chosen(reading: _Reading) -> tuple[_Column | None, _Column | None]:
     """Return the columns of id and problem: by name where names tell, else by position."""
     columns = reading.columns
-    by_name = {
-        ID: next((each for each in columns if each.name.strip().lower() in ID_NAMES), None),
-        PROBLEM: next((c for c in columns if c.name.strip().lower() in PROBLEM_NAMES), None),
-    }
-    rest = [each for each in columns if each not in by_name.values()]
-    first, second = by_name[ID], by_name[PROBLEM]
+    first, second = _named(columns, ID_NAMES), _named(columns, PROBLEM_NAMES)
+    rest = [each for each in columns if each is not first and each is not second]
     if first is None and second is None and len(rest) >= 2 and _look_swapped(rest[0], rest[1]):
         reading.notes.append("id and problem came swapped")
-        first, second = rest[1], rest[0]
-        return first, second
-    if second is None:
-        second = rest.pop(0 if first is not None or len(columns) == 1 else 1) if rest else None
-        if columns:
-            reading.notes.append("the problem's column has another name")
+        return rest[1], rest[0]
+    if first is None and rest and (second is not None or len(columns) > 1):
+        first = rest.pop(0)
+        _note_name(first, ID, reading)
+    if second is None and rest:
+        second = rest.pop(0)
+        _note_name(second, PROBLEM, reading)
     if first is None:
-        first = rest.pop(0) if rest else None
-        reading.notes.append("the id's column has another name, or there is none")
-    if first is not None and second is not None and columns.index(first) > columns.index(second):
+        reading.notes.append("there is no id")
+    elif second is not None and _place(columns, first) > _place(columns, second):
         reading.notes.append("id and problem came swapped")
     return first, second
+
+
+def _named(columns: Sequence[_Column], names: Sequence[str]) -> _Column | None:
+    """Return the first column of one of the names, the likelier names first."""
+    by_name = {each.name.strip().lower(): each for each in reversed(columns)}
+    return next((by_name[name] for name in names if name in by_name), None)
+
+
+def _note_name(column: _Column, name: str, reading: _Reading) -> None:
+    if column.name:
+        reading.notes.append(f"the column of the {name} is named {column.name[:40]!r}")
+
+
+def _place(columns: Sequence[_Column], column: _Column) -> int:
+    return next(place for place, each in enumerate(columns) if each is column)
 
 
 def _look_swapped(first: _Column, second: _Column) -> bool:

@@ -1,4 +1,4 @@
-"""What the supervisor says of the server, on its output and in `server.json`. Standard library alone."""
+"""What the supervisor says of the server, on its output and in `server.json`."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass

@@ -67,13 +67,14 @@ class Session:
         self._solver = ProblemSolver(settings, terms, lambda: self.server.state, self.server.ensure)
         self._lock = threading.Lock()
         self._pending: dict[str, _Pending] = {}
-        self._told: set[str] = set()
+        self._told: set[tuple[str, str]] = set()
 
     def begin(self) -> None:
         """Start the server in the background, where the mode needs one."""
         if self.settings.mode is not Mode.TIMING:
             self.server.ensure()
-        self.tell("session", f"{self.id}: {self.clock.left_s:.0f} s left, {len(self.record)} done")
+        left_s, done = self.clock.left_s, len(self.record)
+        self.tell("session", f"{self.id}: {left_s:.0f} s left, {done} answered")
 
     def close(self, reason: str = "the session is over") -> None:
         """End the server; the record stays."""

@@ -74,10 +74,7 @@ class Supervisor:
             detail = self._serve_once()
             self.short_lives = 0 if time.monotonic() - begun >= HEALTHY_S else self.short_lives + 1
             failed = self.short_lives >= FAILED_AFTER
-            phase = ServerPhase.FAILED if failed else ServerPhase.WAITING
-            if self.stopping:
-                break
-            self._say(phase, detail=detail)
+            self._say(ServerPhase.FAILED if failed else ServerPhase.WAITING, detail=detail)
             self._pause(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** max(0, self.short_lives - 1)))
         self._say(ServerPhase.STOPPED)
 

@@ -1,0 +1,1 @@
+"""The contest's import name, in tests."""

@@ -1,0 +1,1 @@
+"""Tests of the contest's session."""
