@@ -36,7 +36,7 @@ class Gateway:
         """Ask for everything. Raises what ends a run."""
         answers = []
         for row in self.rows():
-            # a frame unpacks to its columns: series of one row, the answer among them if it is there
+            # a frame unpacks to its columns: series of one row, the answer's too where there is one
             prediction = self._client.send("predict", *row)
             answers.append(checked(prediction, row.select("id")))
         submission = pl.concat(answers, how="vertical_relaxed").select("id", "answer")

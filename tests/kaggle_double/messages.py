@@ -85,7 +85,7 @@ def _add_map(message: descriptor_pb2.DescriptorProto, name: str, number: int) ->
 
 
 _POOL = descriptor_pool.DescriptorPool()
-_POOL.Add(_file())  # type: ignore[no-untyped-call]
+_POOL.Add(_file())
 
 
 def _message(name: str) -> Any:

@@ -64,7 +64,7 @@ class Client:
         try:
             reply = self._call(self._channel, request, self.deadline_s)
         except grpc.RpcError as error:
-            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:  # type: ignore[attr-defined]
+            if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise DeadlineExceeded(f"no answer within {self.deadline_s:g} s") from error
             raise
         return decode(reply.payload)
@@ -84,7 +84,7 @@ class Client:
                     reply = self._call(channel, request, None)
                 except grpc.RpcError as error:
                     channel.close()
-                    if error.code() is not grpc.StatusCode.UNAVAILABLE:  # type: ignore[attr-defined]
+                    if error.code() is not grpc.StatusCode.UNAVAILABLE:
                         raise
                 else:
                     self._channel = channel
@@ -133,6 +133,7 @@ def define_server(*endpoints: Callable[..., Any]) -> tuple[grpc.Server, int]:
 
 
 def _free_port() -> int:
+    port: int
     for port in PORTS:
         with socket.socket() as probe:
             try:
