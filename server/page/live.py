@@ -1,0 +1,54 @@
+"""What the script of a running solve asks for: its events as they come, and its curves."""
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import Request, Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+
+from server.journal.reader import JournalReader
+from server.page.curves import curve
+from server.page.feed import message
+from server.page.store import token_pieces
+from server.solve.service import SolveHandle
+
+#: Comments on an idle stream, so that both ends notice a dead connection.
+PING_S = 15
+#: A browser that does not read for this long is disconnected; it comes back for the rest.
+SEND_TIMEOUT_S = 60.0
+LINE_END = "\n"
+
+
+def feed(request: Request, handle: SolveHandle | None, after: int) -> Response:
+    """Return the events of a solve with ids above `after`; who reads them does not hold it.
+
+    A browser that was cut off says by `Last-Event-ID` where it goes on. 204 makes it stop asking.
+    """
+    if handle is None:
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+    last = request.headers.get("last-event-id", "")
+    if last.isascii() and last.isdigit() and len(last) < 20:
+        after = max(after, int(last))
+    return EventSourceResponse(
+        _messages(handle, after), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep=LINE_END
+    )
+
+
+async def _messages(handle: SolveHandle, after: int) -> AsyncIterator[ServerSentEvent]:
+    async for event in handle.events.follow(after):
+        told = message(event)
+        if told is not None:
+            yield ServerSentEvent(orjson.dumps(told).decode(), id=str(event.id), sep=LINE_END)
+
+
+def curves(reader: JournalReader, solve_id: str) -> list[dict[str, Any]]:
+    """Return the lines of all attempts of a solve that have log-probabilities."""
+    told = []
+    for attempt in reader.attempts(solve_id):
+        line = curve(token_pieces(reader, solve_id, attempt.attempt))
+        if line is not None:
+            label = f"Probability of the tokens of attempt {attempt.attempt}, mean {line.mean:.2f}"
+            told.append({"attempt": attempt.attempt, "points": line.points, "label": label})
+    return told

@@ -1,0 +1,191 @@
+// A solve while it runs: events are appended as text; nothing in them is ever markup.
+
+import { svg, element } from "./nodes.js";
+
+// A lane keeps about as much as the server renders; the rest is on the attempt's own page.
+const LANE_CHARS = 6000;
+const CURVES_EVERY_MS = 2500;
+// A lane follows its end while the reader has not scrolled up further than this.
+const NEAR_END_PX = 60;
+
+const root = document.getElementById("solve");
+const byId = (id) => document.getElementById(id);
+const pending = [];
+let drawing = false;
+let over = root.dataset.live !== "1";
+
+function lane(number) {
+  const found = byId(`lane-${number}`);
+  if (found) return found;
+  byId("none")?.remove();
+  const path = `${window.location.pathname}/attempts/${number}`;
+  const made = element("article", { class: "lane", id: `lane-${number}`, "data-item": "", "data-attempt": number, tabindex: -1 }, [
+    element("header", {}, [
+      element("h3", {}, [element("a", { href: path }, [`Attempt ${number}`])]),
+      element("span", { class: "state badge live" }, ["running"]),
+      element("span", { class: "answer", dir: "auto" }),
+    ]),
+    svg("svg", { class: "spark", viewBox: "0 0 240 40", preserveAspectRatio: "none", role: "img", "aria-label": `Probability of the tokens of attempt ${number}` }),
+    element("p", { class: "meta" }, [element("span", { class: "sampled" }, ["0"]), " tokens", element("span", { class: "took" })]),
+    element("div", { class: "stream", tabindex: 0, role: "region", "aria-label": `What attempt ${number} wrote` }),
+    element("footer", {}, [
+      element("a", { href: path, "aria-label": `Read attempt ${number}` }, ["Read"]),
+      element("a", { href: `${path}/tokens`, "aria-label": `Tokens of attempt ${number}` }, ["Tokens"]),
+      element("span", { class: "meta why" }),
+    ]),
+  ]);
+  const after = [...document.querySelectorAll(".lane")].find((other) => Number(other.dataset.attempt) > number);
+  byId("lanes").insertBefore(made, after ?? null);
+  return made;
+}
+
+function block(told) {
+  const head = element("h3", {}, [told.name]);
+  if (told.status) {
+    const bad = told.status === "ok" ? "" : `${told.status} · `;
+    head.append(element("span", { class: "meta" }, [` ${bad}${told.seconds}${told.lost ? " · variables lost" : ""}`]));
+  }
+  const cell = told.kind === "code" || told.kind === "output";
+  const body = element(cell ? "pre" : "div", { class: cell ? "" : "text", dir: cell ? "ltr" : "auto" }, [told.text]);
+  return element("section", { class: `block ${told.kind}`, "data-kind": told.kind, "data-turn": told.turn }, [head, body]);
+}
+
+const body = (section) => section.querySelector("pre, .text");
+
+function trim(stream) {
+  let size = stream.textContent.length;
+  while (size > 2 * LANE_CHARS) {
+    const first = stream.querySelector(".block");
+    if (first !== stream.lastElementChild) {
+      size -= first.textContent.length;
+      first.remove();
+      continue;
+    }
+    const text = body(first);
+    text.textContent = text.textContent.slice(-LANE_CHARS);
+    return;
+  }
+}
+
+function append(told) {
+  const stream = lane(told.attempt).querySelector(".stream");
+  const follows = stream.scrollHeight - stream.scrollTop - stream.clientHeight < NEAR_END_PX;
+  const last = stream.querySelector(".block:last-child");
+  const same = last && last.dataset.kind === told.kind && last.dataset.turn === String(told.turn);
+  if (told.do === "text" && same) body(last).append(told.text);
+  else {
+    // The code that runs takes the place of what was written of it.
+    if (told.do === "block" && told.kind === "code" && same) last.remove();
+    stream.append(block(told));
+  }
+  trim(stream);
+  if (follows) stream.scrollTop = stream.scrollHeight;
+}
+
+function state(node, told) {
+  node.textContent = told.state;
+  for (const tone of ["good", "warn", "bad", "live", "plain"]) node.classList.toggle(tone, tone === told.tone);
+}
+
+function bars(told) {
+  byId("bars").replaceChildren(
+    ...told.map((bar) => element("li", { class: bar.chosen ? "chosen" : "" }, [
+      element("span", { class: "answer", dir: "auto" }, [bar.answer]),
+      svg("svg", { class: "bar", viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" }, [
+        svg("rect", { width: 100, height: 8, rx: 1 }),
+        svg("rect", { class: "fill", width: 100 * bar.share, height: 8, rx: 1 }),
+      ]),
+      element("span", { class: "meta" }, [`${bar.votes} ${bar.votes === 1 ? "vote" : "votes"}, weight ${bar.weight} · attempts ${bar.attempts}`]),
+    ])),
+  );
+}
+
+const handlers = {
+  text(told) {
+    append(told);
+    lane(told.attempt).querySelector(".sampled").textContent = told.sampled;
+  },
+  block: append,
+  lane(told) {
+    const at = lane(told.attempt);
+    state(at.querySelector(".state"), told);
+    if (told.answer !== undefined) at.querySelector(".answer").textContent = told.answer;
+    if (told.sampled) at.querySelector(".sampled").textContent = told.sampled;
+    if (told.seconds) at.querySelector(".took").textContent = ` · ${told.seconds}`;
+    if (told.detail) at.querySelector(".why").textContent = told.detail;
+  },
+  started(told) {
+    root.dataset.waited = told.at;
+    root.dataset.started = "1";
+    root.dataset.limit = told.limit;
+    state(byId("state"), { state: "running", tone: "live" });
+  },
+  ballot(told) {
+    bars(told.bars);
+    byId("detail").textContent = told.reason;
+  },
+  finished(told) {
+    over = true;
+    byId("answer").textContent = told.answer || "–";
+    byId("detail").textContent = told.detail;
+    byId("used").textContent = told.seconds;
+    state(byId("state"), told);
+    bars(told.bars);
+    byId("cancel")?.remove();
+    source?.close();
+    curves();
+  },
+};
+
+// A burst is drawn at once, before the next frame.
+function draw() {
+  drawing = false;
+  for (const told of pending.splice(0)) handlers[told.do](told);
+}
+
+function take(event) {
+  pending.push(JSON.parse(event.data));
+  if (drawing) return;
+  drawing = true;
+  // A hidden tab draws no frames, and must not pile up.
+  if (document.hidden) setTimeout(draw, 0);
+  else requestAnimationFrame(draw);
+}
+
+const shown = (seconds) => {
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  if (seconds < 120) return `${seconds.toFixed(0)} s`;
+  return `${Math.floor(seconds / 60)} min ${String(Math.floor(seconds % 60)).padStart(2, "0")} s`;
+};
+
+const opened = performance.now();
+function tick() {
+  if (over) return;
+  const age = Number(root.dataset.age) + (performance.now() - opened) / 1000;
+  const limit = Number(root.dataset.limit);
+  const used = root.dataset.started === "1" ? Math.max(age - Number(root.dataset.waited), 0) : 0;
+  byId("used").textContent = shown(used);
+  if (limit) {
+    byId("limit").textContent = `of ${shown(limit)}`.replace("of of", "of");
+    byId("clock").setAttribute("width", Math.min(100 * used / limit, 100));
+  }
+}
+
+async function curves() {
+  const answer = await fetch(`${window.location.pathname}/curves.json`);
+  if (!answer.ok) return;
+  for (const { attempt, points, label } of await answer.json()) {
+    const spark = byId(`lane-${attempt}`)?.querySelector(".spark");
+    spark?.replaceChildren(svg("title", {}, [label]), svg("line", { x1: 0, y1: 38, x2: 240, y2: 38 }), svg("polyline", { points }));
+    spark?.setAttribute("aria-label", label);
+  }
+}
+
+let source = null;
+for (const stream of document.querySelectorAll(".stream")) stream.scrollTop = stream.scrollHeight;
+if (!over) {
+  source = new EventSource(`${window.location.pathname}/feed?after=${root.dataset.after}`);
+  source.onmessage = take;
+  setInterval(tick, 200);
+  setInterval(() => { if (!over && !document.hidden) curves(); }, CURVES_EVERY_MS);
+}
