@@ -28,6 +28,7 @@ from server.sections.engine import EngineSettings
 from server.sections.gateway import GatewaySettings
 from server.sections.journal import JournalSettings
 from server.sections.log import LogSettings
+from server.sections.page import PageSettings
 from server.sections.rehearsal import RehearsalSettings
 from server.sections.sandbox import SandboxSettings
 from server.sections.section import Section
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     sandbox: SandboxSettings = SandboxSettings()
     solve: SolveSettings = SolveSettings()
     journal: JournalSettings = JournalSettings()
+    page: PageSettings = PageSettings()
     log: LogSettings = LogSettings()
     rehearsal: RehearsalSettings = RehearsalSettings()
 
