@@ -4,15 +4,17 @@ Address, token and offline switch are that package's (`HF_ENDPOINT`, `HF_TOKEN`,
 `HF_HOME`).
 """
 
+import os
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-import httpx
-
 from server.evaluation.catalogue import SetSource
 from server.evaluation.errors import SetGone
 from server.evaluation.rows import Row, read_rows
+
+#: Seconds for a question to the hub.
+HUB_S = 20
 
 
 def hub_rows(name: str, source: SetSource) -> Iterator[Row]:
@@ -50,7 +52,11 @@ def _fetched(name: str, source: SetSource) -> Path:
     try:
         return Path(
             snapshot_download(
-                source.repo, repo_type="dataset", allow_patterns=list(source.files), etag_timeout=20
+                source.repo,
+                repo_type="dataset",
+                allow_patterns=list(source.files),
+                etag_timeout=HUB_S,
+                endpoint=os.environ.get("HF_ENDPOINT"),
             )
         )
     except (errors.GatedRepoError, errors.RepositoryNotFoundError) as error:
@@ -59,8 +65,8 @@ def _fetched(name: str, source: SetSource) -> Path:
             f"({type(error).__name__}): log in with `hf auth login` if it is gated, or give a copy "
             "with --data FILE"
         ) from error
-    except (errors.HfHubHTTPError, errors.LocalEntryNotFoundError, errors.IncompleteSnapshotError,
-            errors.HFValidationError, httpx.HTTPError, OSError) as error:  # fmt: skip
+    # Its transport is requests, httpx or another, by its version: each has errors of its own.
+    except Exception as error:
         reason = " ".join(str(error).split())[:200]
         raise SetGone(
             f"problem set {name!r}: {source.repo} can neither be fetched nor found in the cache "

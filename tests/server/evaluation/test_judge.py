@@ -1,0 +1,49 @@
+"""Judging: equal as mathematics, strict integers, choices; and never right for want of time."""
+
+import pytest
+
+from server.evaluation.judge import Judge
+from server.evaluation.problem import Kind, Problem
+
+
+def problem(answer: str, kind: Kind = Kind.TEXT) -> Problem:
+    return Problem(id="p", statement="?", answer=answer, kind=kind)
+
+
+async def verdicts(judge: Judge, one: Problem, *written: str | None) -> str:
+    return "".join("+" if each.right else "-" for each in await judge.judge(one, written))
+
+
+async def test_answers_that_are_equal_are_right_however_they_are_written() -> None:
+    async with Judge() as judge:
+        half = problem("\\frac{1}{2}")
+        assert await verdicts(judge, half, "0.5", "1/2", "\\dfrac12", "2", None, "") == "+++---"
+        assert await verdicts(judge, problem("(1, 2)"), "(1,2)", "(2,1)", "1, 2") == "+--"
+        assert judge.left_open == 0
+        root = problem("\\sqrt{8}")
+        found = await judge.judge(root, ["2\\sqrt{2}", "2\\sqrt{3}", "2\\sqrt2"])
+        assert [each.right for each in found] == [True, False, True]
+        keys = {each.answer.key for each in found if each.answer is not None}
+        assert len(keys) == 2
+
+
+async def test_without_time_nothing_is_taken_for_right() -> None:
+    async with Judge(symbolic_s=0.0) as judge:
+        found = await judge.judge(problem("\\sin(1)^2 + \\cos(1)^2"), ["1", None])
+        assert not any(each.right for each in found)
+        assert judge.left_open == 1
+
+
+async def test_integers_and_choices_are_strict() -> None:
+    async with Judge() as judge:
+        contest = problem("42", Kind.INTEGER)
+        assert await verdicts(judge, contest, "42", "042", "42.5", "-42", "1042") == "++---"
+        assert await verdicts(judge, problem("(B)", Kind.CHOICE), "B", "b.", "A", "12") == "++--"
+
+
+@pytest.mark.parametrize("kind", [Kind.TEXT, Kind.INTEGER])
+async def test_what_does_not_parse_is_counted_and_wrong(kind: Kind) -> None:
+    async with Judge() as judge:
+        found = await judge.judge(problem("7", kind), ["\x00" * 20_000, "7", None])
+        assert [each.right for each in found] == [False, True, False]
+        assert [each.unparsed for each in found] == [True, False, False]
