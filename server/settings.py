@@ -24,6 +24,7 @@ from pydantic_settings import (
 )
 
 from server.errors import SettingsError
+from server.sections.access import AccessSettings
 from server.sections.engine import EngineSettings
 from server.sections.gateway import GatewaySettings
 from server.sections.journal import JournalSettings
@@ -37,7 +38,9 @@ from server.sections.solve import SolveSettings
 ENV_PREFIX = "QUORUM_"
 CONFIG_FILE = "quorum.toml"
 #: Variables with our prefix that are not settings of the server: the client's and the cache's.
-OTHER_VARIABLES = frozenset({"QUORUM_CONFIG", "QUORUM_URL", "QUORUM_CACHE", "QUORUM_DEBUG"})
+OTHER_VARIABLES = frozenset(
+    {"QUORUM_CONFIG", "QUORUM_URL", "QUORUM_API_KEY", "QUORUM_CACHE", "QUORUM_DEBUG"}
+)
 
 
 class Settings(BaseSettings):
@@ -52,6 +55,7 @@ class Settings(BaseSettings):
     )
 
     gateway: GatewaySettings = GatewaySettings()
+    access: AccessSettings = AccessSettings()
     engine: EngineSettings = EngineSettings()
     sandbox: SandboxSettings = SandboxSettings()
     solve: SolveSettings = SolveSettings()

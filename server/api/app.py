@@ -7,11 +7,14 @@ from typing import Any, TypedDict
 
 from fastapi import FastAPI
 
+from server.access.gate import Gate
+from server.access.opening import open_access
 from server.api import (
     catalogue,
     chat,
     completions,
     health,
+    login,
     metrics,
     models,
     problems,
@@ -22,7 +25,9 @@ from server.api import (
 from server.api.limits import BodyLimit
 from server.api.origin import SameOrigin
 from server.api.services import Services, open_services
+from server.api.traffic import Traffic
 from server.leases.registry import LeaseRegistry
+from server.page.routes import open_page
 from server.parts import Parts, open_parts
 from server.runs.registry import RunRegistry
 from server.settings import Settings
@@ -50,7 +55,11 @@ class Application(FastAPI):
 
 
 def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> FastAPI:
-    """Return the application; `parts_opener` is another one in tests and rehearsals."""
+    """Return the application; `parts_opener` is another one in tests and rehearsals.
+
+    Raises:
+        AccessError: the address is open to others, and there is no key that they could use.
+    """
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[State]:
@@ -74,9 +83,15 @@ def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> Fast
         redoc_url=None,
     )
     problems.install(app)
-    app.add_middleware(SameOrigin, host=settings.gateway.host)
+    access = open_access(settings)
+    app.state.access = access
+    # The last one added is the first to see a request.
     app.add_middleware(BodyLimit, most=settings.gateway.max_body_bytes)
+    app.add_middleware(SameOrigin, host=settings.gateway.host, access=access)
+    app.add_middleware(Gate, access=access)
+    app.add_middleware(Traffic)
     app.include_router(health.router)
+    app.include_router(login.router)
     app.include_router(metrics.router)
     app.include_router(solves.router)
     app.include_router(chat.router)
@@ -84,5 +99,7 @@ def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> Fast
     app.include_router(models.router)
     app.include_router(catalogue.router)
     runs.install(app)
+    if settings.page.enabled:
+        open_page(app)
     app.include_router(sandbox.router if settings.sandbox_over_http else sandbox.closed)
     return app

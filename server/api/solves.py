@@ -285,7 +285,7 @@ async def _recorded(solve_id: str, recorded: History) -> SolveDetail:
             HTTPStatus.NOT_FOUND,
             f"solve {solve_id[:80]!r}: there is none of that id {where}; GET /v1/solves lists them",
         )
-    values: dict[str, JsonValue] = stored_info(stored, {}).model_dump()
+    values: dict[str, JsonValue] = stored_info(stored, {})[1].model_dump()
     return SolveDetail(**values, result=await recorded.result(solve_id))
 
 

@@ -17,7 +17,7 @@ def asking(gateway: Gateway, accept: str, **request: object) -> Iterator[socket.
     """Send a request and leave the reply to the test; small buffers on this side too."""
     body = orjson.dumps(request)
     head = (
-        "POST /v1/solves HTTP/1.1\r\nHost: quorum\r\nContent-Type: application/json\r\n"
+        "POST /v1/solves HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Accept: {accept}\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     with socket.socket() as connection:

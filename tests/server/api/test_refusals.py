@@ -209,7 +209,7 @@ class TestBodies:
         monkeypatch.setattr(limits, "BODY_TIMEOUT_S", 0.3)
         with socket.create_connection(gateway.address, timeout=5) as connection:
             connection.sendall(
-                b"POST /v1/solves HTTP/1.1\r\nHost: quorum\r\nContent-Type: application/json\r\n"
+                b"POST /v1/solves HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
                 b'Content-Length: 100\r\n\r\n{"problem": '
             )
             reply = b"".join(iter(lambda: connection.recv(4096), b""))
@@ -219,7 +219,7 @@ class TestBodies:
     def test_a_caller_that_goes_away_in_its_body(self, gateway: Gateway) -> None:
         with socket.create_connection(gateway.address, timeout=5) as connection:
             connection.sendall(
-                b"POST /v1/solves HTTP/1.1\r\nHost: quorum\r\nContent-Type: application/json\r\n"
+                b"POST /v1/solves HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
                 b'Content-Length: 100\r\n\r\n{"problem": "6 x 7?"}'
             )
         assert httpx.get(f"{gateway.url}/health", trust_env=False).status_code == 200

@@ -272,7 +272,7 @@ def request_for(path: str, body: object, accept: str = "application/json") -> by
     """A request as it goes over the wire, for connections that the test cuts."""
     content = orjson.dumps(body)
     head = (
-        f"POST {path} HTTP/1.1\r\nHost: quorum\r\nContent-Type: application/json\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
         f"Accept: {accept}\r\nContent-Length: {len(content)}\r\n\r\n"
     )
     return head.encode() + content
