@@ -3,6 +3,7 @@
 import typer
 
 from kaggle_notebook.build.command import build
+from kaggle_notebook.bundle.command import bundle
 
 app = typer.Typer(
     help="The contest on Kaggle: notebook, offline bundle, publishing and run report.",
@@ -11,3 +12,4 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("build")(build)
+app.command("bundle")(bundle)

@@ -53,7 +53,6 @@ session = start(prepare(BUNDLE, SETTINGS, inputs=INPUT, model=MODEL).settings)
 
 _SERVE = """\
 # Answers the contest's gateway, or a local one where this is not the run that counts.
-from kaggle_notebook.predict import predict
 from kaggle_notebook.serve import main
 
 main()
