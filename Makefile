@@ -20,17 +20,18 @@ help:
 	@echo "make docs                    renew the generated parts of docs/reference"
 	@echo "make lock                    renew the lock files in requirements/"
 
-$(VENV)/.done: requirements/dev.txt pyproject.toml
+# What solving needs, and what testing needs on top, in the same environment.
+$(VENV)/.%: requirements/%.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python %d.%d: Quorum needs 3.11 or newer; set PYTHON=python3.11" % sys.version_info[:2])'
-	@echo "Setting up $(VENV) (once, about a minute) ..."
+	@echo "Setting up $(VENV) for $* (once, about a minute) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/$*.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-env: $(VENV)/.done
+env: $(VENV)/.dev
 
-weights: env
+weights: $(VENV)/.embedded
 	@$(BIN)/quorum weights pull
 
 # By the environment, unexpanded: dollars, quotes and line ends of a problem stay as they are.
@@ -43,7 +44,7 @@ check: env
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-unit: weights
+unit: env weights
 	$(BIN)/pytest $(ARGS)
 
 test: check unit
@@ -57,7 +58,7 @@ gpu-check: env
 locks: env
 	$(BIN)/python -m tests.locks.check $(ARGS)
 
-bench: weights
+bench: env weights
 	@test -n "$(NAME)" || { echo "NAME is empty: name a file of benchmarks/, for example make bench NAME=engine_use"; exit 2; }
 	$(BIN)/python -m benchmarks.$(NAME) $(ARGS)
 

@@ -8,14 +8,16 @@ HERE = Path(__file__).resolve().parent
 #: Lock file -> extras it holds. sglang pins its own stack, so it is on its own.
 LOCKS: dict[str, list[str]] = {
     "core": [],
-    "embedded": ["embedded"],
-    "dev": ["embedded", "plots", "kaggle", "dev"],
+    "dev": ["embedded", "plots", "kaggle", "build", "dev"],
+    "embedded": ["embedded", "build"],
     "plots": ["plots"],
     "eval": ["eval"],
     "kaggle": ["kaggle"],
     "train": ["train"],
     "sglang": ["sglang"],
 }
+#: `make solve` and `make test` share an environment: what both have is the same version.
+CONSTRAINED: dict[str, list[str]] = {"embedded": ["--constraint", "requirements/dev.txt"]}
 #: sglang and what it pins exist for Linux only, and not for every Python: resolve for one.
 PLATFORM_BOUND: dict[str, list[str]] = {
     "sglang": ["--python-version", "3.12", "--python-platform", "x86_64-manylinux_2_34"],
@@ -30,7 +32,7 @@ def main() -> None:
         command = [
             sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--upgrade",
             "--generate-hashes", "--no-emit-index-url", "--no-header",
-            *PLATFORM_BOUND.get(name, UNIVERSAL), *extras,
+            *PLATFORM_BOUND.get(name, UNIVERSAL), *CONSTRAINED.get(name, []), *extras,
             "pyproject.toml", "-o", f"requirements/{name}.txt",
         ]  # fmt: skip
         sys.stdout.write(f"{name} ...\n")
