@@ -99,6 +99,7 @@ class SupervisedServer:
             "install": list(self._settings.install),
             "command": list(self._settings.command),
             "arguments": arguments,
+            "root": str(source_root()),
         }
         child_parent, self._parent = os.pipe()
         root = str(source_root())

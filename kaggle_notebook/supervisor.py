@@ -61,6 +61,7 @@ class Supervisor:
     python: str = ""
     starts: int = 0
     short_lives: int = 0
+    has_own_environment: bool = False
     stopping: bool = False
 
     def run(self) -> None:
@@ -136,7 +137,9 @@ class Supervisor:
             _kill_group(process)
             return None
         if process.returncode == 0:
-            self.python = _interpreter_named(path, begin) or self.python
+            named = _interpreter_named(path, begin)
+            self.has_own_environment = bool(named)
+            self.python = named or self.python
         return process.returncode
 
     def _serve_once(self) -> str:
@@ -168,6 +171,7 @@ class Supervisor:
         pipes = ["--ready-fd", str(ready_fd), "--parent-fd", str(parent_fd)]
         process = subprocess.Popen(
             [*command, *arguments, *pipes],
+            env=self._environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -180,6 +184,16 @@ class Supervisor:
             path = self.folder / SERVER_LOG
             threading.Thread(target=keep_log, args=(output, path), daemon=True).start()
         return process
+
+    def _environment(self) -> dict[str, str]:
+        """Return the server's variables: an environment that was made for it has its own code."""
+        variables = dict(os.environ)
+        if self.has_own_environment:
+            root = str(self.configuration.get("root"))
+            paths = variables.pop("PYTHONPATH", "").split(os.pathsep)
+            if others := os.pathsep.join(path for path in paths if path and path != root):
+                variables["PYTHONPATH"] = others
+        return variables
 
     def _watch(self, process: "subprocess.Popen[bytes]", ready: int) -> str:
         """Wait for the server's end, or for a reason to end it; return it."""

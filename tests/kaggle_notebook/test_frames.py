@@ -1,0 +1,104 @@
+"""What `predict` reads of a call, and the frame that it gives back."""
+
+import pandas as pd
+import polars as pl
+import pytest
+
+from kaggle_notebook.frames import answer_frame, read_call
+from tests.kaggle_double.gateway import InvalidSubmission, checked
+
+PROBLEM = "What is $6 \\times 7$?"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "library"),
+    [
+        ((pl.Series("id", ["a1"]), pl.Series("problem", [PROBLEM])), "polars"),
+        ((pd.Series(["a1"], name="id"), pd.Series([PROBLEM], name="problem")), "pandas"),
+        ((pl.Series(["a1"]), pl.Series([PROBLEM])), "polars"),
+        (("a1", PROBLEM), "polars"),
+        ((["a1"], [PROBLEM]), "polars"),
+        ((pl.Series("id", ["a1"]), pl.Series("problem", [PROBLEM]), pl.Series([42])), "polars"),
+    ],
+)
+def test_what_the_gateway_sends_is_read_without_a_note(
+    arguments: tuple[object, ...], library: str
+) -> None:
+    asked = read_call(arguments, {})
+    assert (asked.id, asked.text, asked.library, asked.notes) == ("a1", PROBLEM, library, ())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ((pl.Series("problem", [PROBLEM]), pl.Series("id", ["a1"])), {}),
+        ((pl.Series([PROBLEM]), pl.Series(["a1"])), {}),
+        ((pl.Series("row", ["a1"]), pl.Series("task", [PROBLEM])), {}),
+        ((pl.Series("ID", ["a1"]), pl.Series("question", [PROBLEM])), {}),
+        ((pl.DataFrame({"id": ["a1"], "problem": [PROBLEM], "answer": [1]}),), {}),
+        ((pl.DataFrame({"problem": [PROBLEM], "id": ["a1"]}),), {}),
+        ((pd.DataFrame({"key": ["a1"], "text": [PROBLEM]}),), {}),
+        ((pl.Series("id", ["a1", "a2"]), pl.Series("problem", [PROBLEM, "other"])), {}),
+        ((), {"id": pl.Series(["a1"]), "problem": pl.Series([PROBLEM])}),
+        ((), {"problem": PROBLEM, "id_": "a1"}),
+    ],
+)
+def test_columns_renamed_swapped_or_in_one_frame(
+    arguments: tuple[object, ...], named: dict[str, object]
+) -> None:
+    asked = read_call(arguments, named)
+    assert (asked.id, asked.text) == ("a1", PROBLEM)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "note"),
+    [
+        ((pl.Series("id", ["a1"]), pl.Series("problem", [None])), "null"),
+        ((pl.Series("id", []), pl.Series("problem", [])), "0 rows"),
+        ((pl.Series("id", ["a", "b"]), pl.Series("problem", ["x", "y"])), "2 rows"),
+        ((pl.Series("problem", ["x y"]), pl.Series("id", ["b"])), "swapped"),
+        ((pl.Series("name", ["a"]), pl.Series("problem", ["x"])), "'name'"),
+        ((pl.Series("id", ["a"]), pl.Series("problem", [7])), "type int"),
+        ((), "no id"),
+    ],
+)
+def test_what_is_odd_is_noted(arguments: tuple[object, ...], note: str) -> None:
+    assert any(note in each for each in read_call(arguments, {}).notes)
+
+
+class Hostile:
+    """Raises whatever is asked of it."""
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+def test_an_object_that_cannot_be_read_is_no_error() -> None:
+    asked = read_call((Hostile(), Hostile()), {})
+    assert (asked.id, asked.text) == (None, "")
+
+
+@pytest.mark.parametrize("identity", ["a1", 7, 7.5, None, float("nan"), "", b"x"])
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+def test_the_gateway_takes_every_answer(identity: object, library: str) -> None:
+    frame = answer_frame(identity, 42, library)
+    assert type(frame).__module__.startswith(library)
+    checked(frame, pl.DataFrame({"id": ["a1"]}))
+
+
+def test_the_gateway_refuses_what_is_wrong() -> None:
+    ids = pl.DataFrame({"id": ["a1"]})
+    wrong = [
+        pl.DataFrame({"id": ["a1", "a2"], "answer": [1, 2]}),
+        pl.DataFrame({"id": ["a1"], "solution": [1]}),
+        pl.DataFrame({"id": ["a1"], "answer": [None]}, schema={"id": str, "answer": pl.Int64}),
+        pl.DataFrame({"id": ["a1"], "answer": [100_000]}),
+        pl.DataFrame({"id": ["a1"], "answer": ["5"]}),
+        5,
+    ]
+    for frame in wrong:
+        with pytest.raises(InvalidSubmission):
+            checked(frame, ids)

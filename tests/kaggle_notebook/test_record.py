@@ -1,0 +1,56 @@
+"""The record of answers on disk."""
+
+from pathlib import Path
+
+from kaggle_notebook.record import FILE, AnswerLine, AnswerRecord
+
+
+def line(key: str, answer: int = 42) -> AnswerLine:
+    return AnswerLine(key=key, id=key, answer=answer, rung="vote", seconds=1.0, left_s=9.0)
+
+
+def test_it_survives_the_process(tmp_path: Path) -> None:
+    record = AnswerRecord(tmp_path)
+    record.add(line("a", 1))
+    record.add(line("b", 2))
+    again = AnswerRecord(tmp_path)
+    assert [each.answer for each in again.lines()] == [1, 2]
+    assert again.lines() == record.lines()
+
+
+def test_the_first_answer_stands(tmp_path: Path) -> None:
+    record = AnswerRecord(tmp_path)
+    record.add(line("a", 1))
+    assert record.add(line("a", 2)).answer == 1
+    assert len((tmp_path / FILE).read_text().splitlines()) == 1
+
+
+def test_a_torn_line_is_passed_over_and_does_not_swallow_the_next(tmp_path: Path) -> None:
+    AnswerRecord(tmp_path).add(line("a", 1))
+    with (tmp_path / FILE).open("ab") as file:
+        file.write(b'{"key": "b", "id": "b", "ans')
+    record = AnswerRecord(tmp_path)
+    assert len(record) == 1
+    record.add(line("c", 3))
+    assert [each.key for each in AnswerRecord(tmp_path).lines()] == ["a", "c"]
+
+
+def test_lines_of_another_kind_are_passed_over(tmp_path: Path) -> None:
+    foreign = ["", "null", "[]", '{"key": "x"}', "\x00\xff", "[" * 100_000]
+    (tmp_path / FILE).write_text("\n".join(foreign), encoding="latin-1")
+    assert len(AnswerRecord(tmp_path)) == 0
+
+
+def test_a_full_disk_loses_nothing_while_the_process_lives(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    path.symlink_to("/dev/full")
+    record = AnswerRecord(tmp_path)
+    record.add(line("a", 1))
+    assert "No space" in record.trouble
+    found = record.get("a")
+    assert found is not None
+    assert found.answer == 1
+    path.unlink()
+    record.add(line("b", 2))
+    assert not record.trouble
+    assert [each.key for each in AnswerRecord(tmp_path).lines()] == ["a", "b"]

@@ -1,0 +1,48 @@
+"""The settings of the first cell."""
+
+import pytest
+
+from kaggle_notebook.errors import SettingsError
+from kaggle_notebook.settings import ENVIRONMENT, Mode, read_settings, settings_dict
+
+
+def test_they_are_read_and_written_back() -> None:
+    given = {"mode": "first-boxed", "limit_s": 100, "server": {"solve.attempts": 2}}
+    settings = read_settings(given)
+    assert settings.mode is Mode.FIRST_BOXED
+    assert settings.usable_s == 99.0
+    assert read_settings(settings_dict(settings)) == settings
+
+
+def test_the_environment_goes_over_the_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENVIRONMENT, '{"mode": "timing", "data": "a.csv"}')
+    settings = read_settings({"mode": "full", "problems": 3})
+    assert (settings.mode, settings.problems, settings.data) == (Mode.TIMING, 3, ("a.csv",))
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"modes": "full"}, "modes: no such setting"),
+        ({"mode": "fast"}, "mode 'fast': must be one of full"),
+        ({"problems": "50"}, "problems '50': must be of type int"),
+        ({"problems": True}, "problems True"),
+        ({"problems": 0}, "problems 0: must be finite and at least 1"),
+        ({"limit_s": float("nan")}, "limit_s nan"),
+        ({"margin_s": 20_000}, "margin_s 20000: must be less than limit_s"),
+        ({"default_answer": 100_000}, "default_answer 100000"),
+    ],
+)
+def test_a_wrong_one_is_refused_in_a_sentence(given: dict[str, object], says: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        read_settings(given)
+    assert says in str(refused.value)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3"])
+def test_an_environment_that_is_no_object_is_refused(
+    monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT, text)
+    with pytest.raises(SettingsError):
+        read_settings()
