@@ -10,6 +10,8 @@ QuorumClientError            base of all that this package raises; exit code 1
 ├── InvalidResponse          what answered does not speak Quorum's schema
 ├── ServerError              the server says no, in RFC 9457 problem details (`problem`)
 │   ├── RequestRefused       any other 4xx
+│   │   ├── Unauthorized     401: the server demands a key, or does not know this one
+│   │   ├── Forbidden        403: the key is not for this
 │   │   ├── InvalidRequest   422; `problem.errors` names the fields
 │   │   ├── RequestTooLarge  413
 │   │   ├── NotFound         404
@@ -96,6 +98,14 @@ class ServerError(QuorumClientError):
 
 class RequestRefused(ServerError):
     """The request cannot succeed as it is (4xx)."""
+
+
+class Unauthorized(RequestRefused):
+    """The server demands a key, or does not know the one that was sent (401)."""
+
+
+class Forbidden(RequestRefused):
+    """The key is not for this, or the request comes from where it may not (403)."""
 
 
 class InvalidRequest(RequestRefused):
@@ -212,6 +222,8 @@ def translated(url: str) -> Iterator[None]:
 
 
 _BY_STATUS: dict[int, type[ServerError]] = {
+    401: Unauthorized,
+    403: Forbidden,
     404: NotFound,
     413: RequestTooLarge,
     422: InvalidRequest,

@@ -8,10 +8,10 @@ the asynchronous client.
 import json
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar, get_args
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import httpx
 from httpx_sse import ServerSentEvent
@@ -27,13 +27,28 @@ from client.errors import (
     is_problem,
     translate,
 )
-from client.schema import EVENT_ADAPTER, Event, Health, Readiness, SolveRequest
+from client.schema import (
+    EVENT_ADAPTER,
+    Event,
+    Health,
+    ModelList,
+    PolicyCatalogue,
+    Readiness,
+    SelectReport,
+    SelectRequest,
+    SettingList,
+    SolveDetail,
+    SolveFinished,
+    SolveList,
+    SolveRequest,
+)
 
 LOGGER = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 Model = TypeVar("Model", bound=BaseModel)
 
+SOLVES = "/v1/solves"
 #: Seconds to connect. A server of one's own answers in milliseconds; a distant one in under one.
 CONNECT_TIMEOUT_S = 5.0
 #: Seconds that a request's body may take to send: 16,000 characters, over the slowest line.
@@ -57,6 +72,7 @@ class Call(Generic[Answer]):
     statuses: tuple[int, ...] = (200,)
     streamed: bool = False
     refusals: Refusals = field(default_factory=dict)
+    own_headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def safe(self) -> bool:
@@ -71,7 +87,7 @@ class Call(Generic[Answer]):
             headers["Content-Type"] = "application/json"
         if self.streamed:
             headers["Cache-Control"] = "no-store"
-        return headers
+        return {**headers, **self.own_headers}
 
     @property
     def timeout(self) -> httpx.Timeout:
@@ -103,7 +119,7 @@ def stream_call(request: SolveRequest) -> Call[httpx.Response]:
     """Solve a problem and watch its events."""
     return Call(
         "POST",
-        "/v1/solves",
+        SOLVES,
         as_it_is,
         read_timeout_s=STREAM_SILENCE_S,
         accept="text/event-stream",
@@ -112,11 +128,76 @@ def stream_call(request: SolveRequest) -> Call[httpx.Response]:
     )
 
 
+def start_call(request: SolveRequest) -> Call[SolveDetail]:
+    """Begin to solve a problem, without waiting for its result."""
+    return Call(
+        "POST",
+        SOLVES,
+        reader(SolveDetail),
+        body=body_of(request),
+        statuses=(202,),
+        own_headers={"Prefer": "respond-async"},
+    )
+
+
+def list_call(filters: Mapping[str, str | int | None]) -> Call[SolveList]:
+    """Ask for a page of solves."""
+    given = {name: str(value) for name, value in filters.items() if value is not None}
+    return Call("GET", f"{SOLVES}?{urlencode(given)}" if given else SOLVES, reader(SolveList))
+
+
+def show_call(solve_id: str) -> Call[SolveDetail]:
+    """Ask for one solve."""
+    return Call("GET", _of(solve_id), reader(SolveDetail))
+
+
+def follow_call(solve_id: str, after: int, *, tokens: bool) -> Call[httpx.Response]:
+    """Watch the events of a solve that come after one; 204: there are none and will be none."""
+    return Call(
+        "GET",
+        f"{_of(solve_id)}/events" + ("?tokens=true" if tokens else ""),
+        as_it_is,
+        read_timeout_s=STREAM_SILENCE_S,
+        accept="text/event-stream",
+        statuses=(200, 204),
+        streamed=True,
+        own_headers={"Last-Event-ID": str(after)} if after else {},
+    )
+
+
+def select_call(solve_id: str, request: SelectRequest) -> Call[SelectReport]:
+    """Choose again among the attempts of a solve."""
+    return Call(
+        "POST",
+        f"{_of(solve_id)}/select",
+        reader(SelectReport),
+        read_timeout_s=request.time_limit_s + STATUS_TIMEOUT_S,
+        body=body_of(request),
+    )
+
+
+def models_call() -> Call[ModelList]:
+    """Ask which model is served."""
+    return Call("GET", "/v1/models", reader(ModelList))
+
+
+def policies_call() -> Call[PolicyCatalogue]:
+    """Ask which strategies and policies there are."""
+    return Call("GET", "/v1/policies", reader(PolicyCatalogue))
+
+
+def settings_call() -> Call[SettingList]:
+    """Ask which settings are in force."""
+    return Call("GET", "/v1/settings", reader(SettingList))
+
+
+def _of(solve_id: str) -> str:
+    return f"{SOLVES}/{quote(solve_id, safe='')}"
+
+
 def cancel_call(solve_id: str) -> Call[None]:
     """End a solve."""
-    return Call(
-        "DELETE", f"/v1/solves/{quote(solve_id, safe='')}", lambda _response: None, statuses=(204,)
-    )
+    return Call("DELETE", _of(solve_id), lambda _response: None, statuses=(204,))
 
 
 def health_call() -> Call[Health]:
@@ -193,6 +274,33 @@ class Exchange(Generic[Answer]):
         if self._busy_s > self._policy.busy_patience_s:
             raise failure
         return wait_s
+
+
+#: Status of a stream of events after the last one.
+NO_MORE = 204
+
+
+class Chase:
+    """A stream of events over several connections: where it is, and when to connect again."""
+
+    def __init__(self, policy: RetryPolicy, after: int) -> None:
+        self.seen = after
+        self._policy = policy
+        self._failures = 0
+        self.goes_on = True
+
+    def note(self, event: Event) -> None:
+        """Take an event; the next connection goes on after it."""
+        self.seen = event.id
+        self._failures = 0
+        self.goes_on = not isinstance(event, SolveFinished)
+
+    def after_error(self, error: TransportError) -> float:
+        """Return the seconds after which to connect again; raise the error after too many."""
+        self._failures += 1
+        if self._failures > self._policy.retries:
+            raise error
+        return self._policy.first_wait_s * 2.0 ** (self._failures - 1)
 
 
 #: The event types of this version of the schema.

@@ -9,8 +9,9 @@ its connection, by which the server cancels the solve.
 """
 
 import ipaddress
+import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from contextlib import aclosing, asynccontextmanager, closing, contextmanager
 from types import TracebackType
 from typing import Self, TypeVar, cast
@@ -19,12 +20,23 @@ import anyio
 import httpx
 from httpx_sse import EventSource
 
-from client.errors import HTTPX_ERRORS, BadServerAddress, ConnectionLost, translated
+from client.asking import Asking, AsyncAsking
+from client.errors import (
+    HTTPX_ERRORS,
+    BadServerAddress,
+    ConnectionLost,
+    TransportError,
+    UsageError,
+    translated,
+)
 from client.exchange import (
+    NO_MORE,
     Call,
+    Chase,
     Exchange,
     RetryPolicy,
     cancel_call,
+    follow_call,
     health_call,
     read_event,
     ready_call,
@@ -37,6 +49,9 @@ Answer = TypeVar("Answer")
 
 #: Where `quorum serve` listens unless told otherwise.
 DEFAULT_URL = "http://127.0.0.1:8642"
+
+#: The variable that holds the key for servers that demand one.
+KEY_VARIABLE = "QUORUM_API_KEY"
 
 #: Idle connections are dropped sooner than the server drops them (uvicorn: 5 s), or a request
 #: sent in that moment would be lost; as many at once as the caller has calls.
@@ -65,20 +80,38 @@ def _trust_environment(url: str) -> bool:
         return host != "localhost"
 
 
+def _credentials(key: str | None) -> dict[str, str]:
+    """Return the header that holds a key: the one given, or that of the environment."""
+    found = os.environ.get(KEY_VARIABLE, "") if key is None else key
+    if not found:
+        return {}
+    if not (found.isascii() and found.isprintable()):
+        raise UsageError(f"the key: must be printable ASCII; correct it, or unset {KEY_VARIABLE}")
+    return {"Authorization": f"Bearer {found}"}
+
+
 def _cut_short(url: str, events: int) -> ConnectionLost:
     return ConnectionLost(
         f"the server at {url} ended the stream after {events} events, before the solve's end"
     )
 
 
-class QuorumClient:
-    """The synchronous client; may be used from several threads at once."""
+class QuorumClient(Asking):
+    """The synchronous client; may be used from several threads at once.
 
-    def __init__(self, url: str = DEFAULT_URL, *, retry: RetryPolicy | None = None) -> None:
+    `key` is for servers that demand one; left out, it is the variable `QUORUM_API_KEY`.
+    """
+
+    def __init__(
+        self, url: str = DEFAULT_URL, *, key: str | None = None, retry: RetryPolicy | None = None
+    ) -> None:
         self.url = checked_url(url)
         self._retry = retry or RetryPolicy()
         self._http = httpx.Client(
-            base_url=self.url, limits=LIMITS, trust_env=_trust_environment(self.url)
+            base_url=self.url,
+            limits=LIMITS,
+            headers=_credentials(key),
+            trust_env=_trust_environment(self.url),
         )
 
     def __enter__(self) -> Self:
@@ -118,6 +151,29 @@ class QuorumClient:
         """Solve a problem; yields an iterator over its events, the last a `SolveFinished`."""
         with closing(self.obtain(stream_call(request))) as response:
             yield self._events(response)
+
+    def follow(
+        self, solve_id: str, *, after: int = 0, tokens: bool = False
+    ) -> Generator[Event, None, None]:
+        """Yield the events of a solve with ids above `after`, until its end.
+
+        A connection that breaks is made again, and no event is lost or comes twice. Leaving does
+        not cancel the solve.
+        """
+        chase = Chase(self._retry, after)
+        while chase.goes_on:
+            with closing(self.obtain(follow_call(solve_id, chase.seen, tokens=tokens))) as response:
+                try:
+                    if response.status_code == NO_MORE:
+                        return
+                    for event in self._events(response):
+                        chase.note(event)
+                        yield event
+                except TransportError as error:
+                    wait_s = chase.after_error(error)
+                else:
+                    return
+            time.sleep(wait_s)
 
     def cancel(self, solve_id: str) -> None:
         """End a solve; raises `NotFound` when there is none of that id."""
@@ -169,14 +225,19 @@ class QuorumClient:
         raise _cut_short(self.url, count)
 
 
-class AsyncQuorumClient:
-    """The asynchronous client, on anyio; open it in `async with`."""
+class AsyncQuorumClient(AsyncAsking):
+    """The asynchronous client, on anyio; open it in `async with`. `key`: see `QuorumClient`."""
 
-    def __init__(self, url: str = DEFAULT_URL, *, retry: RetryPolicy | None = None) -> None:
+    def __init__(
+        self, url: str = DEFAULT_URL, *, key: str | None = None, retry: RetryPolicy | None = None
+    ) -> None:
         self.url = checked_url(url)
         self._retry = retry or RetryPolicy()
         self._http = httpx.AsyncClient(
-            base_url=self.url, limits=LIMITS, trust_env=_trust_environment(self.url)
+            base_url=self.url,
+            limits=LIMITS,
+            headers=_credentials(key),
+            trust_env=_trust_environment(self.url),
         )
 
     async def __aenter__(self) -> Self:
@@ -222,6 +283,26 @@ class AsyncQuorumClient:
         finally:
             await events.aclose()
             await response.aclose()
+
+    async def follow(
+        self, solve_id: str, *, after: int = 0, tokens: bool = False
+    ) -> AsyncGenerator[Event, None]:
+        """Yield the events of a solve; as `QuorumClient.follow`. Close it with `aclosing`."""
+        chase = Chase(self._retry, after)
+        while chase.goes_on:
+            response = await self.obtain(follow_call(solve_id, chase.seen, tokens=tokens))
+            async with aclosing(response), aclosing(self._events(response)) as events:
+                try:
+                    if response.status_code == NO_MORE:
+                        return
+                    async for event in events:
+                        chase.note(event)
+                        yield event
+                except TransportError as error:
+                    wait_s = chase.after_error(error)
+                else:
+                    return
+            await anyio.sleep(wait_s)
 
     async def cancel(self, solve_id: str) -> None:
         """End a solve; raises `NotFound` when there is none of that id."""

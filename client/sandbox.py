@@ -49,8 +49,10 @@ ANY_KERNEL = LeaseRequest()
 class SandboxClient:
     """The synchronous client; may be used from several threads at once."""
 
-    def __init__(self, url: str = DEFAULT_URL, *, retry: RetryPolicy | None = None) -> None:
-        self._client = QuorumClient(url, retry=retry)
+    def __init__(
+        self, url: str = DEFAULT_URL, *, key: str | None = None, retry: RetryPolicy | None = None
+    ) -> None:
+        self._client = QuorumClient(url, key=key, retry=retry)
 
     def __enter__(self) -> Self:
         return self
@@ -156,8 +158,10 @@ class LeasedKernel:
 class AsyncSandboxClient:
     """The asynchronous client, on anyio; open it in `async with`."""
 
-    def __init__(self, url: str = DEFAULT_URL, *, retry: RetryPolicy | None = None) -> None:
-        self._client = AsyncQuorumClient(url, retry=retry)
+    def __init__(
+        self, url: str = DEFAULT_URL, *, key: str | None = None, retry: RetryPolicy | None = None
+    ) -> None:
+        self._client = AsyncQuorumClient(url, key=key, retry=retry)
 
     async def __aenter__(self) -> Self:
         return self
