@@ -135,16 +135,19 @@ class Api:
                 raise ServerProblem(f"the server at {self.url} refuses: {_reason(response)}")
             yield _events(source.aiter_sse())
 
-    async def select(self, solve_id: str, selector: str) -> Mapping[str, Any] | None:
+    async def select(
+        self, solve_id: str, selector: str, time_limit_s: float
+    ) -> Mapping[str, Any] | None:
         """Have a selector choose again among a solve's stored attempts; None where it cannot.
 
         Raises:
             ServerProblem: the server refuses, or cannot be reached.
         """
         path = f"/v1/solves/{solve_id}/select"
-        timeout = httpx.Timeout(self._patience_s, connect=CONNECT_S)
+        timeout = httpx.Timeout(time_limit_s + STATUS_S, connect=CONNECT_S)
+        body = {"selector": selector, "time_limit_s": time_limit_s}
         try:
-            response = await self._http.post(path, json={"selector": selector}, timeout=timeout)
+            response = await self._http.post(path, json=body, timeout=timeout)
         except httpx.HTTPError as error:
             raise self._gone(error) from error
         if response.status_code in NO_ROUTE:

@@ -32,6 +32,12 @@ class Arm:
     name: str
     fields: Mapping[str, Any] = field(default_factory=dict)
 
+    def attempts(self, asked: int) -> int:
+        """Return how many attempts a problem has: the strategy's own number, else those asked."""
+        named = self.fields.get("strategy")
+        own = strategy(named).attempts if named is not None else None
+        return asked if own is None else min(own, asked)
+
 
 def read_arm(text: str) -> Arm:
     """Return the arm that a text writes: `key=value` pairs with semicolons between.

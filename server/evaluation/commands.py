@@ -1,6 +1,6 @@
 """`quorum eval`: problem sets over the server's API, and what the results are worth."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from server.evaluation.api import Api
 from server.evaluation.arms import DEFAULT_ARM, read_arms
 from server.evaluation.catalogue import known_sets
 from server.evaluation.contamination import DEFAULT_WORDS, overlaps
@@ -23,7 +24,7 @@ from server.evaluation.report import Report, Request, build, plan_notes
 from server.evaluation.rows import read_rows
 from server.evaluation.scored import ScoredArm, from_records
 from server.evaluation.trackers import track
-from server.evaluation.work import Wish, evaluate, local_url, score_folder, side_by_side
+from server.evaluation.work import Wish, evaluate, local_url, score_folder, select, side_by_side
 from server.replay.combinations import read_combination, read_machine
 from server.replay.load import load_records
 from server.replay.observe import Progress
@@ -186,6 +187,36 @@ def rescore_command(  # noqa: PLR0913 - its options
     _show(report, target, as_json=as_json)
     if target is not None:
         track(report, tracker or [], target)
+
+
+@app.command("select")
+def select_command(
+    folder: Annotated[Path, typer.Argument(help="An evaluation's folder.")],
+    *,
+    selector: Annotated[
+        str, typer.Option(help="By name: genselect, recheck, process_reward, rerun …")
+    ],
+    time_limit: Annotated[float, typer.Option(min=1.0, help="Seconds for each problem.")] = 60.0,
+    url: Annotated[str | None, typer.Option(help="The server that recorded it.")] = None,
+    key: Annotated[
+        str | None, typer.Option(envvar="QUORUM_API_KEY", help="The server's API key.")
+    ] = None,
+) -> None:
+    """Have the server choose again among the recorded attempts; resumes where it was."""
+
+    async def work(observe: Callable[[int, int], None]) -> tuple[int, int]:
+        async with Api(url or local_url(load_settings()), key=key) as api:
+            return await select(folder, selector, api, time_limit, observe)
+
+    with Progress() as progress:
+        chosen, left_out = anyio.run(work, progress.stage(selector))
+    typer.echo(f"{chosen} problems chosen by {selector}, {left_out} left out")
+    if left_out:
+        typer.echo(
+            "left out are problems whose attempts are of several solves, and solves that the "
+            "server does not have",
+            err=True,
+        )
 
 
 @app.command("compare")

@@ -4,8 +4,9 @@
     problems.jsonl   the problems with their right answers, as they were at the start
     attempts.jsonl   a line for each attempt that has ended, with its report
     solves.jsonl     a line for each solve that has ended, with the answer that the server chose
+    selections.jsonl a line for each choice that another selector made among a solve's attempts
 
-The last two only grow, and a line that was cut off is removed when they are opened.
+The last three only grow, and a line that was cut off is removed when they are opened.
 """
 
 import fcntl
@@ -26,6 +27,7 @@ from server.evaluation.errors import EvaluationUnusable
 from server.evaluation.problem import Kind, Problem, ProblemSet
 
 PLAN, PROBLEMS, ATTEMPTS, SOLVES = "plan.json", "problems.jsonl", "attempts.jsonl", "solves.jsonl"
+SELECTIONS = "selections.jsonl"
 #: Ends of attempts that say nothing about the model: those are asked for again.
 UNSETTLED = frozenset({AttemptEnd.CANCELLED, AttemptEnd.ENGINE_LOST})
 #: Ends of solves by their own rules; whatever attempts these have is all that there will be.
@@ -84,12 +86,25 @@ class SolveRow:
     created: float = 0.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelectionRow:
+    """What a selector chose among the attempts of a solve that had ended."""
+
+    arm: str
+    problem: str
+    solve_id: str
+    selector: str
+    answer: str | None
+    seconds: float = 0.0
+
+
 @dataclass(slots=True)
 class Recorded:
     """What the folder holds. `doubled` counts attempts that were there already: none, ever."""
 
     attempts: dict[tuple[str, str], dict[int, AttemptRow]] = field(default_factory=dict)
     solves: dict[tuple[str, str], list[SolveRow]] = field(default_factory=dict)
+    selections: dict[tuple[str, str], dict[str, SelectionRow]] = field(default_factory=dict)
     doubled: int = 0
 
     def has(self, row: AttemptRow) -> bool:
@@ -104,6 +119,10 @@ class Recorded:
     def add_solve(self, row: SolveRow) -> None:
         """Take in a solve."""
         self.solves.setdefault((row.arm, row.problem), []).append(row)
+
+    def add_selection(self, row: SelectionRow) -> None:
+        """Take in a choice; a later one by the same selector takes the place of an earlier."""
+        self.selections.setdefault((row.arm, row.problem), {})[row.selector] = row
 
     def of(self, arm: str, problem: str) -> list[AttemptRow]:
         """Return a problem's attempts, by seed."""
@@ -164,6 +183,8 @@ def read_recorded(folder: Path) -> Recorded:
         recorded.add(AttemptRow(**row, report=report))
     for row in _lines(folder / SOLVES):
         recorded.add_solve(SolveRow(**row))
+    for row in _lines(folder / SELECTIONS):
+        recorded.add_selection(SelectionRow(**row))
     return recorded
 
 
@@ -207,6 +228,8 @@ class EvaluationFolder:
                 _repair(self._attempts)
                 self._solves = self._opened(SOLVES)
                 _repair(self._solves)
+                self._selections = self._opened(SELECTIONS)
+                _repair(self._selections)
             except OSError as error:
                 raise EvaluationUnusable(
                     f"{self.path}: cannot be written ({error.strerror or error}); free space, or "
@@ -275,6 +298,11 @@ class EvaluationFolder:
         self._append(self._solves, asdict(row))
         self.recorded.add_solve(row)
 
+    def add_selection(self, row: SelectionRow) -> None:
+        """Keep a choice of another selector."""
+        self._append(self._selections, asdict(row))
+        self.recorded.add_selection(row)
+
     def missing(self, arm: Arm, problem: str) -> list[int]:
         """Return the seeds of the attempts that are still to be had, rising.
 
@@ -285,7 +313,8 @@ class EvaluationFolder:
             if solve.end in SETTLED_SOLVES:
                 settled.update(range(solve.first_seed, solve.first_seed + solve.count))
         first = self.plan.seed + self.problems[problem].copy * self.plan.attempts
-        return [seed for seed in range(first, first + self.plan.attempts) if seed not in settled]
+        count = arm.attempts(self.plan.attempts)
+        return [seed for seed in range(first, first + count) if seed not in settled]
 
     def _append(self, file: IO[bytes], body: Mapping[str, Any]) -> None:
         try:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +52,10 @@ class LiveAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredProblem:
-    """A problem with its attempts. `live` is None where no solve of it has ended."""
+    """A problem with its attempts. `live` is None where no solve of it has ended.
+
+    `chosen` says by selector whether what it chose among the recorded attempts is right.
+    """
 
     id: str
     attempts: tuple[ScoredAttempt, ...]
@@ -60,6 +63,7 @@ class ScoredProblem:
     subject: str | None = None
     original: str = ""
     live: LiveAnswer | None = None
+    chosen: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def right(self) -> int:
@@ -134,8 +138,13 @@ async def score_arm(
             continue
         solves = recorded.solves_of(arm, problem.id)
         last = solves[-1] if solves else None
-        written = [last.answer if last else None, *(row.report.answer for row in rows)]
-        vote, *verdicts = await judge.judge(problem, written)
+        selections = list(recorded.selections.get((arm, problem.id), {}).values())
+        told = [last.answer if last else None, *(row.answer for row in selections)]
+        judged = await judge.judge(problem, [*told, *(row.report.answer for row in rows)])
+        vote, choices, verdicts = judged[0], judged[1 : len(told)], judged[len(told) :]
+        chosen = {
+            row.selector: choice.right for row, choice in zip(selections, choices, strict=True)
+        }
         live = None
         if last is not None:
             seconds = sum(solve.seconds for solve in solves)
@@ -149,7 +158,7 @@ async def score_arm(
         scored.append(
             ScoredProblem(
                 id=problem.id, attempts=attempts, level=problem.level, subject=problem.subject,
-                original=problem.original, live=live,
+                original=problem.original, live=live, chosen=chosen,
             )
         )  # fmt: skip
     if not scored:

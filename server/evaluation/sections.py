@@ -1,5 +1,6 @@
 """The sections of a report: each a table or two, perhaps a picture, and the figures as data."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ from server.evaluation.strategies import sizes
 from server.evaluation.svg import Line, forest, lines
 from server.replay.tables import TextTable
 from voting.replay.evaluate import Evaluation, Measure
-from voting.replay.statistics import Estimate, estimate
+from voting.replay.statistics import Estimate, compare, estimate
 
 
 def summary_section(arms: Sequence[ScoredArm], seed: int) -> Section:
@@ -82,6 +83,12 @@ def strategies_section(arm: ScoredArm, evaluation: Evaluation, machine: str, see
             "accuracy": interval(accuracy), "gain": interval(gain), "tokens": tokens,
             "seconds": seconds, "attempts": launched,
         }  # fmt: skip
+    for name, (accuracy, gain, problems) in _chosen(arm, evaluation, seed).items():
+        rows.append((name, share(accuracy), difference(gain), "", "", ""))
+        picture.append((name, accuracy))
+        data[name] = {
+            "accuracy": interval(accuracy), "gain": interval(gain), "problems": problems,
+        }  # fmt: skip
     rows.append(("oracle", share(oracle), "", "", "", ""))
     picture.append(("oracle", oracle))
     data["oracle"] = {"accuracy": interval(oracle)}
@@ -101,6 +108,21 @@ def strategies_section(arm: ScoredArm, evaluation: Evaluation, machine: str, see
         pictures=(forest(picture, caption),),
         data=data,
     )
+
+
+def _chosen(
+    arm: ScoredArm, evaluation: Evaluation, seed: int
+) -> dict[str, tuple[Estimate, Estimate, int]]:
+    """Return by selector that the server ran: accuracy, gain on the majority, of how many."""
+    majority = evaluation.by_problem(0, Measure.ACCURACY)
+    found = {}
+    for selector in sorted({name for problem in arm.problems for name in problem.chosen}):
+        right = arm.by_problem(lambda p, s=selector: float(p.chosen.get(s, math.nan)))
+        known = ~np.isnan(right)
+        gain = compare(right[known], majority[known], seed=seed).difference
+        name = f"{selector}, by the server ({known.sum()} problems)"
+        found[name] = (estimate(right, seed=seed), gain, int(known.sum()))
+    return found
 
 
 def at_k_section(arm: ScoredArm, attempts: int, seed: int) -> Section:

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from server.evaluation.folder import (
     EvaluationFolder,
     Plan,
     Recorded,
+    SelectionRow,
     read_plan,
     read_problems,
     read_recorded,
@@ -59,6 +60,46 @@ async def evaluate(wish: Wish, observer: Observer) -> Standing:
             async with Judge() as judge:
                 run = EvaluationRun(folder, wish.arms, api, judge, observer)
                 return await run.complete(wish.parallel)
+
+
+async def select(
+    path: Path, selector: str, api: Api, time_limit_s: float, observe: Callable[[int, int], None]
+) -> tuple[int, int]:
+    """Have the server choose again among every problem's attempts; return how many, and left out.
+
+    Left out are problems whose attempts are of several solves, and solves that it has no more.
+
+    Raises:
+        ServerProblem: it refuses, or cannot be reached.
+        EvaluationUnusable: the folder is none, is in use, or cannot be written.
+    """
+    plan = read_plan(path)
+    problems = read_problems(path)
+    made = ProblemSet(name=plan.set, problems=tuple(problems))
+    chosen = left_out = 0
+    with EvaluationFolder(path, plan, made) as folder:
+        wanted = [(arm["name"], problem.id) for arm in plan.arms for problem in problems]
+        for done, (arm, problem) in enumerate(wanted):
+            observe(done, len(wanted))
+            if selector in folder.recorded.selections.get((arm, problem), {}):
+                chosen += 1
+                continue
+            solves = {row.solve_id for row in folder.recorded.of(arm, problem)}
+            report = None
+            if len(solves) == 1:
+                report = await api.select(*solves, selector, time_limit_s)
+            if report is None:
+                left_out += 1
+                continue
+            folder.add_selection(
+                SelectionRow(
+                    arm=arm, problem=problem, solve_id=next(iter(solves)), selector=selector,
+                    answer=report.get("answer"), seconds=float(report.get("seconds", 0.0)),
+                )
+            )  # fmt: skip
+            chosen += 1
+        observe(len(wanted), len(wanted))
+    return chosen, left_out
 
 
 def make_plan(wish: Wish, model: str) -> Plan:
