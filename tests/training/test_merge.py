@@ -1,0 +1,254 @@
+"""Whole merges: what comes out, what is refused, what goes on where it was stopped."""
+
+import json
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from tests.training import tiny
+from training import errors
+from training.merge import merge as merging
+from training.merge.merge import merge
+from training.merge.mxfp4 import dequantise
+from training.merge.report import TensorReport
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tiny.write_base(tmp_path / "base", tiny.base_tensors(np.random.default_rng(0)))
+
+
+def adapter(tmp_path: Path, keep: str = "", size: float = 0.1, **settings: object) -> Path:
+    tensors = tiny.adapter_tensors(np.random.default_rng(1), size)
+    kept = {name: tensor for name, tensor in tensors.items() if keep in name}
+    return tiny.write_adapter(tmp_path / "adapter", kept, **settings)
+
+
+def load(folder: Path) -> tiny.Tensors:
+    tensors: tiny.Tensors = {}
+    for path in sorted(folder.glob("*.safetensors")):
+        tensors |= load_file(path)
+    return tensors
+
+
+def experts(tensors: tiny.Tensors, name: str) -> NDArray[np.float32]:
+    blocks, scales = tensors[f"{name}_blocks"], tensors[f"{name}_scales"]
+    return dequantise(blocks.astype(np.uint8), scales.astype(np.uint8))
+
+
+def cosine(one: NDArray[np.generic], other: NDArray[np.generic]) -> float:
+    first, second = one.astype(np.float64).ravel(), other.astype(np.float64).ravel()
+    return float(first @ second / np.sqrt((first @ first) * (second @ second)))
+
+
+def test_each_delta_arrives_where_the_model_multiplies_with_it(base: Path, tmp_path: Path) -> None:
+    reports = merge(base, adapter(tmp_path), tmp_path / "out")
+    before, after = load(base), load(tmp_path / "out")
+    lora = {
+        name.removeprefix("base_model.model."): tensor
+        for name, tensor in load(tmp_path / "adapter").items()
+    }
+    part = f"{tiny.LAYER}.mlp.experts"
+    for expert in range(tiny.EXPERTS):
+        wanted = {
+            which: 2
+            * lora[f"{part}.{which}.lora_B.weight"][expert if which != "w2" else 0]
+            @ lora[f"{part}.{which}.lora_A.weight"][expert if which == "w2" else 0]
+            for which in ("w1", "w2", "w3")
+        }
+        gate_up = experts(after, tiny.GATE_UP)[expert] - experts(before, tiny.GATE_UP)[expert]
+        down = experts(after, tiny.DOWN)[expert] - experts(before, tiny.DOWN)[expert]
+        assert cosine(gate_up[0::2], wanted["w1"]) > 0.9
+        assert cosine(gate_up[1::2], wanted["w3"]) > 0.9
+        assert abs(cosine(gate_up[0::2], wanted["w3"])) < 0.3
+        assert cosine(down, wanted["w2"]) > 0.9
+    name = f"{tiny.LAYER}.attn.q_proj"
+    query = 2 * lora[f"{name}.lora_B.weight"] @ lora[f"{name}.lora_A.weight"]
+    assert np.allclose(after[tiny.QUERY] - before[tiny.QUERY], query, atol=1e-6)
+    told = {each.name: each for each in reports}
+    assert set(told) == {tiny.GATE_UP, tiny.DOWN, tiny.QUERY, "lm_head.weight"}
+    applied = experts(after, tiny.DOWN) - experts(before, tiny.DOWN)
+    assert told[tiny.DOWN].changed == np.count_nonzero(applied)
+    assert told[tiny.DOWN].applied_norm == pytest.approx(np.linalg.norm(applied), rel=1e-3)
+
+
+def test_what_is_not_trained_is_copied_byte_for_byte(base: Path, tmp_path: Path) -> None:
+    merge(base, adapter(tmp_path, keep="attn"), tmp_path / "out")
+    before, after = load(base), load(tmp_path / "out")
+    changed = [n for n in before if before[n].tobytes() != after[n].tobytes()]
+    assert changed == [tiny.QUERY]
+    for path in base.iterdir():
+        assert (tmp_path / "out" / path.name).stat().st_size == path.stat().st_size
+    told = json.loads((tmp_path / "out" / "merge.json").read_text())
+    assert set(told["files"]) == {path.name for path in base.glob("*.safetensors")}
+    assert told["versions"]["numpy"] == np.__version__
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "merge.json",
+        *(path.name for path in base.iterdir()),
+    }
+
+
+def test_experts_in_floats_take_the_same_delta(tmp_path: Path) -> None:
+    tensors = tiny.base_tensors(np.random.default_rng(0))
+    plain = {n: t for n, t in tensors.items() if not n.endswith(("_blocks", "_scales"))}
+    for name in (tiny.GATE_UP, tiny.DOWN):
+        plain[name] = np.ascontiguousarray(experts(tensors, name).transpose(0, 2, 1))
+    base = tiny.write_base(tmp_path / "plain", plain)
+    (tmp_path / "plain" / "config.json").write_text("{}")
+    reports = merge(base, adapter(tmp_path), tmp_path / "out")
+    assert all(each.cosine > 0.999 for each in reports)
+    lora = load(tmp_path / "adapter")
+    part = f"base_model.model.{tiny.LAYER}.mlp.experts.w3"
+    wanted = 2 * lora[f"{part}.lora_B.weight"][1] @ lora[f"{part}.lora_A.weight"][0]
+    delta = load(tmp_path / "out")[tiny.GATE_UP][1] - plain[tiny.GATE_UP][1]
+    assert np.allclose(delta[:, 1::2], wanted.T, atol=1e-5)
+
+
+def test_a_change_that_quantising_erases_is_refused_and_can_be_allowed(
+    base: Path, tmp_path: Path
+) -> None:
+    small = adapter(tmp_path, keep="w2", size=0.01)
+    with pytest.raises(errors.MergeRefused, match=r"down_proj: cosine .* --least-cosine"):
+        merge(base, small, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (report,) = merge(base, small, tmp_path / "out", least_cosine=-1)
+    assert report.cosine < 0.7
+    assert report.wanted_norm < 0.02 * report.base_norm
+
+
+def test_a_merge_that_is_stopped_goes_on(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = merge(base, adapter(tmp_path), tmp_path / "whole")
+    made: list[str] = []
+    carry_out = merging._carry_out
+
+    def stopping(base: object, task: merging._Task, outputs: object) -> object:
+        if len(made) == 3:
+            raise KeyboardInterrupt
+        made.append(task.name)
+        return carry_out(base, task, outputs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(merging, "_carry_out", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        merge(base, tmp_path / "adapter", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    first, made[:] = list(made), [""] * 4
+    again = merge(base, tmp_path / "adapter", tmp_path / "out")
+    assert not set(first) & set(made)
+    assert again == whole
+    one, other = load(tmp_path / "whole"), load(tmp_path / "out")
+    assert all(one[name].tobytes() == other[name].tobytes() for name in one)
+
+
+def test_a_full_disk_is_told_and_the_merge_goes_on_when_there_is_room(
+    base: Path, tmp_path: Path
+) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    made = adapter(tmp_path)
+    largest = max(path.stat().st_size for path in base.iterdir())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest - 1000, before[1]))
+    try:
+        with pytest.raises(errors.OutputFailed, match="no room"):
+            merge(base, made, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not (tmp_path / "out").exists()
+    assert merge(base, made, tmp_path / "out")
+
+
+def test_another_job_does_not_go_on_with_what_one_left(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> TensorReport:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(merging, "_carry_out", stop)
+        with pytest.raises(KeyboardInterrupt):
+            merge(base, adapter(tmp_path), tmp_path / "out")
+    other = tiny.write_adapter(tmp_path / "other", tiny.adapter_tensors(np.random.default_rng(9)))
+    with pytest.raises(errors.OutputExists, match="other inputs"):
+        merge(base, other, tmp_path / "out")
+    (tmp_path / "there").mkdir()
+    with pytest.raises(errors.OutputExists, match="there already"):
+        merge(base, other, tmp_path / "there")
+
+
+Q = "base_model.model.model.layers.0.attn.q_proj"
+W1 = "base_model.model.model.layers.0.mlp.experts.w1"
+BAD_ADAPTERS: dict[str, tuple[dict[str, tuple[int, ...] | None], dict[str, object], str]] = {
+    "missing": ({f"{Q}.lora_B.weight": None}, {}, "lacks lora_B"),
+    "unknown": ({f"{Q}x.lora_A.weight": (4, 64), f"{Q}x.lora_B.weight": (64, 4)}, {}, "has no"),
+    "not lora": ({f"{Q}.bias": (64,)}, {}, "is not a LoRA matrix"),
+    "layer": (
+        {f"{Q.replace('0', '7')}.lora_A.weight": (4, 64),
+         f"{Q.replace('0', '7')}.lora_B.weight": (64, 4)}, {}, "has no",
+    ),
+    "rank": ({}, {"r": 8}, "rank 8"),
+    "rank of one": ({f"{Q}.lora_A.weight": (5, 64)}, {}, "has shapes"),
+    "shape": ({f"{Q}.lora_A.weight": (4, 32)}, {}, "another model"),
+    "experts": ({f"{W1}.lora_B.weight": (2, 96, 4)}, {}, "another model"),
+    "both halves": ({f"{W1}.lora_B.weight": (3, 192, 4)}, {}, "another model"),
+    "empty": (dict.fromkeys(tiny.adapter_tensors(np.random.default_rng(0))), {}, "no LoRA"),
+    "dora": ({}, {"use_dora": True}, "use_dora"),
+    "alpha": ({}, {"lora_alpha": None}, "lora_alpha"),
+    "bias": ({}, {"bias": "all"}, "bias"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD_ADAPTERS)
+def test_adapters_that_do_not_fit_are_refused_by_name(
+    name: str, base: Path, tmp_path: Path
+) -> None:
+    changes, settings, told = BAD_ADAPTERS[name]
+    tensors = tiny.adapter_tensors(np.random.default_rng(1))
+    for tensor, shape in changes.items():
+        if shape is None:
+            tensors.pop(tensor, None)
+        else:
+            tensors[tensor] = np.ones(shape, np.float32)
+    bad = tiny.write_adapter(tmp_path / "bad", tensors, **settings)
+    with pytest.raises(errors.BadAdapter, match=told):
+        merge(base, bad, tmp_path / "out")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad", "base"]
+
+
+def cut(path: Path, size: int) -> None:
+    with path.open("r+b") as file:
+        file.truncate(size)
+
+
+@pytest.mark.parametrize("size", [0, 5, 300, -10])
+def test_files_that_are_cut_are_refused(size: int, base: Path, tmp_path: Path) -> None:
+    shard = base / "model-00002.safetensors"
+    cut(shard, size if size >= 0 else shard.stat().st_size + size)
+    with pytest.raises(errors.BadTensors, match="cut"):
+        merge(base, adapter(tmp_path), tmp_path / "out")
+
+
+def test_bases_that_cannot_be_merged_into_are_refused(base: Path, tmp_path: Path) -> None:
+    made = adapter(tmp_path)
+    config = base / "config.json"
+    config.write_text(json.dumps({"quantization_config": {"quant_method": "awq"}}))
+    with pytest.raises(errors.BadBase, match="quantised by awq"):
+        merge(base, made, tmp_path / "out")
+    config.write_text("[")
+    with pytest.raises(errors.BadBase, match="not JSON"):
+        merge(base, made, tmp_path / "out")
+    config.write_text("{}")
+    (base / "model-00001.safetensors").unlink()
+    with pytest.raises(errors.BadBase, match=r"00001.* is missing"):
+        merge(base, made, tmp_path / "out")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text("{}")
+    (other / "model.gguf").write_text("")
+    with pytest.raises(errors.BadBase, match=r"found [.]gguf"):
+        merge(other, made, tmp_path / "out")
+    with pytest.raises(errors.BadBase, match="cannot be read"):
+        merge(tmp_path / "nowhere", made, tmp_path / "out")

@@ -1,0 +1,182 @@
+"""LoRA adapters as Tinker and PEFT write them, matched to the tensors of a base model.
+
+Names of Tinker: `attn` for `self_attn`, `unembed_tokens` for `lm_head`; experts' `w1` (gate), `w3`
+(up) and `w2` (down) with shapes (experts or 1, rank, in) and (experts or 1, out, rank). PEFT writes
+parameters of all experts as A (rank * experts, in), expert by expert, and B (out, rank * experts),
+rank by rank.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from training.errors import BadAdapter, reading
+from training.merge.base import BLOCKS, SCALES, Base
+from training.merge.tensor_file import TensorFile, open_tensors, read_floats
+
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+_PREFIX = "base_model.model."
+_SIDE = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(\.default)?\.weight$")
+#: What of PEFT's settings changes the arithmetic in a way that a merge does not follow.
+_UNSUPPORTED = ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "fan_in_fan_out")
+#: Tinker's names of an expert's matrices: the base's name, and the part of its alternating rows.
+_EXPERT_PARTS = {"w1": ("gate_up_proj", 0), "w3": ("gate_up_proj", 1), "w2": ("down_proj", None)}
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """The delta `up @ down` of one tensor of the base.
+
+    `down` has shape (experts or 1, rank, in), `up`, with the scaling in it, (experts or 1, out,
+    rank). `part` is 0 where the delta is of the gate's rows only, 1 of the up projection's, which
+    alternate; None: of all rows. `source` is the module's name in the adapter.
+    """
+
+    target: str
+    part: int | None
+    down: NDArray[np.float32]
+    up: NDArray[np.float32]
+    source: str
+
+
+def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
+    """Return an adapter's deltas by the base's tensors (an MXFP4 weight's without `_blocks`).
+
+    Raises:
+        BadAdapter: tensors are missing, unknown, or of a wrong shape; the settings are unsupported.
+        BadTensors: the file is cut short or damaged.
+    """
+    scaling, rank = _settings(folder / CONFIG)
+    file = open_tensors(folder / WEIGHTS)
+    modules: dict[str, dict[str, str]] = {}
+    for name in file.entries:
+        match = _SIDE.match(name)
+        if match is None:
+            raise BadAdapter(
+                f"{file.path}: {name} is not a LoRA matrix; only LoRA without biases and without "
+                "whole modules can be merged"
+            )
+        sides = modules.setdefault(match["module"].removeprefix(_PREFIX), {})
+        if match["side"] in sides:
+            raise BadAdapter(f"{file.path}: {name} is there twice; export the adapter again")
+        sides[match["side"]] = name
+    if not modules:
+        raise BadAdapter(f"{file.path}: holds no LoRA matrices; export the adapter again")
+    deltas: dict[str, list[Lora]] = {}
+    for module, sides in sorted(modules.items()):
+        lora = _lora(file, module, sides, base, scaling, rank)
+        deltas.setdefault(lora.target, []).append(lora)
+    for target, loras in deltas.items():
+        parts = [lora.part for lora in loras]
+        if len(set(parts)) < len(parts) or (None in parts and len(parts) > 1):
+            raise BadAdapter(f"{file.path}: {target} is trained twice; export the adapter again")
+    return deltas
+
+
+def _settings(path: Path) -> tuple[float, int]:
+    """Return the scaling of the deltas and the rank."""
+    with reading(path, BadAdapter):
+        content = path.read_bytes()
+    try:
+        config: dict[str, Any] = orjson.loads(content)
+        rank, alpha = int(config["r"]), float(config["lora_alpha"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise BadAdapter(f"{path}: must have numbers r and lora_alpha ({error!r})") from None
+    used = [name for name in _UNSUPPORTED if config.get(name)]
+    if used or config.get("bias", "none") != "none" or config.get("peft_type", "LORA") != "LORA":
+        raise BadAdapter(
+            f"{path}: {', '.join(used) or 'its kind or bias'} cannot be merged; train a plain LoRA"
+        )
+    if rank < 1 or not math.isfinite(alpha):
+        raise BadAdapter(f"{path}: r {rank} must be at least 1, lora_alpha {alpha} a number")
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank), rank
+
+
+def _lora(
+    file: TensorFile, module: str, sides: dict[str, str], base: Base, scaling: float, rank: int
+) -> Lora:
+    missing = [f"lora_{side}" for side in "AB" if side not in sides]
+    if missing:
+        raise BadAdapter(f"{file.path}: {module} lacks {missing[0]}; export the adapter again")
+    down, up = read_floats(file, sides["A"]), read_floats(file, sides["B"])
+    if not (np.isfinite(down).all() and np.isfinite(up).all()):
+        raise BadAdapter(f"{file.path}: {module} has values that are not finite; train again")
+    target, part = _target(module, base, down.shape, up.shape)
+    shape = shape_of(base, target)
+    if down.ndim == 2 and len(shape) == 3:  # PEFT's experts
+        experts = shape[0]
+        down = down.reshape(experts, -1, down.shape[1]) if len(down) % experts == 0 else down
+        up = up.reshape(len(up), -1, experts).transpose(2, 0, 1) if len(down) == experts else up
+    elif down.ndim == 2:
+        down, up = down[None], up[None]
+    lora = Lora(target, part, down, up * np.float32(scaling), module)
+    _check(lora, shape, rank, file.path)
+    return lora
+
+
+def _check(lora: Lora, shape: tuple[int, ...], rank: int, path: Path) -> None:
+    """Raise `BadAdapter` unless the matrices make a delta of the target's shape."""
+    experts = shape[0] if len(shape) == 3 else 1
+    rows = shape[-2] if lora.part is None else shape[-2] // 2
+    fits = (
+        lora.down.ndim == lora.up.ndim == 3
+        and lora.down.shape[0] in {1, experts}
+        and lora.up.shape[0] in {1, experts}
+        and lora.down.shape[1:] == (rank, shape[-1])
+        and lora.up.shape[1:] == (rows, rank)
+    )
+    if not fits:
+        raise BadAdapter(
+            f"{path}: {lora.source} has shapes {lora.down.shape} and {lora.up.shape}; for "
+            f"{lora.target} of shape {shape} and rank {rank} they must be "
+            f"({experts} or 1, {rank}, {shape[-1]}) and ({experts} or 1, {rows}, {rank}): "
+            "the adapter is of another model"
+        )
+
+
+def shape_of(base: Base, target: str) -> tuple[int, ...]:
+    """Return the shape of a target as a matrix of (out, in), experts first where there are some."""
+    if target in base.where:
+        shape = base.entry(target).shape
+        # a parameter of all experts that is not quantised is stored as (experts, in, out)
+        return (shape[0], shape[2], shape[1]) if len(shape) == 3 else shape
+    experts, rows, blocks, width = base.entry(target + BLOCKS).shape
+    return (experts, rows, blocks * width * 2)
+
+
+def _target(
+    module: str, base: Base, down: tuple[int, ...], up: tuple[int, ...]
+) -> tuple[str, int | None]:
+    """Return the base's tensor that a module of the adapter changes, and the part of its rows."""
+    name = module.replace(".attn.", ".self_attn.")
+    if name.endswith("unembed_tokens"):
+        name = "lm_head" if "lm_head.weight" in base.where else "model.embed_tokens"
+    head, _, last = name.rpartition(".")
+    part = None
+    if head.endswith(".experts") and last in _EXPERT_PARTS:
+        parameter, part = _EXPERT_PARTS[last]
+        candidates = [f"{head}.{parameter}"]
+    elif name.endswith((".experts", ".experts.base_layer")):
+        experts = name.removesuffix(".base_layer")
+        candidates = [f"{experts}.gate_up_proj", f"{experts}.down_proj"]
+    else:
+        candidates = [f"{name}.weight"]
+    known = [each for each in candidates if _is_there(base, each)]
+    if len(known) > 1:  # PEFT's names do not say which parameter it is
+        known = [each for each in known if shape_of(base, each)[1:] == (up[0], down[-1])]
+    if not known:
+        raise BadAdapter(
+            f"{module}: the base model at {base.folder} has no {' or '.join(candidates)} that it "
+            "fits; the adapter is of another model"
+        )
+    return known[0], part
+
+
+def _is_there(base: Base, target: str) -> bool:
+    return target in base.where or {target + BLOCKS, target + SCALES} <= base.where.keys()

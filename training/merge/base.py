@@ -1,0 +1,104 @@
+"""The model that is merged into: a folder of safetensors files as `transformers` writes it."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from training.errors import BadBase, reading
+from training.merge.tensor_file import Entry, TensorFile, open_tensors
+
+INDEX = "model.safetensors.index.json"
+SINGLE = "model.safetensors"
+#: How the two tensors of an MXFP4 weight end.
+BLOCKS, SCALES = "_blocks", "_scales"
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """A model's folder. `where` names the file of each tensor."""
+
+    folder: Path
+    config: dict[str, Any]
+    files: dict[str, TensorFile]
+    where: dict[str, TensorFile]
+
+    def entry(self, tensor: str) -> Entry:
+        """Return a tensor's type, shape and place."""
+        return self.where[tensor].entries[tensor]
+
+    def identity(self) -> list[list[Any]]:
+        """Return name, size, time of change and the header's hash of every file, for comparison."""
+        return [
+            [name, file.size, file.path.stat().st_mtime_ns, hashlib.sha256(file.header).hexdigest()]
+            for name, file in sorted(self.files.items())
+        ]
+
+
+def open_base(folder: Path) -> Base:
+    """Open a model's folder and check that all its files are whole.
+
+    Raises:
+        BadBase: it is not a model of this format, or files are missing.
+        BadTensors: a file is cut short or damaged.
+    """
+    config = _json(folder / "config.json")
+    method = (config.get("quantization_config") or {}).get("quant_method", "mxfp4")
+    if method != "mxfp4":
+        raise BadBase(
+            f"{folder}: quantised by {method}; only BF16, F16, F32 and MXFP4 weights can be merged "
+            "into: take the model's unquantised weights"
+        )
+    files = {name: open_tensors(folder / name) for name in _shards(folder)}
+    where: dict[str, TensorFile] = {}
+    for file in files.values():
+        for tensor in file.entries:
+            if tensor in where:
+                raise BadBase(f"{folder}: {tensor} is in two files; fetch the model again")
+            where[tensor] = file
+    _check_index(folder, where)
+    return Base(folder, config, files, where)
+
+
+def _shards(folder: Path) -> list[str]:
+    if (folder / INDEX).exists():
+        names = sorted(set(_json(folder / INDEX).get("weight_map", {}).values()))
+        for name in names:
+            if Path(name).name != name:
+                raise BadBase(f"{folder / INDEX}: {name!r} is not a file's name; fetch it again")
+            if not (folder / name).exists():
+                raise BadBase(f"{folder}: {name} is missing; fetch the model again")
+        return names
+    if (folder / SINGLE).exists():
+        return [SINGLE]
+    others = sorted({path.suffix for path in folder.iterdir() if path.suffix in _OTHER_FORMATS})
+    found = f"; found {', '.join(others)}" if others else ""
+    raise BadBase(
+        f"{folder}: has neither {SINGLE} nor {INDEX}{found}; take the model in the safetensors "
+        "format"
+    )
+
+
+_OTHER_FORMATS = frozenset({".bin", ".gguf", ".h5", ".pt", ".pth"})
+
+
+def _check_index(folder: Path, where: dict[str, TensorFile]) -> None:
+    if not (folder / INDEX).exists():
+        return
+    for tensor, name in _json(folder / INDEX)["weight_map"].items():
+        if tensor not in where or where[tensor].path.name != name:
+            raise BadBase(f"{folder}: {tensor} is not in {name}, as its index says; fetch it again")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    with reading(path, BadBase):
+        content = path.read_bytes()
+    try:
+        value = orjson.loads(content)
+    except orjson.JSONDecodeError as error:
+        raise BadBase(f"{path}: not JSON ({error}); fetch it again") from None
+    if not isinstance(value, dict):
+        raise BadBase(f"{path}: must be a JSON object; fetch it again")
+    return value

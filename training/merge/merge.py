@@ -1,0 +1,177 @@
+"""A LoRA adapter into a model: every file of the model again, with the trained tensors changed."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.errors import MergeRefused, reading, writing
+from training.files import append_line, copy_file, read_lines, sha256, whole_folder, write_json
+from training.merge.adapter import CONFIG, WEIGHTS, Lora, read_adapter
+from training.merge.base import BLOCKS, SCALES, Base, open_base
+from training.merge.report import TensorReport
+from training.merge.tensor_file import copy_range, write_at
+from training.merge.tensors import merge_floats, merge_quantised
+from training.provenance import provenance
+
+#: The report's name in the output.
+REPORT = "merge.json"
+#: Below this cosine of wanted and applied delta the merge is refused. At 0.7 the difference of two
+#: deltas of the same norm is about as large as the delta: the result is then no nearer to what was
+#: trained than the base is.
+LEAST_COSINE = 0.7
+_PROGRESS = ".progress.jsonl"
+
+#: Is told the tensor, and how many of how many are done.
+Observe = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """Tensors that are made together: one that is copied, or all of one weight."""
+
+    name: str
+    tensors: tuple[str, ...]
+    loras: tuple[Lora, ...] = ()
+
+
+def merge(
+    base_folder: Path,
+    adapter_folder: Path,
+    target: Path,
+    *,
+    least_cosine: float = LEAST_COSINE,
+    observe: Observe | None = None,
+) -> list[TensorReport]:
+    """Write the merged model to the folder `target`; return the reports of its changed tensors.
+
+    One tensor is at work at a time, in pieces; the folder appears under its name when it is whole.
+    Stopped, the same call goes on after the last tensor that was finished.
+
+    Raises:
+        BadBase, BadAdapter, BadTensors: an input is wrong; nothing was merged.
+        MergeRefused: a tensor's cosine is below `least_cosine`.
+        OutputExists: the output is there, or is that of another job.
+        OutputFailed: the output cannot be written.
+    """
+    base = open_base(base_folder)
+    deltas = read_adapter(adapter_folder, base)
+    inputs = [adapter_folder / CONFIG, adapter_folder / WEIGHTS]
+    job = {"base": base.identity(), "adapter": [sha256(path) for path in inputs]}
+    with whole_folder(target, job) as work:
+        reports = _merge_tensors(base, deltas, work, least_cosine, observe)
+        _copy_others(base, work)
+        told = provenance("merge", {"least_cosine": least_cosine}, inputs)
+        told["base"] = {"folder": base_folder.name, "files": base.identity()}
+        told["files"] = {name: sha256(work / name) for name in sorted(base.files)}
+        told["tensors"] = [each.as_json() for each in reports]
+        write_json(work / REPORT, told)
+        (work / _PROGRESS).unlink()
+    return reports
+
+
+def _tasks(base: Base, deltas: dict[str, list[Lora]]) -> list[_Task]:
+    """Return what is to be done: everything in the base, in the order of its files."""
+    merged: dict[str, str] = {}
+    for target in deltas:
+        names = [target] if target in base.where else [target + BLOCKS, target + SCALES]
+        merged |= dict.fromkeys(names, target)
+    tasks: dict[str, _Task] = {}
+    for tensor in base.where:
+        weight = merged.get(tensor)
+        if weight is None:
+            tasks[tensor] = _Task(tensor, (tensor,))
+        elif weight not in tasks:
+            tensors = tuple(name for name, whose in merged.items() if whose == weight)
+            tasks[weight] = _Task(weight, tensors, tuple(deltas[weight]))
+    return list(tasks.values())
+
+
+def _merge_tensors(
+    base: Base,
+    deltas: dict[str, list[Lora]],
+    work: Path,
+    least_cosine: float,
+    observe: Observe | None,
+) -> list[TensorReport]:
+    done = {line["task"]: line["report"] for line in read_lines(work / _PROGRESS)}
+    reports: list[TensorReport] = []
+    tasks = _tasks(base, deltas)
+    with _outputs(base, work) as outputs:
+        for count, task in enumerate(tasks):
+            if observe is not None:
+                observe(task.name, count, len(tasks))
+            if task.name in done:
+                told = done[task.name]
+            else:
+                told = _carry_out(base, task, outputs)
+                append_line(work / _PROGRESS, {"task": task.name, "report": told})
+            if told is not None:
+                reports.append(TensorReport(**told))
+                _refuse_erased(reports[-1], least_cosine)
+    if observe is not None:
+        observe("", len(tasks), len(tasks))
+    return reports
+
+
+def _carry_out(base: Base, task: _Task, outputs: dict[str, int]) -> dict[str, Any] | None:
+    """Write a task's tensors, and see them on disk; return its report, None for a copy."""
+    report: TensorReport | None = None
+    if task.loras:
+        merge_one = merge_floats if task.name in base.where else merge_quantised
+        report = merge_one(base, task.name, list(task.loras), _put(base, outputs))
+    else:
+        entry, file = base.entry(task.name), base.where[task.name]
+        copy_range(file.path, outputs[file.path.name], entry.begin, entry.end)
+    for name in {base.where[tensor].path.name for tensor in task.tensors}:
+        os.fdatasync(outputs[name])
+    return None if report is None else report.as_json()
+
+
+def _put(base: Base, outputs: dict[str, int]) -> Callable[[str, NDArray[np.generic], int], None]:
+    def put(tensor: str, rows: NDArray[np.generic], first: int) -> None:
+        entry, file = base.entry(tensor), base.where[tensor]
+        row_bytes = (entry.end - entry.begin) // entry.shape[0]
+        write_at(outputs[file.path.name], rows, entry.begin + first * row_bytes)
+
+    return put
+
+
+@contextmanager
+def _outputs(base: Base, work: Path) -> Iterator[dict[str, int]]:
+    """Open the output files, each with its room on the disk and its header; yield descriptors."""
+    with ExitStack() as stack:
+        outputs: dict[str, int] = {}
+        for name, file in base.files.items():
+            descriptor = os.open(work / name, os.O_RDWR | os.O_CREAT, 0o644)
+            stack.callback(os.close, descriptor)
+            with writing(work / name):
+                os.posix_fallocate(descriptor, 0, file.size)
+                os.pwrite(descriptor, file.header, 0)
+            outputs[name] = descriptor
+        yield outputs
+
+
+def _refuse_erased(report: TensorReport, least_cosine: float) -> None:
+    if report.cosine < least_cosine:
+        relative = 100 * report.wanted_norm / report.base_norm if report.base_norm else 0.0
+        raise MergeRefused(
+            f"{report.name}: cosine of trained and applied change {report.cosine:.3f}, must be at "
+            f"least {least_cosine:g}: the change is {relative:.2g} % of the weights, less than "
+            f"{report.format} can hold; train with attention only, serve the adapter unmerged, "
+            "merge into BF16 weights, or lower --least-cosine"
+        )
+
+
+def _copy_others(base: Base, work: Path) -> None:
+    """Copy the configuration, the tokenizer and whatever else lies beside the weights."""
+    with reading(base.folder):
+        others = [path for path in sorted(base.folder.iterdir()) if path.is_file()]
+    for path in others:
+        if path.suffix != ".safetensors" and path.name != REPORT and path.name[0] != ".":
+            copy_file(path, work / path.name)
