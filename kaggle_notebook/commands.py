@@ -4,6 +4,7 @@ import typer
 
 from kaggle_notebook.build.command import build
 from kaggle_notebook.bundle.command import bundle
+from kaggle_notebook.publish.commands import dataset, model, push, status
 
 app = typer.Typer(
     help="The contest on Kaggle: notebook, offline bundle, publishing and run report.",
@@ -11,5 +12,5 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-app.command("build")(build)
-app.command("bundle")(bundle)
+for _command in (build, bundle, push, dataset, model, status):
+    app.command(_command.__name__)(_command)
