@@ -1,6 +1,7 @@
 """One gateway for all tests of the API; each must leave it idle."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -16,19 +17,26 @@ from tests.server.vocabulary import tiny_models
 
 
 @pytest.fixture(scope="session")
-def vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
-    path = tmp_path_factory.mktemp("api") / "tiny.gguf"
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the model is, and the journal of the gateway."""
+    folder = tmp_path_factory.mktemp("api")
+    path = folder / "tiny.gguf"
     path.write_bytes(tiny_models.gguf_bytes(tiny_models.train("qwen2"), "qwen2"))
-    return Vocabulary.load(path)
+    return folder
 
 
 @pytest.fixture(scope="session")
-def running_gateway(vocabulary: Vocabulary) -> Iterator[Gateway]:
+def vocabulary(folder: Path) -> Vocabulary:
+    return Vocabulary.load(folder / "tiny.gguf")
+
+
+@pytest.fixture(scope="session")
+def running_gateway(vocabulary: Vocabulary, folder: Path) -> Iterator[Gateway]:
     settings = Settings(
         gateway=GatewaySettings(max_running=2, max_queued=1, max_body_bytes=64 * 1024),
         solve=SolveSettings(attempts=2, agree=2, time_limit_s=30.0, max_tokens=100_000),
     )
-    with plain_logs(), serving(vocabulary, settings) as gateway:
+    with plain_logs(), serving(vocabulary, settings, folder) as gateway:
         yield gateway
 
 

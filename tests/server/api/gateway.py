@@ -9,8 +9,9 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import anyio
 import httpx
@@ -21,9 +22,11 @@ from sandbox.pool import KernelPool
 from server.api.app import create_app
 from server.dialect.catalogue import open_dialect
 from server.engine.scripted import ScriptedEngine, Step, StreamRequest
+from server.journal.journal import Journal, JournalOptions
+from server.journal.versions import versions_of
 from server.parts import Parts
 from server.settings import Settings
-from server.solve.service import SolveService, open_service
+from server.solve.service import Recording, SolveService, open_service
 from server.solve.solver import SolverParts
 from server.vocabulary import Vocabulary
 from tests.sandbox.pools import lean_settings
@@ -42,6 +45,8 @@ class Gateway:
     settings: Settings
     url: str = ""
     parts: list[Parts] = field(default_factory=list)
+    folder: Path | None = None
+    """Where the model and the journal are; None: nothing is recorded."""
 
     @property
     def engine(self) -> ScriptedEngine:
@@ -71,8 +76,15 @@ class Gateway:
         )
         async with KernelPool(lean_settings(kernels=2, spares=2)) as pool:
             parts = SolverParts(engine, dialect, self.vocabulary, pool)
-            async with open_service(settings, parts) as service:
-                self.parts.append(Parts(settings, engine, pool, service, started))
+            async with AsyncExitStack() as stack:
+                recording, journal = None, None
+                if self.folder is not None:
+                    options = JournalOptions(path=self.folder / "journal.sqlite")
+                    journal = await stack.enter_async_context(Journal(options))
+                    versions = versions_of(settings, self.folder / "tiny.gguf")
+                    recording = Recording(journal, versions)
+                service = await stack.enter_async_context(open_service(settings, parts, recording))
+                self.parts.append(Parts(settings, engine, pool, service, started, journal))
                 yield self.parts[0]
 
     def idle(self) -> bool:
@@ -112,9 +124,11 @@ def wait_until(condition: Callable[[], bool], within_s: float = SOON_S) -> None:
 
 
 @contextmanager
-def serving(vocabulary: Vocabulary, settings: Settings) -> Iterator[Gateway]:
-    """Serve solves, by a scripted engine."""
-    gateway = Gateway(vocabulary, settings)
+def serving(
+    vocabulary: Vocabulary, settings: Settings, folder: Path | None = None
+) -> Iterator[Gateway]:
+    """Serve solves, by a scripted engine; recorded where there is a folder with the model."""
+    gateway = Gateway(vocabulary, settings, folder=folder)
     with listening(create_app(settings, gateway.open_parts)) as gateway.url:
         yield gateway
 

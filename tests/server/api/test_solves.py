@@ -85,7 +85,7 @@ class TestEvents:
         numbers = [event.id for event in parsed]
         assert numbers == sorted(set(numbers))
         kinds = [event.type for event in parsed]
-        assert kinds[:2] == ["solve.queued", "solve.started"]
+        assert kinds[:3] == ["solve.queued", "solve.requested", "solve.started"]
         assert kinds[-1] == "solve.finished"
         assert kinds.count("solve.finished") == 1
         assert {"attempt.call", "attempt.result", "attempt.segment", "ballot"} <= set(kinds)
@@ -99,8 +99,9 @@ class TestEvents:
 
     def test_events_come_as_they_happen(self, http: httpx.Client, gateway: Gateway) -> None:
         with events(http, problem="[hang]") as stream:
-            kinds = [next(stream).event for _ in range(4)]
-            assert kinds == ["solve.queued", "solve.started", "attempt.started", "attempt.started"]
+            kinds = [next(stream).event for _ in range(5)]
+            asked = ["solve.queued", "solve.requested", "solve.started"]
+            assert kinds == [*asked, "attempt.started", "attempt.started"]
             assert gateway.service.running == 1
 
 
