@@ -30,6 +30,7 @@ from client.schema import (
     BallotLine,
     Channel,
     Event,
+    RunRequest,
     SegmentKind,
     SolveEnd,
     SolveFinished,
@@ -46,6 +47,7 @@ from server.api.app import create_app
 from server.dialect.catalogue import open_dialect
 from server.engine.scripted import ScriptedEngine, Step, StreamRequest
 from server.journal.journal import Journal, JournalOptions
+from server.journal.runs import RunRow
 from server.parts import Parts
 from server.settings import Settings
 from server.solve.service import Recording, open_service
@@ -53,41 +55,58 @@ from server.solve.solver import SolverParts
 from server.vocabulary import Vocabulary
 
 MODEL = "scripted"
-PROBLEMS = (
-    ("digits", "How many positive integers less than $10000$ have digits that add up to $17$?", "660"),
-    ("power", "What is the remainder when $7^{2024}$ is divided by $1000$?", "801"),
-    (
-        "triangle",
-        "In triangle $ABC$ with $AB = 13$, $BC = 14$ and $CA = 15$, let $I$ be the incentre. Find "
-        "$AI^2 + BI^2 + CI^2$.",
-        "129",
-    ),
-    (
-        "sequence",
-        "A sequence is given by $a_1 = 1$ and $a_{n+1} = a_n + \\left\\lfloor \\sqrt{a_n} "
-        "\\right\\rfloor$. Find the largest $n$ with $a_n \\le 2500$.",
-        "98",
-    ),
-    (
-        "grid",
-        "Each cell of a $4 \\times 4$ board is coloured black or white such that every $2 \\times 2$ "
-        "square has exactly two black cells. In how many ways can this be done?",
-        "30",
-    ),
+#: Name, statement, answer.
+PROBLEMS = tuple(
+    (name, " ".join(statement.split()), answer)
+    for name, statement, answer in [
+        (
+            "digits",
+            "How many positive integers less than $10000$ have digits that add up to $17$?",
+            "660",
+        ),
+        ("power", "What is the remainder when $7^{2024}$ is divided by $1000$?", "801"),
+        (
+            "triangle",
+            r"""In triangle $ABC$ with $AB = 13$, $BC = 14$ and $CA = 15$, let $I$ be the incentre.
+            Find $AI^2 + BI^2 + CI^2$.""",
+            "129",
+        ),
+        (
+            "sequence",
+            r"""A sequence is given by $a_1 = 1$ and $a_{n+1} = a_n + \left\lfloor \sqrt{a_n}
+            \right\rfloor$. Find the largest $n$ with $a_n \le 2500$.""",
+            "98",
+        ),
+        (
+            "grid",
+            r"""Each cell of a $4 \times 4$ board is coloured black or white such that every
+            $2 \times 2$ square has exactly two black cells. In how many ways can this be done?""",
+            "30",
+        ),
+    ]
 )
-THOUGHTS = (
-    "We count the solutions of $a + b + c + d = {n}$ with digits from $0$ to $9$. Without the upper "
-    "bound there are $\\binom{{{m}}}{{3}}$ of them.\n\n",
-    "Hmm, let me be careful here. If one digit is at least $10$, put $a' = a - 10$; then the sum is "
-    "$a' + b + c + d = {k}$, and two such digits cannot be, for $2 \\cdot 10 > {n}$.\n\n",
-    "So by inclusion and exclusion\n$$N = \\binom{{{m}}}{{3}} - 4\\binom{{{n}}}{{3}} + \\cdots$$\n"
-    "and I should check the small case by hand before I trust this.\n\n",
-    "Wait, is zero counted? The integers are positive, but the digit sum of $0$ is $0 \\ne {n}$, so "
-    "that it makes no difference. Let me verify it with a program.\n\n",
-    "Modulo $8$ and $125$: since $\\varphi(125) = 100$ we have $7^{{100}} \\equiv 1 \\pmod{{125}}$, "
-    "and $7^2 \\equiv 1 \\pmod 8$. **Both** exponents are even.\n\n",
-)
-CODE = "from itertools import product\n\ncount = sum(1 for d in product(range(10), repeat=4) if sum(d) == {n})\nprint(count)"
+_PARAGRAPHS = r"""
+We count the solutions of $a + b + c + d = {n}$ with digits from $0$ to $9$. Without the upper
+bound there are $\binom{{{m}}}{{3}}$ of them.
+==
+Hmm, let me be careful here. If one digit is at least $10$, put $a' = a - 10$; then the sum is
+$a' + b + c + d = {k}$, and two such digits cannot be, for $2 \cdot 10 > {n}$.
+==
+So by inclusion and exclusion
+$$N = \binom{{{m}}}{{3}} - 4\binom{{{n}}}{{3}} + \cdots$$
+and I should check the small case by hand before I trust this.
+==
+Wait, is zero counted? The integers are positive, but the digit sum of $0$ is $0 \ne {n}$, so
+that it makes no difference. Let me verify it with a program.
+==
+Modulo $8$ and $125$: since $\varphi(125) = 100$ we have $7^{{100}} \equiv 1 \pmod{{125}}$,
+and $7^2 \equiv 1 \pmod 8$. **Both** exponents are even.
+"""
+THOUGHTS = [f"{paragraph.strip()}\n\n" for paragraph in _PARAGRAPHS.split("==")]
+CODE = """from itertools import product
+
+count = sum(1 for d in product(range(10), repeat=4) if sum(d) == {n})
+print(count)"""
 LONG_TOKENS = 100_000
 
 
@@ -98,9 +117,16 @@ class Teller:
     next_id: Callable[[], int]
     vocabulary: Vocabulary
     source: random.Random = field(default_factory=lambda: random.Random(4))
+    run: str | None = None
+    """The run that its solves belong to."""
 
     def solve(
-        self, name: str, problem: str, answer: str, wrong: Sequence[str | None], limit_s: float = 300.0
+        self,
+        name: str,
+        problem: str,
+        answer: str,
+        wrong: Sequence[str | None],
+        limit_s: float = 300.0,
     ) -> Iterator[Event]:
         """Yield a whole solve: an attempt for each of `wrong`, None being one that is right."""
         solve_id = f"solve-{self.source.getrandbits(48):012x}"
@@ -142,7 +168,7 @@ class Teller:
         yield SolveQueued(id=self.next_id(), **whose, at=0.0, position=0)
         yield SolveRequested(
             id=self.next_id(), **whose, at=0.0, versions=versions,
-            request={"problem": problem, "problem_id": name},
+            request={"problem": problem, "problem_id": name, "run": self.run},
         )  # fmt: skip
         yield SolveStarted(
             id=self.next_id(), **whose, at=0.1, problem=problem, problem_id=name,
@@ -225,9 +251,7 @@ class Teller:
             detail="the attempt ended", strategy="tir", attempts=[report], model=MODEL,
             ballot=ballot_lines([report]), seconds=writer.at, tokens=report.tokens,
         )  # fmt: skip
-        yield SolveFinished(
-            id=self.next_id(), solve_id=solve_id, at=writer.at, result=result
-        )
+        yield SolveFinished(id=self.next_id(), solve_id=solve_id, at=writer.at, result=result)
 
 
 @dataclass(slots=True)
@@ -268,9 +292,7 @@ class Writer:
     def run(self, code: str, output: str) -> Iterator[Event]:
         """Yield a call with its result."""
         whose = {"solve_id": self.solve_id, "attempt": self.attempt, "turn": self.turn}
-        yield AttemptCall(
-            id=self.teller.next_id(), **whose, at=self.at, call=self.call, code=code
-        )
+        yield AttemptCall(id=self.teller.next_id(), **whose, at=self.at, call=self.call, code=code)
         self.at += 0.3
         yield AttemptResult(
             id=self.teller.next_id(), **whose, at=self.at, call=self.call, status="ok",
@@ -316,7 +338,7 @@ def record(teller: Teller) -> Iterator[Event]:
 
 
 class World:
-    """A gateway with a record, a scripted model and no model: what it samples is said by `script`."""
+    """A gateway with a record and a scripted model: what it samples is said by `script`."""
 
     def __init__(self, folder: Path, vocabulary: Vocabulary, settings: Settings) -> None:
         self.folder = folder
@@ -342,6 +364,10 @@ class World:
             yield [token_id]
         yield [self.vocabulary.control("<|im_end|>")]
 
+    def _play(self, request: StreamRequest) -> Iterator[Step]:
+        """Play whatever the script is now."""
+        yield from self.script(request)
+
     def _pause(self) -> anyio.Event:
         event = anyio.Event()
         asyncio.get_running_loop().call_later(self.pace_s, event.set)
@@ -352,8 +378,8 @@ class World:
         """Open what the application is given instead of a model."""
         dialect = open_dialect("auto", self.vocabulary)
         engine = ScriptedEngine(
-            lambda request: self.script(request), self.vocabulary.size, end_ids=dialect.end_ids,
-            context_tokens=65_536, likely=lambda session: -0.3,
+            self._play, self.vocabulary.size, end_ids=dialect.end_ids,
+            context_tokens=65_536, likely=lambda _session: -0.3,
         )  # fmt: skip
         pool_settings = PoolSettings(kernels=4, spares=1)
         async with (
@@ -376,7 +402,9 @@ class World:
             listener.bind(("127.0.0.1", 0))
             listener.listen(64)
             app = create_app(self.settings, self.open_parts)
-            config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=2)
+            config = uvicorn.Config(
+                app, log_config=None, lifespan="on", timeout_graceful_shutdown=2
+            )
             server = uvicorn.Server(config)
             thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
             thread.start()
@@ -392,10 +420,21 @@ class World:
                 thread.join(timeout=10)
 
 
+def contest(created: float) -> RunRow:
+    """Return a run that has gone on for forty minutes."""
+    request = RunRequest(id="contest", name="Rehearsal of a contest", problems=8, limit_s=7200.0)
+    return RunRow(
+        id="contest", created=created, name=request.name, problems=8, limit_s=7200.0,
+        budget="adaptive", request=request.model_dump_json(exclude_unset=True), elapsed_s=2400.0,
+        boot="none", boot_s=0.0, wall=created,
+    )  # fmt: skip
+
+
 async def tell(path: Path, vocabulary: Vocabulary, *, long: bool = False) -> None:
     """Write the record into a journal."""
     async with Journal(JournalOptions(path=path)) as journal:
-        teller = Teller(journal.next_id, vocabulary)
+        journal.put_run(contest(time.time()))
+        teller = Teller(journal.next_id, vocabulary, run="contest")
         stories = [record(teller), *([teller.long()] if long else [])]
         for story in stories:
             for event in story:

@@ -59,7 +59,7 @@ def page_router() -> APIRouter:
 def refusal(request: Request, status: HTTPStatus, title: str, sentence: str) -> Response:
     """Return the view of an error."""
     view = View("error.html", frame_of(request, title), {"sentence": sentence})
-    return HTMLResponse(view.html(), status_code=status)
+    return HTMLResponse(view.html(), status_code=int(status))
 
 
 def parts_of(request: Request) -> Parts:
@@ -134,4 +134,4 @@ def sent(request: Request, html: str, name: str, status: int = HTTPStatus.OK) ->
     headers = {}
     if "export" in request.query_params:
         headers["Content-Disposition"] = f'attachment; filename="{name}"'
-    return HTMLResponse(html, status_code=status, headers=headers)
+    return HTMLResponse(html, status_code=int(status), headers=headers)

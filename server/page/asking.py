@@ -18,6 +18,7 @@ from server.solve.service import AdmissionError
 from voting.errors import PolicyNameError, UnknownStrategyError
 
 router = page_router()
+SEE_OTHER = int(HTTPStatus.SEE_OTHER)
 #: How the numbers of the form are read; what is none stays text, which the schema then refuses.
 NUMBERS: dict[str, type[int] | type[float]] = {
     "attempts": int,
@@ -36,7 +37,7 @@ async def ask(request: Request, read: Journal) -> Response:
     if service is not None:
         try:
             handle = service.submit(solve_request(asked))
-            return RedirectResponse(Links().solve(handle.solve_id) or "/", HTTPStatus.SEE_OTHER)
+            return RedirectResponse(Links().solve(handle.solve_id) or "/", SEE_OTHER)
         except ValidationError as error:
             fields = [worded(dict(entry)) for entry in error.errors()]
             refused = "; ".join(field.message for field in fields)
@@ -75,4 +76,4 @@ async def cancel(request: Request, solve_id: str) -> Response:
     handle = find_handle(request, solve_id)
     if handle is not None:
         handle.cancel()
-    return RedirectResponse(Links().solve(solve_id) or "/", HTTPStatus.SEE_OTHER)
+    return RedirectResponse(Links().solve(solve_id) or "/", SEE_OTHER)

@@ -52,7 +52,7 @@ class Block:
 
 NAMES = {
     BlockKind.THINKING: "Thinking",
-    BlockKind.FINAL: "Answer",
+    BlockKind.FINAL: "Message",
     BlockKind.CODE: "Code",
     BlockKind.OUTPUT: "Output",
     BlockKind.NOTE: "Note",

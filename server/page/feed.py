@@ -18,7 +18,7 @@ from client.schema import (
     SolveStarted,
 )
 from server.page.blocks import NAMES, OF_CHANNEL, BlockKind, Blocks
-from server.page.render import ENDS, TONES, duration, number
+from server.page.render import ENDS, TONES, duration
 from server.page.visible import visible
 
 Message = dict[str, Any]
@@ -33,7 +33,7 @@ def message(event: Event) -> Message | None:
             told = {"do": "text", "kind": kind, "name": NAMES[kind], "turn": event.turn} | _of(
                 event
             )
-            told |= {"text": visible(event.text), "sampled": number(event.sampled)}
+            told |= {"text": visible(event.text), "sampled": event.sampled}
         case AttemptCall() | AttemptResult() | AttemptWaiting() | AttemptGap():
             told = _block(event)
         case AttemptStarted():
@@ -95,7 +95,7 @@ def _ended(event: AttemptFinished) -> Message:
         "attempt": event.attempt,
         "answer": visible(report.answer),
         "detail": visible(report.detail),
-        "sampled": number(report.tokens.sampled),
+        "sampled": report.tokens.sampled,
         "seconds": duration(report.seconds),
     } | _state(report.end.value)
 

@@ -113,6 +113,7 @@ def home_view(
         "live": live,
         "wanted": wanted,
         "filtered": bool(given),
+        "narrowed": bool(given.keys() - {"text"}),
         "outcomes": OUTCOMES,
         "strategies": list(STRATEGIES),
         "can_solve": can_solve,

@@ -95,22 +95,33 @@ function bars(told) {
         svg("rect", { width: 100, height: 8, rx: 1 }),
         svg("rect", { class: "fill", width: 100 * bar.share, height: 8, rx: 1 }),
       ]),
-      element("span", { class: "meta" }, [`${bar.votes} ${bar.votes === 1 ? "vote" : "votes"}, weight ${bar.weight} · attempts ${bar.attempts}`]),
+      element("span", { class: "meta" }, [`${bar.votes} ${bar.votes === 1 ? "vote" : "votes"}, weight ${bar.weight} · ${bar.votes === 1 ? "attempt" : "attempts"} ${bar.attempts}`]),
     ])),
   );
+}
+
+// Thin spaces between thousands, as the server writes them.
+const spaced = (count) => count.toLocaleString("en").replaceAll(",", "\u202f");
+const counts = new Map();
+
+function count(told) {
+  const node = lane(told.attempt).querySelector(".sampled");
+  node.textContent = spaced(told.sampled);
+  counts.set(told.attempt, told.sampled);
+  byId("tokens").textContent = spaced([...counts.values()].reduce((sum, each) => sum + each, 0));
 }
 
 const handlers = {
   text(told) {
     append(told);
-    lane(told.attempt).querySelector(".sampled").textContent = told.sampled;
+    count(told);
   },
   block: append,
   lane(told) {
     const at = lane(told.attempt);
     state(at.querySelector(".state"), told);
     if (told.answer !== undefined) at.querySelector(".answer").textContent = told.answer;
-    if (told.sampled) at.querySelector(".sampled").textContent = told.sampled;
+    if (told.sampled !== undefined) count(told);
     if (told.seconds) at.querySelector(".took").textContent = ` · ${told.seconds}`;
     if (told.detail) at.querySelector(".why").textContent = told.detail;
   },
@@ -166,7 +177,7 @@ function tick() {
   const used = root.dataset.started === "1" ? Math.max(age - Number(root.dataset.waited), 0) : 0;
   byId("used").textContent = shown(used);
   if (limit) {
-    byId("limit").textContent = `of ${shown(limit)}`.replace("of of", "of");
+    byId("limit").textContent = `of ${shown(limit)}`;
     byId("clock").setAttribute("width", Math.min(100 * used / limit, 100));
   }
 }
@@ -182,6 +193,9 @@ async function curves() {
 }
 
 let source = null;
+for (const node of document.querySelectorAll(".lane")) {
+  counts.set(Number(node.dataset.attempt), Number(node.querySelector(".sampled").textContent.replace(/\D/g, "")));
+}
 for (const stream of document.querySelectorAll(".stream")) stream.scrollTop = stream.scrollHeight;
 if (!over) {
   source = new EventSource(`${window.location.pathname}/feed?after=${root.dataset.after}`);
