@@ -22,7 +22,8 @@ from server.journal.versions import versions_of
 from server.leases.registry import LeaseRegistry, open_leases
 from server.preload.ahead import preloading
 from server.presets.catalogue import preset_mix
-from server.runs.registry import RunRegistry, open_runs
+from server.runs.opening import open_runs
+from server.runs.registry import RunRegistry
 from server.settings import Settings
 from server.solve.service import Recording, SolveService, open_service
 from server.solve.solver import SolverParts
@@ -104,7 +105,8 @@ async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
     journal, no_journal = await open_journal(settings, stack)
     recording = Recording(journal, versions_of(settings, path)) if journal else None
     service = await stack.enter_async_context(open_service(settings, parts, recording))
-    runs = await open_runs(service, journal)
+    opened = open_runs(settings, service, journal, settings.fallback_path)
+    runs = await stack.enter_async_context(opened)
     leases = await maybe_open_leases(settings, pool, stack)
     return Parts(settings, engine, pool, service, started, journal, no_journal, leases, runs)
 

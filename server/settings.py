@@ -31,6 +31,7 @@ from server.sections.journal import JournalSettings
 from server.sections.log import LogSettings
 from server.sections.page import PageSettings
 from server.sections.rehearsal import RehearsalSettings
+from server.sections.runs import RunsSettings
 from server.sections.sandbox import SandboxSettings
 from server.sections.section import Section
 from server.sections.solve import SolveSettings
@@ -59,6 +60,7 @@ class Settings(BaseSettings):
     engine: EngineSettings = EngineSettings()
     sandbox: SandboxSettings = SandboxSettings()
     solve: SolveSettings = SolveSettings()
+    runs: RunsSettings = RunsSettings()
     journal: JournalSettings = JournalSettings()
     page: PageSettings = PageSettings()
     log: LogSettings = LogSettings()
@@ -90,6 +92,16 @@ class Settings(BaseSettings):
         named = self.journal.path
         if named == "auto":
             return user_state_path("quorum") / "journal.sqlite"
+        return Path(named).expanduser()
+
+    @property
+    def fallback_path(self) -> Path | None:
+        """The file of the best answers so far; None where there is to be none."""
+        named = self.journal.fallback
+        if named == "none":
+            return None
+        if named == "auto":
+            return self.journal_path.with_name("fallback.json")
         return Path(named).expanduser()
 
     @property

@@ -67,6 +67,12 @@ class PathLibrary:
         self._leaders = np.tile(arrays.leaders, (len(SCALES), 1))
         self._votes = np.isfinite(self._times).sum(axis=1)
 
+    @property
+    def first_vote_s(self) -> float:
+        """The median time of the first vote, in seconds, at the speed of the recording."""
+        first = self._times[:, 0]
+        return float(np.median(first[np.isfinite(first)]))
+
     def learned(self, mass: Floats, path: ProblemPath) -> Floats:
         """Return the mass of each path, shape (speeds times paths,), after one more problem.
 

@@ -165,6 +165,34 @@ class BallotChanged(EventBase):
     reason: str
 
 
+class BudgetDecided(EventBase):
+    """How long the problem may take: told at its start and after every vote, in a run."""
+
+    type: Literal["budget"] = "budget"
+    limit_s: float = Field(description="Seconds that the problem may take, from its start.")
+    reason: str
+    elapsed_s: float = Field(description="Seconds that it has taken so far.")
+    run_s: float = Field(description="Seconds of the run that were gone when it started.")
+    left_s: float = Field(description="Seconds that are left of the run.")
+    problems_left: int = Field(description="Problems still to be answered, this one included.")
+
+
+class SolveResumed(EventBase):
+    """The server died, and this one goes on with the solve, from the tokens of the journal."""
+
+    type: Literal["solve.resumed"] = "solve.resumed"
+    attempts: list[int] = Field(description="The attempts that go on.")
+    away_s: float = Field(description="Seconds between the last event and this one.")
+
+
+class AttemptResumed(AttemptEvent):
+    """The attempt goes on from its tokens; its kernel is gone."""
+
+    type: Literal["attempt.resumed"] = "attempt.resumed"
+    kept_tokens: int
+    cells: int = Field(description="Cells that its new kernel is to run again, to be as it was.")
+
+
 class SolveFinished(EventBase):
     """The last event of a solve."""
 
@@ -185,6 +213,9 @@ Event = Annotated[
     | AttemptWaiting
     | AttemptFinished
     | BallotChanged
+    | BudgetDecided
+    | SolveResumed
+    | AttemptResumed
     | SolveFinished,
     Field(discriminator="type"),
 ]

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Body, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from client.schema import (
+    InvalidField,
     ProblemDetails,
     Run,
     RunFinish,
@@ -19,6 +20,7 @@ from server.errors import NoEngineError
 from server.runs.errors import FinishedRun, UnknownRun
 from server.runs.registry import RunRegistry
 from server.solve.service import SolveHandle, SolveService
+from voting.errors import PolicyError
 
 MALFORMED = {"model": ProblemDetails, "description": "The request is malformed."}
 UNKNOWN: dict[int | str, dict[str, Any]] = {
@@ -49,6 +51,7 @@ def install(app: FastAPI) -> None:
     app.include_router(router)
     app.add_exception_handler(UnknownRun, _unknown)
     app.add_exception_handler(FinishedRun, _finished)
+    app.add_exception_handler(PolicyError, _no_such_policy)
 
 
 async def _unknown(request: Request, error: Exception) -> JSONResponse:
@@ -59,6 +62,12 @@ async def _unknown(request: Request, error: Exception) -> JSONResponse:
 async def _finished(request: Request, error: Exception) -> JSONResponse:
     del request
     return problem(HTTPStatus.CONFLICT, str(error))
+
+
+async def _no_such_policy(request: Request, error: Exception) -> JSONResponse:
+    del request
+    field = InvalidField(field="budget", message=str(error))
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, str(error), errors=[field])
 
 
 async def submit(request: Request, solves: SolveService, body: SolveRequest) -> SolveHandle:

@@ -10,17 +10,24 @@ from typing import TypeVar
 import anyio.to_thread
 import structlog
 
+from client.schema import Event, RunFinish, RunRequest, SolveOptions, SolveRequest
 from client.schema import Run as WireRun
-from client.schema import RunFinish, RunRequest, SolveOptions, SolveRequest
 from server.journal.errors import JournalError
 from server.journal.journal import Journal
 from server.journal.runs import RunRow
 from server.runs.clock import Clocks, RunClock, SystemClocks
 from server.runs.errors import FinishedRun, UnknownRun
+from server.runs.evidence import Evidence
+from server.runs.fallback import Lines
+from server.runs.pace import RunPace, RunView
 from server.runs.run import Entry, Run, run_of
-from server.runs.stored import StoredRun, list_runs, load_open_runs, load_run
+from server.runs.stored import StoredRun, list_runs, load_run
+from server.sections.runs import RunsSettings
+from server.sections.solve import SolveSettings
 from server.solve.service import SolveHandle, SolveService, SolveTerms
-from voting.budget import BudgetClock, BudgetState, GreedyBudget
+from voting.budget import Budget
+from voting.budgets import make_budget
+from voting.catalogue import Context
 
 log = structlog.get_logger(__name__)
 
@@ -31,22 +38,39 @@ Read = TypeVar("Read")
 WRITTEN_S = 2.0
 #: A problem that has less than this is answered at once: no attempt could say anything.
 LEAST_SOLVE_S = 0.5
+#: The margin at a run's end is at most this share of its time.
+MOST_MARGIN = 0.05
+#: The longest time limit that a solve may be told.
+MOST_SOLVE_S = 86_400.0
 
 
 class RunRegistry:
-    """All runs that are open, and those finished that somebody asked for."""
+    """All runs that are open, and those finished that somebody asked for.
+
+    `changed` is called whenever the best answer to a problem may be another one.
+    """
 
     def __init__(
         self,
         service: SolveService,
         journal: Journal | None = None,
         clocks: Clocks | None = None,
-        stored: Iterable[StoredRun] = (),
+        *,
+        settings: RunsSettings | None = None,
+        solve: SolveSettings | None = None,
     ) -> None:
         self._service = service
         self._journal = journal
         self._clocks = clocks or SystemClocks()
+        self._settings = settings or RunsSettings()
+        self._solve = solve or SolveSettings()
         self._runs: dict[str, Run] = {}
+        self._earlier: Lines = {}
+        self.changed: Callable[[], None] = lambda: None
+
+    def keep(self, stored: Iterable[StoredRun], earlier: Lines) -> None:
+        """Take up runs of the journal, with what was told of their problems to `fallback.json`."""
+        self._earlier = earlier
         for each in stored:
             self._keep(each)
 
@@ -55,17 +79,26 @@ class RunRegistry:
         return [run for run in self._runs.values() if run.is_open]
 
     async def create(self, request: RunRequest) -> tuple[Run, bool]:
-        """Open a run, or return the one of that id as it is; and whether it is new."""
+        """Open a run, or return the one of that id as it is; and whether it is new.
+
+        Raises:
+            PolicyNameError, PolicyError: there is no such budget.
+        """
         if request.id is not None:
             found = await self._find(request.id)
             if found is not None:
                 return found, False
+        budget = request.budget or self._settings.budget
+        made = await self._budget(request, budget)
+        if request.id is not None and request.id in self._runs:
+            return self._runs[request.id], False
         run = Run(
             id=request.id or f"run-{secrets.token_hex(6)}",
             request=request,
-            budget=request.budget or "default",
+            budget=budget,
             created=self._clocks.wall_s(),
             clock=RunClock.start(self._clocks, request.elapsed_s),
+            policy=made,
         )
         self._runs[run.id] = run
         await self._write(run)
@@ -89,9 +122,8 @@ class RunRegistry:
         """Return all runs, the newest first, without their problems."""
         wires = [run.wire(solves=False) for run in self._runs.values()]
         if self._journal is not None:
-            path = self._journal.path
             nothing: tuple[list[RunRow], Counter[str]] = ([], Counter())
-            rows, done = await read_journal(path, list_runs, nothing)
+            rows, done = await read_journal(self._journal.path, list_runs, nothing)
             others = [row for row in rows if row.id not in self._runs]
             wires += [
                 run_of(row, self._clocks)
@@ -128,49 +160,85 @@ class RunRegistry:
             AdmissionError, ShuttingDownError, UnknownStrategyError: as for `SolveService.submit`.
         """
         run = await self.get(request.run or "")
+        if run.policy is None:
+            run.policy = await self._budget(run.request, run.budget)
         name = request.problem_id or ""
         request = with_options(request, run.request)
         entry = run.entries.get(name)
         if entry is not None and entry.handle is not None and entry.live:
             return entry.handle
         if entry is not None and entry.result is not None and entry.settled:
-            return self._service.answered(
-                request, entry.result.model_copy(update={"replayed": True})
-            )
+            result = entry.result.model_copy(update={"replayed": True})
+            return self._service.answered(request, result)
         if not run.is_open:
             raise FinishedRun(
                 f"run {run.id}: it is finished ({run.reason}) and has no answer to "
                 f"{name[:80]!r}; open another run"
             )
-        return self._start(run, name, request)
+        return self._start(run, name, request, run.policy)
 
-    def _start(self, run: Run, name: str, request: SolveRequest) -> SolveHandle:
-        entry = Entry(name, "")
-        terms = SolveTerms(observers=(entry.observe,))
-        if run.left_s < LEAST_SOLVE_S:
+    def lines(self) -> Lines:
+        """Return what is known of every problem of the runs at hand."""
+        return {
+            run.id: {
+                **self._earlier.get(run.id, {}),
+                **{name: entry.evidence.line() for name, entry in run.entries.items()},
+            }
+            for run in self._runs.values()
+        }
+
+    def _start(self, run: Run, name: str, request: SolveRequest, budget: Budget) -> SolveHandle:
+        entry = Entry(name, Evidence(request.answer_kind))
+        terms = self._terms(run, entry, budget, request.time_limit_s)
+        if terms.limit_s is not None and terms.limit_s < LEAST_SOLVE_S:
             detail = f"the run's time of {run.request.limit_s:g} s is over"
             handle = self._service.out_of_time(request, detail, terms)
         else:
-            limit_s = min(request.time_limit_s or self._limit_s(run), run.left_s)
-            limited = request.model_copy(update={"time_limit_s": limit_s})
-            handle = self._service.submit(limited, terms)
-        entry.solve_id = handle.solve_id
-        if entry.result is None:
-            entry.handle = handle
-        run.entries.pop(name, None)
-        run.entries[name] = entry
+            handle = self._service.submit(request, terms)
+        self._enter(run, entry, handle)
         if self._journal is not None:
             # Again with each problem: a journal that had to be begun anew has it then.
             self._journal.put_run(run.row())
         return handle
 
-    def _limit_s(self, run: Run) -> float:
-        """Return how long the next problem may take."""
-        problems_left = max(run.request.problems - run.done, 1)
-        clock = BudgetClock(
-            now_s=run.elapsed_s, deadline_s=run.request.limit_s, problems_left=problems_left
+    def _enter(self, run: Run, entry: Entry, handle: SolveHandle) -> None:
+        entry.solve_id = entry.evidence.solve_id = handle.solve_id
+        if entry.result is None:
+            entry.handle = handle
+        run.entries.pop(entry.problem_id, None)
+        run.entries[entry.problem_id] = entry
+
+    def _terms(self, run: Run, entry: Entry, budget: Budget, asked_s: float | None) -> SolveTerms:
+        """Return what holds for a problem of a run: its clock, its budget, and who looks on."""
+        limit_s = run.request.limit_s
+        limit_s -= min(self._settings.margin_s, MOST_MARGIN * limit_s)
+        view = RunView(
+            elapsed_s=run.clock.elapsed_s,
+            limit_s=limit_s,
+            problems_left=run.rounds_left,
+            history=lambda: run.history,
         )
-        return GreedyBudget(hard=True).decide(BudgetState(clock=clock)).limit_s
+        entry.pace = RunPace(view, budget, asked_s)
+
+        def observe(event: Event) -> None:
+            try:
+                entry.observe(event)
+                if entry.result is not None and entry.pace is not None:
+                    run.note_path(entry)
+                if entry.evidence.observe(event):
+                    self.changed()
+            except Exception:
+                # Those who look on must not end a solve.
+                log.exception("run.unobserved", run=run.id, problem_id=entry.problem_id)
+
+        left_s = max(limit_s - run.clock.elapsed_s(), 0.0)
+        return SolveTerms((observe,), entry.pace, min(left_s, asked_s or left_s, MOST_SOLVE_S))
+
+    async def _budget(self, request: RunRequest, name: str) -> Budget:
+        """Return a run's budget, made in a thread: one that learns takes some time."""
+        attempts = request.attempts or self._solve.attempts
+        context = Context(attempts, min(request.agree or self._solve.agree, attempts))
+        return await anyio.to_thread.run_sync(make_budget, name, context)
 
     async def _find(self, run_id: str) -> Run | None:
         run = self._runs.get(run_id)
@@ -189,21 +257,12 @@ class RunRegistry:
 
     async def _write(self, run: Run) -> None:
         """See that a run is on the disk, or will be."""
+        self.changed()
         if self._journal is None:
             return
         self._journal.put_run(run.row())
         if not await self._journal.flush(WRITTEN_S):
             log.warning("run.not_written", run=run.id)
-
-
-async def open_runs(
-    service: SolveService, journal: Journal | None, clocks: Clocks | None = None
-) -> RunRegistry:
-    """Return the registry of a server, with the runs that its journal has open."""
-    stored: list[StoredRun] = []
-    if journal is not None:
-        stored = await read_journal(journal.path, load_open_runs, stored)
-    return RunRegistry(service, journal, clocks, stored)
 
 
 def with_options(request: SolveRequest, run: RunRequest) -> SolveRequest:

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from math import ceil
 
 import anyio
 
 from client.schema import (
     BallotChanged,
+    BudgetDecided,
     Event,
     RunRequest,
     RunSolve,
@@ -21,8 +23,14 @@ from client.schema import (
 from client.schema import Run as WireRun
 from server.journal.runs import RunRow
 from server.runs.clock import Anchor, Clocks, RunClock
+from server.runs.evidence import Evidence
+from server.runs.pace import RunPace
 from server.solve.service import SolveHandle
+from voting.budget import Budget
+from voting.paths import ProblemPath
 
+#: Ends to which a problem came by itself, rather than by its budget or its caller.
+WHOLE = frozenset({SolveEnd.AGREEMENT, SolveEnd.ALL_FINISHED})
 #: A problem whose solve ended so, without an answer, may be tried again.
 UNSETTLED = frozenset({SolveEnd.CANCELLED, SolveEnd.INTERRUPTED, SolveEnd.FAILED})
 
@@ -32,11 +40,15 @@ class Entry:
     """One problem of a run: the solve that is at it, or its result."""
 
     problem_id: str
-    solve_id: str
+    evidence: Evidence
+    solve_id: str = ""
+    pace: RunPace | None = None
     handle: SolveHandle | None = None
     result: SolveResult | None = None
     leader: str | None = None
     limit_s: float | None = None
+    noted: bool = False
+    """Whether the run has learned from it."""
     started: float | None = None
     """Event-loop time."""
 
@@ -58,6 +70,8 @@ class Entry:
         match event:
             case SolveStarted():
                 self.started, self.limit_s = anyio.current_time(), event.time_limit_s
+            case BudgetDecided():
+                self.limit_s = event.limit_s
             case BallotChanged():
                 self.leader = event.lines[0].answer if event.lines else None
             case SolveFinished():
@@ -99,6 +113,9 @@ class Run:
     ended_s: float | None = None
     reason: str = ""
     entries: dict[str, Entry] = field(default_factory=dict)
+    policy: Budget | None = None
+    history: tuple[ProblemPath, ...] = ()
+    """How its problems went, in the order of their ends."""
 
     @property
     def is_open(self) -> bool:
@@ -123,6 +140,21 @@ class Run:
     def done(self) -> int:
         """How many problems have a result."""
         return sum(entry.result is not None for entry in self.entries.values())
+
+    def rounds_left(self) -> int:
+        """Return how many problems are still to come, one after another; at least 1.
+
+        Those that run at the same time share their time, and count as one.
+        """
+        at_work = sum(entry.started is not None for entry in self.live())
+        return max(ceil((self.request.problems - self.done) / max(at_work, 1)), 1)
+
+    def note_path(self, entry: Entry) -> None:
+        """Learn from a problem that has ended, once."""
+        if entry.noted or entry.pace is None or entry.result is None or entry.started is None:
+            return
+        entry.noted = True
+        self.history = (*self.history, entry.pace.path(whole=entry.result.end in WHOLE))
 
     def wire(self, *, solves: bool = True) -> WireRun:
         """Return the run as callers see it."""

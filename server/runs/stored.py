@@ -8,11 +8,12 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
-from client.schema import SolveFinished
+from client.schema import AnswerKind, SolveFinished
 from server.journal.reader import JournalReader
 from server.journal.rows import EventRow, to_event
 from server.journal.runs import RunRow
 from server.runs.clock import Clocks
+from server.runs.evidence import Evidence
 from server.runs.run import Entry, Run, run_of
 
 log = structlog.get_logger(__name__)
@@ -68,6 +69,13 @@ def list_runs(path: Path) -> tuple[list[RunRow], Counter[str]]:
         return reader.runs(), Counter(dict(reader.query(_DONE)))
 
 
+def answered(problem_id: str, event: SolveFinished) -> Entry:
+    """Return a problem that has a result."""
+    evidence = Evidence(AnswerKind.TEXT, event.solve_id)
+    evidence.observe(event)
+    return Entry(problem_id, evidence, event.solve_id, result=event.result)
+
+
 def _stored(reader: JournalReader, row: RunRow) -> StoredRun:
     entries = []
     for *columns, problem_id in reader.query(_RESULTS, (row.id,)):
@@ -77,5 +85,5 @@ def _stored(reader: JournalReader, row: RunRow) -> StoredRun:
             log.error("run.unreadable_result", run=row.id, error=str(error))
             continue
         if isinstance(event, SolveFinished) and problem_id is not None:
-            entries.append(Entry(problem_id, event.solve_id, result=event.result))
+            entries.append(answered(problem_id, event))
     return StoredRun(row, entries)

@@ -12,6 +12,11 @@ class JournalSettings(Section):
     path: str = Field(
         "auto", description="the journal's file; auto is journal.sqlite in the user's state folder"
     )
+    fallback: str = Field(
+        "auto",
+        description="the file of a run's best answers so far, for readers without the server; auto"
+        " is fallback.json beside the journal, none leaves it out",
+    )
     max_size_mib: int = Field(
         4096, ge=16, le=16_777_216, description="MiB; above it the oldest solves are deleted"
     )

@@ -21,6 +21,7 @@ from server.dialect.base import Dialect, ToolCall
 from server.engine.base import Engine, Sampling
 from server.prompts import compose, text
 from server.solve.events import EventLog
+from server.solve.frame import TimeFrame
 from server.solve.narrator import Narrator
 from server.solve.plan import SolvePlan
 from server.solve.record import TokenRecord
@@ -74,10 +75,7 @@ FORCED: dict[TurnEnd, tuple[AttemptEnd, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class AttemptContext:
-    """What the attempts of one solve share; `started` and `deadline` are event-loop times.
-
-    `ended` returns the outcomes of those that have ended.
-    """
+    """What the attempts of one solve share; `ended` has the outcomes of those that have ended."""
 
     solve_id: str
     plan: SolvePlan
@@ -86,8 +84,7 @@ class AttemptContext:
     vocabulary: Vocabulary
     pool: KernelPool
     events: EventLog
-    started: float
-    deadline: float
+    frame: TimeFrame
     ended: Callable[[], Sequence[AttemptOutcome]]
 
 
@@ -117,6 +114,8 @@ class Attempt:
         self._program = ""
         self._outputs: list[str] = []
         self._reviewed: list[Answer | None] = []
+        self._bound = anyio.CancelScope(deadline=context.frame.thinking_ends - MARGIN_S / 2)
+        self._waiting = anyio.CancelScope()
         self._meter = (
             ConfidenceMeter(plan.confidence_window) if plan.policies.needs_scores else None
         )
@@ -144,7 +143,7 @@ class Attempt:
         self.narrator.started(seed, self._plan.sampling(self._index, 0, 0))
         end, detail = AttemptEnd.DEADLINE, "the problem's time ran out"
         try:
-            with anyio.CancelScope(deadline=self._context.deadline - MARGIN_S / 2):
+            with self._bound, self._context.frame.told(self._move):
                 async with AsyncExitStack() as stack:
                     end, detail = await self._think(stack)
         except Exception as error:
@@ -154,6 +153,12 @@ class Attempt:
         finally:
             self._context.engine.release(self._session)
         return self.report(end, detail)
+
+    def _move(self) -> None:
+        """Take the solve's end as it is now."""
+        self._bound.deadline = self._context.frame.thinking_ends - MARGIN_S / 2
+        self._reader.move()
+        self._waiting.deadline = self._thinking_ends()
 
     @property
     def answer(self) -> Answer | None:
@@ -179,7 +184,7 @@ class Attempt:
             tool_calls=self._tool_calls,
             tool_errors=self._tool_errors,
             seconds=anyio.current_time() - self._started,
-            started_s=max(self._started - self._context.started, 0.0),
+            started_s=max(self._started - self._context.frame.started, 0.0),
             scores=self._scores(),
             printed=self._printed(answer),
             pruned=end is AttemptEnd.PRUNED,
@@ -330,7 +335,8 @@ class Attempt:
         if call.error is not None:
             return _not_run(call.error)
         until = self._thinking_ends()
-        with anyio.CancelScope(deadline=until):
+        self._waiting = anyio.CancelScope(deadline=until)
+        with self._waiting:
             if self._lease is None:
                 seed = self._plan.attempt_seed(self._index)
                 self._lease = await stack.enter_async_context(
@@ -357,12 +363,13 @@ class Attempt:
 
     def _last_call(self) -> float:
         """Return the event-loop time at which the last stream ends."""
-        return self._context.deadline - MARGIN_S
+        return self._context.frame.thinking_ends - MARGIN_S
 
     def _thinking_ends(self) -> float:
         """Return when thinking gives way to a forced answer: earlier on an engine that is slow."""
-        slow = min(FORCED_PACE * self._reader.pace_s, MOST_FOR_SLOW * self._plan.time_limit_s)
-        return self._last_call() - max(self._plan.reserve_s, slow)
+        frame = self._context.frame
+        slow = min(FORCED_PACE * self._reader.pace_s, MOST_FOR_SLOW * frame.limit_s)
+        return self._last_call() - max(frame.reserve_s, slow)
 
     def _room(self) -> int:
         return self._context.engine.info.context_tokens - len(self._record.ids) - 1

@@ -39,8 +39,8 @@ class SolvePlan:
     max_tokens: int
     result_tokens: int
     time_limit_s: float
-    reserve_s: float
-    select_reserve_s: float
+    answer_reserve_s: float
+    selecting_s: float
     cell_timeout_s: float
     temperature: float
     first_greedy: bool
@@ -50,6 +50,14 @@ class SolvePlan:
     with_tokens: bool
     prompts: str
     mix: Mix
+
+    def reserve(self, limit_s: float) -> float:
+        """Return the seconds of a time limit that are kept for forcing an answer."""
+        return min(self.answer_reserve_s, MOST_RESERVED * limit_s)
+
+    def select_reserve(self, limit_s: float) -> float:
+        """Return the seconds of a time limit that are kept for selecting."""
+        return min(self.selecting_s, MOST_SELECTING * limit_s)
 
     def attempt_seed(self, attempt: int) -> int:
         """Return the seed of an attempt: the request's plus its index."""
@@ -99,7 +107,6 @@ def make_plan(
     own = settings.policy_names if request.strategy is None else {}
     asked = {kind: getattr(request, kind) or own.get(kind) for kind in CATALOGUES}
     policies = make_policies(chosen.named(asked), Context(attempts, agree))
-    selecting_s = min(settings.select_reserve_s, MOST_SELECTING * time_limit_s)
     # What the request names holds for every attempt.
     named = [name for name in NUMBERS if getattr(request, name) is not None]
     mix = parse_mix(settings.mix, variants()).without(*named)
@@ -124,8 +131,8 @@ def make_plan(
         max_tokens=request.max_tokens or settings.max_tokens,
         result_tokens=settings.result_tokens,
         time_limit_s=time_limit_s,
-        reserve_s=min(settings.answer_reserve_s, MOST_RESERVED * time_limit_s),
-        select_reserve_s=selecting_s if policies.asks else 0.0,
+        answer_reserve_s=settings.answer_reserve_s,
+        selecting_s=settings.select_reserve_s if policies.asks else 0.0,
         cell_timeout_s=cell_timeout_s,
         temperature=temperature,
         first_greedy=first_greedy,

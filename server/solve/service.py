@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import anyio
 import structlog
@@ -28,6 +28,7 @@ from client.schema import (
 from server.errors import QuorumServerError
 from server.settings import Settings
 from server.solve.events import EventLog, EventSink, Observer
+from server.solve.frame import Pace
 from server.solve.plan import SolvePlan, make_plan
 from server.solve.solver import Solver, SolverParts
 
@@ -59,6 +60,7 @@ class SolveHandle:
     """Seconds since 1970."""
     durable: bool = False
     """Whether it goes on without its caller, as the solves of a run do."""
+    pace: Pace | None = None
 
     def cancel(self) -> None:
         """End the solve; its last event says so."""
@@ -79,9 +81,14 @@ class SolveHandle:
 
 @dataclass(frozen=True, slots=True)
 class SolveTerms:
-    """What holds for a solve of a run: it goes on without its caller, and others look on."""
+    """What holds for a solve of a run: it goes on without its caller, and others look on.
+
+    `pace` says how long it may take, at most `limit_s` seconds.
+    """
 
     observers: Sequence[Observer] = ()
+    pace: Pace | None = None
+    limit_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +148,8 @@ class SolveService:
         """
         self._check_open()
         plan = self._plan(request)
+        if terms is not None and terms.limit_s is not None:
+            plan = replace(plan, time_limit_s=terms.limit_s)
         most = self._settings.gateway.max_queued
         if self._must_wait and self.queued >= most:
             raise AdmissionError(
@@ -196,7 +205,8 @@ class SolveService:
             with_tokens=request.tokens,
             observers=(*self.observers, *(terms.observers if terms else ())),
         )
-        handle = SolveHandle(solve_id, plan, events, durable=terms is not None)
+        pace = terms.pace if terms else None
+        handle = SolveHandle(solve_id, plan, events, durable=terms is not None, pace=pace)
         self._handles[solve_id] = handle
         return handle
 
@@ -247,7 +257,7 @@ class SolveService:
             with handle.scope:
                 if turn is not None:
                     await turn.wait()
-                solver = Solver(self._parts, handle.plan, handle.events)
+                solver = Solver(self._parts, handle.plan, handle.events, handle.pace)
                 result = await solver.run()
                 _log_end(result)
         except Exception as error:

@@ -25,6 +25,7 @@ from server.equivalence.pool import EquivalencePool
 from server.solve.answering import Answering
 from server.solve.attempt import MARGIN_S, Attempt, AttemptContext
 from server.solve.events import EventLog
+from server.solve.frame import Pace, TimeFrame
 from server.solve.judge import Judge
 from server.solve.plan import SolvePlan
 from server.solve.rewards import RewardModel
@@ -37,6 +38,7 @@ from voting.early_stop import StopDecision, StopReason
 from voting.selecting import rounds, select
 from voting.selectors import PluralityVote, Selection, SelectionReason
 from voting.state import SolveState
+from voting.top_up import top_up
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +62,9 @@ class SolverParts:
 class Solver:
     """Runs one solve; made for one call of `run`."""
 
-    def __init__(self, parts: SolverParts, plan: SolvePlan, events: EventLog) -> None:
+    def __init__(
+        self, parts: SolverParts, plan: SolvePlan, events: EventLog, pace: Pace | None = None
+    ) -> None:
         self._parts = parts
         self._plan = plan
         self._events = events
@@ -69,8 +73,7 @@ class Solver:
         self._solutions: dict[int, Solution] = {}
         self._answering = self._open_answering()
         self._merging = anyio.Lock()
-        self._started = anyio.current_time()
-        self._thinking_ends = self._deadline = self._started
+        self._frame = TimeFrame(plan, pace)
         self._decision: StopDecision | None = None
         self._selection: Selection | None = None
 
@@ -89,22 +92,25 @@ class Solver:
         )
 
     async def run(self) -> SolveResult:
-        """Solve within the plan's time limit; the last event of the log is the result.
+        """Solve within the time that there is; the last event of the log is the result.
 
         Raises nothing but cancellation, and then too the result is in the log.
         """
-        plan = self._plan
-        self._started = anyio.current_time()
-        self._deadline = self._started + plan.time_limit_s
-        self._thinking_ends = self._deadline - plan.select_reserve_s
+        self._frame.restart()
         self._tell_start()
         end = SolveEnd.CANCELLED
         try:
-            with anyio.CancelScope(deadline=self._thinking_ends) as scope:
+            self._consult()
+            scope = anyio.CancelScope(deadline=self._frame.thinking_ends)
+
+            def move() -> None:
+                scope.deadline = self._frame.thinking_ends
+
+            with scope, self._frame.told(move):
                 await self._run_attempts()
             end = self._end(timed_out=scope.cancelled_caught)
             self._close_running(end)
-            with anyio.CancelScope(deadline=self._deadline - MARGIN_S / 4):
+            with anyio.CancelScope(deadline=self._frame.ends - MARGIN_S / 4):
                 await self._merge()
                 self._selection = await self._choose()
         except Exception:
@@ -126,8 +132,7 @@ class Solver:
             vocabulary=self._parts.vocabulary,
             pool=self._parts.pool,
             events=self._events,
-            started=self._started,
-            deadline=self._thinking_ends,
+            frame=self._frame,
             ended=lambda: self._tally.ended,
         )
         async with anyio.create_task_group() as group:
@@ -135,7 +140,7 @@ class Solver:
 
     def _launch_more(self, group: TaskGroup, context: AttemptContext) -> None:
         state = self._state()
-        add = self._plan.policies.launch.decide(state).add
+        add = self._plan.policies.launch.decide(state).add or self._topped_up(state)
         for index in range(state.launched, state.launched + add):
             try:
                 self._running[index] = Attempt(context, index)
@@ -145,6 +150,17 @@ class Solver:
                 self._events.emit(AttemptFinished, attempt=index, report=report)
             else:
                 group.start_soon(partial(self._run_one, group, context, index))
+
+    def _topped_up(self, state: SolveState) -> int:
+        """Return how many attempts to add because the run gives the problem more time."""
+        fixed = self._plan.strategy.greedy or self._plan.strategy.attempts is not None
+        if self._frame.pace is None or fixed:
+            return 0
+        return top_up(state, self._frame.share_ends - anyio.current_time()).add
+
+    def _consult(self) -> None:
+        """Ask the run's budget for how long the problem may go on."""
+        self._frame.consult(self._tally.ballot(), self._events.emit)
 
     async def _run_one(self, group: TaskGroup, context: AttemptContext, index: int) -> None:
         report = await self._running[index].run()
@@ -162,8 +178,9 @@ class Solver:
         )
         if self._decision.stop:
             group.cancel_scope.cancel()
-        else:
-            self._launch_more(group, context)
+            return
+        self._consult()
+        self._launch_more(group, context)
 
     async def _merge(self) -> None:
         """Put answers on one line that are equal as mathematics; exact ones are there already."""
@@ -185,7 +202,7 @@ class Solver:
         return self._tally.state(
             running=len(self._running),
             slots=self._parts.engine.info.slots,
-            left_s=self._thinking_ends - anyio.current_time(),
+            left_s=self._frame.thinking_ends - anyio.current_time(),
         )
 
     def _close(self, index: int, report: AttemptReport) -> None:
@@ -230,7 +247,7 @@ class Solver:
 
     async def _ask_selector(self, ballot: Ballot) -> Selection:
         def left_s() -> float:
-            return max(self._deadline - MARGIN_S - anyio.current_time(), 0.0)
+            return max(self._frame.ends - MARGIN_S - anyio.current_time(), 0.0)
 
         asking = rounds(self._plan.policies.selector, ballot, self._tally.ended, left_s)
         try:
@@ -279,7 +296,7 @@ class Solver:
             attempts=reports,
             tokens=_sum(reports),
             saved=self._tally.saved(),
-            seconds=round(anyio.current_time() - self._started, 3),
+            seconds=round(anyio.current_time() - self._frame.started, 3),
             model=self._parts.engine.info.model,
             sandbox=self._parts.sandbox,
         )
@@ -288,6 +305,8 @@ class Solver:
         stop = self._decision
         if end is SolveEnd.AGREEMENT and stop is not None:
             return f"{_ENDS[end]} ({stop.reason.value}: {stop.measure:.3g} of {stop.needed:.3g})"
+        if end is SolveEnd.DEADLINE and self._frame.reason:
+            return f"{_ENDS[end]} (budget: {self._frame.reason})"
         return _ENDS[end]
 
     def _tell_start(self) -> None:

@@ -5,7 +5,7 @@ from the same token list, until its time is up.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import anyio
@@ -76,11 +76,17 @@ class TurnReader:
     losses: int = 0
     streams: int = 0
     stream_s: float = 0.0
+    _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    _until: Callable[[], float] = anyio.current_time
 
     @property
     def pace_s(self) -> float:
         """Seconds a sampled token so far, prefills included; 0 before the first."""
         return self.stream_s / self.record.sampled if self.record.sampled else 0.0
+
+    def move(self) -> None:
+        """Ask again when the turn under way is to end."""
+        self._scope.deadline = self._until()
 
     async def read(
         self,
@@ -108,7 +114,9 @@ class TurnReader:
         while True:
             outcome: TurnOutcome | None = None
             problem = ""
-            with anyio.CancelScope(deadline=until()) as scope:
+            self._scope = scope = anyio.CancelScope(deadline=until())
+            self._until = until
+            with scope:
                 try:
                     outcome = await self._stream(sampling(self.streams), scope, until, to_box)
                 except EngineFailed as error:

@@ -95,7 +95,7 @@ class TestPlan:
 
     @pytest.mark.parametrize(("limit_s", "reserve_s"), [(300.0, 8.0), (10.0, 1.5), (0.1, 0.015)])
     def test_the_reserve_is_bounded_by_the_limit(self, limit_s: float, reserve_s: float) -> None:
-        assert plan_of(time_limit_s=limit_s).reserve_s == pytest.approx(reserve_s)
+        assert plan_of(time_limit_s=limit_s).reserve(limit_s) == pytest.approx(reserve_s)
 
     def test_seeds_stay_in_range(self) -> None:
         plan = plan_of(seed=MAX_SEED)

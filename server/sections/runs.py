@@ -1,0 +1,24 @@
+"""Settings of runs: problems under one clock."""
+
+from pydantic import Field
+
+from server.sections.section import Section
+
+
+class RunsSettings(Section):
+    """How runs give out their time, and how they go on after a restart."""
+
+    budget: str = Field(
+        "adaptive",
+        pattern=r"^(adaptive|greedy|fixed)\s*(\(.*\))?$",
+        description="how a run's time is given out: adaptive|greedy(300, 900)|fixed(300)",
+    )
+    margin_s: float = Field(
+        1.0,
+        ge=0,
+        le=600,
+        description="seconds before a run's end at which its last problem ends: at most 5 % of it",
+    )
+    rebuild_s: float = Field(
+        30.0, ge=0, le=3_600, description="seconds an attempt's cells may run again after a restart"
+    )

@@ -1,0 +1,145 @@
+"""Budgets by name, and the one that learns fitted to a machine whose speed is not known."""
+
+import math
+from dataclasses import dataclass, replace
+from statistics import median
+
+from voting.allocation import DEFAULT_FLOOR, AdaptiveBudget
+from voting.arguments import Arguments
+from voting.budget import (
+    GREEDY_BASE_S,
+    GREEDY_CAP_S,
+    Budget,
+    BudgetClock,
+    BudgetDecision,
+    BudgetState,
+    FixedBudget,
+    GreedyBudget,
+)
+from voting.catalogue import Catalogue, Context, Entry
+from voting.machine import H100
+from voting.paths import ProblemPath, VoteMark
+from voting.policies import PolicyNames
+from voting.replay.run import path_library
+from voting.replay.solve import Combination
+
+#: The run's own problems count as many times as there are of them, what was known before as one.
+PRIOR = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A budget that learns, in the time of its library: a machine faster or slower by a factor.
+
+    The library is of a described machine. The factor is reckoned from the run's own problems, by
+    when their first votes came; a problem that was cut before its first vote says that it would
+    have come later. Before the first problem, an even share of the run's time is taken to be enough
+    for a first vote, or whoever chose the clock has chosen it for nothing: so a rehearsal with a
+    clock a hundred times faster is one on a machine a hundred times faster.
+
+    ``first_s`` is the library's median time of the first vote, in seconds.
+    """
+
+    budget: Budget
+    first_s: float
+
+    def decide(self, state: BudgetState) -> BudgetDecision:
+        """Return the limit, with all times told in the library's."""
+        factor = self.factor(state)
+        decision = self.budget.decide(_scaled(state, 1 / factor))
+        return BudgetDecision(decision.limit_s * factor, decision.reason)
+
+    def factor(self, state: BudgetState) -> float:
+        """Return by how much slower than the library's machine this one is taken to be."""
+        start = state.clock.left_s + math.fsum(path.seconds for path in state.history)
+        share_s = start / (state.clock.problems_left + len(state.history))
+        prior = min(math.log(max(share_s, 1e-6) / self.first_s), 0.0)
+        seen = [self._seen(path, prior) for path in state.history]
+        if not seen:
+            return math.exp(prior)
+        weight = len(seen) / (len(seen) + PRIOR)
+        return math.exp(weight * median(seen) + (1 - weight) * prior)
+
+    def _seen(self, path: ProblemPath, prior: float) -> float:
+        """Return the logarithm of the factor that one problem speaks for."""
+        if path.marks:
+            return math.log(max(path.marks[0].seconds, 1e-6) / self.first_s)
+        return max(math.log(max(path.seconds, 1e-6) / self.first_s), prior)
+
+
+def _scaled(state: BudgetState, factor: float) -> BudgetState:
+    clock = state.clock
+    deadline_s = None if clock.deadline_s is None else clock.deadline_s * factor
+    return BudgetState(
+        clock=BudgetClock(
+            now_s=clock.now_s * factor, deadline_s=deadline_s, problems_left=clock.problems_left
+        ),
+        elapsed_s=state.elapsed_s * factor,
+        marks=tuple(_mark(mark, factor) for mark in state.marks),
+        history=tuple(
+            ProblemPath(
+                tuple(_mark(mark, factor) for mark in path.marks),
+                path.seconds * factor,
+                path.whole,
+            )
+            for path in state.history
+        ),
+    )
+
+
+def _mark(mark: VoteMark, factor: float) -> VoteMark:
+    return replace(mark, seconds=mark.seconds * factor)
+
+
+def _adaptive(given: Arguments, context: Context) -> Budget:
+    floor = given.number("floor", DEFAULT_FLOOR)
+    names = PolicyNames(early_stop="agree")
+    agree = min(context.agree, context.attempts)
+    combination = Combination("run", names, context.attempts, agree)
+    library = path_library((), combination, H100, seed=0)
+    return Fitted(AdaptiveBudget(library, floor=floor), library.first_vote_s)
+
+
+def _greedy(given: Arguments, context: Context) -> Budget:
+    del context
+    base_s = given.number("base", GREEDY_BASE_S)
+    return GreedyBudget(base_s, given.number("cap", max(GREEDY_CAP_S, base_s)), hard=True)
+
+
+def _fixed(given: Arguments, context: Context) -> Budget:
+    del context
+    return FixedBudget(given.number("seconds", GREEDY_BASE_S))
+
+
+BUDGETS: Catalogue[Budget] = Catalogue(
+    "budget",
+    (
+        Entry(
+            f"adaptive(floor={DEFAULT_FLOOR:g})",
+            "learns from the run's own problems, banks what easy ones save, and gives it where an "
+            "answer is open; each problem keeps the share `floor` of an even one",
+            _adaptive,
+        ),
+        Entry(
+            f"greedy(base={GREEDY_BASE_S:g}, cap={GREEDY_CAP_S:g})",
+            "what is left minus `base` seconds for each problem to come, at most `cap`",
+            _greedy,
+        ),
+        Entry(f"fixed(seconds={GREEDY_BASE_S:g})", "the same time for every problem", _fixed),
+    ),
+)
+
+
+def make_budget(text: str, context: Context) -> Budget:
+    """Return the budget that a text writes; one that learns is reckoned first (0.2 s).
+
+    Raises:
+        PolicyNameError: the text is malformed, or names what there is not.
+        PolicyError: an argument is out of its range.
+    """
+    return BUDGETS.make(text, context)
+
+
+def check_budget(text: str) -> None:
+    """See that a text writes a budget. Errors as for `make_budget`."""
+    make_budget(text, Context(attempts=1, agree=1))
