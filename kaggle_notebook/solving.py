@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +38,7 @@ class Task:
     """One problem at work. Times are of `time.monotonic`.
 
     ``evidence`` is what was seen of its solves, the latest first. ``hard_end`` is when the answer
-    must be there, whatever happens.
+    must be there, whatever happens; ``begun_solve`` is when the first solve began, and its limit.
     """
 
     key: str
@@ -50,7 +50,7 @@ class Task:
     tries: int = 0
     repeats: int = 0
     notes: list[str] = field(default_factory=list)
-    first_limit: tuple[float, float] | None = None
+    begun_solve: tuple[float, float] | None = None
     asked: float | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -63,17 +63,31 @@ class Task:
         """Return until when the problem may take, by what is known now."""
         seen = self.evidence[0] if self.evidence else None
         end = self.hard_end
-        if seen is not None and seen.ends is not None and seen.limit_s is not None:
-            started = seen.ends - seen.limit_s
-            self.first_limit = self.first_limit or (started, seen.limit_s)
-            end = min(end, seen.ends + min(GRACE_S, 0.5 + GRACE_SHARE * seen.limit_s))
+        if seen is not None and seen.ends is not None:
+            end = min(end, seen.ends + _grace(seen.limit_s))
+        elif self.begun_solve is not None:
+            # the server went away: a vote is taken as it is, for a first one time is worth spending
+            started, limit_s = self.begun_solve
+            end = min(end, started + limit_s * (1 if self.has_votes else MOST_LIMITS))
         elif self.asked is not None:
             # asked for, and not begun: a queue that does not move
             end = min(end, self.asked + max(self.allowance.limit_s, 1.0))
-        if self.first_limit is not None:
-            started, limit_s = self.first_limit
-            end = min(end, started + MOST_LIMITS * limit_s + GRACE_S)
+        if self.begun_solve is not None:
+            started, limit_s = self.begun_solve
+            end = min(end, started + MOST_LIMITS * limit_s + _grace(limit_s))
         return end + self.grace_s * (end >= self.hard_end)
+
+    @property
+    def has_votes(self) -> bool:
+        """Whether any solve of the problem has told of a vote."""
+        return any(each.ballot or each.result is not None for each in self.evidence)
+
+    def observe(self, event: Mapping[str, Any]) -> None:
+        """Take an event of the solve that is followed."""
+        seen = self.evidence[0]
+        seen.observe(event)
+        if self.begun_solve is None and seen.started is not None and seen.limit_s is not None:
+            self.begun_solve = (seen.started, seen.limit_s)
 
     @property
     def over(self) -> bool:
@@ -83,6 +97,10 @@ class Task:
     def pause(self, seconds: float) -> None:
         """Wait, at most to the problem's end."""
         self.stopped.wait(max(0.0, min(seconds, self.end() - time.monotonic())))
+
+
+def _grace(limit_s: float | None) -> float:
+    return min(GRACE_S, 0.5 + GRACE_SHARE * (limit_s or 0.0))
 
 
 @dataclass(slots=True)
@@ -204,7 +222,7 @@ class ProblemSolver:
         task.asked = time.monotonic()
         for event in wire.events(body, stall_s=self._settings.stall_s, until=task.end):
             if event is not None:
-                task.evidence[0].observe(event)
+                task.observe(event)
             if task.stopped.is_set():
                 return
 

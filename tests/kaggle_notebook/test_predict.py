@@ -1,0 +1,202 @@
+"""`predict` when the server misbehaves: an answer in time, of the highest rung that is left."""
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pytest
+
+from kaggle_notebook.current import set_current
+from kaggle_notebook.files import read_json
+from kaggle_notebook.predict import predict
+from kaggle_notebook.session import Session
+from kaggle_notebook.start import finish, start
+from tests.kaggle_double.gateway import checked
+
+ROOT = Path(__file__).resolve().parents[2]
+#: The session's time where the server begins the solve, whose own limit is 0.3 s.
+PLENTY_S = 30.0
+#: And where it does not: then this is all there is.
+SCARCE_S = 0.8
+SCARCE = {"limit_s": SCARCE_S + 0.1, "margin_s": 0.1}
+#: What start and notice may take on a busy machine.
+NOTICE_S = 10.0
+PROBLEM = "What is $6 \\times 7$?"
+
+
+@contextmanager
+def session_of(fault: str, folder: Path, **settings: Any) -> Iterator[Session]:  # noqa: ANN401
+    module = "tests.kaggle_notebook.misbehaving_server"
+    given = {
+        "folder": str(folder),
+        "problems": 1,
+        "limit_s": PLENTY_S,
+        "margin_s": 0.5,
+        "elapsed_s": 0,
+        "stall_s": 0.3,
+        "failed_wait_s": 0.2,
+        "command": (sys.executable, "-m", module, fault),
+        **settings,
+    }
+    session = start(given)
+    try:
+        yield session
+    finally:
+        session.close()
+        set_current(None)
+
+
+def ask(identity: object = "a1", problem: object = PROBLEM) -> int:
+    """Ask as the gateway does, and take the answer as it does."""
+    began = time.monotonic()
+    frame = predict(pl.Series("id", [identity]), pl.Series("problem", [problem]))
+    assert time.monotonic() - began < NOTICE_S
+    return int(checked(frame, pl.DataFrame({"id": ["a1"]}))["answer"][0])
+
+
+def rung(session: Session) -> str:
+    return session.record.lines()[-1].rung
+
+
+@pytest.mark.parametrize(
+    ("fault", "answer", "expected"),
+    [
+        ("stall", 9, "ballot"),
+        ("stall-boxed", 5, "boxed"),
+        ("stall-printed", 17, "printed"),
+        ("cut", 9, "ballot"),
+        ("trickle", 9, "ballot"),
+        ("garbage", 9, "ballot"),
+        ("die", 9, "ballot"),
+        ("overtime", 9, "ballot"),
+        ("refuse", 3, "default"),
+    ],
+)
+def test_a_fault_in_mid_solve(tmp_path: Path, fault: str, answer: int, expected: str) -> None:
+    with session_of(fault, tmp_path, default_answer=3) as session:
+        assert ask() == answer
+        assert rung(session) == expected
+
+
+@pytest.mark.parametrize("fault", ["stall-at-once", "busy", "mute", "never-ready", "no-start"])
+def test_a_fault_before_a_solve(tmp_path: Path, fault: str) -> None:
+    with session_of(fault, tmp_path, default_answer=3, **SCARCE) as session:
+        began = time.monotonic()
+        assert ask() == 3
+        assert time.monotonic() - began < SCARCE_S + 3.0
+        assert rung(session) == "default"
+
+
+def test_what_a_dead_server_left_on_disk_is_the_answer(tmp_path: Path) -> None:
+    with session_of("fallback", tmp_path) as session:
+        entry = {"solve": "s1", "answer": "77", "rung": "ballot", "votes": 2, "final": False}
+        runs = {session.id: {"problems": {"a1": entry}}}
+        (tmp_path / "fallback.json").write_text(json.dumps({"version": 1, "runs": runs}))
+        assert ask() == 77
+        assert rung(session) == "ballot"
+
+
+def test_the_same_id_has_the_same_answer_here_and_in_the_next_process(tmp_path: Path) -> None:
+    with session_of("stall", tmp_path) as session:
+        first = ask()
+        assert ask(problem="Another text?") == first
+        assert len(session.record) == 1
+        spent = session.clock.elapsed_s
+    with session_of("no-start", tmp_path) as session:
+        assert session.clock.elapsed_s >= spent
+        assert ask() == first
+        assert len(session.record) == 1
+
+
+def test_callers_with_one_id_at_once_share_one_answer(tmp_path: Path) -> None:
+    with session_of("stall", tmp_path) as session:
+        answers: list[int] = []
+        threads = [threading.Thread(target=lambda: answers.append(ask())) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert answers == [9] * 4
+        assert len((tmp_path / "answers.jsonl").read_text().splitlines()) == len(session.record)
+
+
+def test_an_ended_session_begins_afresh(tmp_path: Path) -> None:
+    with session_of("stall", tmp_path) as session:
+        ask()
+        finish()
+    with session_of("stall", tmp_path) as another:
+        assert another.id != session.id
+        assert len(another.record) == 0
+    kept = read_json(tmp_path / "earlier" / session.id / "session.json")
+    assert kept is not None
+    assert kept["finished"]
+
+
+NONSENSE: list[tuple[object, ...]] = [
+    (),
+    (None,),
+    (None, None),
+    (pl.Series("id", []), pl.Series("problem", [])),
+    (pl.Series("id", ["a", "b"]), pl.Series("problem", ["", ""])),
+    (pl.Series("id", [float("nan")]), pl.Series("problem", [None], dtype=pl.String)),
+    (pd.Series([pd.NA]), pd.Series([None])),
+    (pl.DataFrame({"id": ["a"], "problem": [""]}),),
+    (3, b"\xff"),
+    (object(), object()),
+]
+
+
+def test_nonsense_is_answered_in_the_frame_that_the_gateway_takes(tmp_path: Path) -> None:
+    with session_of("no-start", tmp_path, mode="timing", timing_s=0.0):
+        for arguments in NONSENSE:
+            checked(predict(*arguments), pl.DataFrame({"id": ["a"]}))
+
+
+def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    with session_of("stall", blocked / "below") as session:
+        assert ask() == 9
+        assert session.folder.is_dir()
+
+
+def test_an_oddity_is_logged_once(tmp_path: Path) -> None:
+    with session_of("no-start", tmp_path, mode="timing", timing_s=0.0):
+        for number in range(3):
+            predict(pl.Series("name", [f"{number}"]), pl.Series("problem", ["What?"]))
+        lines = (tmp_path / "session.log").read_text().splitlines()
+        assert sum('"input"' in line for line in lines) == 1
+
+
+def test_timing_mode_waits_and_answers_zero_without_a_server(tmp_path: Path) -> None:
+    with session_of("no-start", tmp_path, mode="timing", timing_s=0.2) as session:
+        began = time.monotonic()
+        assert ask() == 0
+        assert time.monotonic() - began >= 0.2
+        assert session.server.state is None
+
+
+def test_the_server_ends_with_the_session(tmp_path: Path) -> None:
+    with session_of("stall", tmp_path):
+        ask()
+        pid = int((tmp_path / "pid").read_text())
+        assert Path(f"/proc/{pid}").exists()
+    assert not Path(f"/proc/{pid}/exe").exists()
+
+
+def test_a_killed_supervisor_comes_back(tmp_path: Path) -> None:
+    with session_of("stall", tmp_path) as session:
+        assert ask("before") == 9
+        process = session.server._process
+        assert process is not None
+        os.kill(process.pid, 9)
+        process.wait()
+        assert ask("after") == 9
