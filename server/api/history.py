@@ -35,7 +35,8 @@ class History:
         self._journal = journal
         self._path = journal.status().path if journal is not None else Path()
         self._limit = anyio.CapacityLimiter(READS)
-        self._waiting = anyio.CapacityLimiter(READS)
+        self._ended = False
+        self._catching_up = anyio.Lock()
         self._reader: JournalReader | None = None
         self._inode = 0
         self._opening = threading.Lock()
@@ -50,19 +51,33 @@ class History:
         if self._reader is not None:
             self._reader.close()
 
+    def take(self, event: Event) -> None:
+        """Note that a solve has ended: its end may not be in the file yet."""
+        if isinstance(event, SolveFinished):
+            self._ended = True
+
     async def page(self, wanted: SolveFilter) -> list[StoredSolve]:
         """Return the solves that a filter lets through, newest first."""
         if self._journal is None:
             return []
+        await self._catch_up()
         return await self._read(lambda reader: reader.solves(wanted))
 
     async def solve(self, solve_id: str) -> StoredSolve | None:
         """Return a solve that is recorded; its end too, if it has just ended."""
-        found = await self._solve(solve_id)
-        if found is None or found.outcome is None:
-            await self._caught_up()
-            found = await self._solve(solve_id)
-        return found
+        if self._journal is None:
+            return None
+        await self._catch_up()
+
+        def find(reader: JournalReader) -> StoredSolve | None:
+            try:
+                stored = reader.solve(solve_id)
+            except UnknownSolve:
+                return None
+            # The beginning of an id is for people at a terminal.
+            return stored if stored.id == solve_id else None
+
+        return await self._read(find)
 
     async def result(self, solve_id: str) -> SolveResult | None:
         """Return the result of a solve."""
@@ -85,24 +100,11 @@ class History:
             for event in page:
                 yield event
 
-    async def _solve(self, solve_id: str) -> StoredSolve | None:
-        if self._journal is None:
-            return None
-
-        def find(reader: JournalReader) -> StoredSolve | None:
-            try:
-                stored = reader.solve(solve_id)
-            except UnknownSolve:
-                return None
-            # The beginning of an id is for people at a terminal.
-            return stored if stored.id == solve_id else None
-
-        return await self._read(find)
-
-    async def _caught_up(self) -> None:
-        """Wait until what has happened is in the file."""
-        if self._journal is not None:
-            async with self._waiting:
+    async def _catch_up(self) -> None:
+        """Wait until the solves that have ended are in the file; once for each, not each time."""
+        async with self._catching_up:
+            if self._ended and self._journal is not None:
+                self._ended = False
                 await self._journal.flush(WRITTEN_S)
 
     async def _read(self, query: Callable[[JournalReader], Read]) -> Read:

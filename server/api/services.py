@@ -47,7 +47,7 @@ async def open_services(settings: Settings, parts: Parts) -> AsyncIterator[Servi
     history = History(parts.journal)
     reselector = completions = None
     if parts.service is not None:
-        parts.service.observers.append(meter.take)
+        parts.service.observers += [meter.take, history.take]
         reselector = Reselector(settings, parts.service.parts)
         completions = CompletionService(parts.service.parts, settings.gateway.max_queued)
     try:
