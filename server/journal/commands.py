@@ -177,6 +177,38 @@ def export_command(  # noqa: PLR0913 - its options
     typer.echo(f"{target}: {count} attempts")
 
 
+@app.command("page")
+def page_command(  # noqa: PLR0913 - its options
+    *,
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write to.")],
+    tokens: Annotated[bool, typer.Option("--tokens", help="Attempts token by token too.")] = False,
+    vocabulary: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Weights or tokenizer.json, for the tokens' text."),
+    ] = None,
+    journal: PathOption = None,
+    since: SinceOption = None,
+    until: UntilOption = None,
+    problem_id: ProblemOption = None,
+    answer: AnswerOption = None,
+    end: EndOption = None,
+    text: TextOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most solves written.")] = 50,
+) -> None:
+    """Write solves, their attempts and runs as HTML files, to be read without a server."""
+    # Templates and vocabularies take half a second to load; no other command needs them.
+    from server.page.export import PageOptions, export_pages  # noqa: PLC0415
+    from server.page.solves import Spelling  # noqa: PLC0415
+    from server.vocabulary import Vocabulary  # noqa: PLC0415
+
+    spelling = Spelling(Vocabulary.load(vocabulary), None) if vocabulary else Spelling()
+    wanted = _filter(since, until, problem_id, answer, end, text, limit)
+    options = PageOptions(wanted=wanted, tokens=tokens or vocabulary is not None, spelling=spelling)
+    with _reader(journal) as reader:
+        count = export_pages(reader, out, options)
+    typer.echo(f"{out}: {count} files; open {out / 'index.html'}")
+
+
 @app.command("prune")
 def prune_command(
     *,

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from client.schema import SolveRequest
 from server.api.wording import worded
 from server.page.answering import Journal, page_router, parts_of
-from server.page.home import ASKED
+from server.page.home import ASKED, Refused
 from server.page.links import Links
 from server.page.showing import answer_home, find_handle
 from server.solve.service import AdmissionError
@@ -46,7 +46,7 @@ async def ask(request: Request, read: Journal) -> Response:
             refused, status = str(error), HTTPStatus.UNPROCESSABLE_ENTITY
         except AdmissionError as error:
             refused, status = str(error), HTTPStatus.TOO_MANY_REQUESTS
-    return await answer_home(request, read, asked=asked, refusal=refused, status=status)
+    return await answer_home(request, read, Refused(asked, refused), status)
 
 
 def solve_request(asked: dict[str, str]) -> SolveRequest:

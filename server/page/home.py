@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from client.schema import AttemptFinished, BallotChanged, SolveEnd, SolveStarted
 from server.journal.reader import JournalReader
 from server.page.render import ENDS, Frame, duration
-from server.page.store import HistoryFilter, history
+from server.page.store import PAGE_ROWS, HistoryFilter, history
 from server.page.view import View
 from server.page.visible import clipped, visible
 from server.solve.service import SolveHandle
@@ -87,6 +87,14 @@ def parse_filter(query: Mapping[str, str]) -> HistoryFilter:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A form that was refused: what it said, and why not."""
+
+    asked: Mapping[str, str]
+    sentence: str
+
+
 def home_view(
     frame: Frame,
     reader: JournalReader | None,
@@ -95,11 +103,11 @@ def home_view(
     live: Sequence[LiveRow] = (),
     no_record: str = "",
     can_solve: bool = False,
-    asked: Mapping[str, str] | None = None,
-    refusal: str = "",
+    refused: Refused | None = None,
+    most: int = PAGE_ROWS,
 ) -> View:
     """Return the view; without a `reader` it says why there is no record."""
-    rows, more = history(reader, wanted) if reader else ([], False)
+    rows, more = history(reader, wanted, most) if reader else ([], False)
     given = {
         name: IN_FLIGHT if name == "outcome" and value == "" else value
         for name, value in asdict(wanted).items()
@@ -118,8 +126,8 @@ def home_view(
         "strategies": list(STRATEGIES),
         "can_solve": can_solve,
         "no_record": no_record,
-        "asked": {name: (asked or {}).get(name) for name in ASKED},
-        "refusal": refusal,
+        "asked": {name: refused.asked.get(name) if refused else None for name in ASKED},
+        "refusal": refused.sentence if refused else "",
     }
     return View("home.html", frame, context)
 

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from server.journal.reader import JournalReader
 from server.page import live
 from server.page.answering import Journal, Reading, frame_of, page_router, parts_of, sent
-from server.page.home import home_view, live_row, parse_filter
+from server.page.home import Refused, home_view, live_row, parse_filter
 from server.page.lanes import SolveView, fold
 from server.page.links import Links, solve_file
 from server.page.solves import solve_title, solve_view, stored_solve, with_curves
@@ -27,12 +27,10 @@ async def home(request: Request, read: Journal) -> Response:
 async def answer_home(
     request: Request,
     read: Reading,
-    *,
-    asked: dict[str, str] | None = None,
-    refusal: str = "",
+    refused: Refused | None = None,
     status: int = HTTPStatus.OK,
 ) -> Response:
-    """Return the first view; after a form that was refused, with what it said and why not."""
+    """Return the first view, after a form that was refused with what it said."""
     service = parts_of(request).service
     frame = frame_of(request, "Solves", "solves", "home.js")
     make = partial(
@@ -41,8 +39,7 @@ async def answer_home(
         wanted=parse_filter(request.query_params),
         live=[live_row(handle) for handle in service.live()] if service else [],
         can_solve=service is not None,
-        asked=asked,
-        refusal=refusal,
+        refused=refused,
     )
 
     def recorded(reader: JournalReader) -> str:

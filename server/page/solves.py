@@ -25,14 +25,14 @@ TITLE_CHARS = 60
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """The vocabulary that a view of tokens has, and of which model it is."""
+    """The vocabulary that a view of tokens has, and of which model it is; None: of any."""
 
     vocabulary: Vocabulary | None = None
-    model: str = ""
+    model: str | None = ""
 
     def of(self, solve: StoredSolve) -> Vocabulary | None:
         """Return the vocabulary of the model that solved, where it is that one."""
-        return self.vocabulary if solve.model == self.model else None
+        return self.vocabulary if self.model in (None, solve.model) else None
 
 
 def stored_solve(reader: JournalReader, solve_id: str) -> SolveView:

@@ -50,7 +50,7 @@ class HistoryFilter:
     `source` is the beginning of the problem's name, `run` the run's id. `outcome` is a `SolveEnd`,
     or "" for those without a result. `least` and `most` bound the sampled tokens of the solve.
     `errors`: only those with a failed attempt or a tool call that raised. `before` is the time of
-    the last row before.
+    the last row before; it and `since` are in seconds since 1970.
     """
 
     text: str | None = None
@@ -61,7 +61,9 @@ class HistoryFilter:
     least: int | None = None
     most: int | None = None
     errors: bool = False
+    since: float | None = None
     before: float | None = None
+    problem_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +96,14 @@ SELECT {SOLVE_COLUMNS},
     (SELECT count(*) FROM attempts AS a WHERE a.solve_id = solves.id),
     (SELECT coalesce(sum(tool_errors), 0) FROM attempts AS a WHERE a.solve_id = solves.id),
     (SELECT count(*) FROM attempts AS a WHERE a.solve_id = solves.id AND a.{FAILED})
-FROM solves {{where}} ORDER BY created DESC LIMIT {PAGE_ROWS + 1}
+FROM solves {{where}} ORDER BY created DESC LIMIT ?
 """  # noqa: S608 - constants
 
 
-def history(reader: JournalReader, wanted: HistoryFilter) -> tuple[list[HistoryRow], bool]:
-    """Return a page of solves, newest first, and whether there are more."""
+def history(
+    reader: JournalReader, wanted: HistoryFilter, most: int = PAGE_ROWS
+) -> tuple[list[HistoryRow], bool]:
+    """Return a page of at most so many solves, newest first, and whether there are more."""
     tests: list[tuple[str, Any]] = [
         ("problem LIKE ? ESCAPE '\\'", _like(wanted.text, "%{}%")),
         ("answer = ?", wanted.answer),
@@ -108,7 +112,9 @@ def history(reader: JournalReader, wanted: HistoryFilter) -> tuple[list[HistoryR
         ("coalesce(outcome, '') = ?", wanted.outcome),
         ("sampled >= ?", wanted.least),
         ("sampled <= ?", wanted.most),
+        ("created >= ?", wanted.since),
         ("created < ?", wanted.before),
+        ("problem_id = ?", wanted.problem_id),
     ]
     given = [(sql, value) for sql, value in tests if value is not None]
     conditions = [sql for sql, _ in given]
@@ -118,10 +124,11 @@ def history(reader: JournalReader, wanted: HistoryFilter) -> tuple[list[HistoryR
             f"AND (a.tool_errors > 0 OR a.{FAILED}))"
         )
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    rows = reader.query(HISTORY.format(where=where), [value for _, value in given])
+    values = [*(value for _, value in given), most + 1]
+    rows = reader.query(HISTORY.format(where=where), values)
     width = len(fields(StoredSolve))
     found = [HistoryRow(StoredSolve(*row[:width]), *row[width:]) for row in rows]
-    return found[:PAGE_ROWS], len(found) > PAGE_ROWS
+    return found[:most], len(found) > most
 
 
 def _like(text: str | None, form: str) -> str | None:
