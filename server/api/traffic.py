@@ -45,7 +45,7 @@ class Traffic:
         async def watched(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status = int(message["status"])
                 given = [*message.get("headers", ())]
                 names = {name.lower() for name, _ in given}
                 given += [each for each in HEADERS if each[0] not in names]
