@@ -8,7 +8,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,7 +179,7 @@ class Teller:
 
     def attempt(
         self, solve_id: str, attempt: int, problem: str, answer: str, turns: int = 2
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, AttemptReport]:
         """Yield an attempt but for its end; returns its report."""
         yield AttemptStarted(
             id=self.next_id(), solve_id=solve_id, at=0.1, attempt=attempt, seed=7 + attempt,

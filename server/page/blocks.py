@@ -9,10 +9,11 @@ from client.schema import (
     AttemptCall,
     AttemptGap,
     AttemptResult,
+    AttemptResumed,
     AttemptText,
     AttemptWaiting,
     Channel,
-    Event,
+    EventBase,
 )
 
 
@@ -76,13 +77,13 @@ class Blocks:
         self._open: Block | None = None
         self._parts: list[str] = []
 
-    def add_all(self, events: Iterable[Event]) -> "Blocks":
+    def add_all(self, events: Iterable[EventBase]) -> "Blocks":
         """Take events in order; those that are not to be read are passed over."""
         for event in events:
             self.add(event)
         return self
 
-    def add(self, event: Event) -> None:
+    def add(self, event: EventBase) -> None:
         """Take the next event."""
         match event:
             case AttemptText():
@@ -98,6 +99,8 @@ class Blocks:
                 )  # fmt: skip
             case AttemptWaiting():
                 self._note(event.id, f"The engine is away ({event.reason}); the attempt waits.")
+            case AttemptResumed():
+                self._note(event.id, "The server was started again; the attempt goes on.")
             case AttemptGap():
                 self._note(event.id, f"{event.events} events are missing from the journal here.")
             case _:

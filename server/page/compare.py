@@ -90,7 +90,8 @@ def _side(
         vocabulary = spelling.of(solve)
         shown = token_chunk(reader, solve.id, attempt.attempt, vocabulary, position, stop)
     blocks = Blocks().add_all(attempt_events(reader, solve.id, attempt.attempt)).list()
-    kept, size = [], 0
+    kept: list[Block] = []
+    size = 0
     for block in blocks:
         size += len(block.text)
         if kept and size > SIDE_CHARS:

@@ -126,8 +126,10 @@ def _rate(value: object) -> float | None:
 
 
 def _tokens(row: dict[str, Any], vocabulary: Vocabulary | None) -> tuple[list[MaskedToken], int]:
-    ids = next((row[name] for name in ID_FIELDS if isinstance(row.get(name), list)), [])
-    mask = next((row[name] for name in MASK_FIELDS if isinstance(row.get(name), list)), [])
+    ids: list[Any] = next((row[name] for name in ID_FIELDS if isinstance(row.get(name), list)), [])
+    mask: list[Any] = next(
+        (row[name] for name in MASK_FIELDS if isinstance(row.get(name), list)), []
+    )
     decoder = vocabulary.decoder() if vocabulary else None
     tokens = []
     for position, token_id in enumerate(ids[:MOST_TOKENS]):

@@ -4,14 +4,17 @@ from typing import Any
 
 from client.schema import (
     AttemptCall,
+    AttemptEvent,
     AttemptFinished,
     AttemptGap,
     AttemptResult,
+    AttemptResumed,
     AttemptStarted,
     AttemptText,
     AttemptWaiting,
     BallotChanged,
     BallotLine,
+    BudgetDecided,
     Event,
     SolveFinished,
     SolveResult,
@@ -34,7 +37,7 @@ def message(event: Event) -> Message | None:
                 event
             )
             told |= {"text": visible(event.text), "sampled": event.sampled}
-        case AttemptCall() | AttemptResult() | AttemptWaiting() | AttemptGap():
+        case AttemptCall() | AttemptResult() | AttemptWaiting() | AttemptGap() | AttemptResumed():
             told = _block(event)
         case AttemptStarted():
             told = {"do": "lane", "seed": event.seed} | _state("running") | _of(event)
@@ -42,6 +45,8 @@ def message(event: Event) -> Message | None:
             told = _ended(event)
         case SolveStarted():
             told = {"do": "started", "at": event.at, "limit": event.time_limit_s}
+        case BudgetDecided():
+            told = {"do": "limit", "limit": event.limit_s}
         case BallotChanged():
             bars = _bars(event.lines, None)
             told = {"do": "ballot", "bars": bars, "reason": visible(event.reason)}
@@ -70,7 +75,7 @@ def _state(state: str) -> Message:
     return {"state": ENDS[state], "tone": TONES.get(state, "bad")}
 
 
-def _block(event: AttemptCall | AttemptResult | AttemptWaiting | AttemptGap) -> Message:
+def _block(event: AttemptEvent) -> Message:
     blocks = Blocks()
     blocks.add(event)
     block = blocks.list()[0]

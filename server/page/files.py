@@ -62,7 +62,7 @@ MASK_FIELDS = ("mask", "weights", "loss_mask", "completion_mask")
 
 def find_files(folder: Path) -> list[DataFile]:
     """Return the CSV and JSONL files of a folder, by name."""
-    found = []
+    found: list[Path] = []
     for pattern in ("*.csv", "*.jsonl"):
         for depth in range(MOST_DEPTH):
             found += folder.glob("*/" * depth + pattern)

@@ -11,6 +11,7 @@ from client.schema import (
     AttemptText,
     BallotChanged,
     BallotLine,
+    BudgetDecided,
     Event,
     SolveFinished,
     SolveQueued,
@@ -71,6 +72,7 @@ class SolveView:
     started: SolveStarted | None = None
     requested: SolveRequested | None = None
     position: int = 0
+    budget: BudgetDecided | None = None
     ballot: BallotChanged | None = None
     result: SolveResult | None = None
     lanes: dict[int, Lane] = field(default_factory=dict)
@@ -88,6 +90,8 @@ class SolveView:
     @property
     def time_limit_s(self) -> float | None:
         """Its seconds, the wait in the queue not counted."""
+        if self.budget is not None:
+            return self.budget.limit_s
         return self.started.time_limit_s if self.started else None
 
     @property
@@ -137,6 +141,8 @@ def _solve(view: SolveView, event: Event) -> None:
             view.problem = str(event.request.get("problem", ""))
         case SolveStarted():
             view.started, view.problem, view.problem_id = event, event.problem, event.problem_id
+        case BudgetDecided():
+            view.budget = event
         case BallotChanged():
             view.ballot = event
         case SolveFinished():
@@ -159,7 +165,7 @@ def _attempt(view: SolveView, event: AttemptEvent) -> None:
             lane.sampled = event.sampled
             lane.events.add(event)
         case _:
-            lane.events.add(event)  # type: ignore[arg-type] - the members of Event alone come
+            lane.events.add(event)
 
 
 def _ended(lane: Lane, report: AttemptReport) -> None:

@@ -131,6 +131,9 @@ const handlers = {
     root.dataset.limit = told.limit;
     state(byId("state"), { state: "running", tone: "live" });
   },
+  limit(told) {
+    root.dataset.limit = told.limit;
+  },
   ballot(told) {
     bars(told.bars);
     byId("detail").textContent = told.reason;
