@@ -22,6 +22,10 @@ from sandbox.startup import seeding_code
 from sandbox.tickets import Ticket
 from sandbox.types import CellResult, CellStatus, LossReason
 
+#: Kernels that a lease takes, one after the other, where they end before they are seeded: the first
+#: may have been a spare whose template was just killed, the second the last of its spares.
+TAKEN_AT_MOST = 3
+
 
 class KernelSource(Protocol):
     """What a lease needs of its pool; nothing here waits, and only `apply` raises."""
@@ -186,13 +190,24 @@ class KernelLease:
         return await self._take_kernel(ticket)
 
     async def _take_kernel(self, ticket: Ticket) -> Kernel:
-        kernel = self._kernel = await ticket.wait()
-        try:
-            await kernel.prepare(seeding_code(self._seed), "seeding")
-        except KernelStartError:
-            self._lose_kernel(ticket, LossReason.START)
-            raise
-        return kernel
+        """Wait for a kernel and seed it; one that ends just then is nobody's fault: take another.
+
+        What is lost here held no state yet, so nothing is to be reported.
+        """
+        unreported = self._unreported_loss
+        for others in reversed(range(TAKEN_AT_MOST)):
+            kernel = self._kernel = await ticket.wait()
+            try:
+                await kernel.prepare(seeding_code(self._seed), "seeding")
+            except KernelStartError:
+                ended = not kernel.is_alive()
+                self._lose_kernel(ticket, LossReason.START)
+                self._unreported_loss = unreported
+                if not (ended and others):
+                    raise
+            else:
+                return kernel
+        raise AssertionError("unreachable: the last one is returned or raises")
 
     def _lose_kernel(self, ticket: Ticket, reason: LossReason) -> None:
         """Discard the kernel and ask for another at once, so that it is there when needed."""

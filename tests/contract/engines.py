@@ -6,9 +6,14 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import anyio
+
+from server.dialect.harmony_tokens import HarmonyTokens
 from server.engine.base import Engine, Sampling
 from server.engine.llamacpp import LlamaCppEngine
+from server.engine.rehearsal_process import RehearsalOptions, open_rehearsal, rehearsed_model
 from server.engine.scripted import ScriptedEngine, Step, StreamRequest
+from server.engine.sglang import SglangLimits
 from server.vocabulary import Vocabulary
 from tests.server.engine.llamacpp_cases import busy_slots, default_weights, ready_engine
 from tests.server.engine.openai_cases import address_of, fake_vllm, running
@@ -18,6 +23,20 @@ from tests.server.engine.sglang_cases import ready as ready_sglang
 from tests.server.engine.tiny_llama import write_tiny_llama
 
 CONTEXT_TOKENS = 512
+#: Fast enough for tests, and so slow that a stream is left in its midst.
+SLOW_MACHINE = """
+load_s = 0
+step_s = 0.001
+step_s_per_stream = 0
+prefill_tokens_s = 1e6
+kv_tokens = 100000
+most_running = 8
+[habits]
+tokens_median = 5000
+tokens_sigma = 0
+tokens_most = 5000
+calls_median = 0
+"""
 #: Small, since prefilling takes the default model seconds per hundred tokens.
 DEFAULT_MODEL_CONTEXT_TOKENS = 256
 
@@ -144,6 +163,39 @@ def fake_sglang(*arguments: str) -> Callable[[Path], AbstractAsyncContextManager
                 )
 
     return attach
+
+
+@asynccontextmanager
+async def rehearsal(folder: Path) -> AsyncIterator[Subject]:
+    """The rehearsal's process, read as SGLang."""
+    machine = folder / "machine.toml"
+    machine.write_text(SLOW_MACHINE)
+    path = rehearsed_model("harmony")
+    assert path is not None
+    vocabulary = Vocabulary.load(path)
+    options = RehearsalOptions(
+        model_path=path,
+        limits=SglangLimits(slots=2, context_tokens=CONTEXT_TOKENS + 8, start_timeout_s=20),
+        machine=str(machine),
+    )
+    prompt = [vocabulary.control("<|start|>"), *vocabulary.encode("user")]
+    begun = HarmonyTokens(vocabulary).on_channel("analysis")
+    async with open_rehearsal(options, vocabulary) as engine:
+        with anyio.fail_after(30):
+            await engine.wait_ready()
+        yield Subject(
+            engine=engine,
+            vocabulary_size=vocabulary.size,
+            end_ids=frozenset(vocabulary.eos_ids),
+            endless=prompt,
+            # An attempt's first words are its own after this.
+            varied=[*prompt, *begun, *vocabulary.encode("Rehearsal")],
+            # What selectors ask is answered in few words.
+            stopping=[*prompt, *vocabulary.encode("Yes or No in \\boxed{}")],
+            stopping_sampling=Sampling(max_tokens=450, temperature=1, seed=1),
+            busy=engine.server.load,
+            logprob_tolerance=1e-9,
+        )
 
 
 @asynccontextmanager

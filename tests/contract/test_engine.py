@@ -13,6 +13,7 @@ from tests.contract.engines import (
     fake_sglang,
     openai_llama,
     openai_vllm,
+    rehearsal,
     scripted,
     tiny_llamacpp,
 )
@@ -26,6 +27,7 @@ ENGINES = [
     pytest.param(default_llamacpp, id="llamacpp-default", marks=pytest.mark.model),
     pytest.param(fake_sglang(), id="sglang-fake-cumulative"),
     pytest.param(fake_sglang("--incremental-streaming-output"), id="sglang-fake"),
+    pytest.param(rehearsal, id="rehearsal"),
     pytest.param(openai_llama, id="openai-llama"),
     pytest.param(openai_vllm, id="openai-vllm-fake"),
 ]

@@ -12,6 +12,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from sandbox import lease
 from sandbox.errors import (
     CellTimeoutError,
     CodeTooLargeError,
@@ -22,9 +23,10 @@ from sandbox.errors import (
     PoolClosedError,
     PoolNotReadyError,
 )
-from sandbox.lease import KernelLease
+from sandbox.lease import TAKEN_AT_MOST, KernelLease
 from sandbox.pool import KernelPool
 from sandbox.settings import PoolSettings
+from sandbox.startup import seeding_code
 from sandbox.types import CellStatus, InterruptStep, LossReason
 from tests.sandbox.pools import (
     GRACE_S,
@@ -112,6 +114,22 @@ class TestStart:
             assert pool.status().lost == {LossReason.START: 1}
             with pytest.raises(KernelStartError, match=message):
                 await pool.wait_ready()
+
+    @pytest.mark.parametrize("deaths", [1, TAKEN_AT_MOST])
+    async def test_a_kernel_that_ends_as_it_is_handed_over_is_replaced(
+        self, make_pool: MakePool, monkeypatch: pytest.MonkeyPatch, deaths: int
+    ) -> None:
+        """As spares do whose template is killed; a few times at most, then the lease is told."""
+        codes = iter(["import os; os.kill(os.getpid(), 9)"] * deaths)
+        monkeypatch.setattr(lease, "seeding_code", lambda seed: next(codes, seeding_code(seed)))
+        async with make_pool(lean_settings()) as pool:
+            if deaths == TAKEN_AT_MOST:
+                with pytest.raises(KernelStartError, match="seeding failed"):
+                    await pool.lease(seed=1, owner="test").__aenter__()
+            async with pool.lease(seed=1, owner="test") as kernel:
+                result = await run(kernel, "1 + 1")
+            assert (result.output, result.state_lost) == ("2\n", False)
+            assert pool.status().lost == {LossReason.START: deaths}
 
 
 class TestTimeouts:
