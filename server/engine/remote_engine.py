@@ -41,6 +41,11 @@ class RemoteEngine(Generic[Server]):
     def release(self, session: str) -> None:
         """Nothing is kept by session: the server's prefix cache goes by token ids."""
 
+    @property
+    def server(self) -> Server:
+        """The server that is ready now; raises the errors of `Engine.generate` where none is."""
+        return self._running_server()
+
     def _running_server(self) -> Server:
         status = self.status()
         if status.state in (EngineState.FAILED, EngineState.STOPPED):

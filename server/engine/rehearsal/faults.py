@@ -6,7 +6,7 @@ A fault whose time had passed when this life of the engine began has been, or is
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 
@@ -87,14 +87,25 @@ def _fault(entry: str) -> Fault:
     return Fault(kind, at, float(match[3] or 0), float(match[4] or 1))
 
 
+def later(faults: list[Fault], seconds: float) -> list[Fault]:
+    """Return the faults that much later."""
+    return [replace(fault, at=fault.at + seconds) for fault in faults]
+
+
 class Schedule:
     """The faults of one life of the engine; `life` counts its starts from 1."""
 
     def __init__(self, faults: list[Fault], life: int, begun: float) -> None:
         self._loads = [fault for fault in faults if fault.kind in LOADS and fault.at == life]
+        self._lasting: list[Fault] = []
+        self._once: list[Fault] = []
+        self.add([fault for fault in faults if life == 1 or fault.at >= begun])
+
+    def add(self, faults: list[Fault]) -> None:
+        """Take more faults, those of loads left out: this start is over."""
         others = [fault for fault in faults if fault.kind not in LOADS]
-        self._lasting = [fault for fault in others if fault.kind in LASTING]
-        self._once = [f for f in others if f.kind not in LASTING and f.at >= begun]
+        self._lasting += [fault for fault in others if fault.kind in LASTING]
+        self._once += [fault for fault in others if fault.kind not in LASTING]
 
     def load(self, kind: FaultKind) -> Fault | None:
         """Return this start's fault of a kind."""

@@ -9,26 +9,30 @@ import re
 from array import array
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from server.dialect.base import FORCED_LEAD, Dialect
+from server.engine.rehearsal.likely import NEUTRAL, Mood, mood_of
 from server.engine.rehearsal.machine import Habits
 from server.engine.rehearsal.problems import problem_of
 from server.engine.rehearsal.prose import Prose
-from server.engine.rehearsal.script import Script
+from server.engine.rehearsal.script import NAMED, Script
 from server.engine.rehearsal.statements import Statements
 from server.engine.rehearsal.writer import writer_for
 from server.vocabulary import Vocabulary
 
-_NAMED = re.compile(r"Rehearsal ([0-9a-f]{8})\. ")
 #: A box that is open at the prompt's end, and what is in it.
 _FORCED = re.compile(re.escape(FORCED_LEAD) + r"([^{}]*)\Z")
 #: What selectors ask for: a number up to so many, or a yes or no.
 _CHOICE = re.compile(r"an integer from 1 to (\d+), in \\boxed\{\}")
 _VERDICT = re.compile(r"Yes or No in \\boxed\{\}")
+#: What prompts name where there is a tool.
+_TOOL = re.compile(r"python|programs", re.IGNORECASE)
 #: Of judgements, the share that says yes, and the tokens that one takes.
 YES = 0.7
 JUDGEMENT_TOKENS = 200
+#: Within so many tokens of its own an attempt has written its name.
+NAME_TOKENS = 64
 #: Scripts that are kept: more than attempts run at once.
 MOST_SCRIPTS = 1024
 #: Tokens at a prompt's end among which an open box is looked for.
@@ -37,10 +41,10 @@ FORCED_TOKENS = 96
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The ids that come, up to the one that ends the stream by itself; `sure`: it is right."""
+    """The ids that come, up to the one that ends the stream by itself, and how likely they are."""
 
     ids: list[int]
-    sure: bool
+    mood: Mood
 
 
 class Player:
@@ -61,37 +65,52 @@ class Player:
         self._known = known or {}
         self._writer = writer_for(dialect, vocabulary)
         self._prose = Prose(vocabulary.encode)
-        self._statements = Statements(vocabulary)
+        self._statements = Statements(vocabulary, dialect)
         self._scripts: OrderedDict[tuple[str, str], Script] = OrderedDict()
 
     def reply(self, prompt: Sequence[int], seed: int) -> Reply:
         """Return what follows the prompt; `seed` chooses among attempts that have not begun."""
         text = self._vocabulary.decode(prompt)
         statement = self._statements.find(prompt)
-        named = _NAMED.search(text)
+        named = NAMED.search(text)
         judged = [] if named else self._judgement(text, seed)
         if judged:
-            return Reply(judged, sure=True)
+            return Reply(judged, NEUTRAL)
         name = named[1] if named else f"{random.Random(f'{self._seed} {seed}').getrandbits(32):08x}"
-        script = self._script(statement, name)
+        script = self._script(statement, name, tools=_has_tool(text, named))
         ids, results, over = self._place(script, prompt)
         tail = self._vocabulary.decode(prompt[-FORCED_TOKENS:])
         forced = _FORCED.search(tail)
         if forced:
             answer = script.answer(results)
             rest = answer.removeprefix(forced[1])
-            return Reply([*self._writer.encode(f"{rest}}}."), self._writer.end()], script.right)
-        if over:
+            ids = [*self._writer.encode(f"{rest}}}."), self._writer.end()]
+        elif over:
             again = f"The check confirms it: \\boxed{{{script.answer(results)}}}."
-            return Reply(self._writer.final(self._writer.encode("Again."), again), script.right)
-        return Reply(ids, script.right)
+            ids = self._writer.final(self._writer.encode("Again."), again)
+        return Reply(ids, self.mood([*prompt, *ids[:NAME_TOKENS]]))
 
-    def _script(self, statement: str, name: str) -> Script:
+    def mood(self, ids: Sequence[int]) -> Mood:
+        """Return how sure the attempt is whose tokens these are."""
+        text = self._vocabulary.decode(ids)
+        named = NAMED.search(text)
+        if named is None:
+            return NEUTRAL
+        script = self._script(self._statements.find(ids), named[1], tools=_has_tool(text, named))
+        end = len(text[: named.end()].encode())
+        begins = 0
+        while end > 0:
+            end -= len(self._vocabulary.token_bytes(ids[begins]))
+            begins += 1
+        return mood_of(named[1], begins, right=script.right)
+
+    def _script(self, statement: str, name: str, *, tools: bool) -> Script:
         problem = problem_of(statement, self._known)
         key = (problem.key, name)
         script = self._scripts.pop(key, None)
         if script is None:
-            script = Script(name, problem, self._habits, self._writer, self._prose)
+            habits = self._habits if tools else replace(self._habits, calls_median=0)
+            script = Script(name, problem, habits, self._writer, self._prose)
         self._scripts[key] = script
         if len(self._scripts) > MOST_SCRIPTS:
             self._scripts.popitem(last=False)
@@ -133,6 +152,11 @@ class Player:
             said = "No"
         thought = self._prose.tokens(chance, JUDGEMENT_TOKENS)
         return self._writer.final(thought, f"\\boxed{{{said}}}")
+
+
+def _has_tool(text: str, named: re.Match[str] | None) -> bool:
+    """Tell whether what stands before an attempt's name speaks of the tool."""
+    return _TOOL.search(text[: named.start()] if named else text) is not None
 
 
 def find(ids: Sequence[int], part: Sequence[int], start: int = 0) -> int:

@@ -14,6 +14,8 @@ from server.engine.rehearsal.problems import ANSWERS, RehearsalProblem
 from server.engine.rehearsal.prose import Prose
 from server.engine.rehearsal.writer import Writer
 
+#: How an attempt begins: with its name.
+NAMED = re.compile(r"Rehearsal ([0-9a-f]{8})\. ")
 #: What a program prints before the value that it is about.
 _PRINTED = re.compile(r"\bvalue ([^\s\]]+)")
 #: Of wrong attempts, this share makes the same mistake, so that majorities can be wrong. Votes of
@@ -83,6 +85,7 @@ class Script:
             return value
         if not self.calls or not self.problem.computed:
             return self._told()
+        # No program has printed it yet.
         return str(random.Random(f"guess {self._seed}").randrange(ANSWERS))
 
     def _told(self) -> str:

@@ -6,9 +6,9 @@ from functools import partial
 from http import HTTPStatus
 from typing import Any
 
-from server.engine.rehearsal.faults import FaultKind, Schedule
+from server.engine.rehearsal.faults import FaultKind, Schedule, later, parse_faults
 from server.engine.rehearsal.http import Connection, Request
-from server.engine.rehearsal.likely import likeliest, logprob
+from server.engine.rehearsal.likely import Mood
 from server.engine.rehearsal.player import Player
 from server.engine.rehearsal.scheduler import Clock, Scheduler, Stream
 
@@ -56,6 +56,7 @@ class Service:
             "/model_info": self._model_info,
             "/server_info": self._server_info,
             "/v1/loads": self._loads,
+            "/rehearsal/faults": self._add_faults,
         }
 
     async def handle(self, request: Request, connection: Connection) -> None:
@@ -97,6 +98,12 @@ class Service:
         scheduler = self.scheduler
         load = {"num_running_reqs": scheduler.running, "num_waiting_reqs": scheduler.waiting}
         connection.answer({"loads": [{"dp_rank": 0, **load}]})
+
+    def _add_faults(self, request: Request, connection: Connection) -> None:
+        """Take a schedule whose times count from now."""
+        faults = parse_faults(str(request.body["faults"]))
+        self._faults.add(later(faults, self._clock.now()))
+        connection.answer({})
 
     def _abort(self, request: Request, connection: Connection) -> None:
         rid = "" if request.body.get("abort_all") else str(request.body["rid"])
@@ -142,7 +149,7 @@ class Service:
             prompt=prompt,
             ids=reply.ids,
             most=int(sampling["max_new_tokens"]),
-            emit=partial(self._emit, sure=reply.sure, top=top, connection=connection),
+            emit=partial(self._emit, mood=reply.mood, top=top, connection=connection),
             blocked=lambda: connection.behind,
             end_ids=frozenset(sampling.get("stop_token_ids") or ()),
         )
@@ -157,7 +164,7 @@ class Service:
             self.scheduler.abort(stream.rid)
 
     def _emit(
-        self, stream: Stream, count: int, *, sure: bool, top: int, connection: Connection
+        self, stream: Stream, count: int, *, mood: Mood, top: int, connection: Connection
     ) -> None:
         if self._spoilt(stream, connection):
             return
@@ -167,10 +174,10 @@ class Service:
             begin, size = len(stream.prompt), self._options.vocabulary_size
             new = [(begin + n, stream.ids[n]) for n in range(start, stream.sent)]
             meta["output_token_logprobs"] = [
-                (logprob(token_id, place, sure=sure), token_id, None) for place, token_id in new
+                (mood.logprob(place), token_id, None) for place, token_id in new
             ]
             meta["output_top_logprobs"] = [
-                likeliest(token_id, place, top, size, sure=sure) for place, token_id in new
+                mood.likeliest(token_id, place, top, size) for place, token_id in new
             ]
         connection.event(self._event(stream, count, meta))
         if stream.finish:
@@ -211,9 +218,7 @@ class Service:
         }
 
     def _scores(self, ids: list[int], start: int) -> dict[str, Any]:
-        entries = [
-            (logprob(ids[place], place, sure=True), ids[place], None)
-            for place in range(start, len(ids))
-        ]
+        mood = self._player.mood(ids)
+        entries = [(mood.logprob(n), ids[n], None) for n in range(start, len(ids))]
         meta = {"finish_reason": {"type": "length"}, "input_token_logprobs": entries}
         return {"output_ids": [0], "meta_info": meta}

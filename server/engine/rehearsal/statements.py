@@ -1,37 +1,46 @@
-"""Finds the problem in a prompt: what the prompts' texts have around it is known."""
+"""Finds the problem in a prompt: what prompts and dialect have around it is known."""
 
 from collections.abc import Iterator, Sequence
 
 from client.schema import AnswerKind
+from server.dialect.base import Dialect, Prompt
+from server.engine.rehearsal.script import NAMED
 from server.prompts import compose, sets, variants
 from server.vocabulary import Vocabulary
 
 #: Stands for a problem; no text has it.
 _PLACE = "\0"
-#: What families write between the mark of a user's turn and its text.
-_ROLES = ("user\n",)
 #: Of a prompt that is none of ours, what tells it from others.
 UNKNOWN_TOKENS = 256
 
 
 class Statements:
-    """Reads prompts of one vocabulary."""
+    """Reads prompts of one dialect."""
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    def __init__(self, vocabulary: Vocabulary, dialect: Dialect) -> None:
         self._vocabulary = vocabulary
-        self._befores, self._afters = _surroundings()
+        found = {around for prompt in _prompts() for around in self._around(dialect, prompt)}
+        #: What may stand before and after a problem between two control tokens, the longest first.
+        self._around_problems = sorted(found, key=lambda pair: -len(pair[0]) - len(pair[1]))
 
     def find(self, prompt: Sequence[int]) -> str:
-        """Return the problem's text; of a prompt without any of ours, the beginning of its text."""
-        for segment in self._segments(prompt):
-            for after in self._afters:
-                text, found, _ = segment.rpartition(after)
+        """Return the problem's text; of a prompt that is none of ours, how it begins."""
+        segments = [*self._segments(prompt)]
+        named = [n for n, segment in enumerate(segments) if NAMED.search(segment)]
+        # What follows the attempt's name is its own; some families have no mark before it.
+        segments = segments[: named[0] + 1] if named else segments
+        for before, after in self._around_problems:
+            for segment in reversed(segments):
+                found = _between(segment, before, after)
                 if found:
-                    return self._without_lead(text)
-            # Some sets say nothing after the problem.
-            if segment.startswith(_ROLES):
-                return self._without_lead(segment)
+                    return found
         return self._vocabulary.decode(prompt[:UNKNOWN_TOKENS])
+
+    def _around(self, dialect: Dialect, prompt: Prompt) -> Iterator[tuple[str, str]]:
+        for segment in self._segments(dialect.open(prompt).opening):
+            before, found, after = segment.partition(_PLACE)
+            if found and (before or after):
+                yield before, after
 
     def _segments(self, prompt: Sequence[int]) -> Iterator[str]:
         """Yield the texts between control tokens."""
@@ -43,29 +52,19 @@ class Statements:
                 start = place + 1
         yield vocabulary.decode(prompt[start:])
 
-    def _without_lead(self, text: str) -> str:
-        for role in _ROLES:
-            text = text.removeprefix(role)
-        for before in self._befores:
-            if text.startswith(before):
-                return text.removeprefix(before)
-        return text
+
+def _between(segment: str, before: str, after: str) -> str:
+    """Return what stands between the two, up to where the second is found first."""
+    if not segment.startswith(before):
+        return ""
+    end = segment.find(after, len(before)) if after else len(segment)
+    return segment[len(before) : end] if end >= 0 else ""
 
 
-def _surroundings() -> tuple[list[str], list[str]]:
-    """Return what may stand before and after a problem in a user's turn, the longest first."""
-    befores, afters = set(), set()
+def _prompts() -> Iterator[Prompt]:
+    """Yield all prompts that attempts may be given."""
     for chosen in ("", *sets()):
         for kind in AnswerKind:
             for tools in (True, False):
                 for variant in ("", *variants()):
-                    prompt = compose(_PLACE, kind, tools=tools, chosen=chosen, variant=variant)
-                    before, _, after = prompt.user.partition(_PLACE)
-                    afters.add(after)
-                    # Some families have no system: what it says begins the user's turn.
-                    lead = f"{prompt.system}\n\n" if prompt.system else ""
-                    befores |= {before, lead + before}
-    return (
-        sorted(filter(None, befores), key=len, reverse=True),
-        sorted(filter(None, afters), key=len, reverse=True),
-    )
+                    yield compose(_PLACE, kind, tools=tools, chosen=chosen, variant=variant)

@@ -1,0 +1,196 @@
+"""The rehearsal as the gateway has it: a process that is read as SGLang, with faults on time."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+import pytest
+
+from client.schema import AnswerKind
+from server.dialect.catalogue import open_dialect
+from server.engine.base import EngineState, Sampling
+from server.engine.errors import (
+    EngineFailed,
+    EngineProtocolError,
+    EngineStalled,
+    EngineUnavailable,
+)
+from server.engine.opening import model_path
+from server.engine.rehearsal_process import RehearsalOptions, open_rehearsal, rehearsed_model
+from server.engine.sglang import SglangEngine, SglangLimits
+from server.prompts import compose
+from server.settings import load_settings
+from server.vocabulary import Vocabulary
+from tests.contract.engines import SLOW_MACHINE
+
+PATIENCE_S = 30
+HARMONY = rehearsed_model("harmony") or Path()
+VOCABULARY = Vocabulary.load(HARMONY)
+PROMPT = list(
+    open_dialect("auto", VOCABULARY)
+    .open(compose("What is it?", AnswerKind.INTEGER, tools=False, chosen="harmony"))
+    .opening
+)
+
+
+@asynccontextmanager
+async def rehearsing(folder: Path, **options: Any) -> AsyncIterator[SglangEngine]:  # noqa: ANN401
+    machine = folder / "machine.toml"
+    machine.write_text(options.pop("machine", SLOW_MACHINE))
+    limits = SglangLimits(
+        slots=8, context_tokens=8192, start_timeout_s=20, stall_timeout_s=options.pop("stall", 20.0)
+    )
+    made = RehearsalOptions(model_path=HARMONY, limits=limits, machine=str(machine), **options)
+    async with open_rehearsal(made, VOCABULARY) as engine:
+        with anyio.fail_after(PATIENCE_S):
+            await engine.wait_ready()
+        yield engine
+
+
+async def read_into(
+    ids: list[int], engine: SglangEngine, count: int, prompt: list[int] | None = None
+) -> None:
+    sampling = Sampling(max_tokens=count, temperature=1, seed=3)
+    async with engine.generate(prompt or PROMPT, sampling, session="s") as stream:
+        async for chunk in stream:
+            ids += chunk.token_ids
+
+
+async def ids_of(engine: SglangEngine, count: int, prompt: list[int] | None = None) -> list[int]:
+    ids: list[int] = []
+    await read_into(ids, engine, count, prompt)
+    return ids
+
+
+async def order(engine: SglangEngine, faults: str) -> None:
+    """Have faults happen, their times from now on."""
+    await engine.server.post("/rehearsal/faults", {"faults": faults})
+
+
+@pytest.fixture(scope="module")
+async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SglangEngine]:
+    async with rehearsing(tmp_path_factory.mktemp("rehearsal"), stall=1.0, max_restarts=9) as it:
+        yield it
+
+
+async def test_it_needs_no_weights_and_says_how_it_is_named() -> None:
+    settings = load_settings({"engine.kind": "rehearsal"})
+    assert model_path(settings) == HARMONY
+    qwen = load_settings({"engine.kind": "rehearsal", "engine.model": "qwen"})
+    assert model_path(qwen).name == "qwen"
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("cut@0", EngineUnavailable),
+        ("decode-die@0", EngineUnavailable),
+        ("prefill-die@0", EngineUnavailable),
+        ("die@0.02", EngineUnavailable),
+        ("stall-one@0", EngineStalled),
+        ("stall@0+1.5", EngineStalled),
+        ("garbage@0.02", EngineProtocolError),
+        ("not-utf8@0.02", EngineProtocolError),
+        ("out-of-range@0.02", EngineProtocolError),
+        ("refuse@0+0.3", EngineProtocolError),
+    ],
+)
+async def test_a_fault_is_named_and_the_tokens_go_on_exactly(
+    engine: SglangEngine, fault: str, error: type[Exception]
+) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        await engine.wait_ready()
+        whole = await ids_of(engine, 300)
+        begun: list[int] = []
+        await order(engine, fault)
+        with pytest.raises(error):
+            await read_into(begun, engine, 300)
+        assert begun == whole[: len(begun)]
+        rest: list[int] = []
+        while begun + rest != whole:
+            await engine.wait_ready()
+            try:
+                await read_into(
+                    rest, engine, 300 - len(begun) - len(rest), [*PROMPT, *begun, *rest]
+                )
+            except (EngineUnavailable, EngineProtocolError):
+                await anyio.sleep(0.05)
+
+
+async def test_a_death_at_an_abort_is_seen_and_healed(engine: SglangEngine) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        await engine.wait_ready()
+        restarts = engine.status().restarts
+        await order(engine, "abort-die@0")
+        async with engine.generate(
+            PROMPT, Sampling(max_tokens=3000, temperature=1, seed=3), session="s"
+        ) as stream:
+            await anext(stream)
+        await engine.life.confirm_death()
+        await engine.wait_ready()
+        assert engine.status().restarts == restarts + 1
+
+
+async def test_what_was_computed_is_in_the_prefix_cache(engine: SglangEngine) -> None:
+    async def cached(ids: list[int]) -> int:
+        body = {
+            "rid": "quorum-x", "input_ids": ids, "stream": True,
+            "sampling_params": {"max_new_tokens": 1, "temperature": 1.0},
+        }  # fmt: skip
+        async with engine.server.stream("/generate", body, 5.0) as lines:
+            return int(
+                [orjson.loads(line) async for line in lines][-1]["meta_info"]["cached_tokens"]
+            )
+
+    with anyio.fail_after(PATIENCE_S):
+        await engine.wait_ready()
+        fresh = VOCABULARY.encode("Nobody has asked this before. " * 20)
+        assert await cached(fresh) == 0
+        sampled = await ids_of(engine, 200, fresh)
+        again = await cached([*fresh, *sampled, *VOCABULARY.encode(" and more")])
+        assert again > len(fresh) + len(sampled) - 64
+
+
+async def test_starts_that_fail_on_schedule(tmp_path: Path) -> None:
+    async with rehearsing(tmp_path, faults="load-die@1") as engine:
+        assert engine.status().restarts == 1
+
+
+async def test_a_start_that_never_ends_is_given_up(tmp_path: Path) -> None:
+    machine = tmp_path / "machine.toml"
+    machine.write_text(SLOW_MACHINE)
+    options = RehearsalOptions(
+        model_path=HARMONY,
+        limits=SglangLimits(slots=1, context_tokens=512, start_timeout_s=1.0),
+        machine=str(machine),
+        faults="load-never@1; load-never@2",
+    )
+    with anyio.fail_after(PATIENCE_S):
+        async with open_rehearsal(options, VOCABULARY) as engine:
+            with pytest.raises(EngineFailed, match="not ready within 1 s"):
+                await engine.wait_ready()
+            assert engine.status().state is EngineState.FAILED
+
+
+async def test_a_machine_that_there_is_not_is_refused_at_once(tmp_path: Path) -> None:
+    options = RehearsalOptions(
+        model_path=HARMONY,
+        limits=SglangLimits(slots=1, context_tokens=512),
+        machine=str(tmp_path / "none.toml"),
+    )
+    with pytest.raises(EngineFailed, match=r"rehearsal\.machine"):
+        async with open_rehearsal(options, VOCABULARY):
+            pass
+
+
+async def test_it_keeps_the_pace_of_its_machine(tmp_path: Path) -> None:
+    slow = SLOW_MACHINE.replace("step_s = 0.001", "step_s = 0.01")
+    async with rehearsing(tmp_path, machine=slow, speed=4) as engine:
+        begun = time.monotonic()
+        assert len(await ids_of(engine, 400)) == 400
+        # 400 steps of 10 ms at four times the speed take a second; a busy machine takes longer.
+        assert time.monotonic() - begun > 0.9
