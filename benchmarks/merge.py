@@ -12,7 +12,6 @@ file. Peak memory is that of a process that does nothing but merge.
 
 import multiprocessing
 import os
-import resource
 import shutil
 import statistics
 import tempfile
@@ -48,7 +47,7 @@ EXPERTS, ROWS, COLUMNS, RANK = 128, 5_760, 2_880, 32
 NAME = "model.layers.0.mlp.experts.gate_up_proj"
 GRID: Floats = np.array(MAGNITUDES, np.float32)
 #: Half way between magnitudes: where rounding changes.
-EDGES: Floats = (GRID[1:] + GRID[:-1]) / 2
+EDGES: Floats = ((GRID[1:] + GRID[:-1]) / 2).astype(np.float32)
 
 
 def main(
@@ -118,7 +117,12 @@ def merge_file(folder: Path, experts: int) -> tuple[float, float, float]:
     """Merge the file; return seconds, the process's peak memory in GB, and the cosine."""
     base, loras = open_base(folder), _lora(experts)
     tiny = np.zeros((64, 1, 16), np.uint8)
-    merge_rows(tiny, tiny[:, :, 0], np.zeros((2, RANK, BLOCK), np.float32), np.zeros((64, RANK)))
+    merge_rows(
+        tiny,
+        tiny[:, :, 0],
+        np.zeros((2, RANK, BLOCK), np.float32),
+        np.zeros((64, RANK), np.float32),
+    )
     file = base.files["model.safetensors"]
     descriptor = os.open(folder / "merged.safetensors", os.O_RDWR | os.O_CREAT)
     os.posix_fallocate(descriptor, 0, file.size)
@@ -131,8 +135,14 @@ def merge_file(folder: Path, experts: int) -> tuple[float, float, float]:
     os.fdatasync(descriptor)
     seconds = time.perf_counter() - begun
     os.close(descriptor)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
-    return seconds, peak, report.cosine
+    return seconds, _peak(), report.cosine
+
+
+def _peak() -> float:
+    """Return this process's peak memory in GB; `ru_maxrss` would have its parent's in it."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(kilobytes) * 1024 / 1e9
 
 
 def _copy(folder: Path) -> None:

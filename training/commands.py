@@ -2,7 +2,9 @@
 
 import typer
 
+from training.corpus.commands import corpus_command
 from training.merge.commands import merge_command
+from training.traces.commands import app as traces_app
 
 app = typer.Typer(
     help="Train: from solved problems to a better model, on the same server.",
@@ -10,4 +12,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+app.command("corpus")(corpus_command)
 app.command("merge")(merge_command)
+app.add_typer(traces_app, name="traces")

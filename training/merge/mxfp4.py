@@ -9,7 +9,8 @@ can be the best for a block: the one whose grid just reaches the largest weight,
 one, which clips it. Both are tried, and the smaller squared error wins.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numba
 import numpy as np
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.float64]
+#: A number whose type numba infers.
+Scalar = Any
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: Weights of a block, and the bytes that hold them.
 BLOCK = 32
@@ -31,8 +35,8 @@ NAN_SCALE = 255
 
 VALUES: Floats = np.array([*MAGNITUDES, *(-value for value in MAGNITUDES)], np.float32)
 _PAIRS: Floats = np.stack([VALUES[np.arange(256) & 15], VALUES[np.arange(256) >> 4]], 1).reshape(-1)
-_SCALES: Floats = np.exp2(np.arange(256, dtype=np.float64) - BIAS)[:NAN_SCALE].astype(np.float32)
-_INVERSE: Floats = np.exp2(BIAS - np.arange(256, dtype=np.float64))[:NAN_SCALE].astype(np.float32)
+_SCALES: Floats = np.exp2(np.arange(256, dtype=np.float64).clip(max=254) - BIAS).astype(np.float32)
+_INVERSE: Floats = np.exp2(BIAS - np.arange(NAN_SCALE, dtype=np.float64)).astype(np.float32)
 
 #: Rows that a thread takes at a time.
 ROWS = 64
@@ -42,6 +46,11 @@ TILE = 9 * BLOCK
 SUMS = ("base", "wanted", "applied", "product", "changed", "blocks")
 #: Reassociation lets reductions use vector registers; there is no NaN: scales of 255 are refused.
 _FAST = {"reassoc", "contract", "nsz", "nnan", "arcp"}
+
+
+def _compiled(**options: object) -> Callable[[Function], Function]:
+    """Compile a function with numba; it keeps its type."""
+    return cast("Callable[[Function], Function]", numba.njit(**options))  # type: ignore[call-overload]
 
 
 class Merged(NamedTuple):
@@ -87,9 +96,8 @@ def merge_rows(blocks: Bytes, scales: Bytes, down: Floats, up: Floats) -> Merged
 
 def dequantise(blocks: Bytes, scales: Bytes) -> Floats:
     """Return the weights, shape (..., columns), of blocks (..., columns / 32, 16) and scales."""
-    exponents = scales.astype(np.int32)[..., None] - BIAS
-    pairs = _PAIRS.reshape(256, 2)[blocks].reshape(*blocks.shape[:-1], BLOCK)
-    return np.ldexp(pairs, exponents).reshape(*blocks.shape[:-2], -1)
+    pairs: Floats = _PAIRS.reshape(256, 2)[blocks].reshape(*blocks.shape[:-1], BLOCK)
+    return (pairs * _SCALES[scales][..., None]).reshape(*blocks.shape[:-2], -1)
 
 
 def quantise(weights: Floats) -> tuple[Bytes, Bytes]:
@@ -106,11 +114,12 @@ def quantise(weights: Floats) -> tuple[Bytes, Bytes]:
 def _nibbles(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return how often each code is there, from how often each byte is."""
     table = pairs.reshape(16, 16)  # high nibble, low nibble
-    return table.sum(axis=0) + table.sum(axis=1)
+    counts: NDArray[np.int64] = table.sum(axis=0) + table.sum(axis=1)
+    return counts
 
 
-@numba.njit(inline="always")
-def _rounded(value: float) -> float:  # pragma: no cover - compiled
+@_compiled(inline="always")
+def _rounded(value: Scalar) -> Scalar:  # pragma: no cover - compiled
     """Return the nearest magnitude, ties to the even code; 6 for all that is larger."""
     if value < np.float32(2.0):
         return np.rint(value * np.float32(2.0)) * np.float32(0.5)
@@ -119,8 +128,8 @@ def _rounded(value: float) -> float:  # pragma: no cover - compiled
     return min(np.rint(value * np.float32(0.5)) * np.float32(2.0), np.float32(6.0))
 
 
-@numba.njit(fastmath=_FAST)
-def _error(weights: Floats, inverse: float) -> float:  # pragma: no cover - compiled
+@_compiled(fastmath=_FAST)
+def _error(weights: Floats, inverse: Scalar) -> Scalar:  # pragma: no cover - compiled
     """Return the squared error of a block, in units of the scale."""
     total = np.float32(0.0)
     for i in range(BLOCK):
@@ -130,16 +139,19 @@ def _error(weights: Floats, inverse: float) -> float:  # pragma: no cover - comp
     return total
 
 
-@numba.njit(fastmath=_FAST)
-def _best_scale(weights: Floats) -> int:  # pragma: no cover - compiled
-    """Return the byte of the scale with the least squared error for a block."""
-    largest = np.float32(0.0)
-    for i in range(BLOCK):
-        magnitude = abs(weights[i])
-        if magnitude > largest:  # noqa: PLR1730 - max() is not put into vector registers
-            largest = magnitude
+@_compiled(fastmath=_FAST)
+def _best_scale(weights: Floats, halves: Floats) -> Scalar:  # pragma: no cover - compiled
+    """Return the byte of the scale with the least squared error; `halves` is scratch."""
+    for i in range(16):  # by halves: a plain maximum is not put into vector registers
+        one, other = abs(weights[i]), abs(weights[i + 16])
+        halves[i] = one if one > other else other  # noqa: FURB136 - max() would be slow here
+    for i in range(8):
+        one, other = halves[i], halves[i + 8]
+        halves[i] = one if one > other else other  # noqa: FURB136
+    largest = max(max(halves[0], halves[1]), max(halves[2], halves[3]))  # noqa: PLW3301
+    largest = max(largest, max(max(halves[4], halves[5]), max(halves[6], halves[7])))  # noqa: PLW3301
     # the largest is 4 to 8 times the scale of this byte; 6 is what the grid reaches
-    byte = (np.float32(largest).view(np.int32) >> 23) - 2
+    byte: Scalar = (np.float32(largest).view(np.int32) >> 23) - 2
     if byte < 1:
         return 0
     coarse = byte + 1 if largest * _INVERSE[byte] > np.float32(6.0) else byte
@@ -150,9 +162,9 @@ def _best_scale(weights: Floats) -> int:  # pragma: no cover - compiled
     return fine if in_fine < np.float32(4.0) * in_coarse else coarse
 
 
-@numba.njit(fastmath=_FAST)
+@_compiled(fastmath=_FAST)
 def _encode(
-    weights: Floats, byte: int, codes: Bytes, values: Floats
+    weights: Floats, byte: Scalar, codes: Bytes, values: Floats
 ) -> None:  # pragma: no cover - compiled
     """Fill in the codes of a block, and the values that they stand for."""
     inverse, scale = _INVERSE[byte], _SCALES[byte]
@@ -165,15 +177,15 @@ def _encode(
         values[i] = (-value if negative else value) * scale
 
 
-@numba.njit
-def _pack(codes: Bytes, packed: Bytes, at: int) -> None:  # pragma: no cover - compiled
+@_compiled()
+def _pack(codes: Bytes, packed: Bytes, at: Scalar) -> None:  # pragma: no cover - compiled
     for i in range(BLOCK_BYTES):
         packed[at + i] = codes[2 * i] | (codes[2 * i + 1] << 4)
 
 
-@numba.njit
+@_compiled()
 def _unpack(
-    packed: Bytes, at: int, scale: float, base: Floats
+    packed: Bytes, at: Scalar, scale: Scalar, base: Floats
 ) -> None:  # pragma: no cover - compiled
     for i in range(BLOCK_BYTES):
         pair = 2 * np.intp(packed[at + i])
@@ -181,22 +193,24 @@ def _unpack(
         base[2 * i + 1] = _PAIRS[pair + 1] * scale
 
 
-@numba.njit(parallel=True, cache=True)
+@_compiled(parallel=True, cache=True)
 def _quantise(weights: Floats, blocks: Bytes, scales: Bytes) -> None:  # pragma: no cover - compiled
     """Quantise flat weights, `ROWS` blocks at a time."""
     for group in numba.prange(-(-scales.shape[0] // ROWS)):
         codes, values = np.empty(BLOCK, np.uint8), np.empty(BLOCK, np.float32)
-        part = np.empty(BLOCK, np.float32)
+        part, halves = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
         for block in range(group * ROWS, min((group + 1) * ROWS, scales.shape[0])):
             for i in range(BLOCK):
                 part[i] = weights[block * BLOCK + i]
-            scales[block] = _best_scale(part)
+            scales[block] = _best_scale(part, halves)
             _encode(part, scales[block], codes, values)
             _pack(codes, blocks, block * BLOCK_BYTES)
 
 
-@numba.njit(fastmath=_FAST)
-def _delta(up, row, down, part, width, out):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202 # pragma: no cover
+@_compiled(fastmath=_FAST)
+def _delta(  # pragma: no cover - compiled
+    up: Floats, row: Scalar, down: Floats, part: Scalar, width: Scalar, out: Floats
+) -> None:
     """Fill out[:width] with up[row] times down[part]."""
     rank = up.shape[1]
     for i in range(width):
@@ -219,10 +233,10 @@ def _delta(up, row, down, part, width, out):  # type: ignore[no-untyped-def]  # 
         k += 1
 
 
-@numba.njit(fastmath=_FAST)
+@_compiled(fastmath=_FAST)
 def _add(
-    base: Floats, delta: Floats, at: int, part: Floats, weights: Floats
-) -> bool:  # pragma: no cover - compiled
+    base: Floats, delta: Floats, at: Scalar, part: Floats, weights: Floats
+) -> Scalar:  # pragma: no cover - compiled
     """Fill in a block's delta and sum; return whether any delta is not zero."""
     touched = np.int32(0)
     for i in range(BLOCK):
@@ -232,7 +246,7 @@ def _add(
     return touched > 0
 
 
-@numba.njit(fastmath=_FAST)
+@_compiled(fastmath=_FAST)
 def _sum_up(
     base: Floats, delta: Floats, values: Floats, sums: Numbers
 ) -> None:  # pragma: no cover - compiled
@@ -254,8 +268,11 @@ def _sum_up(
     sums[5] += changed > 0
 
 
-@numba.njit(parallel=True, cache=True)
-def _merge(blocks, scales, down, up, new_blocks, new_scales, sums, counts, columns):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, PLR0913, PLR0917 # pragma: no cover
+@_compiled(parallel=True, cache=True)
+def _merge(  # noqa: PLR0913, PLR0917 # pragma: no cover - compiled
+    blocks: Bytes, scales: Bytes, down: Floats, up: Floats, new_blocks: Bytes, new_scales: Bytes,
+    sums: Numbers, counts: NDArray[np.int64], columns: Scalar,
+) -> None:  # fmt: skip
     """Merge groups of rows, one a thread; within a group tile by tile, so that A stays near.
 
     Weights are flat: a view of an array counts its references, and threads fight for that.
@@ -266,6 +283,7 @@ def _merge(blocks, scales, down, up, new_blocks, new_scales, sums, counts, colum
         near, delta = np.empty((parts, rank, TILE), np.float32), np.empty(TILE, np.float32)
         base, part = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
         weights, values = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        halves = np.empty(BLOCK, np.float32)
         codes, own, seen = np.empty(BLOCK, np.uint8), np.zeros(6), np.zeros(512, np.int64)
         for first in range(0, columns, TILE):
             width = min(TILE, columns - first)
@@ -275,9 +293,9 @@ def _merge(blocks, scales, down, up, new_blocks, new_scales, sums, counts, colum
                 for at in range(0, width, BLOCK):
                     block = (row * columns + first + at) // BLOCK
                     byte, there = scales[block], block * BLOCK_BYTES
-                    _unpack(blocks, there, _SCALES[min(byte, NAN_SCALE - 1)], base)
+                    _unpack(blocks, there, _SCALES[byte], base)
                     if _add(base, delta, at, part, weights):
-                        best = _best_scale(weights)
+                        best = _best_scale(weights, halves)
                         _encode(weights, best, codes, values)
                         _pack(codes, new_blocks, there)
                         new_scales[block] = best

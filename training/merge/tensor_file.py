@@ -90,7 +90,7 @@ def read_raw(file: TensorFile, name: str, first: int = 0, last: int | None = Non
     last = rows if last is None else last
     row_bytes = (entry.end - entry.begin) // rows if rows else 0
     array = np.empty((last - first, *entry.shape[1:]), _TYPES[entry.dtype])
-    view, at = memoryview(array).cast("B") if array.size else memoryview(b""), 0
+    view, at = memoryview(array.reshape(-1).view(np.uint8)), 0  # type: ignore[arg-type]
     with reading(file.path, BadTensors), file.path.open("rb", buffering=0) as source:
         source.seek(entry.begin + first * row_bytes)
         while at < len(view):
@@ -125,7 +125,7 @@ def from_floats(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
 
 def write_at(descriptor: int, data: NDArray[Any], offset: int) -> None:
     """Write an array's bytes at an offset of an open file."""
-    view = memoryview(np.ascontiguousarray(data)).cast("B")
+    view = memoryview(np.ascontiguousarray(data).reshape(-1).view(np.uint8))  # type: ignore[arg-type]
     at = 0
     while at < len(view):
         at += os.pwrite(descriptor, view[at : at + (1 << 26)], offset + at)

@@ -1,0 +1,93 @@
+"""`quorum train corpus`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from training.corpus.build import build
+from training.corpus.rules import Order, Rules
+from training.errors import BadTraces, reading
+from training.text import load_decoder
+
+
+def corpus_command(  # noqa: PLR0913 - its options
+    sources: Annotated[
+        list[Path], typer.Argument(help="Traces: journal exports, or imported ones.")
+    ],
+    *,
+    target: Annotated[Path, typer.Option("--to", help="The folder to write.")],
+    tokenizer: Annotated[
+        Path | None,
+        typer.Option(help="tokenizer.json or .tiktoken: writes corpus.csv, checks characters."),
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="Right answers: JSON lines with id and answer.")
+    ] = None,
+    exclude: Annotated[
+        Path | None, typer.Option(help="Problems to keep out: JSON lines with id.")
+    ] = None,
+    wrong: Annotated[bool, typer.Option("--wrong", help="Take wrong answers as well.")] = False,
+    shortest: Annotated[int, typer.Option(min=1, help="Fewest tokens of a trace.")] = 1,
+    longest: Annotated[int | None, typer.Option(min=1, help="Most tokens of a trace.")] = None,
+    per_problem: Annotated[
+        int | None, typer.Option(min=1, help="Most entries of one problem.")
+    ] = None,
+    order: Annotated[Order, typer.Option(help="Which of a problem come first.")] = Order.SHORTEST,
+    most_overlap: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Most that two of a problem may have in common."),
+    ] = 1.0,
+    most_tool_errors: Annotated[
+        int | None, typer.Option(min=0, help="Most errors in a trace's code.")
+    ] = None,
+    pairs: Annotated[
+        int, typer.Option(min=0, help="Preference pairs of a problem, right and wrong.")
+    ] = 0,
+    lines: Annotated[bool, typer.Option("--lines", help="Write tokens.jsonl as well.")] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order `random`.")] = 0,
+) -> None:
+    """Choose traces and write them as a corpus: token ids, masks, a table and a data card."""
+    rules = Rules(
+        least_reward=0.0 if wrong else 1.0,
+        shortest=shortest,
+        longest=longest,
+        per_problem=per_problem,
+        order=order,
+        most_overlap=most_overlap,
+        most_tool_errors=most_tool_errors,
+        seed=seed,
+    )
+    figures = build(
+        sources,
+        target,
+        rules,
+        decoder=None if tokenizer is None else load_decoder(tokenizer),
+        truths=_by_id(answers, "answer"),
+        excluded=frozenset(_by_id(exclude, "id")),
+        pairs_per_problem=pairs,
+        lines=lines,
+    )
+    typer.echo(
+        f"{target}: {figures['entries']} entries of {figures['problems']} problems from "
+        f"{figures['traces']} traces, {figures['trained_tokens']} tokens to train on, "
+        f"{figures['pairs']} pairs"
+    )
+    for reason, count in figures["reason"].items():
+        typer.echo(f"  {count} times {reason}")
+
+
+def _by_id(path: Path | None, wanted: str) -> dict[str, str]:
+    """Return a column of a file of problems, by id."""
+    if path is None:
+        return {}
+    with reading(path, BadTraces):
+        lines = path.read_bytes().splitlines()
+    try:
+        rows: list[dict[str, Any]] = [orjson.loads(line) for line in lines if line.strip()]
+        return {str(row["id"]): str(row[wanted]) for row in rows}
+    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+        raise BadTraces(
+            f"{path}: each line must be an object with id and {wanted} ({error})"
+        ) from None

@@ -1,0 +1,1 @@
+"""Attempts as token ids: read from exports and from other tools, generated over the server."""

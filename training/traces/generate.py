@@ -1,0 +1,240 @@
+"""Traces from a server: many attempts at each problem, none of them stopped by a vote."""
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import orjson
+
+from client.http import AsyncQuorumClient
+from client.schema import (
+    AnswerKind,
+    AttemptFinished,
+    AttemptSegment,
+    AttemptStarted,
+    Event,
+    SegmentKind,
+    SolveFinished,
+    SolveRequest,
+    SolveRequested,
+    SolveStarted,
+)
+from training.corpus.rules import reward_of
+from training.errors import writing
+from training.files import append_line, read_lines, whole_folder
+from training.provenance import provenance
+from training.traces.problems import Problem
+from training.traces.read import to_trace
+
+TRACES, ORIGIN = "traces.jsonl", "traces.json"
+_PROGRESS = ".progress.jsonl"
+#: Seeds of a stage are this far apart: attempt `i` samples with the solve's seed plus `i`.
+_SEEDS = 10_000
+
+#: Is told how many solves of how many are done, and how many right attempts there are.
+Observe = Callable[[int, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How traces are generated.
+
+    `stages` are numbers of attempts: a problem goes on to the next stage while it has fewer than
+    `enough` right attempts. `parallel` solves run at a time.
+    """
+
+    stages: tuple[int, ...] = (8,)
+    enough: int = 4
+    parallel: int = 1
+    temperature: float | None = None
+    max_tokens: int | None = None
+    time_limit_s: float | None = None
+    answer_kind: AnswerKind = AnswerKind.INTEGER
+    seed: int = 0
+
+
+@dataclass
+class _Attempt:
+    """An attempt as its events tell it."""
+
+    values: dict[str, Any]
+    ids: list[int] = field(default_factory=list)
+    mask: list[int] = field(default_factory=list)
+    logprobs: list[float | None] = field(default_factory=list)
+    joined: bool = True
+
+    def take(self, event: AttemptSegment) -> None:
+        """Add a segment; one that does not begin where the last ended spoils the trace."""
+        self.joined &= event.start == len(self.ids)
+        self.ids += event.token_ids
+        self.mask += [int(event.kind is SegmentKind.SAMPLED)] * len(event.token_ids)
+        self.logprobs += event.logprobs or [None] * len(event.token_ids)
+
+
+class Collector:
+    """Makes rows, in the form of a journal's export, of a solve's events."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._common: dict[str, Any] = {
+            "problem_id": problem.id, "problem": problem.statement, "truth": problem.answer,
+            "source": problem.source, "licence": problem.licence,
+        }  # fmt: skip
+        self._attempts: dict[int, _Attempt] = {}
+        self.rows: list[dict[str, Any]] = []
+
+    def take(self, event: Event) -> None:
+        """Take an event of the solve."""
+        if isinstance(event, SolveRequested):
+            names = ("quorum", "model_file", "prompts")
+            self._common |= {name: getattr(event.versions, name) for name in names}
+        elif isinstance(event, SolveStarted):
+            names = ("model", "dialect", "strategy")
+            self._common |= {name: getattr(event, name) for name in names}
+            self._common["solve_id"] = event.solve_id
+        elif isinstance(event, AttemptStarted):
+            names = ("attempt", "seed", "temperature", "top_p", "min_p", "parent", "parent_tokens")
+            self._attempts[event.attempt] = _Attempt({name: getattr(event, name) for name in names})
+        elif isinstance(event, AttemptSegment):
+            self._attempts[event.attempt].take(event)
+        elif isinstance(event, AttemptFinished):
+            self._finish(event)
+
+    def _finish(self, event: AttemptFinished) -> None:
+        attempt, report = self._attempts.pop(event.attempt), event.report
+        counts = report.tokens
+        told = counts.prompt + counts.sampled + counts.appended
+        self.rows.append(
+            {
+                **self._common, **attempt.values, "end": report.end.value,
+                "answer": report.answer, "weight": report.weight, "turns": report.turns,
+                "tool_calls": report.tool_calls, "tool_errors": report.tool_errors,
+                "seconds": report.seconds, "token_exact": report.token_exact,
+                "complete": attempt.joined and report.token_exact and told == len(attempt.ids),
+                "ids": attempt.ids, "mask": attempt.mask, "logprobs": attempt.logprobs,
+            }
+        )  # fmt: skip
+
+
+async def generate(
+    url: str,
+    problems: Sequence[Problem],
+    target: Path,
+    plan: Plan,
+    *,
+    key: str | None = None,
+    observe: Observe | None = None,
+) -> int:
+    """Write the traces of all problems to the folder `target`; return how many.
+
+    Stopped, the same call goes on with the solves that had not ended.
+
+    Raises:
+        QuorumClientError: the server refuses, or is gone for long.
+        OutputExists, OutputFailed: the folder cannot be written.
+    """
+    settings = {"url": url, "plan": asdict(plan)}
+    job = {**settings, "problems": [asdict(problem) for problem in problems]}
+    with whole_folder(target, job) as work:
+        writer = _Writer(work)
+        async with AsyncQuorumClient(url, key=key) as client:
+            for stage, attempts in enumerate(plan.stages):
+                waiting = [
+                    problem
+                    for problem in problems
+                    if (problem.id, stage) not in writer.done
+                    and writer.right.get(problem.id, 0) < plan.enough
+                ]
+                await _stage(client, waiting, writer, plan, stage, attempts, observe)
+        told = provenance("traces generate", settings)
+        told["figures"] = {"traces": writer.traces, "right": sum(writer.right.values())}
+        with writing(work):
+            (work / ORIGIN).write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
+            (work / _PROGRESS).unlink(missing_ok=True)
+    return writer.traces
+
+
+async def _stage(
+    client: AsyncQuorumClient,
+    problems: Sequence[Problem],
+    writer: "_Writer",
+    plan: Plan,
+    stage: int,
+    attempts: int,
+    observe: Observe | None,
+) -> None:
+    limiter = anyio.CapacityLimiter(plan.parallel)
+    finished = 0
+
+    async def solve(problem: Problem) -> None:
+        nonlocal finished
+        async with limiter:
+            collector = Collector(problem)
+            request = _request(problem, plan, stage, attempts)
+            async with client.stream(request) as events:
+                async for event in events:
+                    collector.take(event)
+                    if isinstance(event, SolveFinished):
+                        break
+        writer.add(problem.id, stage, collector.rows)
+        finished += 1
+        if observe is not None:
+            observe(finished, len(problems), sum(writer.right.values()))
+
+    async with anyio.create_task_group() as group:
+        for problem in problems:
+            group.start_soon(solve, problem)
+
+
+def _request(problem: Problem, plan: Plan, stage: int, attempts: int) -> SolveRequest:
+    return SolveRequest(
+        problem=problem.statement,
+        problem_id=problem.id[:256],
+        answer_kind=plan.answer_kind,
+        attempts=attempts,
+        agree=attempts,
+        early_stop="none",
+        temperature=plan.temperature,
+        max_tokens=plan.max_tokens,
+        time_limit_s=plan.time_limit_s,
+        seed=plan.seed + stage * _SEEDS,
+        tokens=True,
+    )
+
+
+class _Writer:
+    """Appends the rows of whole solves; what a stopped job had half written is cut off."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path, self._progress = folder / TRACES, folder / _PROGRESS
+        self.done: set[tuple[str, int]] = set()
+        self.right: dict[str, int] = {}
+        self.traces = end = 0
+        for line in read_lines(self._progress):
+            self._note(line)
+            end = line["end"]
+        with suppress(FileNotFoundError), writing(self._path), self._path.open("r+b") as file:
+            file.truncate(end)
+        self._end = end
+
+    def _note(self, line: dict[str, Any]) -> None:
+        problem = line["problem_id"]
+        self.done.add((problem, line["stage"]))
+        self.right[problem] = self.right.get(problem, 0) + line["right"]
+        self.traces += line["traces"]
+
+    def add(self, problem_id: str, stage: int, rows: list[dict[str, Any]]) -> None:
+        """Write a solve's rows and note that it is done."""
+        content = b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+        with writing(self._path):
+            with self._path.open("ab") as file:
+                file.write(content)
+            self._end += len(content)
+            line = {
+                "problem_id": problem_id, "stage": stage, "traces": len(rows), "end": self._end,
+                "right": sum(reward_of(to_trace(row)) == 1 for row in rows),
+            }  # fmt: skip
+            append_line(self._progress, line)
+        self._note(line)

@@ -1,0 +1,151 @@
+"""Files of traces: a journal's export, or attempts that another tool recorded in Harmony.
+
+Of Harmony, a line has `prompt_tokens` and `completion_tokens`, and any of `problem_id`,
+`statement`, `correct_answer`, `attempt_answer`. Which of its ids the model sampled is seen from the
+messages: those of other authors, and the words that hand the turn back to the model, were appended.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+
+from training.errors import BadTraces, MissingExtra, reading
+from training.traces.trace import COLUMNS, Ids, Mask, Trace
+
+#: Ids of gpt-oss's vocabulary (o200k_harmony): `<|start|>` and `assistant`.
+START, ASSISTANT = 200006, 173781
+#: Above this no vocabulary reaches; float or negative ids are refused as well.
+_MOST_ID = 1 << 24
+#: Rows of Parquet in memory at a time.
+_BATCH = 64
+
+#: Names of columns in other tools' files.
+_NAMES = {
+    "statement": "problem", "correct_answer": "truth", "attempt_answer": "answer",
+    "ground_truth": "truth", "license": "licence",
+}  # fmt: skip
+
+
+def read_traces(path: Path) -> Iterator[Trace]:
+    """Yield the traces of a file of JSON lines or Parquet, one at a time.
+
+    Raises:
+        BadTraces: the file cannot be read, or a row is not a trace; its number is named.
+        MissingExtra: Parquet needs pyarrow.
+    """
+    rows = _parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path)
+    for number, row in rows:
+        try:
+            yield to_trace(row)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise BadTraces(
+                f"{path}, row {number}: {error}; it must be a row of `quorum journal export` or "
+                "have prompt_tokens and completion_tokens"
+            ) from None
+
+
+def to_trace(row: dict[str, Any]) -> Trace:
+    """Return the trace of a row.
+
+    Raises:
+        ValueError, TypeError, OverflowError: it is none.
+    """
+    if "completion_tokens" in row:
+        prompt, completion = _ids(row["prompt_tokens"]), _ids(row["completion_tokens"])
+        ids = np.concatenate([prompt, completion])
+        mask = np.concatenate([np.zeros(len(prompt), np.uint8), harmony_mask(completion)])
+    elif "ids" in row and "mask" in row:
+        ids, mask = _ids(row["ids"]), np.asarray(row["mask"])
+        if mask.shape != ids.shape or not np.isin(mask, (0, 1)).all():
+            raise ValueError(f"a mask of shape {mask.shape} for {len(ids)} ids")
+        mask = mask.astype(np.uint8)
+    else:
+        raise ValueError("no token ids")
+    named = {_NAMES.get(name, name): value for name, value in row.items()}
+    values: dict[str, Any] = {}
+    for name, types in COLUMNS.items():
+        value = named.get(name)
+        if value is None:
+            continue
+        if not isinstance(value, types):
+            raise TypeError(f"{name} is {value!r}")
+        values[name] = value
+    return Trace(ids, mask, values)
+
+
+def harmony_mask(completion: Ids) -> Mask:
+    """Return the mask of what follows a Harmony prompt, shape (count,).
+
+    A message that begins with another author than `assistant` was appended, and so was the
+    `<|start|>assistant` after it.
+    """
+    mask = np.ones(len(completion), np.uint8)
+    starts = np.flatnonzero(completion == START)
+    appended_from = -1
+    for start in starts.tolist():
+        own = start + 1 < len(completion) and completion[start + 1] == ASSISTANT
+        if not own and appended_from < 0:
+            appended_from = start
+        elif own and appended_from >= 0:
+            mask[appended_from : start + 2] = 0
+            appended_from = -1
+    if appended_from >= 0:
+        mask[appended_from:] = 0
+    return mask
+
+
+def _ids(values: Any) -> Ids:  # noqa: ANN401 - a row of somebody's file
+    array = np.asarray(values)
+    if array.ndim != 1 or (len(array) and array.dtype.kind not in "iu"):
+        raise ValueError(f"token ids of type {array.dtype} and shape {array.shape}")
+    if len(array) and not (int(array.min()) >= 0 and int(array.max()) < _MOST_ID):
+        raise ValueError(f"token ids from {array.min()} to {array.max()}")
+    return array.astype(np.uint32)
+
+
+def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    with reading(path, BadTraces), path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = orjson.loads(line)
+            except orjson.JSONDecodeError as error:
+                raise BadTraces(f"{path}, row {number}: not JSON ({error})") from None
+            if not isinstance(row, dict):
+                raise BadTraces(f"{path}, row {number}: must be a JSON object")
+            yield number, row
+
+
+def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    try:
+        import pyarrow as arrow  # noqa: PLC0415 - only this kind of file needs it
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise MissingExtra(
+            f'{path}: Parquet needs pyarrow: `pip install "quorum-aimo[train]"`'
+        ) from None
+    with reading(path, BadTraces):
+        try:
+            file = parquet.ParquetFile(path)
+            number = 0
+            for batch in file.iter_batches(batch_size=_BATCH):
+                columns = [_column(batch.column(name)) for name in batch.schema.names]
+                for place in range(batch.num_rows):
+                    number += 1
+                    row = (column[place] for column in columns)
+                    yield number, dict(zip(batch.schema.names, row, strict=True))
+        except arrow.ArrowInvalid as error:
+            raise BadTraces(f"{path}: not whole Parquet ({error})") from None
+
+
+def _column(column: Any) -> list[Any]:  # noqa: ANN401 - pyarrow has no types
+    """Return a batch's column; lists as arrays, without an object for each number."""
+    if not hasattr(column, "flatten") or not hasattr(column, "offsets"):
+        return list(column.to_pylist())
+    offsets, values = column.offsets.to_numpy(), column.values.to_numpy(zero_copy_only=False)
+    there = column.is_valid().to_pylist()
+    return [values[offsets[i] : offsets[i + 1]] if valid else None for i, valid in enumerate(there)]
