@@ -58,14 +58,17 @@ class Evidence:
                 yield texts[attempt]
 
     def _on_started(self, event: Mapping[str, Any]) -> None:
-        self.started = self.started or time.monotonic()
-        self._on_limit(event)
+        if self.started is None:
+            self._limit(float(event["time_limit_s"]), 0.0)
 
-    def _on_limit(self, event: Mapping[str, Any]) -> None:
-        limit = event.get("time_limit_s", event.get("limit_s"))
-        if isinstance(limit, int | float) and self.started is not None:
-            self.limit_s = float(limit)
-            self.ends = self.started + float(limit)
+    def _on_budget(self, event: Mapping[str, Any]) -> None:
+        self._limit(float(event["limit_s"]), float(event["elapsed_s"]))
+
+    def _limit(self, limit_s: float, elapsed_s: float) -> None:
+        now = time.monotonic()
+        self.started = now - elapsed_s if self.started is None else self.started
+        self.limit_s = limit_s
+        self.ends = now + max(0.0, limit_s - elapsed_s)
 
     def _on_text(self, event: Mapping[str, Any]) -> None:
         attempt = int(event["attempt"])
@@ -111,7 +114,7 @@ class Evidence:
 
 _READERS = {
     "solve.started": Evidence._on_started,  # noqa: SLF001 - the table of its own methods
-    "budget": Evidence._on_limit,  # noqa: SLF001
+    "budget": Evidence._on_budget,  # noqa: SLF001
     "attempt.text": Evidence._on_text,  # noqa: SLF001
     "attempt.result": Evidence._on_result,  # noqa: SLF001
     "attempt.waiting": Evidence._on_waiting,  # noqa: SLF001

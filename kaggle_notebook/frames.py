@@ -157,6 +157,8 @@ def _as_text(value: Any, reading: _Reading) -> str:  # noqa: ANN401 - whatever c
         reading.notes.append("the problem is null")
         return ""
     if isinstance(value, str):
+        if not value.strip():
+            reading.notes.append("the problem is empty")
         return value
     if isinstance(value, bytes | bytearray):
         return bytes(value).decode("utf-8", "replace")

@@ -12,6 +12,7 @@ from kaggle_notebook.errors import KaggleError, ServerRefused
 from kaggle_notebook.evidence import Evidence
 from kaggle_notebook.server_state import ServerPhase, ServerState
 from kaggle_notebook.settings import Mode, SessionSettings
+from kaggle_notebook.statement import shortened
 from kaggle_notebook.wire import Wire
 
 #: A solve that ended so, without an answer, may be asked for again: the server failed, not the
@@ -21,6 +22,8 @@ UNSETTLED = frozenset({"cancelled", "interrupted", "failed", "engine_lost"})
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 #: How often an unsettled problem is asked for again.
 MOST_REPEATS = 3
+#: A statement that no attempt can begin on is tried again at half its length, above this length.
+SHORTENED_ABOVE = 1_000
 #: Seconds between two looks at a server that is not ready.
 LOOK_EVERY_S = 0.1
 #: A refused or cut request is tried again after pauses of up to this.
@@ -35,16 +38,18 @@ MOST_LIMITS = 2.0
 
 @dataclass(slots=True)
 class Task:
-    """One problem at work. Times are of `time.monotonic`.
+    """One problem at work. Times are of `time.monotonic`; ``name`` is what the server knows it by.
 
     ``evidence`` is what was seen of its solves, the latest first. ``hard_end`` is when the answer
-    must be there, whatever happens; ``begun_solve`` is when the first solve began, and its limit.
+    must be there, whatever happens; ``begun_solve`` is when the first solve began, and the longest
+    limit that it had.
     """
 
     key: str
     text: str
     allowance: Allowance
     grace_s: float
+    name: str = ""
     begun: float = field(default_factory=time.monotonic)
     evidence: list[Evidence] = field(default_factory=list)
     tries: int = 0
@@ -53,6 +58,9 @@ class Task:
     begun_solve: tuple[float, float] | None = None
     asked: float | None = None
     stopped: threading.Event = field(default_factory=threading.Event)
+
+    def __post_init__(self) -> None:
+        self.name = self.name or self.key
 
     @property
     def hard_end(self) -> float:
@@ -86,8 +94,9 @@ class Task:
         """Take an event of the solve that is followed."""
         seen = self.evidence[0]
         seen.observe(event)
-        if self.begun_solve is None and seen.started is not None and seen.limit_s is not None:
-            self.begun_solve = (seen.started, seen.limit_s)
+        if seen.started is not None and seen.limit_s is not None:
+            started, limit_s = self.begun_solve or (seen.started, 0.0)
+            self.begun_solve = (started, max(limit_s, seen.limit_s))
 
     @property
     def over(self) -> bool:
@@ -186,8 +195,16 @@ class ProblemSolver:
         seen = task.evidence[0] if task.evidence else None
         if seen is None or not seen.finished:
             return False
-        if seen.result is not None or seen.end not in UNSETTLED or task.repeats >= MOST_REPEATS:
+        if seen.result is not None or task.repeats >= MOST_REPEATS:
             return True
+        if seen.end not in UNSETTLED:
+            # not a token sampled: the statement alone is more than the engine's context holds
+            if seen.end != "all_finished" or seen.tokens or len(task.text) < SHORTENED_ABOVE:
+                return True
+            task.text = shortened(task.text)
+            task.notes.append(f"the statement was shortened to {len(task.text)} characters")
+            # what has a result under one name keeps it
+            task.name = f"{task.key[:180]}~{len(task.text)}"
         task.repeats += 1
         self._pause_after(task)
         return False
@@ -206,7 +223,7 @@ class ProblemSolver:
         """Start the solve, or join it, and follow its events."""
         body = {
             "problem": task.text,
-            "problem_id": task.key,
+            "problem_id": task.name,
             "answer_kind": "integer",
             **dict(self._settings.solve),
         }

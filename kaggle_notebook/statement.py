@@ -25,7 +25,16 @@ def fit(text: str) -> str:
         return ""
     if len(text) <= MAX_CHARACTERS:
         return text
-    half = (MAX_CHARACTERS - len(CUT)) // 2
+    return _cut(text, MAX_CHARACTERS)
+
+
+def shortened(text: str) -> str:
+    """Return a text at half its length: its beginning and its end."""
+    return _cut(text, max(len(text) // 2, 2 * len(CUT)))
+
+
+def _cut(text: str, length: int) -> str:
+    half = (length - len(CUT)) // 2
     return text[:half] + CUT + text[-half:]
 
 

@@ -1,6 +1,8 @@
 """The contest's gateway: asks for one problem at a time, in random order, and takes no nonsense.
 
-As a process of its own, for a rerun: `python -m tests.kaggle_double.gateway CSV`.
+As a process of its own, for a rerun: `python -m tests.kaggle_double.gateway CSV [SECONDS [PORT]]`,
+with the seconds in which the inference server must have started, and the port where it is if not on
+the contest's.
 """
 
 import json
@@ -71,9 +73,10 @@ def checked(prediction: Any, ids: pl.DataFrame) -> pl.DataFrame:
     return prediction.with_columns(ids)
 
 
-def main(path: str, startup_limit_s: str = "900") -> None:
+def main(path: str, startup_limit_s: str = "900", port: str = "") -> None:
     """Run against an inference server that is somewhere on the ports; write `result.json`."""
-    client = Client(startup_limit_s=float(startup_limit_s))
+    ports = [int(port)] if port else None
+    client = Client(ports=ports, startup_limit_s=float(startup_limit_s))
     error = ""
     try:
         Gateway((path,), client).run()

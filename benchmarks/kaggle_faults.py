@@ -1,0 +1,507 @@
+"""Rehearsals of a contest's run with a fault at every place: is every problem answered, in time?
+
+    make bench NAME=kaggle_faults
+
+Each schedule is a notebook process with the real server, kernels and a rehearsed engine, and a
+gateway that asks for 50 problems, some of them hostile; faults strike at moments drawn by seed. A
+problem counts as touched by a fault where it was at work while a fault lasted: from its strike to
+its end, and while the server was not ready. Times are of this machine: five hours are shrunk to
+some minutes, and an engine's load to nothing.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import polars as pl
+import psutil
+import typer
+from rich.progress import track
+
+from benchmarks.report import Result, finish, print_table
+from kaggle_notebook.errors import KaggleError
+from kaggle_notebook.files import read_json
+from kaggle_notebook.settings import RERUN
+from kaggle_notebook.wire import Wire
+
+ROOT = Path(__file__).resolve().parent.parent
+PROBLEMS = 50
+SCHEDULES = 40
+#: A run's limit: a server that is started again takes some seconds here, as long as a problem's
+#: even share of this; in the contest it takes two minutes of six.
+LIMIT_S = 300.0
+#: A notebook that takes longer than its limit by this has failed.
+OVERTIME_S = 30.0
+STALL_S = 2.0
+#: Faults that last, in seconds.
+LASTS_S = 3.0
+LOOK_EVERY_S = 0.05
+UNTOUCHED_LEAST = 80.0
+#: Where the records and logs of the schedules are kept.
+KEPT = Path(tempfile.gettempdir()) / "kaggle-faults"
+
+
+@dataclass(slots=True)
+class Notebook:
+    """A running notebook, and when what happened to it; times in seconds since 1970."""
+
+    process: "subprocess.Popen[bytes]"
+    folder: Path
+    begun: float = field(default_factory=time.time)
+    strikes: list[tuple[float, float]] = field(default_factory=list)
+    missed: list[str] = field(default_factory=list)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def session(self) -> Path:
+        """The session's folder."""
+        return self.folder / "session"
+
+    def answers(self) -> list[dict[str, Any]]:
+        """Return the lines of the record so far."""
+        with suppress(OSError):
+            lines = (self.session / "answers.jsonl").read_bytes().splitlines()
+            return [json.loads(line) for line in lines if line.endswith(b"}")]
+        return []
+
+    def server(self) -> dict[str, Any]:
+        """Return what the supervisor says."""
+        return read_json(self.session / "server.json") or {}
+
+    def descendants(self, words: str) -> list[psutil.Process]:
+        """Return the processes below the notebook whose command line has all the words."""
+        found = []
+        with suppress(psutil.Error):
+            for each in psutil.Process(self.process.pid).children(recursive=True):
+                with suppress(psutil.Error):
+                    line = " ".join(each.cmdline())
+                    if all(word in line for word in words.split()):
+                        found.append(each)
+        return found
+
+    def strike(self, lasts_s: float = 0.0) -> None:
+        """Note that a fault strikes now."""
+        self.strikes.append((time.time(), time.time() + lasts_s))
+
+
+Strike = Callable[[Notebook], None]
+
+
+def kill_first(words: str) -> Strike:
+    """Return a fault that kills the first process of some words."""
+
+    def strike(notebook: Notebook) -> None:
+        found = notebook.descendants(words)
+        if not found:
+            notebook.missed.append(words)
+            return
+        notebook.strike()
+        with suppress(psutil.Error):
+            found[0].kill()
+
+    return strike
+
+
+def kill_gateway(notebook: Notebook) -> None:
+    """Kill the server's process."""
+    notebook.strike()
+    with suppress(OSError, TypeError):
+        os.kill(int(notebook.server()["pid"]), signal.SIGKILL)
+
+
+def stall_stream(notebook: Notebook) -> None:
+    """Stop the server's process for a while: connections stay, and nothing comes."""
+    notebook.strike(LASTS_S + STALL_S)
+    with suppress(OSError, TypeError, KeyError):
+        pid = int(notebook.server()["pid"])
+        os.kill(pid, signal.SIGSTOP)
+        time.sleep(LASTS_S)
+        os.kill(pid, signal.SIGCONT)
+
+
+def lock_journal(notebook: Notebook) -> None:
+    """Hold the journal's file for a while."""
+    notebook.strike(LASTS_S)
+    with suppress(sqlite3.Error):
+        connection = sqlite3.connect(notebook.session / "journal.sqlite", timeout=2.0)
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+            time.sleep(LASTS_S)
+        finally:
+            connection.close()
+
+
+def fill_disk(notebook: Notebook) -> None:
+    """Take all the room that is left for a while."""
+    notebook.strike(LASTS_S)
+    ballast = notebook.folder / "ballast"
+    with suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(b"\0" * 65_536):
+            pass
+    with suppress(OSError), ballast.open("ab", buffering=0) as file:
+        while file.write(b"\0"):
+            pass
+    time.sleep(LASTS_S)
+    ballast.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A kind of fault: something that strikes in mid-run, or settings of the whole run."""
+
+    name: str
+    strike: Strike | None = None
+    server: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    disturbances: dict[str, float] = field(default_factory=dict)
+
+
+def faults(chance: random.Random) -> list[Fault]:
+    """Return all kinds, with moments drawn: seconds of the engine, and numbers of problems."""
+
+    def engine(kind: str) -> dict[str, str]:
+        return {"rehearsal.faults": f"{kind}@{chance.uniform(4, 9):.2f}"}
+
+    def number() -> int:
+        return chance.randrange(2, PROBLEMS)
+
+    install = [sys.executable, "-c", "raise SystemExit(1)"]
+    return [
+        Fault("engine killed in load", server={"rehearsal.faults": "load-die@1"}),
+        Fault("engine killed in prefill", server=engine("prefill-die")),
+        Fault("engine killed in decode", server=engine("decode-die")),
+        Fault("engine killed outright", kill_first("server.engine.rehearsal")),
+        Fault("engine silent", server=engine(f"stall@{chance.uniform(4, 9):.2f}+3;die")),
+        Fault("engine sends garbage", server=engine("garbage")),
+        Fault("gateway killed", kill_gateway),
+        Fault("supervisor killed", kill_first("kaggle_notebook.supervisor")),
+        Fault("kernel template killed", kill_first("template.py")),
+        Fault("disk full", fill_disk),
+        Fault("journal locked", lock_journal),
+        Fault("stalled stream", stall_stream),
+        Fault("clock jumps ahead", disturbances={"clock_at": number(), "clock_step_s": 86_400}),
+        Fault("clock jumps back", disturbances={"clock_at": number(), "clock_step_s": -86_400}),
+        Fault("two calls with one id", disturbances={"twin_at": number()}),
+        Fault("install fails", settings={"install": install}),
+    ]
+
+
+def problems(chance: random.Random) -> pl.DataFrame:
+    """Return 50 problems, of which six are hostile in themselves."""
+    texts = [
+        f"Problem {n} of {chance.random()}: how many? [rehearsal: right=0.9]"
+        for n in range(PROBLEMS)
+    ]
+    ids: list[str | None] = [f"{n:06x}" for n in range(PROBLEMS)]
+    texts[0] = "Long. [rehearsal: right=0.9] " + "x + " * 25_000
+    texts[1] = ""
+    texts[2] = "数学 😀 \u202e ﷽ Größe [rehearsal: right=0.9]"
+    texts[3] = "Controls \x01\x1b[31m and more [rehearsal: right=0.9]"
+    ids[4] = None
+    ids[5] = "an id " * 60
+    return pl.DataFrame({"id": ids, "problem": texts})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one schedule."""
+
+    number: int
+    faults: tuple[str, ...]
+    struck: int
+    answered: int
+    late: int
+    raised: str
+    rungs: Counter[str]
+    untouched: int
+    untouched_first: int
+    lost_ballots: int
+    seconds: float
+
+
+def main(
+    schedules: Annotated[int, typer.Option(help="runs of 50 problems")] = SCHEDULES,
+    jobs: Annotated[int, typer.Option(help="runs at once")] = 2,
+    seed: Annotated[int, typer.Option(help="of faults, moments and problems")] = 0,
+    only: Annotated[str, typer.Option(help="part of the name of the only fault")] = "",
+) -> None:
+    """Measure, print, exit 1 when a target is missed."""
+    with ThreadPoolExecutor(jobs) as pool:
+        work = [pool.submit(_schedule, number, seed, only) for number in range(schedules)]
+        outcomes = [each.result() for each in track(work, description="schedules")]
+    _report(outcomes)
+
+
+def _schedule(number: int, seed: int, only: str) -> Outcome:
+    chance = random.Random(f"{seed}/{number}")
+    kinds = faults(chance)
+    if only:
+        chosen = [each for each in kinds if only in each.name]
+    else:
+        # every kind comes in turn, with two others that may go with it
+        chosen = [kinds[number % len(kinds)]]
+        chosen += chance.sample([each for each in kinds if each not in chosen], 2)
+    with tempfile.TemporaryDirectory(prefix="kaggle-faults-") as name, _room(Path(name)) as folder:
+        return _run(number, chosen, chance, folder)
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[Path]:
+    """Yield a small file system of its own, so that it can be filled; else the folder."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=96m", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True, check=False).returncode == 0
+    try:
+        yield folder
+    finally:
+        if mounted:
+            subprocess.run(["umount", "-l", str(folder)], capture_output=True, check=False)
+
+
+def _run(number: int, chosen: list[Fault], chance: random.Random, folder: Path) -> Outcome:
+    problems(chance).write_csv(folder / "problems.csv")
+    with _notebook(chosen, folder) as notebook, _gateway(notebook) as gateway:
+        unready: list[tuple[float, float]] = []
+        watch = threading.Thread(target=_watch_readiness, args=(notebook, unready), daemon=True)
+        watch.start()
+        strikes = [each.strike for each in chosen if each.strike is not None]
+        moments = sorted(chance.randrange(1, PROBLEMS - 5) for _ in strikes)
+        for moment, strike in zip(moments, strikes, strict=True):
+            if _wait_answers(notebook, moment):
+                time.sleep(chance.uniform(0, 0.3))
+                strike(notebook)
+        with suppress(subprocess.TimeoutExpired):
+            gateway.wait(max(1.0, notebook.begun + LIMIT_S + OVERTIME_S - time.time()))
+        seconds = time.time() - notebook.begun
+        notebook.over.set()
+        watch.join()
+        return _outcome(number, chosen, notebook, unready, seconds)
+
+
+@contextmanager
+def _gateway(notebook: Notebook) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the contest's gateway, a process of its own, as soon as there is a server to ask."""
+    port = notebook.folder / "port"
+    while notebook.process.poll() is None and not (port.exists() and port.read_text()):
+        time.sleep(LOOK_EVERY_S)
+    module, path = "tests.kaggle_double.gateway", str(notebook.folder / "problems.csv")
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, path, "60", port.read_text() if port.exists() else "1"],
+        cwd=notebook.folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _notebook(chosen: list[Fault], folder: Path) -> Iterator[Notebook]:
+    server = {
+        "engine.kind": "rehearsal",
+        "rehearsal.speed": "0.5",
+        "solve.attempts": 2,
+        "solve.agree": 2,
+        "sandbox.kernels": 2,
+        "sandbox.spares": 2,
+        "engine.max_restarts": 20,
+    }
+    settings: dict[str, Any] = {
+        "folder": str(folder / "session"),
+        "problems": PROBLEMS,
+        "limit_s": LIMIT_S,
+        "stall_s": STALL_S,
+        "data": str(folder / "problems.csv"),
+    }
+    disturbances: dict[str, float] = {}
+    for each in chosen:
+        both = [server.get("rehearsal.faults"), each.server.get("rehearsal.faults")]
+        server |= each.server
+        if all(both):
+            server["rehearsal.faults"] = ";".join(map(str, both))
+        settings |= each.settings
+        disturbances |= each.disturbances
+    module = "benchmarks.kaggle_notebook_process"
+    arguments = [json.dumps({**settings, "server": server}), json.dumps(disturbances)]
+    with (folder / "notebook.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), RERUN: "1"},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    notebook = Notebook(process, folder)
+    try:
+        yield notebook
+    finally:
+        left = notebook.descendants("")
+        process.kill()
+        process.wait()
+        for each in left:
+            with suppress(psutil.Error):
+                each.kill()
+
+
+def _wait_answers(notebook: Notebook, count: int) -> bool:
+    """Wait until so many problems are answered; tell whether the notebook still runs."""
+    while len(notebook.answers()) < count:
+        if notebook.process.poll() is not None or time.time() > notebook.begun + LIMIT_S:
+            return False
+        time.sleep(LOOK_EVERY_S)
+    return True
+
+
+def _watch_readiness(notebook: Notebook, unready: list[tuple[float, float]]) -> None:
+    """Note the intervals in which the server was not ready, as anybody could see."""
+    since: float | None = time.time()
+    while not notebook.over.wait(LOOK_EVERY_S):
+        ready = False
+        with suppress(KaggleError):
+            url = str(notebook.server().get("url") or "")
+            ready = bool(url) and bool(Wire(url).call("GET", "/ready", timeout_s=1.0).get("ready"))
+        now = time.time()
+        if ready and since is not None:
+            unready.append((since, now))
+        since = None if ready else (since or now)
+    if since is not None:
+        unready.append((since, time.time()))
+
+
+def _outcome(
+    number: int,
+    chosen: list[Fault],
+    notebook: Notebook,
+    unready: list[tuple[float, float]],
+    seconds: float,
+) -> Outcome:
+    answers = notebook.answers()
+    log = (notebook.folder / "notebook.log").read_text(errors="replace")
+    result = read_json(notebook.folder / "result.json") or {"Error": "the gateway did not end"}
+    raised = str(result["Error"])[:200]
+    if notebook.process.poll() is not None:
+        raised = raised or f"the notebook ended with exit code {notebook.process.returncode}"
+    for line in log.splitlines():
+        if "predict failed" in line or "a defect" in line or "Traceback" in line:
+            raised = raised or line[:200]
+    answered = _submitted(notebook.folder / "submission.parquet")
+    windows = [*unready, *notebook.strikes]
+    solvable = [each for each in answers if "the problem is empty" not in each["notes"]]
+    untouched = [each for each in solvable if not _is_touched(each, windows)]
+    fallback = read_json(notebook.session / "fallback.json") or {}
+    left = [
+        entry
+        for run in fallback.get("runs", {}).values()
+        for key, entry in run.get("problems", {}).items()
+        if entry.get("answer") is not None
+        and any(each["key"] == key and each["rung"] == "default" for each in answers)
+    ]
+    _keep(number, notebook)
+    return Outcome(
+        number=number,
+        faults=tuple(each.name for each in chosen),
+        struck=len(notebook.strikes),
+        answered=answered,
+        late=int(seconds > LIMIT_S),
+        raised=raised,
+        rungs=Counter(each["rung"] for each in answers),
+        untouched=len(untouched),
+        untouched_first=sum(each["rung"] == "vote" for each in untouched),
+        lost_ballots=len(left),
+        seconds=seconds,
+    )
+
+
+def _keep(number: int, notebook: Notebook) -> None:
+    """Keep what a schedule wrote, for whoever wants to know why."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for file in (notebook.folder / "notebook.log", *notebook.session.glob("*.log")):
+        shutil.copy(file, KEPT / f"{number}-{file.name}")
+    with suppress(OSError):
+        shutil.copy(notebook.session / "answers.jsonl", KEPT / f"{number}-answers.jsonl")
+
+
+def _submitted(path: Path) -> int:
+    """Return how many valid answers were submitted."""
+    if not path.exists():
+        return 0
+    answers = pl.read_parquet(path)["answer"]
+    return int(answers.is_between(0, 99_999).sum())
+
+
+def _is_touched(answer: dict[str, Any], windows: list[tuple[float, float]]) -> bool:
+    end = datetime.fromisoformat(answer["at"]).timestamp()
+    begin = end - answer["seconds"]
+    lost = answer["engine_losses"] > 0 or answer["tries"] > 0
+    return lost or any(start <= end and begin <= stop for start, stop in windows)
+
+
+def _report(outcomes: list[Outcome]) -> None:
+    print_table(
+        f"{PROBLEMS} problems in {LIMIT_S:g} s, with faults",
+        ["schedule: faults", "answered", "rungs", "untouched: vote", "raised", "s"],
+        [
+            (
+                f"{each.number}: {', '.join(each.faults)}",
+                f"{each.answered}/{PROBLEMS}",
+                ", ".join(f"{rung} {count}" for rung, count in each.rungs.most_common()),
+                f"{each.untouched_first}/{each.untouched}",
+                each.raised,
+                f"{each.seconds:.0f}",
+            )
+            for each in outcomes
+        ],
+    )
+    _print_kinds(outcomes)
+    untouched = sum(each.untouched for each in outcomes)
+    first = sum(each.untouched_first for each in outcomes)
+    whole = sum(each.answered == PROBLEMS and not each.late for each in outcomes)
+    finish(
+        [
+            Result("schedules", len(outcomes), "runs", least=SCHEDULES),
+            Result("all_answered_in_time", whole, "runs", least=len(outcomes)),
+            Result("raised", sum(bool(each.raised) for each in outcomes), "runs", most=0),
+            Result(
+                "untouched_on_first_rung",
+                100 * first / untouched if untouched else float("nan"),
+                "% of problems",
+                least=UNTOUCHED_LEAST,
+            ),
+            Result(
+                "default_despite_ballot", sum(e.lost_ballots for e in outcomes), "problems", most=0
+            ),
+        ]
+    )
+
+
+def _print_kinds(outcomes: list[Outcome]) -> None:
+    rows = []
+    for kind in sorted({name for each in outcomes for name in each.faults}):
+        those = [each for each in outcomes if kind in each.faults]
+        rungs: Counter[str] = sum((each.rungs for each in those), Counter())
+        whole = sum(each.answered == PROBLEMS and not each.late for each in those)
+        counts = ", ".join(f"{rung} {count}" for rung, count in rungs.most_common())
+        rows.append((kind, len(those), f"{whole}/{len(those)}", counts))
+    print_table("by fault", ["fault", "schedules", "whole", "rungs of all problems"], rows)
+
+
+if __name__ == "__main__":
+    typer.run(main)
