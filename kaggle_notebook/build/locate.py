@@ -59,8 +59,8 @@ def find_bundle(root: str | Path) -> Path | None:
         if manifest is not None:
             found.setdefault(json.dumps(manifest, sort_keys=True), folder)
     if len(found) > 1:
-        names = ", ".join(str(path) for path in found.values())
-        raise LookupError(f"{root}: holds several bundles ({names}); detach all but one")
+        listed = ", ".join(str(path) for path in found.values())
+        raise LookupError(f"{root}: holds several bundles ({listed}); detach all but one")
     return next(iter(found.values()), None)
 
 

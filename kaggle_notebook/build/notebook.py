@@ -177,8 +177,8 @@ def _options(path: Path) -> NotebookSettings:
     """Return what a notebook says that it was generated from."""
     try:
         options = json.loads(path.read_bytes())["metadata"][_OPTIONS]
-        tuples = {name: tuple(options.pop(name)) for name in ("datasets", "models")}
-        return NotebookSettings(**options, **tuples)
+        lists = {name: tuple(options[name]) for name in ("datasets", "models")}
+        return NotebookSettings(**{**options, **lists})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise NotebookError(
             f"{path}: is no notebook that was generated ({type(error).__name__}: {error}); write "

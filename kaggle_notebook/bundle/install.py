@@ -20,7 +20,15 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from kaggle_notebook.bundle.manifest import PROJECT, Kind, Manifest, read, target_name, verify
+from kaggle_notebook.bundle.manifest import (
+    PROJECT,
+    PROJECT_WHEEL,
+    Kind,
+    Manifest,
+    read,
+    target_name,
+    verify,
+)
 from kaggle_notebook.errors import BundleError, KaggleError
 
 DONE = ".done"
@@ -66,7 +74,11 @@ def install(bundle: Path, environment: Path | None = None) -> Path:
     _make(folder)
     extras = f"[{','.join(manifest.extras)}]" if manifest.extras else ""
     before = _installed()
-    report = _pip(python, sorted(wheels), f"{PROJECT}{extras}=={manifest.release}")
+    wheel = next(path for name, path in where.items() if PROJECT_WHEEL in name)
+    report = _pip(python, sorted(wheels), f"{wheel}{extras}")
+    if PROJECT in before:
+        # the same version need not be the same code: the bundle's is what was tested
+        report += _pip(python, [], str(wheel), "--no-deps", "--force-reinstall")
     _tell(report, before)
     _try_import(python)
     (folder / DONE).touch()
@@ -97,13 +109,13 @@ def _make(folder: Path) -> None:
         raise BundleError(f"{folder}: the environment cannot be made ({error})") from error
 
 
-def _pip(python: Path, wheels: list[Path], requirement: str) -> list[dict[str, Any]]:
+def _pip(python: Path, wheels: list[Path], requirement: str, *options: str) -> list[dict[str, Any]]:
     """Install a requirement from folders of wheels; return pip's report of what it installed."""
     links = [f"--find-links={folder}" for folder in wheels]
     with tempfile.TemporaryDirectory(prefix="quorum-pip-") as temporary:
         path = Path(temporary) / "report.json"
         command = [sys.executable, "-m", "pip", f"--python={python}", "install", *_PIP_OPTIONS]
-        command += [*links, f"--report={path}", requirement]
+        command += [*options, *links, f"--report={path}", requirement]
         # the image's configuration must not add an index or a constraint
         environment = {name: value for name, value in os.environ.items() if name[:4] != "PIP_"}
         environment["PIP_CONFIG_FILE"] = os.devnull
@@ -117,7 +129,9 @@ def _pip(python: Path, wheels: list[Path], requirement: str) -> list[dict[str, A
         if done.returncode != 0:
             said = (done.stderr or done.stdout).strip()
             errors = [line for line in said.splitlines() if line.startswith("ERROR")] or [said]
-            raise BundleError(f"pip cannot install {requirement}: {' '.join(errors)[:600]}")
+            raise BundleError(
+                f"pip cannot install {Path(requirement).name}: {' '.join(errors)[:600]}"
+            )
         try:
             items = json.loads(path.read_bytes())["install"]
         except (OSError, ValueError, KeyError):

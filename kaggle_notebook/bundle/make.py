@@ -62,7 +62,7 @@ def make(request: BundleRequest, tell: Callable[[str], object] = lambda _: None)
     request.out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".bundle-", dir=request.out.parent) as temporary:
         work = Path(temporary)
-        project = _project(request.project, work / "project")
+        project = _project(request, work / "project")
         bundle = work / "bundle"
         targets = {}
         for python in request.pythons:
@@ -128,10 +128,17 @@ def _may_be_replaced(folder: Path) -> bool:
     return not any(folder.iterdir()) or read_manifest(folder / MANIFEST) is not None
 
 
-def _project(given: Path, folder: Path) -> Wheel:
+def _project(request: BundleRequest, folder: Path) -> Wheel:
+    given = request.project
     wheel = build_project(given, folder) if given.is_dir() else read_wheel(given)
     if wheel.name != PROJECT:
         raise BundleError(f"{given}: is {wheel.name}, not {PROJECT}; give Quorum's own folder")
+    unknown = sorted(set(request.extras) - wheel.extras)
+    if unknown:
+        raise BundleError(
+            f"extra {', '.join(unknown)}: Quorum has {', '.join(sorted(wheel.extras)) or 'none'}; "
+            "correct --extra"
+        )
     return wheel
 
 

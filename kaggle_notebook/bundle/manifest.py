@@ -23,6 +23,7 @@ from kaggle_notebook.errors import BundleError
 VERSION = 1
 #: The distribution whose wheel is the project.
 PROJECT = "quorum-aimo"
+PROJECT_WHEEL = "quorum_aimo-"
 _READ_BYTES = 1 << 20
 
 

@@ -30,11 +30,12 @@ _OPTIONS = ("--no-input", "--disable-pip-version-check", "--progress-bar=off")
 
 @dataclass(frozen=True, slots=True)
 class Wheel:
-    """A wheel's file with the name and version that it says itself."""
+    """A wheel's file with the name, version and extras that it says itself."""
 
     path: Path
     name: str
     version: str
+    extras: frozenset[str] = frozenset()
 
 
 def platforms(platform: str) -> list[str]:
@@ -89,7 +90,8 @@ def read_wheel(path: Path) -> Wheel:
         with zipfile.ZipFile(path) as wheel:
             inside = next(n for n in wheel.namelist() if n.endswith(".dist-info/METADATA"))
             metadata = HeaderParser().parsestr(wheel.read(inside).decode())
-        return Wheel(path, normal(metadata["Name"]), metadata["Version"])
+        extras = frozenset(metadata.get_all("Provides-Extra") or ())
+        return Wheel(path, normal(metadata["Name"]), metadata["Version"], extras)
     except (OSError, zipfile.BadZipFile, StopIteration, AttributeError, ValueError) as error:
         raise BundleError(f"{path}: is no whole wheel ({error}); fetch it again") from error
 

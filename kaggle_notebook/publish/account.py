@@ -5,6 +5,7 @@ it says is caught, and nothing of the credentials leaves this module.
 """
 
 import contextlib
+import importlib
 import io
 import logging
 import os
@@ -103,11 +104,11 @@ def open_account(*, local: bool = False, pause: Callable[[float], None] = time.s
     logging.getLogger("urllib3").setLevel(logging.INFO)
     try:
         with _silent():
-            from kaggle.api.kaggle_api_extended import KaggleApi  # noqa: PLC0415 - takes a second
+            package: Any = importlib.import_module("kaggle.api.kaggle_api_extended")
     except ImportError:
         raise PublishError(_NO_PACKAGE) from None
 
-    class CheckedApi(KaggleApi):  # type: ignore[misc] # the package has no types
+    class CheckedApi(package.KaggleApi):  # type: ignore[misc] # the package has no types
         """Refuses to go on where an upload failed: the package would leave the file out."""
 
         def upload_files(self, request: Any, resources: Any, folder: str, *rest: Any) -> None:  # noqa: ANN401

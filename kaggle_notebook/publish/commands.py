@@ -7,6 +7,7 @@ import typer
 
 from client.escape import one_line
 from kaggle_notebook.build.command import FOLDER
+from kaggle_notebook.build.locate import MANIFEST
 from kaggle_notebook.bundle import manifest as manifests
 from kaggle_notebook.publish import dataset as datasets
 from kaggle_notebook.publish import model as models
@@ -47,7 +48,7 @@ def dataset(
     yes: Yes = False,
 ) -> None:
     """Make a data set of a folder, or a new version; an upload that was cut goes on."""
-    if (folder / manifests.MANIFEST).is_file():
+    if (folder / MANIFEST).is_file():
         manifests.verify(folder, manifests.read(folder))
     request = datasets.DatasetRequest(
         name=name,

@@ -1,9 +1,61 @@
 """Shows a run's report in the notebook's output."""
 
+import importlib
 import sys
+from html import escape
 from pathlib import Path
+from typing import Any
+
+from kaggle_notebook.errors import KaggleError
+from kaggle_notebook.report.collect import collect
+from kaggle_notebook.report.data import RunReport
+from kaggle_notebook.report.page import clock
+from kaggle_notebook.report.write import html_of, write_report
 
 
 def show(folder: Path) -> None:
-    """Write the report beside the answers."""
-    sys.stdout.write(f"{folder}\n")
+    """Write the report beside the answers and show it; where it cannot be made, say why.
+
+    The run is over and answered by then: nothing here may fail the notebook.
+    """
+    try:
+        report = collect(folder)
+        sys.stdout.write(text_of(report))
+        _display(html_of(report))
+        write_report(report, folder)
+    except (KaggleError, OSError, ValueError) as error:
+        sys.stdout.write(f"no report: {error}\n")
+
+
+def text_of(report: RunReport) -> str:
+    """Return the report in some lines of plain text."""
+    right = "" if report.right is None else f", {report.right} right"
+    time = f"{clock(report.elapsed_s)} of {clock(report.limit_s)}"
+    lines = [f"{report.answered} of {report.problems_expected} answered{right} in {time}"]
+    for each in report.problems:
+        votes = ", ".join(f"{vote.answer} x {vote.votes}" for vote in each.votes if vote.votes)
+        lines.append(
+            f"{each.number:>3}  {each.id:<20.20} {each.answer:>6}  {each.rung:<8} "
+            f"{clock(each.seconds):>8}  {votes:.60}"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def frame(page: str) -> str:
+    """Return a page in a frame of its own, in which nothing can run and no style leaks."""
+    return (
+        '<iframe sandbox="" referrerpolicy="no-referrer" title="Quorum run" '
+        'style="width:100%;height:40rem;border:1px solid #8884" '
+        f'srcdoc="{escape(page, quote=True)}"></iframe>'
+    )
+
+
+def _display(page: str) -> None:
+    """Show a page where there is a notebook to show it in."""
+    try:
+        display: Any = importlib.import_module("IPython.display")
+        shell: Any = importlib.import_module("IPython").get_ipython()
+    except ImportError:
+        return
+    if shell is not None:
+        display.display(display.HTML(frame(page)))

@@ -1,0 +1,112 @@
+"""Bundles and models are found wherever they are mounted; what is unclear is told with a list."""
+
+import json
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from kaggle_notebook.build.locate import FORMAT, MANIFEST, add_code, find_bundle, folders_below
+from kaggle_notebook.build.models import choose_model, find_models
+from kaggle_notebook.errors import InputError
+from tests.kaggle_notebook.inputs import PROJECT_CODE, make_hub_model, make_wheel
+
+MOUNTS = ("quorum-bundle", "datasets/me/quorum-bundle", "a/b/c/d/e/f")
+
+
+def put_bundle(folder: Path, release: str = "0.1.0") -> Path:
+    folder.mkdir(parents=True)
+    (folder / MANIFEST).write_text(json.dumps({"format": FORMAT, "release": release}))
+    make_wheel(folder / "wheels", "quorum-aimo", release, code=PROJECT_CODE)
+    return folder
+
+
+@pytest.mark.parametrize("mount", MOUNTS)
+def test_a_bundle_is_found_at_any_mount(tmp_path: Path, mount: str) -> None:
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / MANIFEST).write_text('{"format": "web app"}')
+    assert find_bundle(tmp_path) is None
+    assert find_bundle(put_bundle(tmp_path / mount).parent.parent) == tmp_path / mount
+
+
+def test_the_same_bundle_twice_is_no_question_but_another_is(tmp_path: Path) -> None:
+    first = put_bundle(tmp_path / "a")
+    shutil.copytree(first, tmp_path / "b")
+    assert find_bundle(tmp_path) == first
+    put_bundle(tmp_path / "c", "0.2.0")
+    with pytest.raises(LookupError, match=rf"several bundles \({first}, .*c\); detach all but one"):
+        find_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("form", ["wheel", "unpacked", "flat"])
+def test_the_code_is_put_on_the_path_in_each_form_an_upload_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    bundle = put_bundle(tmp_path / "input" / "x")
+    wheel = next(bundle.rglob("*.whl"))
+    if form == "unpacked":
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(bundle / "wheels" / wheel.stem)
+        wheel.unlink()
+    elif form == "flat":
+        wheel.rename(bundle / wheel.name)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert add_code(tmp_path / "input") == bundle
+    assert "the bundle" in (Path(sys.path[0]) / "kaggle_notebook" / "__init__.py").read_text()
+
+
+def test_without_a_bundle_the_installed_project_is_used(tmp_path: Path) -> None:
+    before = list(sys.path)
+    assert add_code(tmp_path) is None
+    assert sys.path == before
+
+
+def test_links_that_lead_back_end_the_walk(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "up").symlink_to(tmp_path)
+    assert [folder for folder, _ in folders_below(tmp_path)] == [tmp_path, tmp_path / "a"]
+
+
+def test_models_of_both_forms_are_found(tmp_path: Path) -> None:
+    hub = make_hub_model(tmp_path / "models/me/gpt-oss/transformers/120b/1", shards=2)
+    gguf = tmp_path / "qwen" / "small.gguf"
+    gguf.parent.mkdir()
+    gguf.write_bytes(b"GGUF")
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "config.json").write_text('{"r": 8}')
+    (tmp_path / "adapter" / "adapter.safetensors").write_bytes(b"")
+    found = {model.path: model for model in find_models(tmp_path)}
+    assert set(found) == {hub, gguf}
+    assert found[hub].missing == ()
+    assert found[hub].size_bytes == 14
+    assert found[gguf].is_gguf
+
+
+def test_several_models_are_listed_and_a_part_of_a_path_decides(tmp_path: Path) -> None:
+    one, two = make_hub_model(tmp_path / "small"), make_hub_model(tmp_path / "large")
+    models = find_models(tmp_path)
+    with pytest.raises(InputError, match="not clear which model") as raised:
+        choose_model(models)
+    assert str(one) in str(raised.value)
+    assert str(two) in str(raised.value)
+    assert choose_model(models, "SMALL").path == one
+    with pytest.raises(InputError, match="holds no weights of a model 'huge'"):
+        choose_model(models, "huge")
+
+
+def test_a_model_that_lacks_shards_is_not_taken_and_they_are_named(tmp_path: Path) -> None:
+    make_hub_model(tmp_path / "broken", shards=3, missing=1)
+    with pytest.raises(InputError, match=r"not whole: .*lacks model-00003-of-00003\.safetensors"):
+        choose_model(find_models(tmp_path))
+    whole = make_hub_model(tmp_path / "whole")
+    assert choose_model(find_models(tmp_path)).path == whole
+
+
+def test_a_split_gguf_is_opened_by_its_first_part(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        (tmp_path / f"big-{number:05}-of-00003.gguf").write_bytes(b"GGUF")
+    assert [model.path.name for model in find_models(tmp_path)] == ["big-00001-of-00003.gguf"]
+    (tmp_path / "big-00002-of-00003.gguf").unlink()
+    assert find_models(tmp_path)[0].missing == ("big-00002-of-00003.gguf",)

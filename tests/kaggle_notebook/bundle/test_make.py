@@ -1,0 +1,187 @@
+"""What a bundle holds, what it says of the image, and what it refuses. Pip is the real one."""
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from kaggle_notebook.bundle.image import Image, protected, read_image
+from kaggle_notebook.bundle.make import BundleRequest, make
+from kaggle_notebook.bundle.manifest import Kind, read, verify
+from kaggle_notebook.bundle.wheels import Wanted, build_project, fetch, platforms, read_wheel
+from kaggle_notebook.errors import BundleError
+from tests.kaggle_notebook.inputs import make_wheel
+
+
+def image(**versions: str) -> Image:
+    return Image({name.replace("_", "-"): version for name, version in versions.items()})
+
+
+def test_a_bundle_has_all_wheels_with_their_hashes_and_is_the_same_each_time(
+    tmp_path: Path, project: Path
+) -> None:
+    vocabulary, prompts = tmp_path / "own.tiktoken", tmp_path / "prompts"
+    vocabulary.write_text("IQ== 0\n")
+    (prompts / "harmony").mkdir(parents=True)
+    (prompts / "harmony" / "system.md").write_text("Solve.")
+    request = BundleRequest(
+        out=tmp_path / "bundle",
+        project=project,
+        pythons=("3.11", "3.12"),
+        vocabularies=(vocabulary,),
+        prompts=prompts,
+    )
+    again = replace(request, out=tmp_path / "again")
+    manifest = make(request)
+    assert {file.path: file.kind for file in manifest.files} == {
+        "prompts/harmony/system.md": Kind.PROMPT,
+        "vocabulary/own.tiktoken": Kind.VOCABULARY,
+        "wheels/quorum_aimo-0.1.0-py3-none-any.whl": Kind.WHEEL,
+        "wheels/quorum_other-1.0-py3-none-any.whl": Kind.WHEEL,
+        "wheels/quorum_tiny-2.0-py3-none-any.whl": Kind.WHEEL,
+    }
+    assert set(manifest.targets) == {"3.11", "3.12"}
+    assert read(request.out) == manifest
+    verify(request.out, manifest)
+    assert make(again).text() == manifest.text()
+
+
+def test_the_images_versions_are_kept_where_they_do_and_told_where_not(
+    tmp_path: Path, project: Path
+) -> None:
+    told: list[str] = []
+    has = image(quorum_tiny="1.0", quorum_other="1.0", unrelated="7")
+    request = BundleRequest(out=tmp_path / "b", project=project, pythons=("3.11",), image=has)
+    target = make(request, told.append).targets["3.11"]
+    assert target.kept == {"quorum-other": "1.0"}
+    assert target.replaces == {"quorum-tiny": ("1.0", "2.0")}
+    assert target.adds == ("quorum-aimo",)
+    assert "  replaces quorum-tiny 1.0 by 2.0" in told
+    assert "  adds quorum-aimo 0.1.0" in told
+
+
+def test_a_protected_package_is_replaced_only_where_that_is_allowed(
+    tmp_path: Path, project: Path
+) -> None:
+    request = BundleRequest(
+        out=tmp_path / "b",
+        project=project,
+        pythons=("3.11",),
+        extras=("heavy",),
+        image=image(torch="1.0+cu124"),
+    )
+    with pytest.raises(BundleError, match=r"replace torch 1\.0\+cu124 by 2\.0.*--allow torch"):
+        make(request)
+    assert not request.out.exists()
+    allowed = replace(request, allowed=("torch",))
+    assert make(allowed).targets["3.11"].replaces == {"torch": ("1.0+cu124", "2.0")}
+
+
+def test_a_lean_bundle_leaves_out_what_the_image_has(tmp_path: Path, project: Path) -> None:
+    has = image(quorum_tiny="2.0", quorum_other="1.0")
+    request = BundleRequest(
+        out=tmp_path / "b", project=project, pythons=("3.11",), image=has, lean=True
+    )
+    assert [file.path for file in make(request).files] == [
+        "wheels/quorum_aimo-0.1.0-py3-none-any.whl"
+    ]
+
+
+def test_versions_that_were_tested_are_preferred(
+    tmp_path: Path, index: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_wheel(tmp_path, "quorum-tiny", "3.0")
+    monkeypatch.setenv("PIP_FIND_LINKS", f"{index} {tmp_path}")
+    wanted = Wanted(
+        project=read_wheel(project), extras=(), python="3.11", platform="linux_x86_64",
+        image=Image(), tested=image(quorum_tiny="2.0"),
+    )  # fmt: skip
+    versions = {wheel.name: wheel.version for wheel in fetch(wanted, tmp_path / "wheels")}
+    assert versions["quorum-tiny"] == "2.0"
+
+
+def test_what_no_index_has_is_told_in_one_sentence(
+    tmp_path: Path, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    make_wheel(tmp_path, "quorum-tiny", "2.0")
+    request = BundleRequest(out=tmp_path / "b", project=project, pythons=("3.11",))
+    with pytest.raises(BundleError, match=r"no wheels for Python 3\.11 .*quorum-other; choose"):
+        make(request)
+
+
+def test_a_folder_that_is_no_bundle_is_not_overwritten(tmp_path: Path, project: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.tex").write_text("years of work")
+    with pytest.raises(BundleError, match="is there and is no bundle"):
+        make(BundleRequest(out=tmp_path / "mine", project=project))
+    assert (tmp_path / "mine" / "thesis.tex").exists()
+
+
+def test_other_ranks_under_the_published_name_are_refused(tmp_path: Path, project: Path) -> None:
+    path = tmp_path / "o200k_base.tiktoken"
+    path.write_text("IQ== 0\n")
+    request = BundleRequest(out=tmp_path / "b", project=project, vocabularies=(path,))
+    with pytest.raises(BundleError, match="bytes are not the published ones"):
+        make(request)
+
+
+def test_a_truncated_wheel_is_named(tmp_path: Path, project: Path) -> None:
+    torn = tmp_path / project.name
+    torn.write_bytes(project.read_bytes()[:-30])
+    with pytest.raises(BundleError, match=rf"{project.name}: is no whole wheel"):
+        make(BundleRequest(out=tmp_path / "b", project=torn))
+
+
+def test_an_extra_that_does_not_exist_is_refused(tmp_path: Path, project: Path) -> None:
+    request = BundleRequest(out=tmp_path / "b", project=project, extras=("heavy", "large"))
+    with pytest.raises(BundleError, match="extra large: Quorum has heavy; correct --extra"):
+        make(request)
+
+
+def test_the_projects_own_wheel_is_built_with_its_notebook(tmp_path: Path) -> None:
+    wheel = build_project(Path(__file__).resolve().parents[3], tmp_path)
+    assert (wheel.name, wheel.version) == ("quorum-aimo", "0.1.0")
+    names = zipfile.ZipFile(wheel.path).namelist()
+    assert "kaggle_notebook/build/locate.py" in names
+    assert "kaggle_notebook/notebook/quorum.ipynb" in names
+
+
+def test_a_freeze_is_read_with_all_its_forms(tmp_path: Path) -> None:
+    path = tmp_path / "freeze.txt"
+    path.write_text(
+        "# image\nTorch_Vision==0.2.0+cu1\nlocal @ file:///tmp/x\n-e git+https://h/p#egg=dev\n\n"
+        "numpy==2.0 ; python_version > '3'\n"
+    )
+    found = read_image(path)
+    assert found.versions == {"torch-vision": "0.2.0+cu1", "numpy": "2.0"}
+    assert found.unversioned == {"local", "dev"}
+    assert found.constraints(["numpy"]) == "torch-vision==0.2.0\n"
+    path.write_text("name version\n")
+    with pytest.raises(BundleError, match="line 1: 'name version' is not name==version"):
+        read_image(path)
+
+
+def test_what_is_protected() -> None:
+    names = ["torch", "nvidia-nccl-cu12", "grpcio", "httpx", "anyio", "ipykernel"]
+    assert [protected(name, ["Torch"]) for name in names] == [False, True, True, False, False, True]
+
+
+def test_a_platform_takes_wheels_of_older_systems_too() -> None:
+    found = platforms("manylinux_2_28_x86_64")
+    assert found[0] == "manylinux_2_28_x86_64"
+    assert {"manylinux_2_17_x86_64", "manylinux2014_x86_64", "linux_x86_64"} <= set(found)
+    assert "manylinux_2_34_x86_64" not in found
+    assert platforms("macosx_14_0_arm64") == ["macosx_14_0_arm64"]
+
+
+def test_a_manifest_that_leads_out_of_the_bundle_is_refused(tmp_path: Path, project: Path) -> None:
+    make(BundleRequest(out=tmp_path / "b", project=project, pythons=("3.11",)))
+    path = tmp_path / "b" / "manifest.json"
+    value = json.loads(path.read_text())
+    value["files"][0]["path"] = "../outside"
+    path.write_text(json.dumps(value))
+    with pytest.raises(BundleError, match="leads out of the bundle"):
+        read(tmp_path / "b")
