@@ -136,7 +136,7 @@ async def open_journal(settings: Settings, stack: AsyncExitStack) -> tuple[Journ
     except JournalError as error:
         log.warning("journal.off", reason=str(error))
         return None, str(error)
-    journal.close_unfinished()
+    journal.close_unfinished(runs=False)
     return journal, ""
 
 

@@ -8,7 +8,6 @@ it. Neither leaves a damaged file: every transaction is there whole or not at al
 """
 
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -173,17 +172,20 @@ class Journal:
         """Return the solves that were found in flight at opening, oldest first."""
         return self._unfinished
 
-    def close_unfinished(self, resumed: Collection[str] = ()) -> None:
-        """Append a result, `interrupted`, to each but those `resumed`; their votes count."""
+    def close_unfinished(self, *, runs: bool = True) -> None:
+        """Append a result, `interrupted`, to each of them; their votes until then count.
+
+        Without `runs`, those of runs are left open: they may be gone on with.
+        """
         for solve in self._unfinished:
-            if solve.solve_id in resumed:
-                continue
-            self.append(
-                SolveFinished(
-                    id=self.next_id(),
-                    solve_id=solve.solve_id,
-                    at=solve.at,
-                    result=solve.interrupted(),
-                )
-            )
-            log.warning("solve.interrupted", solve_id=solve.solve_id)
+            if runs or solve.run is None:
+                self.interrupt(solve)
+
+    def interrupt(self, solve: UnfinishedSolve) -> SolveFinished:
+        """Close one of them, and return what was appended."""
+        event = SolveFinished(
+            id=self.next_id(), solve_id=solve.solve_id, at=solve.at, result=solve.interrupted()
+        )
+        self.append(event)
+        log.warning("solve.interrupted", solve_id=solve.solve_id)
+        return event

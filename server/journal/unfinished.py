@@ -55,6 +55,16 @@ class UnfinishedSolve:
     started: SolveStarted | None
     attempts: tuple[UnfinishedAttempt, ...]
 
+    @property
+    def run(self) -> str | None:
+        """The run that it belongs to."""
+        return _text((self.request or {}).get("run")) or None
+
+    @property
+    def problem_id(self) -> str:
+        """The caller's name for the problem."""
+        return _text((self.request or {}).get("problem_id"))
+
     def interrupted(self) -> SolveResult:
         """Return the result that closes it: the votes of the attempts that had ended count."""
         reports = [a.report for a in self.attempts if a.report is not None]

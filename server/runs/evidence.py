@@ -13,6 +13,7 @@ from client.schema import (
     AttemptText,
     BallotChanged,
     Event,
+    SolveEnd,
     SolveFinished,
 )
 from server.solve.wording import answer_text
@@ -79,7 +80,7 @@ class Evidence:
                 lead = event.lines[0] if event.lines else None
                 self._leader, self._votes = (lead.answer, lead.votes) if lead else (None, 0)
                 return True
-            case SolveFinished(result=result):
+            case SolveFinished(result=result) if result.end is not SolveEnd.INTERRUPTED:
                 self.final, self._voted = True, result.answer
                 lines = [line for line in result.ballot if line.answer == result.answer]
                 self._votes = lines[0].votes if lines else 0

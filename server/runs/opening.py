@@ -11,6 +11,7 @@ from server.journal.journal import Journal
 from server.runs.clock import Clocks
 from server.runs.fallback import Fallback, read_fallback
 from server.runs.registry import RunRegistry, read_journal
+from server.runs.resuming import resume_solves
 from server.runs.stored import StoredRun, load_open_runs
 from server.settings import Settings
 from server.solve.service import SolveService
@@ -34,6 +35,8 @@ async def open_runs(
         stored = await read_journal(journal.path, load_open_runs, stored)
     earlier = await anyio.to_thread.run_sync(read_fallback, path) if path else {}
     runs.keep(stored, earlier)
+    if journal is not None:
+        await resume_solves(runs, journal, settings.runs.rebuild_s)
     if path is None:
         yield runs
         return

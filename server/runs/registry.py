@@ -10,7 +10,14 @@ from typing import TypeVar
 import anyio.to_thread
 import structlog
 
-from client.schema import Event, RunFinish, RunRequest, SolveOptions, SolveRequest
+from client.schema import (
+    Event,
+    RunFinish,
+    RunRequest,
+    SolveFinished,
+    SolveOptions,
+    SolveRequest,
+)
 from client.schema import Run as WireRun
 from server.journal.errors import JournalError
 from server.journal.journal import Journal
@@ -21,9 +28,10 @@ from server.runs.evidence import Evidence
 from server.runs.fallback import Lines
 from server.runs.pace import RunPace, RunView
 from server.runs.run import Entry, Run, run_of
-from server.runs.stored import StoredRun, list_runs, load_run
+from server.runs.stored import StoredRun, answered, list_runs, load_run
 from server.sections.runs import RunsSettings
 from server.sections.solve import SolveSettings
+from server.solve.past import PastSolve
 from server.solve.service import SolveHandle, SolveService, SolveTerms
 from voting.budget import Budget
 from voting.budgets import make_budget
@@ -177,6 +185,41 @@ class RunRegistry:
             )
         return self._start(run, name, request, run.policy)
 
+    def resume(self, past: PastSolve, request: SolveRequest) -> bool:
+        """Go on with a problem that a dead server was at; False: it cannot be.
+
+        Raises:
+            UnknownStrategyError, PolicyNameError: this server knows fewer than that one.
+        """
+        run = self._runs.get(request.run or "")
+        name = request.problem_id or ""
+        if run is None or not run.is_open or past.requested is None or name in run.entries:
+            return False
+        if not self._service.same_model(past.requested.versions):
+            return False
+        if run.policy is None:
+            run.policy = self._made(run.request, run.budget)
+        entry = Entry(name, Evidence(request.answer_kind))
+        terms = self._terms(run, entry, run.policy, request.time_limit_s)
+        if terms.limit_s is None or terms.limit_s < LEAST_SOLVE_S or entry.pace is None:
+            return False
+        entry.pace.start_s, entry.pace.marks = past.run_s, list(past.marks)
+        for event in past.events:
+            entry.observe(event)
+            entry.evidence.observe(event)
+        if entry.started is not None:
+            entry.started -= past.elapsed_s(past.at)
+        self._enter(run, entry, self._service.resume(past, request, terms))
+        log.info("solve.resumed", run=run.id, problem_id=name, solve_id=past.solve_id)
+        self.changed()
+        return True
+
+    def close_interrupted(self, problem_id: str, event: SolveFinished, run_id: str | None) -> None:
+        """Keep what a solve came to that a dead server was at."""
+        run = self._runs.get(run_id or "")
+        if run is not None and problem_id and problem_id not in run.entries:
+            run.entries[problem_id] = answered(problem_id, event)
+
     def lines(self) -> Lines:
         """Return what is known of every problem of the runs at hand."""
         return {
@@ -236,9 +279,12 @@ class RunRegistry:
 
     async def _budget(self, request: RunRequest, name: str) -> Budget:
         """Return a run's budget, made in a thread: one that learns takes some time."""
+        return await anyio.to_thread.run_sync(self._made, request, name)
+
+    def _made(self, request: RunRequest, name: str) -> Budget:
         attempts = request.attempts or self._solve.attempts
-        context = Context(attempts, min(request.agree or self._solve.agree, attempts))
-        return await anyio.to_thread.run_sync(make_budget, name, context)
+        agree = min(request.agree or self._solve.agree, attempts)
+        return make_budget(name, Context(attempts, agree))
 
     async def _find(self, run_id: str) -> Run | None:
         run = self._runs.get(run_id)

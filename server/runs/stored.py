@@ -1,6 +1,6 @@
 """Runs read back from the journal, with what their problems came to."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,16 +8,23 @@ from pathlib import Path
 import structlog
 from pydantic import ValidationError
 
-from client.schema import AnswerKind, SolveFinished
+from client.schema import AnswerKind, Event, SolveFinished
 from server.journal.reader import JournalReader
 from server.journal.rows import EventRow, to_event
 from server.journal.runs import RunRow
 from server.runs.clock import Clocks
 from server.runs.evidence import Evidence
-from server.runs.run import Entry, Run, run_of
+from server.runs.run import WHOLE, Entry, Run, run_of
+from server.solve.past import path_of
+from voting.paths import ProblemPath
 
 log = structlog.get_logger(__name__)
 
+_PATHS = (
+    "SELECT e.id, e.solve_id, e.attempt, e.type, e.at, e.recorded, e.body "
+    "FROM solves AS s JOIN events AS e ON e.solve_id = s.id "
+    "WHERE s.run_id = ? AND e.type IN ('solve.started', 'ballot', 'solve.finished') ORDER BY e.id"
+)
 _RESULTS = (
     "SELECT e.id, e.solve_id, e.attempt, e.type, e.at, e.recorded, e.body, s.problem_id "
     "FROM solves AS s JOIN events AS e ON e.solve_id = s.id AND e.type = 'solve.finished' "
@@ -32,16 +39,18 @@ _OPEN = "SELECT id FROM runs WHERE finished IS NULL ORDER BY created"
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run of the journal; `entries` are its problems that have a result."""
+    """A run of the journal: its problems that have a result, and how they went."""
 
     row: RunRow
     entries: Sequence[Entry]
+    history: tuple[ProblemPath, ...] = ()
 
     def run(self, clocks: Clocks) -> Run:
         """Return the run."""
         run = run_of(self.row, clocks)
         # Of several solves of a problem the last one counts.
         run.entries.update((entry.problem_id, entry) for entry in self.entries)
+        run.history = self.history
         return run
 
 
@@ -86,4 +95,23 @@ def _stored(reader: JournalReader, row: RunRow) -> StoredRun:
             continue
         if isinstance(event, SolveFinished) and problem_id is not None:
             entries.append(answered(problem_id, event))
-    return StoredRun(row, entries)
+    return StoredRun(row, entries, _history(reader, row) if row.finished is None else ())
+
+
+def _history(reader: JournalReader, row: RunRow) -> tuple[ProblemPath, ...]:
+    """Return how the run's problems went, in the order of their ends."""
+    events: dict[str, list[Event]] = defaultdict(list)
+    paths: list[ProblemPath] = []
+    for columns in reader.query(_PATHS, (row.id,)):
+        try:
+            event = to_event(EventRow(*columns), None)
+        except ValidationError:
+            continue
+        if event is None:
+            continue
+        events[event.solve_id].append(event)
+        if isinstance(event, SolveFinished):
+            whole = event.result.end in WHOLE
+            path = path_of(events.pop(event.solve_id), whole=whole)
+            paths += [path] if path is not None else []
+    return tuple(paths)

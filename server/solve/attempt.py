@@ -4,7 +4,6 @@ An attempt never raises but for cancellation: whatever happens is data in its re
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -13,25 +12,24 @@ import anyio
 import structlog
 
 from client.schema import AttemptEnd, AttemptReport
-from sandbox.errors import SandboxError
-from sandbox.lease import KernelLease
 from sandbox.pool import KernelPool
-from sandbox.types import CellResult, CellStatus, InterruptStep
 from server.dialect.base import Dialect, ToolCall
 from server.engine.base import Engine, Sampling
 from server.prompts import compose, text
+from server.solve.bench import Bench
 from server.solve.events import EventLog
 from server.solve.frame import TimeFrame
 from server.solve.narrator import Narrator
+from server.solve.past import PastAttempt
 from server.solve.plan import SolvePlan
-from server.solve.record import TokenRecord
+from server.solve.record import Segment, TokenRecord
+from server.solve.replaying import Replaying, Resumption
 from server.solve.solution import Solution
 from server.solve.turn import TurnEnd, TurnOutcome, TurnReader
 from server.solve.wording import answer_text
 from server.vocabulary import Vocabulary
 from voting.answers import Answer, AnswerKind, extract
 from voting.confidence import ConfidenceMeter
-from voting.printed import MAX_CHARACTERS as MAX_OUTPUT_CHARACTERS
 from voting.printed import printed
 from voting.scores import TokenScores
 from voting.types import AttemptOutcome, AttemptProgress
@@ -49,15 +47,8 @@ MOST_FOR_SLOW = 0.3
 #: The last stream ends this long before the solve, and the attempt half as long, to leave time to
 #: read what was forced and to count the votes.
 MARGIN_S = 0.25
-#: Least time a cell is given, in seconds: its wait is bounded by the attempt's own end anyway.
-LEAST_CELL_S = 0.05
 #: Tokens of a tool result that are shown however little room is left.
 LEAST_RESULT_TOKENS = 32
-
-#: The same program this many times is a loop; after the second the model is told so. A small model
-#: that is stuck otherwise spends all its turns on it.
-SAME_CALLS = 3
-SAME_NOTE = "[this program was run before: write a different one, or give the answer]"
 
 #: A brace of TeX, or an escaped character that is none.
 BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
@@ -107,15 +98,17 @@ class Attempt:
         self._started = anyio.current_time()
         self._conversation = context.dialect.open(prompt)
         self._record = TokenRecord(self._conversation.opening)
-        self._lease: KernelLease | None = None
-        self._tool_calls = 0
-        self._tool_errors = 0
-        self._calls: Counter[str] = Counter()
-        self._program = ""
-        self._outputs: list[str] = []
+        self._bench = Bench(
+            context.pool,
+            seed=plan.attempt_seed(index),
+            owner=self._session,
+            cell_timeout_s=plan.cell_timeout_s,
+            until=self._thinking_ends,
+        )
+        self._calls_told = 0
+        self._resumption: Resumption | None = None
         self._reviewed: list[Answer | None] = []
         self._bound = anyio.CancelScope(deadline=context.frame.thinking_ends - MARGIN_S / 2)
-        self._waiting = anyio.CancelScope()
         self._meter = (
             ConfidenceMeter(plan.confidence_window) if plan.policies.needs_scores else None
         )
@@ -137,10 +130,41 @@ class Attempt:
             hopeless=self._hopeless,
         )
 
+    def resume(self, past: PastAttempt, rebuild_s: float) -> None:
+        """Take up what a dead server left, before `run`; its cells may run again for `rebuild_s`.
+
+        Raises:
+            CannotResume: its tokens do not fit this server.
+        """
+        tools = self._plan.strategy.tools
+        vocabulary = self._context.vocabulary
+        found = Replaying(self._conversation, vocabulary, past, tools=tools).run()
+        opening = len(self._conversation.opening)
+        if past.segments:
+            segments = [
+                Segment(kind, 0, list(ids), list(logprobs)) for kind, ids, logprobs in past.segments
+            ]
+            self._record.restore(opening, segments)
+            self.narrator.restore(past.tokens)
+        self._started = anyio.current_time() - past.seconds
+        self._calls_told = len(past.calls)
+        self._bench.restore(past.calls, rebuild_s)
+        kind = AnswerKind(self._plan.answer_kind.value)
+        self._reviewed = [extract(each, kind) for each in found.reviewed]
+        # No turn repeats the random numbers of one before.
+        self._reader.streams = past.turn + len(past.segments)
+        # The turn under way is entered as a new one unless it has ended.
+        ended = found.outcome is not None or found.forced_at is not None
+        self.narrator.turn = found.whole_turns + ended
+        self._resumption = found
+
     async def run(self) -> AttemptReport:
         """Run to the end. Cancellation passes through; ask for `report` then."""
-        seed = self._plan.attempt_seed(self._index)
-        self.narrator.started(seed, self._plan.sampling(self._index, 0, 0))
+        if self._resumption is not None:
+            self.narrator.resumed(self._bench.cells_again)
+        else:
+            seed = self._plan.attempt_seed(self._index)
+            self.narrator.started(seed, self._plan.sampling(self._index, 0, 0))
         end, detail = AttemptEnd.DEADLINE, "the problem's time ran out"
         try:
             with self._bound, self._context.frame.told(self._move):
@@ -158,7 +182,7 @@ class Attempt:
         """Take the solve's end as it is now."""
         self._bound.deadline = self._context.frame.thinking_ends - MARGIN_S / 2
         self._reader.move()
-        self._waiting.deadline = self._thinking_ends()
+        self._bench.move()
 
     @property
     def answer(self) -> Answer | None:
@@ -181,8 +205,8 @@ class Attempt:
             finished=end is AttemptEnd.ANSWERED,
             tokens=self._record.sampled,
             turns=self.narrator.turn,
-            tool_calls=self._tool_calls,
-            tool_errors=self._tool_errors,
+            tool_calls=self._bench.calls,
+            tool_errors=self._bench.errors,
             seconds=anyio.current_time() - self._started,
             started_s=max(self._started - self._context.frame.started, 0.0),
             scores=self._scores(),
@@ -198,16 +222,16 @@ class Attempt:
         except Exception:
             log.exception("attempt.unreadable", session=self._session)
             written = ""
-        output = self._outputs[-1] if self._outputs else ""
-        return Solution(written, self._program, output)
+        output = self._bench.outputs[-1] if self._bench.outputs else ""
+        return Solution(written, self._bench.program, output)
 
     def _scores(self) -> TokenScores | None:
         return self._meter.scores() if self._meter is not None and self._meter.tokens else None
 
     def _printed(self, answer: Answer | None) -> bool | None:
-        if answer is None or not self._tool_calls:
+        if answer is None or not self._bench.calls:
             return None
-        return printed(answer, self._outputs)
+        return printed(answer, self._bench.outputs)
 
     def _hopeless(self) -> str:
         """Return why the prune policy gives the attempt up; empty where it does not."""
@@ -231,8 +255,8 @@ class Attempt:
             detail=detail,
             answer=answer_text(self.answer),
             turns=self.narrator.turn,
-            tool_calls=self._tool_calls,
-            tool_errors=self._tool_errors,
+            tool_calls=self._bench.calls,
+            tool_errors=self._bench.errors,
             tokens=self._record.counts(),
             seconds=round(anyio.current_time() - self._started, 3),
             engine_losses=self._reader.losses,
@@ -241,23 +265,30 @@ class Attempt:
 
     async def _think(self, stack: AsyncExitStack) -> tuple[AttemptEnd, str]:
         """Take turns until the model has answered or must be made to."""
-        if self._room() <= FORCED_ROOM:
+        begun = self._resumption
+        if begun is not None and begun.forced_at is not None:
+            return await self._fill_box(begun.forced_at, AttemptEnd.NO_ANSWER, "it was resumed")
+        if begun is None and self._room() <= FORCED_ROOM:
             opening, context = len(self._record.ids), self._context.engine.info.context_tokens
             return AttemptEnd.NO_ANSWER, (
                 f"a prompt of {opening} tokens: must leave over {FORCED_ROOM} of the context of "
                 f"{context}; shorten the problem, or raise engine.context_tokens"
             )
-        while self.narrator.turn < self._plan.max_turns:
-            self.narrator.turn += 1
-            outcome = await self._reader.read(self._sampling, until=self._thinking_ends)
+        outcome = begun.outcome if begun is not None else None
+        while outcome is not None or self.narrator.turn < self._plan.max_turns:
+            if outcome is None:
+                self.narrator.turn += 1
+                outcome = await self._reader.read(self._sampling, until=self._thinking_ends)
             if outcome.call is None:
                 if self._review(outcome):
+                    outcome = None
                     continue
                 return await self._conclude(outcome)
             if not await self._answer_call(stack, outcome.call):
                 return await self._force(AttemptEnd.SANDBOX_ERROR, "no kernel could be had")
-            if max(self._calls.values()) >= SAME_CALLS:
+            if self._bench.stuck:
                 return await self._force(AttemptEnd.REPETITION, "the calls repeated themselves")
+            outcome = None
         turns = self._plan.max_turns
         return await self._force(AttemptEnd.NO_ANSWER, f"all {turns} turns were used")
 
@@ -289,7 +320,12 @@ class Attempt:
             return AttemptEnd.ANSWERED, f"{reason}; the answer from before the review stands"
         self._reader.hopeless = None
         self._record.append(self._conversation.force_answer())
-        start = len(self._conversation.answer_text)
+        return await self._fill_box(len(self._conversation.answer_text), otherwise, reason)
+
+    async def _fill_box(
+        self, start: int, otherwise: AttemptEnd, reason: str
+    ) -> tuple[AttemptEnd, str]:
+        """Have the model go on inside the box that was opened before `start` of its final text."""
 
         def box_closed() -> bool:
             text = self._conversation.answer_text[start:]
@@ -308,44 +344,16 @@ class Attempt:
 
     async def _answer_call(self, stack: AsyncExitStack, call: ToolCall) -> bool:
         """Execute a call and append its result; return False when no kernel can be had."""
-        number, self._tool_calls = self._tool_calls, self._tool_calls + 1
-        self.narrator.call(number, call.code)
-        kernel_lost = False
-        try:
-            result = await self._execute(stack, call)
-        except SandboxError as error:
-            log.warning("attempt.sandbox_error", session=self._session, error=str(error))
-            result = _not_run(str(error))
-            kernel_lost = self._lease is None
-        self._tool_errors += result.status is not CellStatus.OK
-        if result.status is CellStatus.OK:
-            self._program = call.code
-            self._outputs.append(result.output[-MAX_OUTPUT_CHARACTERS:])
+        number = self._bench.calls
+        if number >= self._calls_told:
+            self.narrator.call(number, call.code)
+        result, note = await self._bench.run(stack, call)
         shown = self._shorten(result.output)
-        program = call.code.strip() or str(call.error)
-        self._calls[program] += 1
-        if self._calls[program] > 1:
-            shown = f"{shown}\n{SAME_NOTE}"
+        if note:
+            shown = f"{shown}\n{note}"
         self._record.append(self._conversation.result(shown))
         self.narrator.result(number, result, shown)
-        return not kernel_lost
-
-    async def _execute(self, stack: AsyncExitStack, call: ToolCall) -> CellResult:
-        """Execute a call on the attempt's kernel; the wait for one ends with the time to think."""
-        if call.error is not None:
-            return _not_run(call.error)
-        until = self._thinking_ends()
-        self._waiting = anyio.CancelScope(deadline=until)
-        with self._waiting:
-            if self._lease is None:
-                seed = self._plan.attempt_seed(self._index)
-                self._lease = await stack.enter_async_context(
-                    self._context.pool.lease(seed=seed, owner=self._session)
-                )
-            left = max(until - anyio.current_time(), LEAST_CELL_S)
-            timeout = min(self._plan.cell_timeout_s, left)
-            return await self._lease.execute(call.code, timeout=timeout)
-        return _not_run("stopped: there is no time left to compute", CellStatus.TIMEOUT)
+        return not self._bench.lost
 
     def _shorten(self, output: str) -> str:
         """Cut a result to its share of the context, by tokens: digits cost one each."""
@@ -383,16 +391,3 @@ def _closes(text: str) -> bool:
         if depth == 0:
             return True
     return False
-
-
-def _not_run(reason: str, status: CellStatus = CellStatus.ERROR) -> CellResult:
-    """Return the result of a call of which no kernel has told one."""
-    return CellResult(
-        output=reason,
-        status=status,
-        interrupt_step=InterruptStep.NONE,
-        state_lost=False,
-        seconds=0.0,
-        truncated=False,
-        error_name=None,
-    )

@@ -39,6 +39,7 @@ class EventLog:
         *,
         with_tokens: bool = True,
         observers: Sequence[Observer] = (),
+        age_s: float = 0.0,
     ) -> None:
         self.solve_id = solve_id
         self.events: list[Event] = []
@@ -46,8 +47,14 @@ class EventLog:
         self._sink = sink
         self._observers = observers
         self._with_tokens = with_tokens
-        self._created = anyio.current_time()
+        self._created = anyio.current_time() - age_s
+        self.suspended = False
+        """Whether the sink is told no more: another server goes on with the solve."""
         self._grown = anyio.Event()
+
+    def suspend(self) -> None:
+        """Record nothing from now on, so that the solve stays open for the next server."""
+        self.suspended = True
 
     @property
     def recorded(self) -> bool:
@@ -63,7 +70,7 @@ class EventLog:
         """Append an event of this kind; `id`, `solve_id` and `at` are filled in."""
         at = round(self.age_s, 4)
         event = event_type(id=self._next_id(), solve_id=self.solve_id, at=at, **values)
-        if self._sink is not None:
+        if self._sink is not None and not self.suspended:
             self._sink.append(event)
         for observe in self._observers:
             observe(event)

@@ -53,9 +53,9 @@ class TimeFrame:
     def __post_init__(self) -> None:
         self.restart()
 
-    def restart(self) -> None:
-        """Begin now."""
-        self.started = anyio.current_time()
+    def restart(self, elapsed_s: float = 0.0) -> None:
+        """Begin now, or so long ago."""
+        self.started = anyio.current_time() - elapsed_s
         self.ends = self.share_ends = self.started + self.plan.time_limit_s
 
     @property

@@ -10,6 +10,7 @@ from client.schema import (
     AttemptFinished,
     AttemptReport,
     AttemptResult,
+    AttemptResumed,
     AttemptSegment,
     AttemptStarted,
     AttemptText,
@@ -57,6 +58,15 @@ class Narrator:
             top_p=sampling.top_p,
             min_p=sampling.min_p,
         )
+
+    def resumed(self, cells: int) -> None:
+        """Tell that the attempt goes on from its tokens."""
+        self._emit(AttemptResumed, kept_tokens=len(self._record.ids), cells=cells)
+
+    def restore(self, tokens: int) -> None:
+        """Take the first `tokens` of the record as told."""
+        self._segment = max(len(self._record.segments) - 1, 0)
+        self._position = tokens
 
     def text(self, channel: Channel, text: str) -> None:
         """Take sampled text; it is sent now or a little later."""

@@ -30,6 +30,16 @@ class TokenRecord:
         self.exact = True
         self._opening = len(opening)
 
+    def restore(self, opening: int, segments: Sequence[Segment]) -> None:
+        """Become the list of these segments; its first `opening` ids are the prompt's."""
+        self.ids, self.segments, self.sampled = [], [], 0
+        for segment in segments:
+            segment.start = len(self.ids)
+            self.ids += segment.ids
+            self.segments.append(segment)
+            self.sampled += len(segment.ids) if segment.kind is SegmentKind.SAMPLED else 0
+        self._opening = opening
+
     def sample(self, token_id: int, logprob: float | None = None) -> None:
         """Add one sampled id."""
         segment = self._segment(SegmentKind.SAMPLED)

@@ -29,6 +29,7 @@ from server.errors import QuorumServerError
 from server.settings import Settings
 from server.solve.events import EventLog, EventSink, Observer
 from server.solve.frame import Pace
+from server.solve.past import PastSolve
 from server.solve.plan import SolvePlan, make_plan
 from server.solve.solver import Solver, SolverParts
 
@@ -61,9 +62,16 @@ class SolveHandle:
     durable: bool = False
     """Whether it goes on without its caller, as the solves of a run do."""
     pace: Pace | None = None
+    past: PastSolve | None = None
+    """What a dead server left of it."""
 
     def cancel(self) -> None:
         """End the solve; its last event says so."""
+        self.scope.cancel()
+
+    def suspend(self) -> None:
+        """End what goes on at the server's next start: its followers get a result, no record."""
+        self.events.suspend()
         self.scope.cancel()
 
     def leave(self) -> None:
@@ -163,6 +171,21 @@ class SolveService:
         self._group.start_soon(self._run, handle, turn)
         return handle
 
+    def resume(self, past: PastSolve, request: SolveRequest, terms: SolveTerms) -> SolveHandle:
+        """Go on with a solve of a dead server, in the order of these calls.
+
+        Raises: as for `answered`.
+        """
+        self._check_open()
+        plan = self._plan(request)
+        if terms.limit_s is not None:
+            plan = replace(plan, time_limit_s=terms.limit_s)
+        age_s = max(time.time() - past.created, past.at)
+        handle = self._open(request, plan, terms, past.solve_id, age_s)
+        handle.created, handle.past = past.created, past
+        self._group.start_soon(self._run, handle, self._take_turn())
+        return handle
+
     def answered(self, request: SolveRequest, result: SolveResult) -> SolveHandle:
         """Return a solve that has ended with a result that is known; nothing of it is recorded.
 
@@ -194,16 +217,22 @@ class SolveService:
         return make_plan(request, self._settings.solve, cell_timeout_s=timeout)
 
     def _open(
-        self, request: SolveRequest, plan: SolvePlan, terms: SolveTerms | None
+        self,
+        request: SolveRequest,
+        plan: SolvePlan,
+        terms: SolveTerms | None,
+        solve_id: str | None = None,
+        age_s: float = 0.0,
     ) -> SolveHandle:
-        """Begin the events of a new solve."""
-        solve_id = f"solve-{secrets.token_hex(6)}"
+        """Begin the events of a solve, or go on with those of one that is `age_s` seconds old."""
+        solve_id = solve_id or f"solve-{secrets.token_hex(6)}"
         events = EventLog(
             solve_id,
             self._next_id,
             self._recording.sink if self._recording else None,
             with_tokens=request.tokens,
             observers=(*self.observers, *(terms.observers if terms else ())),
+            age_s=age_s,
         )
         pace = terms.pace if terms else None
         handle = SolveHandle(solve_id, plan, events, durable=terms is not None, pace=pace)
@@ -215,6 +244,13 @@ class SolveService:
             asked = request.model_dump(mode="json", exclude_none=True)
             versions = self._recording.versions
             handle.events.emit(SolveRequested, request=asked, versions=versions)
+
+    def same_model(self, versions: SolveVersions) -> bool:
+        """Whether a solve was begun with the weights that work now."""
+        if self._recording is None:
+            return False
+        mine = self._recording.versions
+        return (mine.model_file, mine.model_bytes) == (versions.model_file, versions.model_bytes)
 
     def get(self, solve_id: str) -> SolveHandle | None:
         """Return a solve that has not ended."""
@@ -228,7 +264,10 @@ class SolveService:
         """Cancel every solve that runs or waits, and refuse new ones; followers get results."""
         self._closed = True
         for handle in list(self._handles.values()):
-            handle.cancel()
+            if handle.durable and self._recording is not None:
+                handle.suspend()
+            else:
+                handle.cancel()
 
     @property
     def _must_wait(self) -> bool:
@@ -257,7 +296,7 @@ class SolveService:
             with handle.scope:
                 if turn is not None:
                     await turn.wait()
-                solver = Solver(self._parts, handle.plan, handle.events, handle.pace)
+                solver = Solver(self._parts, handle.plan, handle.events, handle.pace, handle.past)
                 result = await solver.run()
                 _log_end(result)
         except Exception as error:
@@ -301,7 +340,9 @@ async def open_service(
 ) -> AsyncIterator[SolveService]:
     """Run solves for the length of the block; at its end those that run are cancelled."""
     async with anyio.create_task_group() as group:
+        service = SolveService(settings, parts, group, recording)
         try:
-            yield SolveService(settings, parts, group, recording)
+            yield service
         finally:
+            service.close()
             group.cancel_scope.cancel()

@@ -15,8 +15,8 @@ from client.schema import (
     SolveEnd,
     SolveFinished,
     SolveResult,
+    SolveResumed,
     SolveStarted,
-    TokenCounts,
 )
 from sandbox.pool import KernelPool
 from server.dialect.base import Dialect
@@ -27,12 +27,15 @@ from server.solve.attempt import MARGIN_S, Attempt, AttemptContext
 from server.solve.events import EventLog
 from server.solve.frame import Pace, TimeFrame
 from server.solve.judge import Judge
+from server.solve.past import PastAttempt, PastSolve
 from server.solve.plan import SolvePlan
+from server.solve.replaying import CannotResume
 from server.solve.rewards import RewardModel
 from server.solve.solution import Solution
-from server.solve.tally import Tally, finite, in_order, wire_lines
+from server.solve.tally import Tally, finite, in_order, sum_tokens, wire_lines
 from server.solve.wording import answer_text
 from server.vocabulary import Vocabulary
+from voting.answers import AnswerKind
 from voting.ballot import Ballot
 from voting.early_stop import StopDecision, StopReason
 from voting.selecting import rounds, select
@@ -63,7 +66,12 @@ class Solver:
     """Runs one solve; made for one call of `run`."""
 
     def __init__(
-        self, parts: SolverParts, plan: SolvePlan, events: EventLog, pace: Pace | None = None
+        self,
+        parts: SolverParts,
+        plan: SolvePlan,
+        events: EventLog,
+        pace: Pace | None = None,
+        past: PastSolve | None = None,
     ) -> None:
         self._parts = parts
         self._plan = plan
@@ -74,6 +82,7 @@ class Solver:
         self._answering = self._open_answering()
         self._merging = anyio.Lock()
         self._frame = TimeFrame(plan, pace)
+        self._past = past
         self._decision: StopDecision | None = None
         self._selection: Selection | None = None
 
@@ -96,10 +105,14 @@ class Solver:
 
         Raises nothing but cancellation, and then too the result is in the log.
         """
-        self._frame.restart()
-        self._tell_start()
+        past = self._past
+        self._frame.restart(past.elapsed_s(self._events.age_s) if past else 0.0)
+        if past is None or past.started is None:
+            self._tell_start()
         end = SolveEnd.CANCELLED
         try:
+            if past is not None:
+                self._restore(past)
             self._consult()
             scope = anyio.CancelScope(deadline=self._frame.thinking_ends)
 
@@ -118,6 +131,8 @@ class Solver:
             log.exception("solve.failed", solve_id=self._events.solve_id)
             end = SolveEnd.FAILED
         finally:
+            if end is SolveEnd.CANCELLED and self._events.suspended:
+                end = SolveEnd.INTERRUPTED
             self._close_running(end)
             result = self._result(end)
             self._events.emit(SolveFinished, result=result)
@@ -136,20 +151,59 @@ class Solver:
             ended=lambda: self._tally.ended,
         )
         async with anyio.create_task_group() as group:
+            if self._decision is not None and self._decision.stop:
+                return
+            for past in self._past.attempts if self._past else ():
+                if past.report is None:
+                    self._launch(group, context, past.attempt, past)
             self._launch_more(group, context)
 
     def _launch_more(self, group: TaskGroup, context: AttemptContext) -> None:
         state = self._state()
         add = self._plan.policies.launch.decide(state).add or self._topped_up(state)
-        for index in range(state.launched, state.launched + add):
-            try:
-                self._running[index] = Attempt(context, index)
-            except Exception as error:
+        first = max([*self._running, *self._tally.outcomes], default=-1) + 1
+        for index in range(first, first + add):
+            self._launch(group, context, index)
+
+    def _launch(
+        self, group: TaskGroup, context: AttemptContext, index: int, past: PastAttempt | None = None
+    ) -> None:
+        """Start an attempt, or go on with one."""
+        try:
+            attempt = Attempt(context, index)
+            if past is not None and self._past is not None:
+                attempt.resume(past, self._past.rebuild_s)
+        except Exception as error:
+            if not isinstance(error, CannotResume):
                 log.exception("attempt.failed", solve_id=context.solve_id, attempt=index)
-                report = self._tally.note_unborn(index, error)
-                self._events.emit(AttemptFinished, attempt=index, report=report)
-            else:
-                group.start_soon(partial(self._run_one, group, context, index))
+            self._give_up(index, past, AttemptEnd.FAILED, f"{type(error).__name__}: {error}")
+        else:
+            self._running[index] = attempt
+            group.start_soon(partial(self._run_one, group, context, index))
+
+    def _give_up(self, index: int, past: PastAttempt | None, end: AttemptEnd, why: str) -> None:
+        """Account for an attempt that is not started, or not gone on with."""
+        report = (past or PastAttempt(index)).given_up(self._plan.attempt_seed(index), end, why)
+        self._tally.note_unborn(report)
+        self._events.emit(AttemptFinished, attempt=index, report=report)
+
+    def _restore(self, past: PastSolve) -> None:
+        """Take up the votes of the attempts that had ended."""
+        kind = AnswerKind(self._plan.answer_kind.value)
+        for each in past.attempts:
+            if each.report is not None:
+                self._tally.restore(each.outcome(each.report, kind), each.report)
+                self._solutions[each.attempt] = Solution("".join(each.final_text), *each.program())
+        open_still = [each for each in past.attempts if each.report is None]
+        away_s = round(max(self._events.age_s - past.at, 0.0), 3)
+        resumed = [each.attempt for each in open_still]
+        self._events.emit(SolveResumed, attempts=resumed, away_s=away_s)
+        if self._tally.outcomes:
+            self._decision = self._decide_stop()
+        if self._decision is not None and self._decision.stop:
+            for each in open_still:
+                why = "the vote was decided without it"
+                self._give_up(each.attempt, each, AttemptEnd.EARLY_STOP, why)
 
     def _topped_up(self, state: SolveState) -> int:
         """Return how many attempts to add because the run gives the problem more time."""
@@ -216,6 +270,7 @@ class Solver:
         ends = {
             SolveEnd.AGREEMENT: (AttemptEnd.EARLY_STOP, "the vote was decided without it"),
             SolveEnd.CANCELLED: (AttemptEnd.CANCELLED, "the solve was cancelled"),
+            SolveEnd.INTERRUPTED: (AttemptEnd.CANCELLED, "the server is being shut down"),
             SolveEnd.FAILED: (AttemptEnd.FAILED, "a defect ended the solve"),
         }
         why = ends.get(end, (AttemptEnd.DEADLINE, "the problem's time ran out"))
@@ -294,7 +349,7 @@ class Solver:
             strategy=self._plan.strategy.name,
             ballot=wire_lines(ballot),
             attempts=reports,
-            tokens=_sum(reports),
+            tokens=sum_tokens(reports),
             saved=self._tally.saved(),
             seconds=round(anyio.current_time() - self._frame.started, 3),
             model=self._parts.engine.info.model,
@@ -333,14 +388,7 @@ _ENDS = {
     SolveEnd.ALL_FINISHED: "every attempt ended",
     SolveEnd.DEADLINE: "the time limit came",
     SolveEnd.CANCELLED: "the solve was cancelled",
+    SolveEnd.INTERRUPTED: "the server is being shut down, and goes on at its next start",
     SolveEnd.ENGINE_LOST: "the engine was lost",
     SolveEnd.FAILED: "defects ended every attempt",
 }
-
-
-def _sum(reports: list[AttemptReport]) -> TokenCounts:
-    return TokenCounts(
-        prompt=sum(report.tokens.prompt for report in reports),
-        sampled=sum(report.tokens.sampled for report in reports),
-        appended=sum(report.tokens.appended for report in reports),
-    )

@@ -7,7 +7,7 @@ from statistics import median
 
 import structlog
 
-from client.schema import AttemptEnd, AttemptReport
+from client.schema import AttemptEnd, AttemptReport, TokenCounts
 from client.schema import BallotLine as WireBallotLine
 from client.schema import Savings as WireSavings
 from server.solve.plan import SolvePlan
@@ -59,16 +59,19 @@ class Tally:
         self.reports[index] = report
         return report
 
-    def note_unborn(self, index: int, error: Exception) -> AttemptReport:
-        """Account for an attempt that a defect kept from starting."""
+    def restore(self, outcome: AttemptOutcome, report: AttemptReport) -> None:
+        """Take an attempt that ended under another server, with the weight that it had then."""
+        if outcome.answer is not None:
+            self._votes.append(Vote(outcome.attempt, outcome.answer, report.weight))
+            self.classes.add(outcome.answer)
+        self.outcomes[outcome.attempt] = outcome
+        self.reports[outcome.attempt] = report
+
+    def note_unborn(self, report: AttemptReport) -> None:
+        """Account for an attempt that could not be started, or not be gone on with."""
+        index = report.attempt
         self.outcomes[index] = AttemptOutcome(attempt=index, answer=None, finished=False)
-        self.reports[index] = AttemptReport(
-            attempt=index,
-            seed=self.plan.attempt_seed(index),
-            end=AttemptEnd.FAILED,
-            detail=f"{type(error).__name__}: {error}",
-        )
-        return self.reports[index]
+        self.reports[index] = report
 
     def ballot(self) -> Ballot:
         """Return the votes, equal answers on one line."""
@@ -121,3 +124,12 @@ def finite(value: float) -> str:
 def in_order(reports: dict[int, AttemptReport]) -> Sequence[AttemptReport]:
     """Return reports in the order of their attempts."""
     return [reports[index] for index in sorted(reports)]
+
+
+def sum_tokens(reports: list[AttemptReport]) -> TokenCounts:
+    """Return the tokens of attempts together."""
+    return TokenCounts(
+        prompt=sum(report.tokens.prompt for report in reports),
+        sampled=sum(report.tokens.sampled for report in reports),
+        appended=sum(report.tokens.appended for report in reports),
+    )

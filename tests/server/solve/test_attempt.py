@@ -12,7 +12,7 @@ from client.schema import (
     SolveEnd,
 )
 from server.sections.solve import SolveSettings
-from server.solve.attempt import SAME_CALLS, SAME_NOTE
+from server.solve.bench import SAME_CALLS, SAME_NOTE
 from tests.server.solve.rehearsal import END, Stage, boxed, lines, python
 
 

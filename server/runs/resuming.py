@@ -1,0 +1,53 @@
+"""Goes on with the solves of open runs that a dead server left."""
+
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+import anyio.to_thread
+import structlog
+from pydantic import ValidationError
+
+from client.schema import SolveRequest
+from server.journal.errors import JournalError
+from server.journal.journal import Journal
+from server.journal.reader import JournalReader
+from server.journal.unfinished import UnfinishedSolve
+from server.runs.registry import RunRegistry
+from server.solve.past import PastSolve, past_of
+
+log = structlog.get_logger(__name__)
+
+
+async def resume_solves(runs: RunRegistry, journal: Journal, rebuild_s: float) -> None:
+    """Go on with what can be gone on with; close the rest, with the votes that were cast."""
+    unfinished = [solve for solve in journal.unfinished() if solve.run is not None]
+    pasts = await anyio.to_thread.run_sync(partial(_load, journal.path, unfinished, rebuild_s))
+    resumed = set()
+    for solve in unfinished:
+        past = pasts.get(solve.solve_id)
+        try:
+            request = SolveRequest.model_validate(solve.request)
+            if past is not None and runs.resume(past, request):
+                resumed.add(solve.solve_id)
+        except (ValidationError, LookupError, ValueError) as error:
+            log.warning("solve.not_resumed", solve_id=solve.solve_id, error=str(error))
+    for solve in unfinished:
+        if solve.solve_id not in resumed:
+            runs.close_interrupted(solve.problem_id, journal.interrupt(solve), solve.run)
+
+
+def _load(
+    path: Path, unfinished: Iterable[UnfinishedSolve], rebuild_s: float
+) -> dict[str, PastSolve]:
+    pasts: dict[str, PastSolve] = {}
+    try:
+        with JournalReader(path) as reader:
+            for solve in unfinished:
+                events = reader.events(solve_id=solve.solve_id)
+                pasts[solve.solve_id] = past_of(
+                    solve.solve_id, events, created=solve.created, rebuild_s=rebuild_s
+                )
+    except (JournalError, ValueError) as error:
+        log.warning("solve.unread", error=str(error))
+    return pasts

@@ -1,0 +1,181 @@
+"""kill -9 and SIGTERM of a real server: runs, their answers and their clocks live on."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from client.schema import AttemptResumed, SolveEnd, SolveResult, SolveResumed
+from server.journal.check import check
+from server.journal.reader import JournalReader
+from tests.server.vocabulary import tiny_models
+
+ROOT = Path(__file__).parents[3]
+#: A start takes two seconds on a quiet machine.
+STARTED_S = 40.0
+#: uvicorn ends as the signal would have it once all is closed.
+STOPPED = (0, -signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def weights() -> bytes:
+    return tiny_models.gguf_bytes(tiny_models.train("qwen2"), "qwen2")
+
+
+@pytest.fixture
+def folder(tmp_path: Path, weights: bytes) -> Path:
+    (tmp_path / "tiny.gguf").write_bytes(weights)
+    return tmp_path
+
+
+def until(condition: Callable[[], Any], within_s: float = STARTED_S) -> None:
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
+    port = free_port()
+    command = [sys.executable, "-m", "tests.server.runs.mortal", str(folder), str(port)]
+    with (folder / "log").open("ab") as log:
+        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        with httpx.Client(base_url=url, timeout=30, trust_env=False) as http:
+
+            def listens() -> bool:
+                assert process.poll() is None, (folder / "log").read_text()
+                try:
+                    return http.get("/health").status_code == 200
+                except httpx.TransportError:
+                    return False
+
+            until(listens)
+            yield http, process
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def ask(http: httpx.Client, problem_id: str, problem: str = "6 x 7?") -> SolveResult:
+    body = {"problem": problem, "run": "r", "problem_id": problem_id}
+    reply = http.post("/v1/solves", json=body)
+    assert reply.status_code == 200, reply.text
+    return SolveResult.model_validate_json(reply.content)
+
+
+def ask_in_vain(http: httpx.Client, body: dict[str, Any]) -> threading.Thread:
+    """Ask on a thread; the server dies or is stopped before it answers."""
+
+    def call() -> None:
+        with suppress(httpx.TransportError):
+            httpx.post(f"{http.base_url}/v1/solves", json=body, timeout=60, trust_env=False)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    return thread
+
+
+def thinking(folder: Path, solves: int) -> Callable[[], bool]:
+    """Return what tells whether all attempts of so many solves have thought a while."""
+
+    def told() -> bool:
+        with JournalReader(folder / "journal.sqlite") as reader:
+            rows = reader.query(
+                "SELECT count(DISTINCT solve_id || attempt) FROM events "
+                "WHERE type = 'attempt.text' AND body LIKE '%so so%'"
+            )
+        return bool(rows[0][0] == 2 * solves)
+
+    return told
+
+
+def fallback(folder: Path, problem_id: str) -> dict[str, Any]:
+    told = json.loads((folder / "fallback.json").read_bytes())
+    line: dict[str, Any] = told["runs"]["r"]["problems"][problem_id]
+    return line
+
+
+def test_kill_9_loses_no_answer_and_no_solve_of_a_run(folder: Path) -> None:
+    run = {"id": "r", "problems": 3, "limit_s": 600}
+    with server(folder) as (http, process):
+        assert http.post("/v1/runs", json=run).status_code == 201
+        first = ask(http, "p1", "[quick] 2 + 3?")
+        body = {"problem": "6 x 7?", "run": "r", "problem_id": "p2"}
+        threads = [ask_in_vain(http, body), ask_in_vain(http, {"problem": "6 x 7?"})]
+        until(thinking(folder, 2))
+        before = http.get("/v1/runs/r").json()
+        until(lambda: fallback(folder, "p2")["answer"] == "17")
+        process.send_signal(signal.SIGKILL)
+        for thread in threads:
+            thread.join(20)
+    assert fallback(folder, "p1").items() >= {"answer": "5", "rung": "vote", "final": True}.items()
+    assert fallback(folder, "p2").items() >= {"rung": "printed", "final": False}.items()
+    with JournalReader(folder / "journal.sqlite") as reader:
+        kept = {
+            attempt: reader.tokens(before["solves"][1]["id"], attempt).ids.tolist()
+            for attempt in range(2)
+        }
+    (folder / "go").touch()
+    with server(folder) as (http, process):
+        after = http.post("/v1/runs", json={**run, "limit_s": 9_999})
+        assert after.status_code == 200
+        assert 0 < after.json()["seconds_left"] < before["seconds_left"]
+        # Joined, or answered already: it is the solve of the dead server all the same.
+        second = ask(http, "p2")
+        assert second.solve_id == before["solves"][1]["id"]
+        assert (second.answer, second.end) == ("42", SolveEnd.AGREEMENT)
+        again = ask(http, "p1", "[quick] 2 + 3?")
+        assert (again.answer, again.solve_id, again.replayed) == ("5", first.solve_id, True)
+        assert ask(http, "p3", "[quick]").answer == "5"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in STOPPED
+    with JournalReader(folder / "journal.sqlite") as reader:
+        assert list(check(reader)) == []
+        events = list(reader.events(solve_id=second.solve_id))
+        assert [event.attempts for event in events if isinstance(event, SolveResumed)] == [[0, 1]]
+        resumed = {event.attempt: event for event in events if isinstance(event, AttemptResumed)}
+        for attempt, ids in kept.items():
+            assert resumed[attempt].kept_tokens >= len(ids) > 0
+            assert resumed[attempt].cells == 1
+            assert reader.tokens(second.solve_id, attempt).ids.tolist()[: len(ids)] == ids
+        # Nobody waits for the one outside the run: it is closed.
+        outside = [solve for solve in reader.solves() if solve.run_id is None]
+        assert [solve.outcome for solve in outside] == ["interrupted"]
+
+
+def test_a_shutdown_leaves_what_runs_to_the_next_server(folder: Path) -> None:
+    with server(folder) as (http, process):
+        http.post("/v1/runs", json={"id": "r", "problems": 2, "limit_s": 600})
+        results: list[SolveResult] = []
+        thread = threading.Thread(target=lambda: results.append(ask(http, "p1")))
+        thread.start()
+        until(thinking(folder, 1))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in STOPPED
+        thread.join(20)
+        assert [result.end for result in results] == [SolveEnd.INTERRUPTED]
+    (folder / "go").touch()
+    with server(folder) as (http, _):
+        result = ask(http, "p1")
+        assert (result.answer, result.solve_id) == ("42", results[0].solve_id)
+    with JournalReader(folder / "journal.sqlite") as reader:
+        assert list(check(reader)) == []
