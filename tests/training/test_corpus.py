@@ -180,7 +180,7 @@ def test_parquet_exports_are_read_as_json_lines_are(tmp_path: Path) -> None:
     import pyarrow as arrow  # noqa: PLC0415
     from pyarrow import parquet  # noqa: PLC0415
 
-    rows = [{**each, "truth": str(each["truth"])} for each in ROWS]
+    rows = [{"complete": True, **each, "truth": str(each["truth"])} for each in ROWS]
     parquet.write_table(arrow.Table.from_pylist(rows), tmp_path / "traces.parquet")
     plain = list(read_traces(write(tmp_path / "traces.jsonl", rows)))
     for one, other in zip(read_traces(tmp_path / "traces.parquet"), plain, strict=True):

@@ -37,7 +37,7 @@ async def test_generated_traces_are_whole_and_a_stopped_job_goes_on(
     problems = read_problems(write(tmp_path / "problems.jsonl", PROBLEMS), licence="CC0-1.0")
     plan = Plan(stages=(2, 3), enough=2, answer_kind=AnswerKind.INTEGER)
 
-    def stop(done: int, total: int, right: int) -> None:
+    def stop(*_: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(BaseException) as stopped:  # noqa: PT011 - anyio wraps it in a group

@@ -1,0 +1,233 @@
+"""A small server that speaks Tinker's protocol and really trains, a bigram model with Adam.
+
+It covers what a LoRA training run uses: sessions, models, forward and backward passes, steps,
+checkpoints, futures. Weights are a table of logits, [token before, token].
+"""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import uvicorn
+from fastapi import FastAPI, Request, Response
+from numpy.typing import NDArray
+from tinker.proto import tinker_public_pb2 as wire
+
+VOCABULARY = 64
+_TYPES: dict[int, type] = {
+    wire.DTYPE_FLOAT32: np.float32, wire.DTYPE_INT64: np.int64, wire.DTYPE_INT32: np.int32,
+}  # fmt: skip
+
+
+@dataclass
+class Model:
+    """Weights, gradients and Adam's moments of one training run."""
+
+    base: str
+    weights: NDArray[np.float64] = field(default_factory=lambda: np.zeros((VOCABULARY, VOCABULARY)))
+    gradient: NDArray[np.float64] = field(
+        default_factory=lambda: np.zeros((VOCABULARY, VOCABULARY))
+    )
+    moments: list[NDArray[np.float64]] = field(
+        default_factory=lambda: [np.zeros((VOCABULARY, VOCABULARY)) for _ in range(2)]
+    )
+    steps: int = 0
+
+    def logprobs(self, tokens: NDArray[Any]) -> NDArray[np.float64]:
+        """Return log-probabilities of all next tokens, shape (count, VOCABULARY)."""
+        logits = self.weights[tokens]
+        logits = logits - logits.max(axis=1, keepdims=True)
+        logs: NDArray[np.float64] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        return logs
+
+    def loss(
+        self, tokens: NDArray[Any], inputs: dict[str, NDArray[Any]], name: str, *, learn: bool
+    ) -> NDArray[np.float64]:
+        """Return the targets' log-probabilities; learn: add the loss's gradient."""
+        targets, places = inputs["target_tokens"], np.arange(len(tokens))
+        logs = self.logprobs(tokens)
+        own: NDArray[np.float64] = logs[places, targets]
+        if learn:
+            if name == "cross_entropy":
+                factor = inputs["weights"].astype(np.float64)
+            else:
+                factor = np.exp(own - inputs["logprobs"]) * inputs["advantages"]
+            slope = np.exp(logs) * factor[:, None]
+            slope[places, targets] -= factor
+            np.add.at(self.gradient, tokens, slope)
+        return own
+
+    def step(self, rate: float) -> None:
+        """Take a step of Adam."""
+        self.steps += 1
+        first, second = self.moments
+        first += 0.1 * (self.gradient - first)
+        second += 0.05 * (self.gradient**2 - second)
+        right = (1 - 0.9**self.steps, 1 - 0.95**self.steps)
+        self.weights -= rate * (first / right[0]) / (np.sqrt(second / right[1]) + 1e-8)
+        self.gradient[:] = 0
+
+    def state(self) -> "Model":
+        """Return a copy, as a checkpoint holds it."""
+        copied = Model(self.base, self.weights.copy(), self.gradient.copy(), steps=self.steps)
+        copied.moments = [moment.copy() for moment in self.moments]
+        return copied
+
+
+@dataclass
+class Service:
+    """Everything that the server knows. `fail` names a path whose calls fail, after so many."""
+
+    models: dict[str, Model] = field(default_factory=dict)
+    checkpoints: dict[str, Model] = field(default_factory=dict)
+    futures: dict[str, Any] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    fail: dict[str, int] = field(default_factory=dict)
+    url: str = ""
+    sessions: int = 0
+
+    def future(self, value: Any) -> dict[str, Any]:  # noqa: ANN401
+        name = f"request-{len(self.futures)}"
+        self.futures[name] = value
+        return {"request_id": name, "model_id": None}
+
+    def checkpoint(self, body: dict[str, Any], kind: str) -> dict[str, Any]:
+        path = f"tinker://{body['model_id']}/{kind}/{body['path']}"
+        if path in self.checkpoints:
+            return self.future({"error": f"{path} exists", "category": "user"})
+        self.checkpoints[path] = self.models[body["model_id"]].state()
+        return self.future({"path": path})
+
+
+def tensor(message: Any) -> NDArray[Any]:  # noqa: ANN401
+    """Return a tensor of a request, dense or sparse rows."""
+    dtype, shape = _TYPES[message.dtype], list(message.shape)
+    if not message.HasField("sparse_csr"):
+        return np.frombuffer(message.dense, dtype)
+    values = np.frombuffer(message.sparse_csr.values, dtype)
+    rows = np.frombuffer(message.sparse_csr.crow_indices, np.int64)
+    columns = np.frombuffer(message.sparse_csr.col_indices, np.int64)
+    dense = np.zeros(shape, dtype)
+    for row in range(len(rows) - 1):
+        part = slice(rows[row], rows[row + 1])
+        dense[row, columns[part]] = values[part]
+    return dense.reshape(-1)
+
+
+def output(logprobs: list[NDArray[np.float64]], loss: float) -> bytes:
+    """Return the result of a pass as it goes over the wire."""
+    message = wire.ForwardBackwardOutput(loss_fn_output_type="ArrayRecord")
+    message.metrics["loss:sum"] = loss
+    record = message.loss_fn_outputs.add()
+    record.num_datums = len(logprobs)
+    arrays = [each.astype(np.float32) for each in logprobs]
+    column = record.fields["logprobs"]
+    column.dtype = wire.DTYPE_FLOAT32
+    column.data = b"".join(each.tobytes() for each in arrays)
+    sizes = [0, *(each.nbytes for each in arrays)]
+    column.offsets = np.cumsum(sizes).astype(np.int64).tobytes()
+    return bytes(message.SerializeToString())
+
+
+def make_app(service: Service) -> FastAPI:  # noqa: C901 - the routes of a protocol
+    """Return the server."""
+    app = FastAPI()
+
+    @app.middleware("http")
+    async def note(request: Request, call_next: Any) -> Any:  # noqa: ANN401
+        name = request.url.path.removeprefix("/api/v1/")
+        service.calls.append(name)
+        if name in service.fail:
+            service.fail[name] -= 1
+            if service.fail[name] < 0:
+                return Response('{"detail": "told to fail"}', 400)
+        return await call_next(request)
+
+    @app.post("/api/v1/create_session")
+    def create_session() -> dict[str, Any]:
+        service.sessions += 1
+        return {"session_id": f"session-{service.sessions}"}
+
+    @app.post("/api/v1/create_model")
+    async def create_model(request: Request) -> dict[str, Any]:
+        body = await request.json()
+        name = f"{body['session_id']}:train:{body['model_seq_id']}"
+        service.models[name] = Model(body["base_model"])
+        return service.future({"model_id": name, "type": "create_model"})
+
+    @app.post("/api/v1/get_info")
+    async def get_info(request: Request) -> dict[str, Any]:
+        name = (await request.json())["model_id"]
+        told = {"model_name": service.models[name].base, "arch": "bigram"}
+        return {"model_data": told, "model_id": name, "is_lora": True, "lora_rank": 8}
+
+    @app.post("/api/v1/forward_backward")
+    async def forward_backward(request: Request) -> dict[str, Any]:
+        message = wire.ForwardBackwardRequest.FromString(await request.body())
+        model, logprobs, loss = service.models[message.model_id], [], 0.0
+        for datum in message.data:
+            chunks = [np.frombuffer(c.encoded_text.tokens, np.int32) for c in datum.model_input]
+            inputs = {name: tensor(value) for name, value in datum.loss_fn_inputs.items()}
+            tokens, learn = np.concatenate(chunks), not message.forward_only
+            own = model.loss(tokens, inputs, message.loss_fn, learn=learn)
+            logprobs.append(own)
+            loss -= float(own @ inputs.get("weights", np.zeros(len(own))))
+        return service.future(output(logprobs, loss))
+
+    @app.post("/api/v1/optim_step")
+    async def optim_step(request: Request) -> dict[str, Any]:
+        body = await request.json()
+        service.models[body["model_id"]].step(body["adam_params"]["learning_rate"])
+        return service.future({"metrics": {}})
+
+    @app.post("/api/v1/save_weights")
+    async def save_weights(request: Request) -> dict[str, Any]:
+        return service.checkpoint(await request.json(), "weights")
+
+    @app.post("/api/v1/save_weights_for_sampler")
+    async def save_for_sampler(request: Request) -> dict[str, Any]:
+        return service.checkpoint(await request.json(), "sampler_weights")
+
+    @app.post("/api/v1/load_weights")
+    async def load_weights(request: Request) -> dict[str, Any]:
+        body = await request.json()
+        name = f"{body['session_id']}:train:{body['model_seq_id']}"
+        service.models[name] = service.checkpoints[body["path"]].state()
+        return service.future({"path": body["path"], "type": "load_weights"})
+
+    @app.post("/api/v1/retrieve_future")
+    async def retrieve(request: Request) -> Any:  # noqa: ANN401
+        value = service.futures[(await request.json())["request_id"]]
+        if isinstance(value, bytes):
+            return Response(value, media_type="application/x-protobuf")
+        return value
+
+    @app.api_route("/api/v1/{path:path}", methods=["GET", "POST"])
+    async def rest() -> dict[str, Any]:  # configuration, telemetry, heartbeats: the defaults
+        return {"status": "accepted"}
+
+    return app
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Service]:
+    """Serve on a free port of the loopback address; yields what the server knows."""
+    service = Service()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        service.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        config = uvicorn.Config(make_app(service), log_config=None, timeout_graceful_shutdown=1)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.01)
+            yield service
+        finally:
+            server.should_exit = True
+            thread.join()

@@ -1,0 +1,1 @@
+"""Recipes: how to train, one TOML file each."""

@@ -1,0 +1,1 @@
+"""Fine-tuning on Tinker: recipes, the run's folder, supervised training, sweeps."""

@@ -1,0 +1,55 @@
+"""A run's folder, as users of tinker-cookbook know it: config, metrics, checkpoints."""
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from training.errors import OutputExists, writing
+from training.files import append_line, read_lines, write_json
+
+CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints.jsonl"
+
+
+class RunFolder:
+    """Metrics and checkpoints of one run; a run that was stopped goes on in it."""
+
+    def __init__(self, path: Path, config: dict[str, Any], origin: dict[str, Any]) -> None:
+        """Open or make the folder; raises `OutputExists` when it is another run's."""
+        self.path = path
+        with writing(path):
+            path.mkdir(parents=True, exist_ok=True)
+        described = orjson.loads(orjson.dumps(config))
+        there = path / CONFIG
+        if there.exists():
+            known = orjson.loads(there.read_bytes())
+            known.pop("origin", None)
+            if known != described:
+                raise OutputExists(
+                    f"{path}: is of a run with another configuration; name another folder"
+                )
+        else:
+            write_json(there, {**described, "origin": origin})
+
+    def checkpoint(self) -> dict[str, Any] | None:
+        """Return the last checkpoint that can be gone on from."""
+        rows = [row for row in read_lines(self.path / CHECKPOINTS) if row.get("state_path")]
+        return rows[-1] if rows else None
+
+    def add_checkpoint(self, row: dict[str, Any]) -> None:
+        """Note a checkpoint that the service has saved."""
+        append_line(self.path / CHECKPOINTS, row)
+
+    def add_metrics(self, row: dict[str, Any]) -> None:
+        """Note a step's figures."""
+        append_line(self.path / METRICS, row)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the figures of all steps; of a step that was made again, the last."""
+        return list({row["step"]: row for row in read_lines(self.path / METRICS)}.values())
+
+
+def checkpoint_name(step: int) -> str:
+    """Return a name that no checkpoint has: the service hangs on one that it knows."""
+    return f"{step:06d}-{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,77 @@
+"""The training service: opened with a key, bounded in time, its errors in our words."""
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import tinker
+
+from training.errors import ServiceFailed
+
+#: Seconds that one answer may take: a pass over long examples, behind a queue.
+TIMEOUT_S = 1_800.0
+KEY = "TINKER_API_KEY"
+
+
+class Future(Protocol):
+    """A call that was sent."""
+
+    def result(self, timeout: float | None = None) -> Any:  # noqa: ANN401 - the SDK's types
+        """Wait for the answer."""
+        ...
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Raise `ServiceFailed` in place of the SDK's errors and of time-outs."""
+    try:
+        yield
+    except (tinker.TinkerError, FutureTimeoutError, ValueError) as error:
+        what = str(error) or type(error).__name__
+        raise ServiceFailed(
+            f"Tinker, {doing}: {what}; run the same command again: it goes on from the last "
+            "checkpoint"
+        ) from error
+
+
+def wait(future: Any, doing: str, timeout_s: float = TIMEOUT_S) -> Any:  # noqa: ANN401
+    """Return the answer of a call.
+
+    Raises:
+        ServiceFailed: the service refused, or did not answer in time.
+    """
+    if not hasattr(future, "result"):
+        return future  # some versions of the SDK wait by themselves
+    with translated(doing):
+        return future.result(timeout_s)
+
+
+@contextmanager
+def open_service(url: str | None, folder: Path) -> Iterator[Any]:
+    """Yield a client of the service; the key is in the environment, or in `.env` in `folder`.
+
+    Raises:
+        ServiceFailed: there is no key, or the service cannot be reached.
+    """
+    key = os.environ.get(KEY) or _from_file(folder / ".env")
+    if not key:
+        raise ServiceFailed(f"no key: set {KEY}, or write {KEY}=… to {folder / '.env'}")
+    with translated("opening a session"):
+        client = tinker.ServiceClient(base_url=url, api_key=key)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+def _from_file(path: Path) -> str | None:
+    if not path.is_file():
+        return None
+    for line in path.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.strip().removeprefix("export ").partition("=")
+        if name.strip() == KEY:
+            return value.strip().strip("\"'")
+    return None

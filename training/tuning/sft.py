@@ -1,0 +1,262 @@
+"""Supervised training on Tinker: cross-entropy on the trained ids, Adam, linear decay."""
+
+import hashlib
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from tinker import types
+
+from training.corpus.store import ENTRIES, PROMPTS, Example, read_examples
+from training.errors import EmptyCorpus
+from training.files import write_json
+from training.provenance import of_file, provenance
+from training.tuning.folder import RunFolder, checkpoint_name
+from training.tuning.recipe import Recipe
+from training.tuning.service import TIMEOUT_S, wait
+
+RESULT = "result.json"
+#: Examples of a call that only measures.
+_MEASURED = 64
+
+#: Is told the step, how many there are, and the step's loss.
+Observe = Callable[[int, int, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a run came to.
+
+    Log-probabilities are means over the trained ids, of the trained and of the held-out examples
+    (left out where none is held out), before the first step and after the last.
+    """
+
+    learning_rate: float
+    steps: int
+    state_path: str
+    sampler_path: str
+    before: dict[str, float]
+    after: dict[str, float]
+
+
+def train(
+    client: Any,  # noqa: ANN401 - the SDK's service client
+    corpus: Path,
+    folder: Path,
+    model: str,
+    recipe: Recipe,
+    *,
+    timeout_s: float = TIMEOUT_S,
+    observe: Observe | None = None,
+) -> Outcome:
+    """Train a LoRA on a corpus; return what it came to. Stopped, it goes on from its checkpoint.
+
+    Raises:
+        EmptyCorpus: there is nothing to train on.
+        OutputExists: the folder is that of another run.
+        ServiceFailed: the service refused, or did not answer in time.
+    """
+    examples, held_out = split(read_examples(corpus, longest=recipe.longest), recipe)
+    inputs = [of_file(corpus / name) for name in (ENTRIES, PROMPTS)]
+    config = {"model": model, "recipe": recipe.model_dump(mode="json"), "corpus": inputs}
+    run = RunFolder(folder, config, provenance("sft", config))
+    checkpoint = run.checkpoint()
+    trainer = _trainer(client, model, recipe, checkpoint, timeout_s)
+    first = int(checkpoint["batch"]) if checkpoint else 0
+    before_path = folder / "logprobs-before.json"
+    if not before_path.exists():
+        write_json(before_path, _measure(trainer, examples, held_out, timeout_s))
+    _steps(trainer, run, examples, recipe, first, timeout_s, observe)
+    total = steps_of(len(examples), recipe)
+    if checkpoint is None or not checkpoint.get("final"):
+        checkpoint = _save(trainer, run, total, timeout_s, final=True)
+    after_path = folder / "logprobs-after.json"
+    write_json(after_path, _measure(trainer, examples, held_out, timeout_s))
+    outcome = Outcome(
+        learning_rate=recipe.learning_rate,
+        steps=total,
+        state_path=checkpoint["state_path"],
+        sampler_path=checkpoint["sampler_path"],
+        before=_means(before_path),
+        after=_means(after_path),
+    )
+    write_json(folder / RESULT, asdict(outcome))
+    return outcome
+
+
+def split(examples: Sequence[Example], recipe: Recipe) -> tuple[list[Example], list[Example]]:
+    """Return the examples to train on and those of held-out problems, chosen by their names."""
+    trained, held_out = [], []
+    for example in examples:
+        digest = hashlib.sha256(f"{recipe.seed}/{example.problem_id}".encode()).digest()
+        share = int.from_bytes(digest[:4], "big") / 2**32
+        (held_out if share < recipe.held_out else trained).append(example)
+    if not trained:
+        raise EmptyCorpus("nothing to train on: all problems are held out; lower held_out")
+    return trained, held_out
+
+
+def steps_of(examples: int, recipe: Recipe) -> int:
+    """Return how many steps a run takes."""
+    return recipe.epochs * -(-examples // recipe.batch)
+
+
+def rate_at(step: int, total: int, recipe: Recipe) -> float:
+    """Return the learning rate of a step: falls to zero in a line."""
+    return recipe.learning_rate * (1 - step / total)
+
+
+def batch_at(examples: Sequence[Example], step: int, recipe: Recipe) -> list[Example]:
+    """Return a step's examples; each epoch has an order of its own, the same at every run."""
+    a_pass = -(-len(examples) // recipe.batch)
+    order = list(range(len(examples)))
+    random.Random(f"{recipe.seed}/{step // a_pass}").shuffle(order)
+    place = step % a_pass * recipe.batch
+    return [examples[i] for i in order[place : place + recipe.batch]]
+
+
+def to_datum(example: Example) -> types.Datum:
+    """Return an example as the service takes it: inputs, and the targets one id later."""
+    return types.Datum(
+        model_input=types.ModelInput.from_ints(example.ids[:-1].tolist()),
+        loss_fn_inputs={
+            "target_tokens": example.ids[1:].astype(np.int64),
+            "weights": example.weights[1:],
+        },
+    )
+
+
+def _trainer(
+    client: Any,  # noqa: ANN401
+    model: str,
+    recipe: Recipe,
+    checkpoint: dict[str, Any] | None,
+    timeout_s: float,
+) -> Any:  # noqa: ANN401
+    if checkpoint is None:
+        made = client.create_lora_training_client(
+            base_model=model, rank=recipe.rank, seed=recipe.seed
+        )
+        return wait(made, "creating the adapter", timeout_s)
+    path = checkpoint["state_path"]
+    made = client.create_training_client_from_state_with_optimizer(path)
+    return wait(made, f"going on from {path}", timeout_s)
+
+
+def _steps(
+    trainer: Any,  # noqa: ANN401
+    run: RunFolder,
+    examples: Sequence[Example],
+    recipe: Recipe,
+    first: int,
+    timeout_s: float,
+    observe: Observe | None,
+) -> None:
+    """Make the steps from `first` on; the next one is sent before the last is waited for."""
+    total = steps_of(len(examples), recipe)
+    sent: tuple[int, Any, Any, float, list[Example]] | None = None
+    for step in range(first, total):
+        if step > first and step % recipe.save_every == 0 and sent is not None:
+            _note(run, sent, total, recipe, timeout_s, observe)
+            sent = None
+            _save(trainer, run, step, timeout_s)
+        batch = batch_at(examples, step, recipe)
+        begun = time.monotonic()
+        passed = trainer.forward_backward([to_datum(each) for each in batch], "cross_entropy")
+        adam = types.AdamParams(
+            learning_rate=rate_at(step, total, recipe),
+            beta1=recipe.beta1, beta2=recipe.beta2, eps=recipe.epsilon,
+        )  # fmt: skip
+        stepped = trainer.optim_step(adam)
+        if sent is not None:
+            _note(run, sent, total, recipe, timeout_s, observe)
+        sent = (step, passed, stepped, begun, batch)
+    if sent is not None:
+        _note(run, sent, total, recipe, timeout_s, observe)
+
+
+def _note(
+    run: RunFolder,
+    sent: tuple[int, Any, Any, float, list[Example]],
+    total: int,
+    recipe: Recipe,
+    timeout_s: float,
+    observe: Observe | None,
+) -> None:
+    """Wait for a step and note its figures."""
+    step, passed, stepped, begun, batch = sent
+    output = wait(passed, f"step {step}", timeout_s)
+    wait(stepped, f"step {step}", timeout_s)
+    sums = [_weighted(out, each) for out, each in zip(output.loss_fn_outputs, batch, strict=True)]
+    weights = sum(float(each.weights[1:].sum()) for each in batch)
+    loss = -sum(sums) / weights
+    run.add_metrics(
+        {
+            "step": step, "progress": (step + 1) / total, "train_mean_nll": loss,
+            "learning_rate": rate_at(step, total, recipe), "num_sequences": len(batch),
+            "num_tokens": sum(len(each.ids) for each in batch), "num_loss_tokens": weights,
+            "time/total": time.monotonic() - begun,
+        }
+    )  # fmt: skip
+    if observe is not None:
+        observe(step + 1, total, loss)
+
+
+def _weighted(output: dict[str, Any], example: Example) -> float:
+    """Return the sum of an example's log-probabilities, times their weights."""
+    logprobs = np.asarray(output["logprobs"].data, np.float64)
+    return float(logprobs @ example.weights[1:])
+
+
+def _save(
+    trainer: Any,  # noqa: ANN401
+    run: RunFolder,
+    step: int,
+    timeout_s: float,
+    *,
+    final: bool = False,
+) -> dict[str, Any]:
+    """Save a checkpoint, of weights for sampling too at the end."""
+    name = checkpoint_name(step)
+    row: dict[str, Any] = {"name": name, "batch": step}
+    state = wait(trainer.save_state(name), f"saving {name}", timeout_s)
+    row["state_path"] = state.path
+    if final:
+        saved = wait(trainer.save_weights_for_sampler(name), f"saving {name}", timeout_s)
+        row |= {"sampler_path": saved.path, "final": True}
+    run.add_checkpoint(row)
+    return row
+
+
+def _measure(
+    trainer: Any,  # noqa: ANN401
+    examples: Sequence[Example],
+    held_out: Sequence[Example],
+    timeout_s: float,
+) -> list[dict[str, Any]]:
+    """Return the mean log-probability of each example's trained ids."""
+    rows = []
+    for kind, chosen in (("trained", examples), ("held_out", held_out)):
+        for first in range(0, len(chosen), _MEASURED):
+            batch = chosen[first : first + _MEASURED]
+            sent = trainer.forward([to_datum(each) for each in batch], "cross_entropy")
+            outputs = wait(sent, "measuring log-probabilities", timeout_s).loss_fn_outputs
+            for output, example in zip(outputs, batch, strict=True):
+                mean = _weighted(output, example) / float(example.weights[1:].sum())
+                rows.append({"entry": example.entry, "kind": kind, "logprob": mean})
+    return rows
+
+
+def _means(path: Path) -> dict[str, float]:
+    rows = orjson.loads(path.read_bytes())
+    means = {}
+    for kind in ("trained", "held_out"):
+        values = [row["logprob"] for row in rows if row["kind"] == kind]
+        if values:
+            means[kind] = float(np.mean(values))
+    return means
