@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse
 from fastapi.routing import APIRoute
 
+from server.access.session import cookie_of
 from server.journal.errors import JournalError, JournalUnreadable, UnknownSolve
 from server.journal.reader import JournalReader
 from server.page.links import Links, Target
@@ -74,7 +75,8 @@ def frame_of(request: Request, title: str, section: str = "", script: str = "") 
     links = Links(Target.ALONE if "export" in request.query_params else Target.SERVER)
     status = journal_status(parts.journal, parts.no_journal)
     asked = parts.settings.journal.enabled and parts.service is not None
-    return Frame(title, section, links, status if asked else None, script)
+    session = bool(cookie_of(request.headers.get("cookie", "")))
+    return Frame(title, section, links, status if asked else None, script, session)
 
 
 def spelling_of(request: Request) -> Spelling:

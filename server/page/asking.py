@@ -19,6 +19,8 @@ from voting.errors import PolicyNameError, UnknownStrategyError
 
 router = page_router()
 SEE_OTHER = int(HTTPStatus.SEE_OTHER)
+#: Fields of a form; ours has six.
+MOST_FIELDS = 20
 #: How the numbers of the form are read; what is none stays text, which the schema then refuses.
 NUMBERS: dict[str, type[int] | type[float]] = {
     "attempts": int,
@@ -30,8 +32,7 @@ NUMBERS: dict[str, type[int] | type[float]] = {
 @router.post("/solves")
 async def ask(request: Request, read: Journal) -> Response:
     """Begin a solve, which goes on whoever looks at it, and show it."""
-    given = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=20)
-    asked = {name: given.get(name, [""])[0] for name in ASKED}
+    asked = fields_of(await request.body())
     service = parts_of(request).service
     refused, status = "This server has no engine, and solves nothing.", 503
     if service is not None:
@@ -47,6 +48,15 @@ async def ask(request: Request, read: Journal) -> Response:
         except AdmissionError as error:
             refused, status = str(error), HTTPStatus.TOO_MANY_REQUESTS
     return await answer_home(request, read, Refused(asked, refused), status)
+
+
+def fields_of(body: bytes) -> dict[str, str]:
+    """Return what a form says; every field is there."""
+    try:
+        given = parse_qs(body.decode("utf-8", "replace"), max_num_fields=MOST_FIELDS)
+    except ValueError:
+        given = {}
+    return {name: given.get(name, [""])[0] for name in ASKED}
 
 
 def solve_request(asked: dict[str, str]) -> SolveRequest:

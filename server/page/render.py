@@ -43,6 +43,8 @@ class Frame:
     journal: PartStatus | None = None
     script: str = ""
     """Name of the view's own script, if it has one."""
+    session: bool = False
+    """Whether the browser has logged in, so that it can log out."""
 
     @property
     def style(self) -> str:

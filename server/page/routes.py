@@ -1,10 +1,9 @@
 """The routes of the page; `open_page` puts them on an application."""
 
-from collections.abc import Awaitable, Callable
 from importlib.resources import files
 
 import anyio
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import FastAPI, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
@@ -12,25 +11,12 @@ from server.page import asking, attempts, boards, datasets, showing
 from server.page.answering import MOST_READERS
 from server.page.policy import HEADERS
 
-Guard = Callable[[Request], Awaitable[None] | None]
-"""A dependency that raises where a request may not do what it asks."""
 
-
-def everybody(request: Request) -> None:
-    """Let every request through: for a server that only this machine reaches."""
-    del request
-
-
-def open_page(app: FastAPI, may_read: Guard = everybody, may_solve: Guard = everybody) -> None:
-    """Put the page on an application.
-
-    `may_read` is asked before anything is shown, `may_solve` before a solve is begun or cancelled.
-    The files below `/static` are everybody's: a view that asks for a key needs them too.
-    """
+def open_page(app: FastAPI) -> None:
+    """Put the page on an application; who may use it is decided before, by `server/access`."""
     app.state.page_readers = anyio.CapacityLimiter(MOST_READERS)
-    for views in (showing, attempts, boards, datasets):
-        app.include_router(views.router, dependencies=[Depends(may_read)])
-    app.include_router(asking.router, dependencies=[Depends(may_read), Depends(may_solve)])
+    for views in (showing, attempts, boards, datasets, asking):
+        app.include_router(views.router)
     app.mount("/static", Assets(directory=str(files("server.page") / "static")), name="static")
 
 
