@@ -82,7 +82,7 @@ class Account:
     def told(self, error: BaseException) -> str:
         """Return an error's text for a person, without secrets."""
         status = _status(error)
-        text = redacted(str(error) or type(error).__name__, self._secrets)
+        text = redacted(_message(error) or type(error).__name__, self._secrets)
         if status == 401:
             return f"refuses the credentials ({text}); make a new token"
         if status == 403:
@@ -157,6 +157,15 @@ def _absent_is_none(function: Callable[..., T]) -> Callable[..., T]:
 def _status(error: BaseException) -> int | None:
     status = getattr(getattr(error, "response", None), "status_code", None)
     return status if isinstance(status, int) else None
+
+
+def _message(error: BaseException) -> str:
+    """Return Kaggle's own words, where its answer has any."""
+    try:
+        said = error.response.json()["message"]  # type: ignore[attr-defined] # of requests
+    except (AttributeError, ValueError, KeyError, TypeError):
+        said = None
+    return said if isinstance(said, str) and said else str(error)
 
 
 def _may_pass(error: BaseException) -> bool:

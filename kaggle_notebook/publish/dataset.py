@@ -13,7 +13,8 @@ METADATA = "dataset-metadata.json"
 #: Kaggle unpacks and checks an upload; a bundle of 0.1 GB took a minute.
 READY_LIMIT_S = 1800.0
 ASK_EVERY_S = 10.0
-_READY, _FAILED = "ready", "error"
+_READY = "ready"
+_FAILED = ("error", "failed", "deleted")
 _PAGE = 200
 _MOST_PAGES = 50
 
@@ -69,7 +70,7 @@ def publish(account: Account, request: DatasetRequest, tell: Callable[[str], obj
         response = account.call(
             "adding a version", api.dataset_create_version, str(folder), notes, quiet=True
         )
-    if getattr(response, "error", "") or getattr(response, "status", "") == _FAILED:
+    if getattr(response, "error", "") or getattr(response, "status", "") in _FAILED:
         raise PublishError(f"Kaggle: {request.name}: {getattr(response, 'error', 'refused')}")
     _wait_ready(account, request.name, tell)
     _compare(account, request)
@@ -83,7 +84,7 @@ def _wait_ready(account: Account, name: str, tell: Callable[[str], object]) -> N
         status = str(account.call("the data set's status", account.api.dataset_status, name))
         if status == _READY:
             return
-        if status == _FAILED:
+        if status in _FAILED:
             raise PublishError(f"Kaggle: {name}: cannot be unpacked there; see its page")
         if time.monotonic() > deadline:
             raise PublishError(
