@@ -9,197 +9,42 @@ its end, and while the server was not ready. Times are of this machine: five hou
 some minutes, and an engine's load to nothing.
 """
 
-import json
-import os
 import random
 import shutil
-import signal
-import sqlite3
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import polars as pl
-import psutil
 import typer
 from rich.progress import track
 
+from benchmarks.kaggle_rehearsal import Notebook, running_gateway, running_notebook
+from benchmarks.kaggle_strikes import PROBLEMS, STALL_S, Fault, faults
 from benchmarks.report import Result, finish, print_table
 from kaggle_notebook.errors import KaggleError
 from kaggle_notebook.files import read_json
-from kaggle_notebook.settings import RERUN
 from kaggle_notebook.wire import Wire
 
-ROOT = Path(__file__).resolve().parent.parent
-PROBLEMS = 50
 SCHEDULES = 40
 #: A run's limit: a server that is started again takes some seconds here, as long as a problem's
 #: even share of this; in the contest it takes two minutes of six.
 LIMIT_S = 300.0
 #: A notebook that takes longer than its limit by this has failed.
 OVERTIME_S = 30.0
-STALL_S = 2.0
-#: Faults that last, in seconds.
-LASTS_S = 3.0
 LOOK_EVERY_S = 0.05
 UNTOUCHED_LEAST = 80.0
 #: Where the records and logs of the schedules are kept.
 KEPT = Path(tempfile.gettempdir()) / "kaggle-faults"
-
-
-@dataclass(slots=True)
-class Notebook:
-    """A running notebook, and when what happened to it; times in seconds since 1970."""
-
-    process: "subprocess.Popen[bytes]"
-    folder: Path
-    begun: float = field(default_factory=time.time)
-    strikes: list[tuple[float, float]] = field(default_factory=list)
-    missed: list[str] = field(default_factory=list)
-    over: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def session(self) -> Path:
-        """The session's folder."""
-        return self.folder / "session"
-
-    def answers(self) -> list[dict[str, Any]]:
-        """Return the lines of the record so far."""
-        with suppress(OSError):
-            lines = (self.session / "answers.jsonl").read_bytes().splitlines()
-            return [json.loads(line) for line in lines if line.endswith(b"}")]
-        return []
-
-    def server(self) -> dict[str, Any]:
-        """Return what the supervisor says."""
-        return read_json(self.session / "server.json") or {}
-
-    def descendants(self, words: str) -> list[psutil.Process]:
-        """Return the processes below the notebook whose command line has all the words."""
-        found = []
-        with suppress(psutil.Error):
-            for each in psutil.Process(self.process.pid).children(recursive=True):
-                with suppress(psutil.Error):
-                    line = " ".join(each.cmdline())
-                    if all(word in line for word in words.split()):
-                        found.append(each)
-        return found
-
-    def strike(self, lasts_s: float = 0.0) -> None:
-        """Note that a fault strikes now."""
-        self.strikes.append((time.time(), time.time() + lasts_s))
-
-
-Strike = Callable[[Notebook], None]
-
-
-def kill_first(words: str) -> Strike:
-    """Return a fault that kills the first process of some words."""
-
-    def strike(notebook: Notebook) -> None:
-        found = notebook.descendants(words)
-        if not found:
-            notebook.missed.append(words)
-            return
-        notebook.strike()
-        with suppress(psutil.Error):
-            found[0].kill()
-
-    return strike
-
-
-def kill_gateway(notebook: Notebook) -> None:
-    """Kill the server's process."""
-    notebook.strike()
-    with suppress(OSError, TypeError):
-        os.kill(int(notebook.server()["pid"]), signal.SIGKILL)
-
-
-def stall_stream(notebook: Notebook) -> None:
-    """Stop the server's process for a while: connections stay, and nothing comes."""
-    notebook.strike(LASTS_S + STALL_S)
-    with suppress(OSError, TypeError, KeyError):
-        pid = int(notebook.server()["pid"])
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(LASTS_S)
-        os.kill(pid, signal.SIGCONT)
-
-
-def lock_journal(notebook: Notebook) -> None:
-    """Hold the journal's file for a while."""
-    notebook.strike(LASTS_S)
-    with suppress(sqlite3.Error):
-        connection = sqlite3.connect(notebook.session / "journal.sqlite", timeout=2.0)
-        try:
-            connection.execute("BEGIN EXCLUSIVE")
-            time.sleep(LASTS_S)
-        finally:
-            connection.close()
-
-
-def fill_disk(notebook: Notebook) -> None:
-    """Take all the room that is left for a while."""
-    notebook.strike(LASTS_S)
-    ballast = notebook.folder / "ballast"
-    with suppress(OSError), ballast.open("wb", buffering=0) as file:
-        while file.write(b"\0" * 65_536):
-            pass
-    with suppress(OSError), ballast.open("ab", buffering=0) as file:
-        while file.write(b"\0"):
-            pass
-    time.sleep(LASTS_S)
-    ballast.unlink(missing_ok=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """A kind of fault: something that strikes in mid-run, or settings of the whole run."""
-
-    name: str
-    strike: Strike | None = None
-    server: dict[str, str] = field(default_factory=dict)
-    settings: dict[str, Any] = field(default_factory=dict)
-    disturbances: dict[str, float] = field(default_factory=dict)
-
-
-def faults(chance: random.Random) -> list[Fault]:
-    """Return all kinds, with moments drawn: seconds of the engine, and numbers of problems."""
-
-    def engine(kind: str) -> dict[str, str]:
-        return {"rehearsal.faults": f"{kind}@{chance.uniform(4, 9):.2f}"}
-
-    def number() -> int:
-        return chance.randrange(2, PROBLEMS)
-
-    install = [sys.executable, "-c", "raise SystemExit(1)"]
-    return [
-        Fault("engine killed in load", server={"rehearsal.faults": "load-die@1"}),
-        Fault("engine killed in prefill", server=engine("prefill-die")),
-        Fault("engine killed in decode", server=engine("decode-die")),
-        Fault("engine killed outright", kill_first("server.engine.rehearsal")),
-        Fault("engine silent", server=engine(f"stall@{chance.uniform(4, 9):.2f}+3;die")),
-        Fault("engine sends garbage", server=engine("garbage")),
-        Fault("gateway killed", kill_gateway),
-        Fault("supervisor killed", kill_first("kaggle_notebook.supervisor")),
-        Fault("kernel template killed", kill_first("template.py")),
-        Fault("disk full", fill_disk),
-        Fault("journal locked", lock_journal),
-        Fault("stalled stream", stall_stream),
-        Fault("clock jumps ahead", disturbances={"clock_at": number(), "clock_step_s": 86_400}),
-        Fault("clock jumps back", disturbances={"clock_at": number(), "clock_step_s": -86_400}),
-        Fault("two calls with one id", disturbances={"twin_at": number()}),
-        Fault("install fails", settings={"install": install}),
-    ]
 
 
 def problems(chance: random.Random) -> pl.DataFrame:
@@ -275,7 +120,7 @@ def _room(folder: Path) -> Iterator[Path]:
 
 def _run(number: int, chosen: list[Fault], chance: random.Random, folder: Path) -> Outcome:
     problems(chance).write_csv(folder / "problems.csv")
-    with _notebook(chosen, folder) as notebook, _gateway(notebook) as gateway:
+    with _notebook(chosen, folder) as notebook, running_gateway(notebook) as gateway:
         unready: list[tuple[float, float]] = []
         watch = threading.Thread(target=_watch_readiness, args=(notebook, unready), daemon=True)
         watch.start()
@@ -291,25 +136,6 @@ def _run(number: int, chosen: list[Fault], chance: random.Random, folder: Path) 
         notebook.over.set()
         watch.join()
         return _outcome(number, chosen, notebook, unready, seconds)
-
-
-@contextmanager
-def _gateway(notebook: Notebook) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run the contest's gateway, a process of its own, as soon as there is a server to ask."""
-    port = notebook.folder / "port"
-    while notebook.process.poll() is None and not (port.exists() and port.read_text()):
-        time.sleep(LOOK_EVERY_S)
-    module, path = "tests.kaggle_double.gateway", str(notebook.folder / "problems.csv")
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, path, "60", port.read_text() if port.exists() else "1"],
-        cwd=notebook.folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
 
 
 @contextmanager
@@ -338,27 +164,8 @@ def _notebook(chosen: list[Fault], folder: Path) -> Iterator[Notebook]:
             server["rehearsal.faults"] = ";".join(map(str, both))
         settings |= each.settings
         disturbances |= each.disturbances
-    module = "benchmarks.kaggle_notebook_process"
-    arguments = [json.dumps({**settings, "server": server}), json.dumps(disturbances)]
-    with (folder / "notebook.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            cwd=folder,
-            env={**os.environ, "PYTHONPATH": str(ROOT), RERUN: "1"},
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    notebook = Notebook(process, folder)
-    try:
+    with running_notebook(folder, {**settings, "server": server}, disturbances) as notebook:
         yield notebook
-    finally:
-        left = notebook.descendants("")
-        process.kill()
-        process.wait()
-        for each in left:
-            with suppress(psutil.Error):
-                each.kill()
 
 
 def _wait_answers(notebook: Notebook, count: int) -> bool:
@@ -407,12 +214,15 @@ def _outcome(
     solvable = [each for each in answers if "the problem is empty" not in each["notes"]]
     untouched = [each for each in solvable if not _is_touched(each, windows)]
     fallback = read_json(notebook.session / "fallback.json") or {}
+    given = {each["key"]: each for each in answers}
     left = [
         entry
         for run in fallback.get("runs", {}).values()
         for key, entry in run.get("problems", {}).items()
         if entry.get("answer") is not None
-        and any(each["key"] == key and each["rung"] == "default" for each in answers)
+        and key in given
+        and given[key]["rung"] == "default"
+        and _moment(entry["at"]) < _moment(given[key]["at"])
     ]
     _keep(number, notebook)
     return Outcome(
@@ -448,10 +258,14 @@ def _submitted(path: Path) -> int:
 
 
 def _is_touched(answer: dict[str, Any], windows: list[tuple[float, float]]) -> bool:
-    end = datetime.fromisoformat(answer["at"]).timestamp()
+    end = _moment(answer["at"])
     begin = end - answer["seconds"]
     lost = answer["engine_losses"] > 0 or answer["tries"] > 0
     return lost or any(start <= end and begin <= stop for start, stop in windows)
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
 
 
 def _report(outcomes: list[Outcome]) -> None:

@@ -20,8 +20,9 @@ from kaggle_notebook.wire import Wire
 UNSETTLED = frozenset({"cancelled", "interrupted", "failed", "engine_lost"})
 #: Statuses of refusals that pass: too many solves, the server ends or begins.
 PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-#: How often an unsettled problem is asked for again.
-MOST_REPEATS = 3
+#: How often an unsettled problem is asked for again: a server that is being shut down takes ten
+#: seconds and says so each time.
+MOST_REPEATS = 8
 #: A statement that no attempt can begin on is tried again at half its length, above this length.
 SHORTENED_ABOVE = 1_000
 #: Seconds between two looks at a server that is not ready.
@@ -71,7 +72,7 @@ class Task:
         """Return until when the problem may take, by what is known now."""
         seen = self.evidence[0] if self.evidence else None
         end = self.hard_end
-        if seen is not None and seen.ends is not None:
+        if seen is not None and seen.ends is not None and not seen.finished:
             end = min(end, seen.ends + _grace(seen.limit_s))
         elif self.begun_solve is not None:
             # the server went away: a vote is taken as it is, for a first one time is worth spending
@@ -206,7 +207,7 @@ class ProblemSolver:
             # what has a result under one name keeps it
             task.name = f"{task.key[:180]}~{len(task.text)}"
         task.repeats += 1
-        self._pause_after(task)
+        task.pause(min(LONGEST_PAUSE_S, 0.125 * 2**task.repeats))
         return False
 
     def _pause_after(self, task: Task) -> None:
