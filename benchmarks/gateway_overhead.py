@@ -3,8 +3,8 @@
     make bench NAME=gateway_overhead
 
 A rehearsal in a process of its own, on a core of its own, sends SGLang's events: one token and its
-five most likely ones an event, each event in a write of its own, over loopback. The same streams are
-read in four ways, interleaved:
+five most likely ones an event, each event in a write of its own, over loopback. The same streams
+are read in four ways, interleaved:
 
     received   bytes off the socket, as the gateway's HTTP client gives them: the limit
     parsed     events into chunks
@@ -35,7 +35,7 @@ from sandbox.settings import PoolSettings
 from server.dialect.base import Dialect
 from server.dialect.catalogue import open_dialect
 from server.engine.base import Sampling
-from server.engine.rehearsal_process import RehearsalOptions, open_rehearsal, rehearsed_model
+from server.engine.rehearsal_process import OWN_VOCABULARIES, RehearsalOptions, open_rehearsal
 from server.engine.sglang import SglangEngine, SglangLimits
 from server.engine.sglang_events import EventReader
 from server.engine.sglang_http import generate_body, new_request_id
@@ -101,6 +101,7 @@ class Cost:
         return 1e6 * self.cpu_s / self.tokens
 
 
+Blocks = AsyncIterator[list[bytes]]
 Way = Callable[[Bench, bool], Awaitable[int]]
 
 
@@ -126,8 +127,7 @@ async def _measure(rounds: int, tokens: int) -> list[Result]:
 @asynccontextmanager
 async def _bench(tokens: int, cores: Sequence[int]) -> AsyncIterator[Bench]:
     """Open a rehearsal on the last core, and keep to the first one here."""
-    path = rehearsed_model("harmony")
-    assert path is not None
+    path = OWN_VOCABULARIES["harmony"]
     vocabulary = Vocabulary.load(path)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -158,23 +158,22 @@ async def _timed(way: Way, bench: Bench, scored: bool) -> Cost:
 async def _received(bench: Bench, scored: bool) -> int:
     """Count events without a look into them."""
 
-    async def read(lines: AsyncIterator[bytes]) -> int:
-        return sum([1 async for _ in lines])
+    async def read(blocks: Blocks) -> int:
+        return sum([len(lines) async for lines in blocks])
 
     return await _all_streams(bench, scored, read)
 
 
 async def _parsed(bench: Bench, scored: bool) -> int:
-    async def read(lines: AsyncIterator[bytes]) -> int:
+    async def read(blocks: Blocks) -> int:
         reader = EventReader(bench.vocabulary.size)
-        return sum([len(reader.read(line).token_ids) async for line in lines])
+        found = [chunk async for lines in blocks for chunk in reader.read_all(lines)]
+        return sum(len(chunk.token_ids) for chunk in found)
 
     return await _all_streams(bench, scored, read)
 
 
-async def _all_streams(
-    bench: Bench, scored: bool, read: Callable[[AsyncIterator[bytes]], Awaitable[int]]
-) -> int:
+async def _all_streams(bench: Bench, scored: bool, read: Callable[[Blocks], Awaitable[int]]) -> int:
     server = bench.engine.server
     prompt = compose(PROBLEM, AnswerKind.INTEGER, tools=False, chosen="harmony")
     ids = list(bench.dialect.open(prompt).opening)
@@ -185,8 +184,8 @@ async def _all_streams(
             max_tokens=100_000, temperature=1, seed=seed, top_logprobs=LIKELY * scored
         )
         body = generate_body(ids, sampling, new_request_id(), bench.vocabulary.eos_ids)
-        async with server.stream("/generate", body, TIME_LIMIT_S) as lines:
-            counts.append(await read(lines))
+        async with server.stream("/generate", body, TIME_LIMIT_S) as blocks:
+            counts.append(await read(blocks))
 
     async with anyio.create_task_group() as group:
         for seed in range(ATTEMPTS):

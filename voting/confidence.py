@@ -51,16 +51,25 @@ class ConfidenceMeter:
 
         A token without any that is a number is left out.
         """
-        logprobs = [
-            min(0.0, max(LEAST_LOGPROB, each)) for each in top_logprobs if not math.isnan(each)
-        ]
-        if not logprobs:
+        # One plain loop: this runs for every token of every attempt.
+        count, total, known, rest = 0, 0.0, 0.0, 1.0
+        for given in top_logprobs:
+            if given != given:  # noqa: PLR0124 - not a number
+                continue
+            logprob = 0.0 if given > 0.0 else max(given, LEAST_LOGPROB)
+            share = math.exp(logprob)
+            count += 1
+            total -= logprob
+            known -= logprob * share
+            rest -= share
+        if not count:
             return
-        confidence = -math.fsum(logprobs) / len(logprobs)
+        confidence = total / count
         self._slide(confidence)
         self.tokens += 1
         self._confidence_sum += confidence
-        self._entropy_sum += _entropy(logprobs)
+        # The entropy in nats of these tokens and of all others taken as one.
+        self._entropy_sum += max(0.0, known - (rest * math.log(rest) if rest > 0 else 0.0))
         if self.tokens >= self.window:
             self._groups.append(max(0.0, self._window_sum / self.window))
 
@@ -98,10 +107,3 @@ class ConfidenceMeter:
             # Once a window the sum is made anew: rounding never adds up, and the cost a token
             # stays constant.
             self._window_sum = math.fsum(self._ring)
-
-
-def _entropy(logprobs: list[float]) -> float:
-    """Return the entropy in nats of the likeliest tokens and of all others taken as one."""
-    rest = 1.0 - math.fsum(math.exp(each) for each in logprobs)
-    known = -math.fsum(each * math.exp(each) for each in logprobs)
-    return max(0.0, known - (rest * math.log(rest) if rest > 0 else 0.0))

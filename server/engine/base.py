@@ -6,10 +6,11 @@ Implementations: `server.engine.llamacpp` (llama.cpp in a child process), `serve
 contract suite runs over all: `tests/contract/test_engine.py`.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain, groupby
 from typing import Protocol
 
 TopLogprobs = tuple[tuple[int, float], ...]
@@ -58,6 +59,23 @@ class Chunk:
     top_logprobs: tuple[TopLogprobs, ...] = ()
     finish_reason: FinishReason | None = None
     exact: bool = True
+
+
+def merged(chunks: Sequence[Chunk]) -> Iterator[Chunk]:
+    """Yield the same tokens in as few chunks as can say what these say."""
+    for _, alike in groupby(chunks, lambda c: (bool(c.logprobs), bool(c.top_logprobs))):
+        group = [*alike]
+        yield (
+            group[0]
+            if len(group) == 1
+            else Chunk(
+                tuple(chain.from_iterable(chunk.token_ids for chunk in group)),
+                tuple(chain.from_iterable(chunk.logprobs for chunk in group)),
+                tuple(chain.from_iterable(chunk.top_logprobs for chunk in group)),
+                group[-1].finish_reason,
+                exact=all(chunk.exact for chunk in group),
+            )
+        )
 
 
 class EngineState(StrEnum):

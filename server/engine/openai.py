@@ -120,15 +120,15 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
         return body | {"model": self._model}
 
     async def _chunks(
-        self, lines: AsyncIterator[bytes], sampling: Sampling
+        self, blocks: AsyncIterator[list[bytes]], sampling: Sampling
     ) -> AsyncIterator[Chunk]:
         reader = CompletionReader(self._completions, self._vocabulary.size, sampling.top_logprobs)
-        async for line in lines:
-            chunk = reader.read(line)
-            if chunk is not None:
-                yield chunk
-                if chunk.finish_reason is not None:
-                    return
+        async for lines in blocks:
+            for chunk in map(reader.read, lines):
+                if chunk is not None:
+                    yield chunk
+                    if chunk.finish_reason is not None:
+                        return
         await self.life.confirm_death()
         raise EngineUnavailable("the server ended the stream before its last event")
 

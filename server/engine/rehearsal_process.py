@@ -18,8 +18,11 @@ from server.engine.supervisor import Child, Supervisor
 from server.vocabulary import Vocabulary
 from server.weights import DEFAULT
 
-#: Vocabularies that come with Quorum, by family.
-VOCABULARIES = ("harmony", "qwen")
+#: The folders of the vocabularies that come with Quorum, by family.
+OWN_VOCABULARIES = {
+    family: Path(str(files("server.engine.rehearsal") / "vocabularies" / family))
+    for family in ("harmony", "qwen")
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,11 +48,7 @@ def rehearsed_model(name: str) -> Path | None:
 
     The default weights stand for harmony: a rehearsal needs no weights.
     """
-    if name == DEFAULT.name:
-        name = VOCABULARIES[0]
-    if name not in VOCABULARIES:
-        return None
-    return Path(str(files("server.engine.rehearsal") / "vocabularies" / name))
+    return OWN_VOCABULARIES.get("harmony" if name == DEFAULT.name else name)
 
 
 @asynccontextmanager

@@ -15,7 +15,8 @@ from server.engine.errors import (
     EngineStalled,
     EngineUnavailable,
 )
-from server.engine.sse import data_lines
+from server.engine.plain_http import PlainTransport
+from server.engine.sse import data_blocks
 
 CONNECT_S = 5.0
 #: What an engine answers from memory takes milliseconds, unless it is very busy.
@@ -66,6 +67,7 @@ class RemoteServer:
             headers=headers,
             timeout=httpx.Timeout(CONNECT_S, read=ANSWER_S),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+            mounts={"http://": PlainTransport()},
             trust_env=False,
         )
 
@@ -79,10 +81,11 @@ class RemoteServer:
     @asynccontextmanager
     async def stream(
         self, path: str, body: dict[str, Any], silence_s: float
-    ) -> AsyncIterator[AsyncIterator[bytes]]:
+    ) -> AsyncIterator[AsyncIterator[list[bytes]]]:
         """Post and yield the events of the answer; the block's end closes the connection.
 
-        `silence_s` bounds the silence between two events. Raises the errors of `Engine.generate`.
+        Events that came together are in one list. `silence_s` bounds the silence between two of
+        them. Raises the errors of `Engine.generate`.
         """
         async with AsyncExitStack() as stack:
             reply = await self._open(stack, "POST", path, body, silence_s)
@@ -149,12 +152,12 @@ class RemoteServer:
             raise await self._translate(error) from None
         return b"".join(parts)
 
-    async def _events(self, reply: httpx.Response) -> AsyncGenerator[bytes, None]:
+    async def _events(self, reply: httpx.Response) -> AsyncGenerator[list[bytes], None]:
         # Translated here, not around the caller's block: what breaks there is the caller's own.
         try:
-            async with aclosing(data_lines(reply.aiter_raw())) as lines:
-                async for line in lines:
-                    yield line
+            async with aclosing(data_blocks(reply.aiter_raw())) as blocks:
+                async for lines in blocks:
+                    yield lines
         except httpx.HTTPError as error:
             raise await self._translate(error) from None
 

@@ -138,8 +138,9 @@ class SglangEngine(RemoteEngine[SglangServer]):
         body = generate_body([0], sampling, new_request_id(), ())
         reader = EventReader(self._vocabulary.size)
         async with server.stream("/generate", body, self._limits.start_timeout_s) as lines:
-            async for line in lines:
-                reader.read(line)
+            async for together in lines:
+                for line in together:
+                    reader.read(line)
         await self._check_facts(server)
         if reader.cumulative:
             log.warning(
@@ -197,15 +198,15 @@ class SglangEngine(RemoteEngine[SglangServer]):
                 self.faults["abort"] += 1
                 log.debug("engine.abort_failed", reason=str(error))
 
-    async def _chunks(self, lines: AsyncIterator[bytes], rid: str) -> AsyncIterator[Chunk]:
+    async def _chunks(self, blocks: AsyncIterator[list[bytes]], rid: str) -> AsyncIterator[Chunk]:
         reader = EventReader(self._vocabulary.size)
-        async for line in lines:
-            chunk = reader.read(line)
-            if chunk.finish_reason is not None:
-                self._open.discard(rid)
-            yield chunk
-            if chunk.finish_reason is not None:
-                return
+        async for lines in blocks:
+            for chunk in reader.read_all(lines):
+                if chunk.finish_reason is not None:
+                    self._open.discard(rid)
+                yield chunk
+                if chunk.finish_reason is not None:
+                    return
         await self.life.confirm_death()
         raise EngineUnavailable("SGLang ended the stream before its last event")
 

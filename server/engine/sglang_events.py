@@ -7,12 +7,12 @@ token came while the event was written. Log-probabilities are cut the same way. 
 abort repeats the last id.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
 
-from server.engine.base import Chunk, FinishReason, TopLogprobs
+from server.engine.base import Chunk, FinishReason, TopLogprobs, merged
 from server.engine.errors import EngineError, EngineProtocolError, EngineUnavailable
 from server.engine.remote import refusal
 
@@ -33,6 +33,17 @@ class EventReader:
         self._vocabulary_size = vocabulary_size
         self._seen = 0
         self.cumulative = False
+
+    def read_all(self, lines: Sequence[bytes]) -> Iterator[Chunk]:
+        """Yield what events that came together brought, in few chunks; errors come last."""
+        chunks: list[Chunk] = []
+        try:
+            for line in lines:
+                chunks.append(self.read(line))  # noqa: PERF401 - what came before an error stands
+        except EngineError:
+            yield from merged(chunks)
+            raise
+        yield from merged(chunks)
 
     def read(self, line: bytes) -> Chunk:
         """Return the chunk of one event.
@@ -56,13 +67,14 @@ class EventReader:
         if finish is not None and finish["type"] == "abort":
             raise _aborted(finish)
         skip = self._repeated(len(ids), meta["completion_tokens"])
-        new = tuple(ids[skip:])
+        new = tuple(ids[skip:]) if skip else tuple(ids)
         size = self._vocabulary_size
-        if not all(type(token_id) is int and 0 <= token_id < size for token_id in new):
-            raise EngineProtocolError(
-                f"token ids {new!r:.200}: must be whole numbers from 0 to {size - 1}; the engine "
-                "serves another model than the vocabulary's"
-            )
+        for token_id in new:
+            if type(token_id) is not int or not 0 <= token_id < size:
+                raise EngineProtocolError(
+                    f"token ids {new!r:.200}: must be whole numbers from 0 to {size - 1}; the "
+                    "engine serves another model than the vocabulary's"
+                )
         self._seen += len(new)
         reason = None if finish is None else _FINISH[finish["type"]]
         logprobs, top = _probabilities(meta, skip, new)
@@ -100,13 +112,15 @@ def _probabilities(
     if not entries or not ids:
         return (), ()
     new = entries[skip : skip + len(ids)]
-    if [entry[1] for entry in new] != list(ids) or any(entry[0] is None for entry in new):
+    logprobs = [entry[0] for entry in new]
+    if None in logprobs or [entry[1] for entry in new] != list(ids):
         return (), ()
     likely = (meta.get("output_top_logprobs") or ())[skip : skip + len(ids)]
     if len(likely) != len(ids):
         likely = [None] * len(ids)
     # JSON has no infinities: a token that was cut off has null.
-    top = tuple(
-        tuple((int(e[1]), float(e[0])) for e in place or () if e[0] is not None) for place in likely
-    )
-    return tuple(float(entry[0]) for entry in new), top
+    top = [
+        tuple([(int(e[1]), float(e[0])) for e in place or () if e[0] is not None])
+        for place in likely
+    ]
+    return tuple(map(float, logprobs)), tuple(top)

@@ -11,7 +11,7 @@ import anyio
 from server.dialect.harmony_tokens import HarmonyTokens
 from server.engine.base import Engine, Sampling
 from server.engine.llamacpp import LlamaCppEngine
-from server.engine.rehearsal_process import RehearsalOptions, open_rehearsal, rehearsed_model
+from server.engine.rehearsal_process import OWN_VOCABULARIES, RehearsalOptions, open_rehearsal
 from server.engine.scripted import ScriptedEngine, Step, StreamRequest
 from server.engine.sglang import SglangLimits
 from server.vocabulary import Vocabulary
@@ -170,8 +170,7 @@ async def rehearsal(folder: Path) -> AsyncIterator[Subject]:
     """The rehearsal's process, read as SGLang."""
     machine = folder / "machine.toml"
     machine.write_text(SLOW_MACHINE)
-    path = rehearsed_model("harmony")
-    assert path is not None
+    path = OWN_VOCABULARIES["harmony"]
     vocabulary = Vocabulary.load(path)
     options = RehearsalOptions(
         model_path=path,

@@ -20,7 +20,7 @@ from server.engine.errors import (
     EngineUnavailable,
 )
 from server.engine.opening import model_path
-from server.engine.rehearsal_process import RehearsalOptions, open_rehearsal, rehearsed_model
+from server.engine.rehearsal_process import OWN_VOCABULARIES, RehearsalOptions, open_rehearsal
 from server.engine.sglang import SglangEngine, SglangLimits
 from server.prompts import compose
 from server.settings import load_settings
@@ -28,7 +28,7 @@ from server.vocabulary import Vocabulary
 from tests.contract.engines import SLOW_MACHINE
 
 PATIENCE_S = 30
-HARMONY = rehearsed_model("harmony") or Path()
+HARMONY = OWN_VOCABULARIES["harmony"]
 VOCABULARY = Vocabulary.load(HARMONY)
 PROMPT = list(
     open_dialect("auto", VOCABULARY)
@@ -92,7 +92,7 @@ async def test_it_needs_no_weights_and_says_how_it_is_named() -> None:
         ("prefill-die@0", EngineUnavailable),
         ("die@0.02", EngineUnavailable),
         ("stall-one@0", EngineStalled),
-        ("stall@0+1.5", EngineStalled),
+        ("stall@0+3", EngineStalled),
         ("garbage@0.02", EngineProtocolError),
         ("not-utf8@0.02", EngineProtocolError),
         ("out-of-range@0.02", EngineProtocolError),
@@ -141,10 +141,9 @@ async def test_what_was_computed_is_in_the_prefix_cache(engine: SglangEngine) ->
             "rid": "quorum-x", "input_ids": ids, "stream": True,
             "sampling_params": {"max_new_tokens": 1, "temperature": 1.0},
         }  # fmt: skip
-        async with engine.server.stream("/generate", body, 5.0) as lines:
-            return int(
-                [orjson.loads(line) async for line in lines][-1]["meta_info"]["cached_tokens"]
-            )
+        async with engine.server.stream("/generate", body, 5.0) as blocks:
+            lines = [line async for together in blocks for line in together]
+            return int([orjson.loads(line) for line in lines][-1]["meta_info"]["cached_tokens"])
 
     with anyio.fail_after(PATIENCE_S):
         await engine.wait_ready()

@@ -17,8 +17,8 @@ import pytest
 from server.engine import lifecycle
 from server.engine import supervisor as supervisor_module
 from server.engine.base import EngineState
+from server.engine.child_address import read_address
 from server.engine.errors import EngineFailed, EngineProtocolError
-from server.engine.llamacpp import _read_address
 from server.engine.supervisor import Child, Supervisor
 
 SCRIPT = Path(__file__).with_name("fake_child.py")
@@ -41,7 +41,7 @@ def births(tmp_path: Path) -> Path:
 
 async def prepare(child: Child, stack: AsyncExitStack) -> None:
     del stack
-    await _read_address(child)
+    await read_address(child)
 
 
 def supervise(
