@@ -39,12 +39,19 @@ _GONE_S = 10.0
 FINGERPRINT = """\
 import builtins as _b, gc as _g, math as _m, os as _o, resource as _r, signal as _s, sys as _y
 import threading as _t, warnings as _w
+_files = 0
+for _name in _o.listdir("/proc/self/fd"):
+    try:
+        # How many connections the client has at the moment is its affair.
+        _files += not _o.readlink("/proc/self/fd/" + _name).startswith("socket:")
+    except FileNotFoundError:
+        pass
 print(sorted(name for name in globals() if not name.startswith("_")), sorted(vars(_b)),
       _m.sqrt(16), _m.gcd(4, 6), len([]), sorted(_o.environ), _y.getrecursionlimit(),
       sorted(_o.listdir()), _t.active_count(), type(_y.stdout).__name__, _y.stdout.closed,
       type(_y.displayhook).__name__, _s.getsignal(_s.SIGALRM), _s.getsignal(_s.SIGTERM),
       [_r.getrlimit(kind) for kind in (_r.RLIMIT_AS, _r.RLIMIT_FSIZE, _r.RLIMIT_CPU)],
-      len(_o.listdir("/proc/self/fd")), _g.isenabled(), _g.get_threshold(), _y.gettrace(),
+      _files, _g.isenabled(), _g.get_threshold(), _y.gettrace(),
       len(_w.filters), _o.getcwd() == _o.environ["HOME"], _y.get_int_max_str_digits(),
       sorted(_o.listdir("/dev/shm")) if _o.access("/dev/shm", _o.R_OK) else None)
 """
