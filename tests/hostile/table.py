@@ -53,7 +53,9 @@ print(sorted(name for name in globals() if not name.startswith("_")), sorted(var
       [_r.getrlimit(kind) for kind in (_r.RLIMIT_AS, _r.RLIMIT_FSIZE, _r.RLIMIT_CPU)],
       _files, _g.isenabled(), _g.get_threshold(), _y.gettrace(),
       len(_w.filters), _o.getcwd() == _o.environ["HOME"], _y.get_int_max_str_digits(),
-      sorted(_o.listdir("/dev/shm")) if _o.access("/dev/shm", _o.R_OK) else None)
+      # At the weakest tier it is the machine's own, and others use it too.
+      sorted(name for name in _o.listdir("/dev/shm") if "hostile" in name)
+      if _o.access("/dev/shm", _o.R_OK) else None)
 """
 
 
