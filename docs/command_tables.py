@@ -8,7 +8,6 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
-import typer
 from typer.models import ArgumentInfo, OptionInfo, ParameterInfo
 
 from client.registry import installed_commands
@@ -82,9 +81,9 @@ def _callback(word: str, *more: str) -> Callable[..., None]:
     """Return the function of a command; raises `KeyError` when there is none of that name."""
     entries = {entry.name: entry for entry in installed_commands()}
     found: Any = entries[word].load()
-    if isinstance(found, typer.Typer):
-        within = {each.name: each.callback for each in found.registered_commands}
-        found = within[" ".join(more)]
+    for name in more:
+        within: dict[str | None, Any] = {c.name: c.callback for c in found.registered_commands}
+        found = ({g.name: g.typer_instance for g in found.registered_groups} | within)[name]
     callback: Callable[..., None] = found
     return callback
 

@@ -5,6 +5,7 @@ import typer
 from training.corpus.commands import corpus_command
 from training.merge.commands import merge_command
 from training.traces.commands import app as traces_app
+from training.tuning.commands import sft_command, sweep_command
 
 app = typer.Typer(
     help="Train: from solved problems to a better model, on the same server.",
@@ -13,5 +14,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("corpus")(corpus_command)
+app.command("sft")(sft_command)
+app.command("sweep")(sweep_command)
 app.command("merge")(merge_command)
 app.add_typer(traces_app, name="traces")

@@ -109,10 +109,10 @@ def tensor(message: Any) -> NDArray[Any]:  # noqa: ANN401
     dtype, shape = _TYPES[message.dtype], list(message.shape)
     if not message.HasField("sparse_csr"):
         return np.frombuffer(message.dense, dtype)
-    values = np.frombuffer(message.sparse_csr.values, dtype)
+    values: NDArray[Any] = np.frombuffer(message.sparse_csr.values, dtype)
     rows = np.frombuffer(message.sparse_csr.crow_indices, np.int64)
     columns = np.frombuffer(message.sparse_csr.col_indices, np.int64)
-    dense = np.zeros(shape, dtype)
+    dense: NDArray[Any] = np.zeros(shape, dtype)
     for row in range(len(rows) - 1):
         part = slice(rows[row], rows[row + 1])
         dense[row, columns[part]] = values[part]

@@ -57,6 +57,8 @@ def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
     modules: dict[str, dict[str, str]] = {}
     for name in file.entries:
         match = _SIDE.match(name)
+        if match is None and _is_of_base(file, name, base):
+            continue
         if match is None:
             raise BadAdapter(
                 f"{file.path}: {name} is not a LoRA matrix; only LoRA without biases and without "
@@ -77,6 +79,15 @@ def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
         if len(set(parts)) < len(parts) or (None in parts and len(parts) > 1):
             raise BadAdapter(f"{file.path}: {target} is trained twice; export the adapter again")
     return deltas
+
+
+def _is_of_base(file: TensorFile, name: str, base: Base) -> bool:
+    """Whether a tensor is the base's own, which PEFT saves beside a LoRA of the embeddings."""
+    own = name.removeprefix(_PREFIX).replace(".base_layer.", ".")
+    if own not in base.where or base.entry(own).shape != file.entries[name].shape:
+        return False
+    floats = {file.entries[name].dtype, base.entry(own).dtype} <= {"BF16", "F16", "F32"}
+    return floats and np.array_equal(read_floats(file, name), read_floats(base.where[own], own))
 
 
 def _settings(path: Path) -> tuple[float, int]:

@@ -74,6 +74,13 @@ class _Attempt:
         self.logprobs += event.logprobs or [None] * len(event.token_ids)
 
 
+_OF_ATTEMPT = ("attempt", "seed", "temperature", "top_p", "min_p", "parent", "parent_tokens")
+
+
+def _some(event: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in names}
+
+
 class Collector:
     """Makes rows, in the form of a journal's export, of a solve's events."""
 
@@ -88,15 +95,11 @@ class Collector:
     def take(self, event: Event) -> None:
         """Take an event of the solve."""
         if isinstance(event, SolveRequested):
-            names = ("quorum", "model_file", "prompts")
-            self._common |= {name: getattr(event.versions, name) for name in names}
+            self._common |= _some(event.versions, "quorum", "model_file", "prompts")
         elif isinstance(event, SolveStarted):
-            names = ("model", "dialect", "strategy")
-            self._common |= {name: getattr(event, name) for name in names}
-            self._common["solve_id"] = event.solve_id
+            self._common |= _some(event, "solve_id", "model", "dialect", "strategy")
         elif isinstance(event, AttemptStarted):
-            names = ("attempt", "seed", "temperature", "top_p", "min_p", "parent", "parent_tokens")
-            self._attempts[event.attempt] = _Attempt({name: getattr(event, name) for name in names})
+            self._attempts[event.attempt] = _Attempt(_some(event, *_OF_ATTEMPT))
         elif isinstance(event, AttemptSegment):
             self._attempts[event.attempt].take(event)
         elif isinstance(event, AttemptFinished):

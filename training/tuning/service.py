@@ -3,9 +3,9 @@
 import os
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import tinker
 
@@ -13,15 +13,9 @@ from training.errors import ServiceFailed
 
 #: Seconds that one answer may take: a pass over long examples, behind a queue.
 TIMEOUT_S = 1_800.0
+#: Seconds for the goodbye.
+CLOSE_S = 10.0
 KEY = "TINKER_API_KEY"
-
-
-class Future(Protocol):
-    """A call that was sent."""
-
-    def result(self, timeout: float | None = None) -> Any:  # noqa: ANN401 - the SDK's types
-        """Wait for the answer."""
-        ...
 
 
 @contextmanager
@@ -61,10 +55,13 @@ def open_service(url: str | None, folder: Path) -> Iterator[Any]:
         raise ServiceFailed(f"no key: set {KEY}, or write {KEY}=… to {folder / '.env'}")
     with translated("opening a session"):
         client = tinker.ServiceClient(base_url=url, api_key=key)
+    ended: Literal["success", "errored"] = "errored"
     try:
         yield client
+        ended = "success"
     finally:
-        client.close()
+        with suppress(tinker.TinkerError, FutureTimeoutError):  # the session expires by itself
+            client.close(ended).result(CLOSE_S)
 
 
 def _from_file(path: Path) -> str | None:

@@ -91,7 +91,8 @@ def train(
 
 def split(examples: Sequence[Example], recipe: Recipe) -> tuple[list[Example], list[Example]]:
     """Return the examples to train on and those of held-out problems, chosen by their names."""
-    trained, held_out = [], []
+    trained: list[Example] = []
+    held_out: list[Example] = []
     for example in examples:
         digest = hashlib.sha256(f"{recipe.seed}/{example.problem_id}".encode()).digest()
         share = int.from_bytes(digest[:4], "big") / 2**32
@@ -125,8 +126,8 @@ def to_datum(example: Example) -> types.Datum:
     return types.Datum(
         model_input=types.ModelInput.from_ints(example.ids[:-1].tolist()),
         loss_fn_inputs={
-            "target_tokens": example.ids[1:].astype(np.int64),
-            "weights": example.weights[1:],
+            "target_tokens": types.TensorData.from_numpy(example.ids[1:].astype(np.int64)),
+            "weights": types.TensorData.from_numpy(example.weights[1:]),
         },
     )
 

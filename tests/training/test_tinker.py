@@ -1,0 +1,134 @@
+"""The real SDK against a server that speaks its protocol and trains a bigram model."""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tinker import ServiceClient
+
+from tests.training.test_corpus import read_json, row, write
+from tests.training.tinker_server import Service, running
+from training import errors
+from training.corpus.build import build
+from training.corpus.rules import Rules
+from training.tuning import sft
+from training.tuning.recipe import load_recipe, names
+from training.tuning.service import open_service
+from training.tuning.sweep import sweep
+
+RECIPE = load_recipe("sft").model_copy(
+    update={"batch": 4, "epochs": 4, "learning_rate": 0.4, "save_every": 3, "held_out": 0.3}
+)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    with running() as served:
+        yield served
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TINKER_API_KEY", "tml-test")
+    monkeypatch.setenv("TINKER_TELEMETRY", "0")
+
+
+@pytest.fixture(scope="module")
+def client(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceClient]:
+    folder = tmp_path_factory.mktemp("key")
+    (folder / ".env").write_text('export TINKER_API_KEY="tml-test"\n')
+    with open_service(service.url, folder) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    source = np.random.default_rng(0)
+    rows = []
+    for number in range(12):
+        first = int(source.integers(10, 40))
+        ids = [(first + 3 * step) % 60 for step in range(20)]  # each id is followed by id + 3
+        rows.append(row(f"p{number}", ids, [1] * 10 + [0] * 5 + [1] * 5))
+    build([write(folder / "traces.jsonl", rows)], folder / "corpus", Rules())
+    return folder / "corpus"
+
+
+def test_training_raises_what_was_trained_and_what_was_not(
+    client: ServiceClient, corpus: Path, tmp_path: Path
+) -> None:
+    outcome = sft.train(client, corpus, tmp_path / "run", "tiny", RECIPE)
+    assert outcome.before["trained"] == pytest.approx(-math.log(64), abs=1e-4)
+    assert outcome.after["trained"] > outcome.before["trained"] + 0.5
+    assert outcome.after["held_out"] > outcome.before["held_out"] + 0.3
+    metrics = read_json(tmp_path / "run" / "metrics.jsonl")
+    assert [each["step"] for each in metrics] == list(range(outcome.steps))
+    assert metrics[0]["train_mean_nll"] == pytest.approx(math.log(64), abs=1e-4)
+    assert metrics[-1]["train_mean_nll"] < metrics[0]["train_mean_nll"]
+    rates = [each["learning_rate"] for each in metrics]
+    assert rates[0] == 0.4
+    assert np.allclose(np.diff(rates), -0.4 / outcome.steps)
+    assert metrics[0]["num_loss_tokens"] == 4 * 15
+    checkpoints = read_json(tmp_path / "run" / "checkpoints.jsonl")
+    assert [each["batch"] for each in checkpoints][-1] == outcome.steps
+    assert checkpoints[-1]["final"]
+    assert len({each["name"] for each in checkpoints}) == len(checkpoints) > 1
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["recipe"]["learning_rate"] == 0.4
+    assert "tinker" in config["origin"]["versions"]
+    again = sft.train(client, corpus, tmp_path / "run", "tiny", RECIPE)
+    assert again.sampler_path == outcome.sampler_path
+    assert again.after == pytest.approx(outcome.after)
+    other = RECIPE.model_copy(update={"rank": 8})
+    with pytest.raises(errors.OutputExists, match="another configuration"):
+        sft.train(client, corpus, tmp_path / "run", "tiny", other)
+
+
+def test_a_run_that_the_service_fails_goes_on_to_the_same_weights(
+    client: ServiceClient, service: Service, corpus: Path, tmp_path: Path
+) -> None:
+    whole = sft.train(client, corpus, tmp_path / "whole", "tiny", RECIPE)
+    service.fail = {"optim_step": 5}
+    with pytest.raises(errors.ServiceFailed, match=r"step .* run the same command again"):
+        sft.train(client, corpus, tmp_path / "run", "tiny", RECIPE, timeout_s=20)
+    assert not (tmp_path / "run" / "result.json").exists()
+    service.fail = {}
+    again = sft.train(client, corpus, tmp_path / "run", "tiny", RECIPE)
+    assert again.after == pytest.approx(whole.after)
+    steps = [each["step"] for each in read_json(tmp_path / "run" / "metrics.jsonl")]
+    assert sorted(set(steps)) == list(range(whole.steps))
+    assert steps.count(0) == 1
+
+
+def test_a_sweep_chooses_by_held_out_examples(
+    client: ServiceClient, corpus: Path, tmp_path: Path
+) -> None:
+    recipe = RECIPE.model_copy(update={"sweep": (0.001, 0.1), "epochs": 1})
+    best, outcomes = sweep(client, corpus, tmp_path / "sweep", "tiny", recipe)
+    assert best.learning_rate == 0.1
+    assert len(outcomes) == 2
+    assert json.loads((tmp_path / "sweep" / "sweep.json").read_text())["best"] == 0.1
+    assert (tmp_path / "sweep" / "sweep.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_recipes_are_checked(tmp_path: Path) -> None:
+    assert {"sft", "cot", "tir"} <= set(names())
+    assert all(load_recipe(name).rank in {32, 64} for name in names())
+    path = tmp_path / "mine.toml"
+    path.write_text('kind = "sft"\nrank = 0\nwrong = 1\n')
+    with pytest.raises(errors.BadFile, match=r"rank: .*wrong: "):
+        load_recipe(str(path))
+    with pytest.raises(errors.BadFile, match="must be one of cot"):
+        load_recipe("nonsense")
+
+
+def test_a_missing_key_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("TINKER_API_KEY")
+    with (
+        pytest.raises(errors.ServiceFailed, match="set TINKER_API_KEY"),
+        open_service("http://127.0.0.1:9", tmp_path),
+    ):
+        pass
