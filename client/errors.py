@@ -18,7 +18,8 @@ QuorumClientError            base of all that this package raises; exit code 1
 │   │   │   ├── SandboxOff       the sandbox is not served over HTTP there
 │   │   │   └── LeaseNotFound    no lease of that id, or it was given back
 │   │   ├── LeaseExpired     410: the server heard nothing of its holder in time
-│   │   └── LeaseBusy        409: a cell of the lease still runs
+│   │   ├── LeaseBusy        409: a cell of the lease still runs
+│   │   └── RunFinished      409: the run takes no more problems
 │   ├── ServerBusy           429: the queue is full; `retry_after_s`
 │   │   └── SandboxBusy      too many wait for a kernel
 │   ├── ServerUnavailable    503: not ready, or shutting down; `retry_after_s`
@@ -134,6 +135,10 @@ class LeaseExpired(RequestRefused):
 
 class LeaseBusy(RequestRefused):
     """A cell of the lease still runs (409); nothing was run."""
+
+
+class RunFinished(RequestRefused):
+    """The run takes no more problems, and has no answer to this one (409)."""
 
 
 class ServerBusy(ServerError):

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from client.errors import (
     InvalidResponse,
     Refusals,
+    RunFinished,
     ServerBusy,
     ServerUnreachable,
     TransportError,
@@ -73,11 +74,12 @@ class Call(Generic[Answer]):
     streamed: bool = False
     refusals: Refusals = field(default_factory=dict)
     own_headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = False
 
     @property
     def safe(self) -> bool:
         """Whether asking twice does nothing that asking once does not."""
-        return self.method == "GET"
+        return self.method == "GET" or self.repeatable
 
     @property
     def headers(self) -> dict[str, str]:
@@ -125,6 +127,9 @@ def stream_call(request: SolveRequest) -> Call[httpx.Response]:
         accept="text/event-stream",
         body=body_of(request),
         streamed=True,
+        # A problem of a run is solved once, however often it is asked.
+        repeatable=request.run is not None,
+        refusals={409: RunFinished} if request.run is not None else {},
     )
 
 

@@ -43,6 +43,7 @@ from client.exchange import (
     stream_call,
 )
 from client.patience import QUEUE_TIMEOUT_S, AsyncWatched, Patience, Watched
+from client.runs import AsyncRuns, Runs
 from client.schema import Event, Health, Readiness, SolveFinished, SolveRequest, SolveResult
 
 Answer = TypeVar("Answer")
@@ -113,6 +114,11 @@ class QuorumClient(Asking):
             headers=_credentials(key),
             trust_env=_trust_environment(self.url),
         )
+
+    @property
+    def runs(self) -> Runs:
+        """Runs: problems under one clock."""
+        return Runs(self)
 
     def __enter__(self) -> Self:
         return self
@@ -239,6 +245,11 @@ class AsyncQuorumClient(AsyncAsking):
             headers=_credentials(key),
             trust_env=_trust_environment(self.url),
         )
+
+    @property
+    def runs(self) -> AsyncRuns:
+        """Runs: problems under one clock."""
+        return AsyncRuns(self)
 
     async def __aenter__(self) -> Self:
         return self
