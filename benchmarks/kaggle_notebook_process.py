@@ -9,6 +9,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,16 +45,17 @@ def main(settings: dict[str, Any], disturbances: dict[str, float]) -> None:
             raise AssertionError(f"two calls with one id: {frame} and {frames[0]}")
         return frame
 
-    serve.predict = predict
     of_contest = serve.inference_server
 
-    def inference_server(settings: SessionSettings) -> serve.InferenceServer:
-        server = of_contest(settings)
+    def inference_server(
+        settings: SessionSettings, endpoint: Callable[..., Any] = predict
+    ) -> serve.InferenceServer:
+        server = of_contest(settings, endpoint)
         Path("port").write_text(str(getattr(server, "port", 0)), encoding="ascii")
         return server
 
     serve.inference_server = inference_server
-    serve.main()
+    serve.main(predict)
 
 
 def _step_wall_clock(seconds: float) -> None:

@@ -4,10 +4,10 @@ import csv
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from kaggle_notebook.current import current_session
 from kaggle_notebook.errors import KaggleError
@@ -31,14 +31,16 @@ class InferenceServer(Protocol):
         """Ask for every problem of the files and write `submission.parquet`."""
 
 
-def main() -> None:
+def main(endpoint: Callable[..., Any] = predict) -> None:
     """Serve until the gateway has what it wants; prints the score of a fixed set.
+
+    `endpoint` is the function that the gateway calls, a real one of the name `predict`.
 
     Raises:
         KaggleError: the contest's package or the problems cannot be found.
     """
     session = current_session() or start()
-    server = inference_server(session.settings)
+    server = inference_server(session.settings, endpoint)
     rerun = RERUN in os.environ
     if rerun:
         server.serve()
@@ -50,7 +52,9 @@ def main() -> None:
     finish()
 
 
-def inference_server(settings: SessionSettings) -> InferenceServer:
+def inference_server(
+    settings: SessionSettings, endpoint: Callable[..., Any] = predict
+) -> InferenceServer:
     """Return the contest's server of `predict`, bound to its port.
 
     Raises:
@@ -62,7 +66,7 @@ def inference_server(settings: SessionSettings) -> InferenceServer:
         sys.path.append(str(_package_folder(settings)))
         importlib.invalidate_caches()
         module = importlib.import_module(MODULE)
-    return cast(InferenceServer, module.AIMO3InferenceServer(predict))
+    return cast(InferenceServer, module.AIMO3InferenceServer(endpoint))
 
 
 def data_paths(settings: SessionSettings) -> tuple[str, ...]:

@@ -33,8 +33,8 @@ from kaggle_notebook.start import start
 start(json.loads(sys.argv[1]))
 from kaggle_notebook import serve
 of_contest = serve.inference_server
-def with_port(settings):
-    server = of_contest(settings)
+def with_port(*arguments):
+    server = of_contest(*arguments)
     Path("port").write_text(str(server.port))
     return server
 serve.inference_server = with_port  # several notebooks may run on this machine
