@@ -4,6 +4,7 @@ import typer
 
 from training.corpus.commands import corpus_command
 from training.merge.commands import merge_command
+from training.problems.commands import app as problems_app
 from training.traces.commands import app as traces_app
 from training.tuning.commands import sft_command, sweep_command
 
@@ -17,4 +18,5 @@ app.command("corpus")(corpus_command)
 app.command("sft")(sft_command)
 app.command("sweep")(sweep_command)
 app.command("merge")(merge_command)
+app.add_typer(problems_app, name="problems")
 app.add_typer(traces_app, name="traces")

@@ -1,34 +1,26 @@
 """Traces over a real gateway with a scripted model, and those of other tools."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from anyio import to_thread
 
 from client.schema import AnswerKind
-from tests.docs.gateway import running_gateway
 from tests.training.test_corpus import write
 from training import errors
 from training.corpus.build import build
 from training.corpus.rules import Rules
 from training.corpus.store import read_entries
+from training.problems.read import read_problems
 from training.traces.commands import import_command
 from training.traces.generate import Plan, generate
-from training.traces.problems import read_problems
 from training.traces.read import read_traces
 
 PROBLEMS = [
     {"id": "power", "problem": "What is $7^{2024}$ modulo 1000?", "answer": 401, "source": "own"},
     {"id": "primes", "problem": "How many prime numbers are below 100?", "answer": 24},
 ]
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with running_gateway(tmp_path_factory.mktemp("gateway")) as served:
-        yield served
 
 
 async def test_generated_traces_are_whole_and_a_stopped_job_goes_on(

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from client.http import DEFAULT_URL
 from client.schema import AnswerKind
 from training.files import whole_file, write_json
+from training.problems.read import read_problems
 from training.provenance import provenance
 from training.traces.generate import Plan, generate
-from training.traces.problems import read_problems
 from training.traces.read import read_traces
 
 app = typer.Typer(

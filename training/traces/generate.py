@@ -25,8 +25,8 @@ from client.schema import (
 from training.corpus.rules import reward_of
 from training.errors import writing
 from training.files import append_line, read_lines, whole_folder
+from training.problems.read import Problem
 from training.provenance import provenance
-from training.traces.problems import Problem
 from training.traces.read import to_trace
 
 TRACES, ORIGIN = "traces.jsonl", "traces.json"

@@ -34,11 +34,9 @@ def read_problems(path: Path, *, source: str = "", licence: str = "") -> list[Pr
     Raises:
         BadTraces: the file cannot be read, a row has no statement, or an id is there twice.
     """
-    with reading(path, BadTraces):
-        content = path.read_bytes()
     problems = [
         _problem(path, number, row, source or path.stem, licence or "not stated")
-        for number, row in enumerate(_rows(path, content), start=1)
+        for number, row in enumerate(read_rows(path), start=1)
     ]
     seen: set[str] = set()
     for number, problem in enumerate(problems, start=1):
@@ -48,7 +46,14 @@ def read_problems(path: Path, *, source: str = "", licence: str = "") -> list[Pr
     return problems
 
 
-def _rows(path: Path, content: bytes) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a file of CSV or JSON lines.
+
+    Raises:
+        BadTraces: it cannot be read.
+    """
+    with reading(path, BadTraces):
+        content = path.read_bytes()
     if path.suffix == ".csv":
         try:
             return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))

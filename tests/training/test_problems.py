@@ -1,0 +1,135 @@
+"""Problems: published sets, solve rates, variants run in a real sandbox, contamination."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.training.test_corpus import read_json, row, write
+from training import errors
+from training.problems import commands
+from training.problems.overlap import contaminated
+from training.problems.read import Problem, read_problems
+from training.problems.sources import Wanted, load
+from training.problems.variants import modulo
+
+
+def test_published_sets_come_in_one_form(tmp_path: Path) -> None:
+    numina = write(
+        tmp_path / "numina.jsonl",
+        [
+            {"source": "olympiads", "problem": "A?", "solution": r"So \boxed{42}."},
+            {"source": "olympiads", "problem": "A?", "solution": r"Again \boxed{42}."},
+            {"source": "cn_k12", "problem": "B?", "solution": r"\boxed{7}"},
+            {"source": "olympiads", "problem": "C?", "solution": r"\boxed{\frac12}"},
+            {"source": "olympiads", "problem": "D?", "solution": "no box"},
+            {"source": "olympiads", "problem": "E?", "solution": r"\boxed{1000000}"},
+        ],
+    )
+    (only,) = load("numinamath-cot", numina, Wanted(integer=True, origins=frozenset({"olympiads"})))
+    assert (only.statement, only.answer, only.licence) == ("A?", "42", "Apache-2.0")
+    assert [each.answer for each in load("numinamath-cot", numina, Wanted())][1:3] == [
+        "7",
+        r"\frac12",
+    ]
+    levels = [
+        {"unique_id": f"m{n}", "problem": f"{n}?", "solution": rf"\boxed{{{n}}}",
+         "level": f"Level {n}"}
+        for n in range(1, 6)
+    ]  # fmt: skip
+    kept = load("math", write(tmp_path / "math.jsonl", levels), Wanted(least_level=4))
+    assert [each.id for each in kept] == ["m4", "m5"]
+    with pytest.raises(errors.BadTraces, match="must be one of aimo3-reference"):
+        list(load("nonsense", numina, Wanted()))
+    wrong = write(tmp_path / "wrong.jsonl", [{"text": "?"}])
+    with pytest.raises(errors.BadTraces, match="is it MATH"):
+        list(load("math", wrong, Wanted()))
+
+
+def test_problems_are_rated_by_their_attempts(tmp_path: Path) -> None:
+    problems = write(
+        tmp_path / "p.jsonl",
+        [{"id": name, "problem": f"{name}?", "answer": 7} for name in ("a", "b", "c")],
+    )
+    rows = [row("a", [1]), row("a", [2], answer="8"), row("b", [3]), row("b", [4])]
+    traces = write(tmp_path / "t.jsonl", rows)
+    commands.rate_command(problems, [traces], target=tmp_path / "all.jsonl")
+    with (tmp_path / "all.csv").open(newline="") as file:
+        told = {each["id"]: each for each in csv.DictReader(file)}
+    assert (told["a"]["solve_rate"], told["a"]["failures"]) == ("0.5000", "8")
+    assert (told["c"]["attempts"], told["c"]["solve_rate"]) == ("0", "")
+    commands.rate_command(problems, [traces], target=tmp_path / "hard.jsonl", most=0.9)
+    assert [each["id"] for each in read_json(tmp_path / "hard.jsonl")] == ["a"]
+    origin = json.loads((tmp_path / "hard.origin.json").read_text())
+    assert [each["name"] for each in origin["inputs"]] == ["p.jsonl", "t.jsonl"]
+
+
+FAMILY = """
+id = "power"
+statement = "What is the remainder when ${a}^{{{n}}}$ is divided by $1000$?"
+source = "own"
+licence = "CC0-1.0"
+solver = '''
+def solve(a, n):
+    return pow(a, n, 1000)
+'''
+check = '''
+def solve(a, n):
+    result = 1
+    for _ in range(n):
+        result = result * a % 1000
+    return result + (a == 5)
+'''
+[ranges]
+a = [2, 6]
+n = [3, 20]
+[original]
+a = 2
+n = 10
+"""
+
+
+def test_variants_have_answers_that_two_programs_agree_on(url: str, tmp_path: Path) -> None:
+    (tmp_path / "family.toml").write_text(FAMILY)
+    target = tmp_path / "variants.jsonl"
+    commands.vary_command([tmp_path / "family.toml"], target=target, count=12, url=url)
+    variants = read_problems(target)
+    assert len(variants) == 12
+    for each in variants:
+        parameters = each.more["parameters"]
+        assert parameters["a"] != 5  # the check disagrees there
+        assert each.answer == str(pow(parameters["a"], parameters["n"], 1000)) != "24"
+        assert f"${parameters['a']}^{{{parameters['n']}}}$" in each.statement
+        assert each.licence == "CC0-1.0"
+    broken = FAMILY.replace("pow(a, n, 1000)", "1 // 0")
+    (tmp_path / "family.toml").write_text(broken)
+    with pytest.raises(errors.EmptyCorpus):
+        commands.vary_command([tmp_path / "family.toml"], target=target, count=1, url=url)
+    (tmp_path / "family.toml").write_text(FAMILY.replace("n = [3, 20]", ""))
+    with pytest.raises(errors.BadTraces, match="'n', which has no range"):
+        commands.vary_command([tmp_path / "family.toml"], target=target, url=url)
+
+
+def test_large_answers_are_asked_modulo_a_number() -> None:
+    large = Problem("p", "How many?", str(2**100), "S", "MIT", {})
+    made = modulo(large, 99_991)
+    assert made is not None
+    assert made.answer == str(2**100 % 99_991)
+    assert "divided by $99991$" in made.statement
+    assert modulo(Problem("p", "How many?", "5", "S", "MIT", {}), 99_991) is None
+    assert modulo(Problem("p", "How many?", "x+1", "S", "MIT", {}), 99_991) is None
+
+
+def test_problems_of_an_evaluation_are_found_in_other_words_about_them() -> None:
+    held = "Let $n$ be a positive integer such that the sum of its digits is 17 and n is prime."
+    evaluation = [Problem("held", held, "1", "", "", {})]
+    problems = [
+        Problem("same", held.replace("$", "").upper(), None, "", "", {}),
+        Problem("inside", f"Consider this. {held} Find it.", None, "", "", {}),
+        Problem("numbers", held.replace("17", "19"), None, "", "", {}),
+        Problem("other", "How many primes are less than 100?", None, "", "", {}),
+    ]
+    found = contaminated(problems, evaluation)
+    assert set(found) == {"same", "inside", "numbers"}
+    assert set(found.values()) == {"held"}

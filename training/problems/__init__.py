@@ -1,0 +1,1 @@
+"""Problems with answers: published sets, solve rates, variants, contamination."""

@@ -1,0 +1,168 @@
+"""`quorum train problems`: problems with answers, and which of them may be trained on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import orjson
+import typer
+
+from client.http import DEFAULT_URL
+from client.sandbox import LeasedKernel, SandboxClient
+from training.errors import EmptyCorpus
+from training.files import whole_file, write_json
+from training.problems.overlap import contaminated
+from training.problems.rate import Rate, rates, write_table
+from training.problems.read import Problem, read_problems
+from training.problems.sources import Wanted, load
+from training.problems.variants import ProgramFailed, load_family, make, modulo
+from training.provenance import provenance
+
+app = typer.Typer(
+    help="Problems with answers: load, rate, vary, and keep evaluations out.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+TargetOption = Annotated[Path, typer.Option("--to", help="The file of JSON lines to write.")]
+ProblemsArgument = Annotated[Path, typer.Argument(help="Problems: JSON lines or CSV.")]
+#: Seconds for a program of a family.
+PROGRAM_S = 60.0
+
+
+@app.command("load")
+def load_command(
+    source: Annotated[str, typer.Argument(help="The published set, such as numinamath-cot.")],
+    path: Annotated[Path, typer.Argument(help="Its file: Parquet, JSON lines or CSV.")],
+    *,
+    target: TargetOption,
+    integer: Annotated[
+        bool, typer.Option("--integer", help="Only integer answers from 0 to 99999.")
+    ] = False,
+    origin: Annotated[
+        list[str] | None, typer.Option(help="Only of this source within the set; repeatable.")
+    ] = None,
+    least_level: Annotated[int | None, typer.Option(help="Lowest level.")] = None,
+    most_level: Annotated[int | None, typer.Option(help="Highest level.")] = None,
+) -> None:
+    """Read a published set of problems, with its licence, into the common form."""
+    wanted = Wanted(integer, frozenset(origin or ()), least_level, most_level)
+    problems = list(load(source, path, wanted))
+    settings = {"source": source, "integer": integer, "origins": sorted(wanted.origins)}
+    _write(target, problems, "problems load", settings, [path])
+
+
+@app.command("rate")
+def rate_command(
+    problems: ProblemsArgument,
+    traces: Annotated[list[Path], typer.Argument(help="Traces of attempts at them.")],
+    *,
+    target: TargetOption,
+    least: Annotated[float, typer.Option(min=0, max=1, help="Lowest solve rate kept.")] = 0.0,
+    most: Annotated[float, typer.Option(min=0, max=1, help="Highest solve rate kept.")] = 1.0,
+) -> None:
+    """Write problems with their solve rates and wrong answers, as JSON lines and as CSV."""
+    known = read_problems(problems)
+    found = rates(known, traces)
+    kept = [each for each in known if _within(found.get(each.id), least, most)]
+    write_table(target.with_suffix(".csv"), kept, found)
+    more = {
+        name: {"solve_rate": rate.solve_rate, "attempts": rate.attempts, "failures": rate.failures}
+        for name, rate in found.items()
+    }
+    settings = {"least": least, "most": most}
+    _write(target, kept, "problems rate", settings, [problems, *traces], more)
+
+
+@app.command("vary")
+def vary_command(
+    families: Annotated[list[Path], typer.Argument(help="Families: TOML files.")],
+    *,
+    target: TargetOption,
+    count: Annotated[int, typer.Option(min=1, help="Variants of each family.")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the parameters.")] = 0,
+    url: Annotated[
+        str, typer.Option(envvar="QUORUM_URL", help="The server whose sandbox runs programs.")
+    ] = DEFAULT_URL,
+) -> None:
+    """Make variants of problems; their answers come from programs run in the sandbox."""
+    made: list[Problem] = []
+    with SandboxClient(url) as client:
+        for path in families:
+            family = load_family(path)
+            with client.lease() as kernel:
+                variants, left = make(family, count, _runner(kernel), seed=seed)
+            made += variants
+            typer.echo(f"{family.id}: {len(variants)} variants, {len(left)} left out")
+            for each in left:
+                typer.echo(f"  {each.parameters}: {each.reason}")
+    _write(target, made, "problems vary", {"count": count, "seed": seed}, families)
+
+
+@app.command("mod")
+def mod_command(
+    problems: ProblemsArgument,
+    *,
+    target: TargetOption,
+    modulus: Annotated[int, typer.Option(min=2, help="What answers are taken modulo.")] = 99_991,
+) -> None:
+    """Ask for large integer answers modulo a number; others are left out."""
+    known = read_problems(problems)
+    made = [each for each in (modulo(problem, modulus) for problem in known) if each is not None]
+    _write(target, made, "problems mod", {"modulus": modulus}, [problems])
+
+
+@app.command("clean")
+def clean_command(
+    problems: ProblemsArgument,
+    evaluation: Annotated[list[Path], typer.Argument(help="Problems of evaluations.")],
+    *,
+    target: TargetOption,
+) -> None:
+    """Leave out problems that share thirteen words in a row with one of an evaluation."""
+    known = read_problems(problems)
+    held = [each for path in evaluation for each in read_problems(path)]
+    found = contaminated(known, held)
+    for name, other in found.items():
+        typer.echo(f"{name}: shares words with {other}")
+    kept = [each for each in known if each.id not in found]
+    settings = {"left_out": found}
+    _write(target, kept, "problems clean", settings, [problems, *evaluation])
+
+
+def _runner(kernel: LeasedKernel) -> Any:  # noqa: ANN401 - a `Run`
+    def run(program: str) -> str:
+        result = kernel.execute(program, PROGRAM_S)
+        if result.status != "ok":
+            raise ProgramFailed(f"its program ended with {result.status}: {result.output[-200:]}")
+        return result.output
+
+    return run
+
+
+def _within(rate: Rate | None, least: float, most: float) -> bool:
+    share = None if rate is None else rate.solve_rate
+    return (least, most) == (0.0, 1.0) if share is None else least <= share <= most
+
+
+def _write(
+    target: Path,
+    problems: Sequence[Problem],
+    step: str,
+    settings: dict[str, Any],
+    inputs: Sequence[Path],
+    more: dict[str, dict[str, Any]] | None = None,
+) -> None:
+    """Write problems as JSON lines, and where they come from beside them."""
+    if not problems:
+        raise EmptyCorpus(f"{target}: no problem is left; loosen what is asked for")
+    with whole_file(target) as partial, partial.open("wb") as file:
+        for each in problems:
+            row = {
+                "id": each.id, "problem": each.statement, "answer": each.answer,
+                "source": each.source, "licence": each.licence, **each.more,
+                **(more or {}).get(each.id, {}),
+            }  # fmt: skip
+            file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
+    write_json(target.with_suffix(".origin.json"), provenance(step, settings, inputs))
+    typer.echo(f"{target}: {len(problems)} problems")

@@ -1,0 +1,132 @@
+"""Published sets of problems, as files that the user has fetched: their columns and licences."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.errors import BadTraces, MissingExtra, reading
+from training.problems.read import Problem, read_rows
+from voting.answers import AnswerKind, extract, parse_answer
+
+#: Contest answers, as AIMO3 has them.
+LEAST, MOST = 0, 99_999
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A published set. The answer is in `answer`, or boxed in `solution`."""
+
+    title: str
+    licence: str
+    statement: str = "problem"
+    answer: str = ""
+    solution: str = ""
+    origin: str = ""
+    level: str = ""
+
+
+#: Columns and licences as the sets' own cards state them.
+SOURCES: dict[str, Source] = {
+    "aimo3-reference": Source("AIMO3 reference problems", "CC BY-SA 4.0", answer="answer"),
+    "project-euler": Source("Project Euler, statements of the user", "CC BY-NC-SA 4.0",
+                            answer="answer"),
+    "imo": Source("IMO, statements of the user", "as the user states", answer="answer"),
+    "numinamath-cot": Source("NuminaMath-CoT", "Apache-2.0", solution="solution",
+                             origin="source"),
+    "numinamath-tir": Source("NuminaMath-TIR", "Apache-2.0", solution="solution"),
+    "openmathreasoning": Source("OpenMathReasoning", "CC BY 4.0", answer="expected_answer",
+                                origin="problem_source"),
+    "openmathinstruct-2": Source("OpenMathInstruct-2", "CC BY 4.0", answer="expected_answer",
+                                 origin="problem_source"),
+    "math": Source("MATH", "MIT", solution="solution", level="level"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which problems of a set are taken. `integer` keeps answers from `LEAST` to `MOST`."""
+
+    integer: bool = False
+    origins: frozenset[str] = frozenset()
+    least_level: int | None = None
+    most_level: int | None = None
+
+
+def load(name: str, path: Path, wanted: Wanted) -> Iterator[Problem]:
+    """Yield the problems of a set that are wanted and have an answer that can be read.
+
+    A statement that comes twice is taken once.
+
+    Raises:
+        BadTraces: there is no set of that name, or the file is not of it.
+        MissingExtra: Parquet needs pyarrow.
+    """
+    source = SOURCES.get(name)
+    if source is None:
+        raise BadTraces(f"source {name!r}: must be one of {', '.join(SOURCES)}")
+    seen: set[str] = set()
+    for number, row in enumerate(_rows(path), start=1):
+        statement = row.get(source.statement)
+        if not isinstance(statement, str):
+            raise BadTraces(f"{path}, row {number}: no {source.statement}; is it {source.title}?")
+        answer = _answer(row, source, integer=wanted.integer)
+        plain = " ".join(statement.split())
+        if answer is None or plain in seen or not _fits(row, source, wanted):
+            continue
+        seen.add(plain)
+        more = {k: row[k] for k in (source.origin, source.level) if k and row.get(k) is not None}
+        yield Problem(
+            id=str(row.get("id") or row.get("unique_id") or f"{name}-{number}"),
+            statement=statement,
+            answer=answer,
+            source=source.title,
+            licence=source.licence,
+            more=more,
+        )
+
+
+def _answer(row: dict[str, Any], source: Source, *, integer: bool) -> str | None:
+    kind = AnswerKind.INTEGER if integer else AnswerKind.TEXT
+    if source.answer:
+        told = row.get(source.answer)
+        found = None if told is None else parse_answer(str(told), kind)
+    else:
+        found = extract(str(row.get(source.solution) or ""), kind)
+    if found is None:
+        return None
+    if integer and not (found.integer is not None and found.integer in range(LEAST, MOST + 1)):
+        return None
+    return found.key if integer else found.written
+
+
+def _fits(row: dict[str, Any], source: Source, wanted: Wanted) -> bool:
+    if wanted.origins and str(row.get(source.origin)) not in wanted.origins:
+        return False
+    if wanted.least_level is None and wanted.most_level is None:
+        return True
+    digits = re.search(r"\d+", str(row.get(source.level, "")))
+    if digits is None:
+        return False
+    level = int(digits.group())
+    return (wanted.least_level or level) <= level <= (wanted.most_level or level)
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if path.suffix != ".parquet":
+        yield from read_rows(path)
+        return
+    try:
+        import pyarrow as arrow  # noqa: PLC0415 - only this kind of file needs it
+        from pyarrow import parquet  # noqa: PLC0415
+    except ImportError:
+        raise MissingExtra(
+            f'{path}: Parquet needs pyarrow: `pip install "quorum-aimo[train]"`'
+        ) from None
+    with reading(path, BadTraces):
+        try:
+            for batch in parquet.ParquetFile(path).iter_batches(batch_size=1_000):
+                yield from batch.to_pylist()
+        except arrow.ArrowInvalid as error:
+            raise BadTraces(f"{path}: not whole Parquet ({error})") from None
