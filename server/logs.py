@@ -12,6 +12,11 @@ from server.sections.log import LogSettings
 #: Libraries that report at info level what ours says already.
 QUIET = ("httpx", "httpcore", "uvicorn.access", "uvicorn.error", "asyncio", "sse_starlette.sse")
 
+#: What must not be in a log, whoever put it there: our keys, and what is sent as a credential.
+SECRET = re.compile(r"quorum_[0-9a-f]{8}_[A-Za-z0-9_-]{16,}|(?<=bearer )\S+", re.IGNORECASE)
+#: Names of values that are secrets, whatever they look like.
+SECRET_NAMES = frozenset({"authorization", "api_key", "cookie", "password", "secret", "token"})
+HIDDEN = "(hidden)"
 #: Characters that act on a terminal (controls but tab and newline) or reorder what is read.
 ACTING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
@@ -48,10 +53,15 @@ def configure(settings: LogSettings) -> None:
 
 def _renderers(settings: LogSettings) -> list[Processor]:
     if settings.format == "json":
-        return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+        return [
+            structlog.processors.format_exc_info,
+            _hide_secrets,
+            structlog.processors.JSONRenderer(),
+        ]
     plain = structlog.dev.plain_traceback
     return [
         structlog.processors.format_exc_info,
+        _hide_secrets,
         _show_acting,
         structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain),
     ]
@@ -62,4 +72,13 @@ def _show_acting(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = ACTING.sub(lambda found: ascii(found[0])[1:-1], value)
+    return event
+
+
+def _hide_secrets(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    for name, value in event.items():
+        if name.lower() in SECRET_NAMES:
+            event[name] = HIDDEN
+        elif isinstance(value, str):
+            event[name] = SECRET.sub(HIDDEN, value)
     return event

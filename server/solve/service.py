@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 import structlog
 from anyio.abc import TaskGroup
+from structlog.contextvars import bind_contextvars
 
 from client.schema import (
     SolveEnd,
@@ -292,6 +293,8 @@ class SolveService:
             self._running -= 1
 
     async def _run(self, handle: SolveHandle, turn: anyio.Event | None) -> None:
+        # For every line that this task and those of its attempts log.
+        bind_contextvars(solve_id=handle.solve_id)
         try:
             with handle.scope:
                 if turn is not None:

@@ -6,6 +6,7 @@ from functools import partial
 import anyio
 import structlog
 from anyio.abc import TaskGroup
+from structlog.contextvars import bind_contextvars
 
 from client.schema import (
     AttemptEnd,
@@ -210,13 +211,15 @@ class Solver:
         fixed = self._plan.strategy.greedy or self._plan.strategy.attempts is not None
         if self._frame.pace is None or fixed:
             return 0
-        return top_up(state, self._frame.share_ends - anyio.current_time()).add
+        share_left_s = self._frame.share_ends - anyio.current_time()
+        return top_up(state, share_left_s, self._plan.agree).add
 
     def _consult(self) -> None:
         """Ask the run's budget for how long the problem may go on."""
         self._frame.consult(self._tally.ballot(), self._events.emit)
 
     async def _run_one(self, group: TaskGroup, context: AttemptContext, index: int) -> None:
+        bind_contextvars(attempt=index)
         report = await self._running[index].run()
         self._close(index, report)
         self._decision = self._decide_stop()

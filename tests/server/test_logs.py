@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from server.access.keys import make_key
+from server.access.scopes import Scope
 from server.logs import configure
 from server.sections.log import LogSettings
 
@@ -45,3 +47,28 @@ def test_a_line_of_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> Non
     structlog.get_logger("hostile").info("solve.finished", answer=f"a\n{HOSTILE}")
     (line,) = capsys.readouterr().err.splitlines()
     assert json.loads(line)["answer"] == f"a\n{HOSTILE}"
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_secrets_are_hidden(capsys: pytest.CaptureFixture[str], form: str) -> None:
+    _, key = make_key("me", frozenset({Scope.SOLVE}))
+    configure(LogSettings(format=form))
+    log = structlog.get_logger("hostile")
+    log.info("request", path=f"/v1/{key}", authorization="Basic abc", note="Bearer t0k3n-of-mine")
+    try:
+        raise ValueError(f"cannot read {key}")
+    except ValueError:
+        log.exception("attempt.failed")
+    written = capsys.readouterr().err
+    for secret in (key, key.split("_")[2], "Basic abc", "t0k3n-of-mine"):
+        assert secret not in written
+    assert written.count("(hidden)") == 4
+
+
+def test_ids_are_bound_to_every_line(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(LogSettings(format="json"))
+    with structlog.contextvars.bound_contextvars(solve_id="solve-1", run="r"):
+        structlog.get_logger("ours").info("attempt.failed", attempt=2)
+        logging.getLogger("theirs").warning("said")
+    for line in capsys.readouterr().err.splitlines():
+        assert json.loads(line).items() >= {"solve_id": "solve-1", "run": "r"}.items()

@@ -294,7 +294,7 @@ class TestCompletions:
 
     @pytest.mark.parametrize("stream", [False, True])
     def test_going_away_aborts_it_on_the_engine(
-        self, http: httpx.Client, gateway: Gateway, stream: bool
+        self, gateway: Gateway, stream: bool
     ) -> None:
         body = orjson.dumps({"prompt": "[hang]", "max_tokens": 10_000, "n": 3, "stream": stream})
         head = (

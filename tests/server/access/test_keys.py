@@ -1,0 +1,169 @@
+"""Keys, their file, and sessions: what is kept, what is accepted, what ends."""
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from server.access import store
+from server.access.errors import KeysUnusable, MalformedKey, NoKeys, UnknownKey
+from server.access.keys import make_key, split_key
+from server.access.opening import open_access
+from server.access.rates import Rates
+from server.access.scopes import Scope, needed
+from server.access.session import Sessions, cookie_of
+from server.access.store import KeyFile, KeyRing
+from server.sections.access import AccessSettings
+from server.sections.gateway import GatewaySettings
+from server.settings import Settings
+
+SOLVE = frozenset({Scope.SOLVE})
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> KeyFile:
+    return KeyFile(tmp_path / "folder" / "keys.json")
+
+
+def test_only_a_hash_is_kept_and_only_for_the_owner(file: KeyFile) -> None:
+    key, text = make_key("me", SOLVE)
+    file.add(key)
+    kept = file.path.read_text()
+    parts = split_key(text)
+    assert parts is not None
+    assert parts[1] not in kept
+    assert file.path.stat().st_mode & 0o777 == 0o600
+    assert file.read() == {key.id: key}
+
+
+@pytest.mark.parametrize("change", ["", "x", "\0", "é"])
+def test_a_key_must_fit_to_the_last_character(file: KeyFile, change: str) -> None:
+    key, text = make_key("me", SOLVE)
+    file.add(key)
+    ring = KeyRing(file)
+    assert ring.load() == 1
+    assert (ring.find(text + change) == key) is (change == "")
+    assert ring.find(text[:-1]) is None
+    other, _ = make_key("other", SOLVE)
+    assert ring.find(text.replace(key.id, other.id)) is None
+    assert ring.find("") is None
+
+
+def test_expired_and_revoked_keys(file: KeyFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "LOOK_EVERY_S", 0.0)
+    lasting, text = make_key("lasting", SOLVE)
+    short, short_text = make_key("short", SOLVE, lasts_s=0.0)
+    file.add(lasting)
+    file.add(short)
+    ring = KeyRing(file)
+    assert ring.load() == 1
+    assert ring.find(short_text) is None
+    assert ring.find(text) == lasting
+    assert file.revoke("lasting") == [lasting]
+    assert ring.find(text) is None
+    with pytest.raises(UnknownKey, match="quorum keys ls"):
+        file.revoke("lasting")
+
+
+def test_a_file_that_is_damaged_takes_no_key_away(
+    file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "LOOK_EVERY_S", 0.0)
+    key, text = make_key("me", SOLVE)
+    file.add(key)
+    ring = KeyRing(file)
+    ring.load()
+    file.path.write_text('{"version": 1, "keys": [{"id": ')
+    assert ring.find(text) == key
+    with pytest.raises(KeysUnusable, match="move it away"):
+        file.read()
+
+
+def test_two_that_add_keys_lose_none(file: KeyFile) -> None:
+    def add() -> None:
+        for _ in range(10):
+            file.add(make_key("me", SOLVE)[0])
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(file.read()) == 40
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 101, "a\nb"])
+def test_malformed_names(name: str) -> None:
+    with pytest.raises(MalformedKey, match="must be one line"):
+        make_key(name, SOLVE)
+
+
+@pytest.mark.parametrize(
+    ("path", "scopes"),
+    [
+        ("/v1/solves", {"solve", "admin"}),
+        ("/", {"solve", "admin"}),
+        ("/v1/sandbox/leases", {"sandbox", "admin"}),
+        ("/v1/settings", {"admin"}),
+        ("/metrics", {"solve", "sandbox", "admin"}),
+    ],
+)
+def test_scopes(path: str, scopes: set[str]) -> None:
+    assert set(needed(path)) == scopes
+
+
+def test_sessions_end_with_their_time_and_with_their_key(
+    file: KeyFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "LOOK_EVERY_S", 0.0)
+    key, _ = make_key("me", SOLVE)
+    file.add(key)
+    ring = KeyRing(file)
+    ring.load()
+    sessions = Sessions(ring, lasts_s=60.0)
+    token = sessions.begin(key)
+    assert sessions.find(token) == key
+    assert sessions.find(token + "x") is None
+    sessions.end(token)
+    assert sessions.find(token) is None
+    assert Sessions(ring, lasts_s=0.0).find(Sessions(ring, lasts_s=0.0).begin(key)) is None
+    token = sessions.begin(key)
+    file.revoke(key.id)
+    assert sessions.find(token) is None
+
+
+def test_cookies() -> None:
+    assert cookie_of("a=b; quorum_session=t0ken; c=d") == "t0ken"
+    assert cookie_of("quorum_session") == cookie_of("") == ""
+
+
+def test_rates() -> None:
+    rates = Rates(per_minute=60, burst=2)
+    now = time.monotonic()
+    assert [rates.wait_s("a", now) for _ in range(3)] == [0.0, 0.0, pytest.approx(1.0)]
+    assert rates.wait_s("b", now) == 0.0
+    assert rates.wait_s("a", now + 1.0) == 0.0
+    assert Rates(per_minute=0, burst=1).wait_s("a", now) == 0.0
+
+
+class TestOpening:
+    def settings(self, path: Path, host: str, require: str = "auto") -> Settings:
+        access = AccessSettings(keys=str(path), require=require)
+        return Settings(gateway=GatewaySettings(host=host), access=access)
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost", "127.8.9.10"])
+    def test_loopback_needs_no_key(self, file: KeyFile, host: str) -> None:
+        assert not open_access(self.settings(file.path, host)).demanded
+
+    @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.7", "example.org"])
+    def test_elsewhere_there_must_be_one(self, file: KeyFile, host: str) -> None:
+        with pytest.raises(NoKeys, match="quorum keys add"):
+            open_access(self.settings(file.path, host))
+        file.add(make_key("me", SOLVE)[0])
+        assert open_access(self.settings(file.path, host)).demanded
+
+    def test_one_that_has_expired_is_none(self, file: KeyFile) -> None:
+        file.add(make_key("me", SOLVE, lasts_s=0.0)[0])
+        with pytest.raises(NoKeys):
+            open_access(self.settings(file.path, "127.0.0.1", "always"))
