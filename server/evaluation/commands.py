@@ -1,7 +1,6 @@
 """`quorum eval`: problem sets over the server's API, and what the results are worth."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -325,12 +324,12 @@ def _chosen(problems: ProblemSet, ids: list[str] | None) -> ProblemSet:
 
 def _reported(folders: Sequence[Path], journal: Path | None, request: Request) -> Report:
     """Score folders, and build their report."""
-    chosen = journal or load_settings().journal_path
+    own = load_settings().journal_path
     notes: list[str] = []
     sides: list[tuple[str, Sequence[ScoredArm]]] = []
     names = [folder.resolve().name for folder in folders]
     for number, folder in enumerate(folders):
-        plan, arms = anyio.run(partial(score_folder, folder, chosen))
+        plan, arms = anyio.run(score_folder, folder, journal, own)
         name = "" if len(folders) == 1 else names[number]
         if names.count(names[number]) > 1:
             name = f"{names[number]} {number + 1}"

@@ -207,6 +207,8 @@ def _lines(path: Path) -> Iterable[dict[str, Any]]:
 class EvaluationFolder:
     """A folder that is written by one process at a time. Use as `with`.
 
+    A line is on the disk before it counts; without ``sync`` the system decides when.
+
     Raises, when it is entered:
         EvaluationUnusable: the folder is another evaluation's, is in use, or cannot be written.
     """
@@ -216,6 +218,7 @@ class EvaluationFolder:
         self.plan = plan
         self.problems = {problem.id: problem for problem in problems.problems}
         self._set = problems
+        self.sync = True
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -320,7 +323,8 @@ class EvaluationFolder:
         try:
             file.write(orjson.dumps(body, option=orjson.OPT_APPEND_NEWLINE))
             file.flush()
-            os.fsync(file.fileno())
+            if self.sync:
+                os.fsync(file.fileno())
         except OSError as error:
             raise EvaluationUnusable(
                 f"{self.path}: cannot be written ({error.strerror or error}); free space and run "

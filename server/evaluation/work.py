@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import structlog
+
 from server.evaluation.api import Api
 from server.evaluation.arms import Arm
 from server.evaluation.errors import NothingRecorded, ServerProblem
@@ -23,7 +25,10 @@ from server.evaluation.judge import Judge
 from server.evaluation.problem import ProblemSet
 from server.evaluation.run import EvaluationRun, Observer, Standing
 from server.evaluation.scored import ScoredArm, score_arm
+from server.journal.errors import JournalUnreadable
 from server.settings import Settings
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,15 +136,20 @@ def local_url(settings: Settings) -> str:
     )
 
 
-async def score_folder(path: Path, journal: Path | None) -> tuple[Plan, list[ScoredArm]]:
-    """Return an evaluation's arms, judged; with what a journal knows where one is there.
+async def score_folder(
+    path: Path, journal: Path | None, otherwise: Path
+) -> tuple[Plan, list[ScoredArm]]:
+    """Return an evaluation's arms, judged, with what a journal knows of their attempts.
+
+    Without a `journal` that is named, the one `otherwise` is read where that can be.
 
     Raises:
         EvaluationUnusable: it is no evaluation.
         NothingRecorded: no attempt has ended.
+        JournalUnreadable: the journal that is named cannot be read.
     """
     plan, problems, recorded = read_plan(path), read_problems(path), read_recorded(path)
-    evidence = _evidence(recorded, journal)
+    evidence = _evidence(recorded, journal, otherwise)
     arms = []
     async with Judge() as judge:
         for arm in plan.arms:
@@ -154,11 +164,17 @@ async def score_folder(path: Path, journal: Path | None) -> tuple[Plan, list[Sco
     return plan, arms
 
 
-def _evidence(recorded: Recorded, journal: Path | None) -> Mapping[tuple[str, int], Evidence]:
-    if journal is None or not journal.is_file():
-        return {}
+def _evidence(
+    recorded: Recorded, journal: Path | None, otherwise: Path
+) -> Mapping[tuple[str, int], Evidence]:
     solves = {row.solve_id for rows in recorded.attempts.values() for row in rows.values()}
-    return read_evidence(journal, solves)
+    if journal is not None:
+        return read_evidence(journal, solves)
+    try:
+        return read_evidence(otherwise, solves)
+    except JournalUnreadable as error:
+        log.info("evaluation.no_journal", reason=str(error))
+        return {}
 
 
 def side_by_side(sides: Sequence[tuple[str, Sequence[ScoredArm]]]) -> list[ScoredArm]:
