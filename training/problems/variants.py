@@ -80,9 +80,12 @@ def make(
 
     A variant is left out where a program fails, the check disagrees, the answer is not an integer
     from 0 to 99999, or it is that of the original: then a corpus of variants would show it.
+
+    Raises:
+        BadTraces: the solver fails at the original's parameters.
     """
     source = random.Random(f"{seed}/{family.id}")
-    original = None if family.original is None else _answer(family.solver, family.original, run)
+    original = _original(family, run)
     variants: list[Problem] = []
     left: list[Left] = []
     seen = {_key(family.original)} if family.original else set()
@@ -108,6 +111,18 @@ def make(
             )
         )
     return variants, left
+
+
+def _original(family: Family, run: Run) -> int | None:
+    """Return the original's answer; raises `BadTraces` where its program fails."""
+    if family.original is None:
+        return None
+    try:
+        return _answer(family.solver, family.original, run)
+    except ProgramFailed as error:
+        raise BadTraces(
+            f"family {family.id}: its solver fails at the original's parameters: {error}"
+        ) from None
 
 
 def _judged(

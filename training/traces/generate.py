@@ -1,7 +1,6 @@
 """Traces from a server: many attempts at each problem, none of them stopped by a vote."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -218,8 +217,9 @@ class _Writer:
         for line in read_lines(self._progress):
             self._note(line)
             end = line["end"]
-        with suppress(FileNotFoundError), writing(self._path), self._path.open("r+b") as file:
-            file.truncate(end)
+        if self._path.exists():
+            with writing(self._path), self._path.open("r+b") as file:
+                file.truncate(end)
         self._end = end
 
     def _note(self, line: dict[str, Any]) -> None:
