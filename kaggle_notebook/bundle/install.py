@@ -20,6 +20,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from kaggle_notebook.bundle.image import normal
 from kaggle_notebook.bundle.manifest import (
     PROJECT,
     PROJECT_WHEEL,
@@ -76,7 +77,9 @@ def install(bundle: Path, environment: Path | None = None) -> Path:
     before = _installed()
     wheel = next(path for name, path in where.items() if PROJECT_WHEEL in name)
     report = _pip(python, sorted(wheels), f"{wheel}{extras}")
-    if PROJECT in before:
+    if PROJECT in before and not any(
+        normal(item["metadata"]["name"]) == PROJECT for item in report
+    ):
         # the same version need not be the same code: the bundle's is what was tested
         report += _pip(python, [], str(wheel), "--no-deps", "--force-reinstall")
     _tell(report, before)
@@ -145,14 +148,14 @@ def _installed() -> dict[str, str]:
     for each in distributions():
         name = each.metadata["Name"]
         if name:
-            found.setdefault(name.lower().replace("_", "-").replace(".", "-"), each.version)
+            found.setdefault(normal(name), each.version)
     return found
 
 
 def _tell(report: list[dict[str, Any]], before: dict[str, str]) -> None:
     for item in report:
         name, version = item["metadata"]["name"], item["metadata"]["version"]
-        had = before.get(name.lower().replace("_", "-").replace(".", "-"))
+        had = before.get(normal(name))
         if had is None:
             sys.stdout.write(f"adds {name} {version}\n")
         elif had != version:
