@@ -199,6 +199,7 @@ class RunRegistry:
             return False
         if run.policy is None:
             run.policy = self._made(run.request, run.budget)
+        structlog.contextvars.bind_contextvars(run=run.id)
         entry = Entry(name, Evidence(request.answer_kind))
         terms = self._terms(run, entry, run.policy, request.time_limit_s)
         if terms.limit_s is None or terms.limit_s < LEAST_SOLVE_S or entry.pace is None:

@@ -25,6 +25,7 @@ from server.engine.scripted import ScriptedEngine, Step, StreamRequest
 from server.journal.journal import Journal, JournalOptions
 from server.journal.versions import versions_of
 from server.parts import Parts
+from server.runs.opening import open_runs
 from server.settings import Settings
 from server.solve.service import Recording, SolveService, open_service
 from server.solve.solver import SolverParts
@@ -84,7 +85,10 @@ class Gateway:
                     versions = versions_of(settings, self.folder / "tiny.gguf")
                     recording = Recording(journal, versions)
                 service = await stack.enter_async_context(open_service(settings, parts, recording))
-                self.parts.append(Parts(settings, engine, pool, service, started, journal))
+                runs = await stack.enter_async_context(open_runs(settings, service, journal))
+                self.parts.append(
+                    Parts(settings, engine, pool, service, started, journal, runs=runs)
+                )
                 yield self.parts[0]
 
     def idle(self) -> bool:
