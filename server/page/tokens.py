@@ -1,6 +1,7 @@
 """An attempt token by token: id, text, probability; a stretch of it at a time."""
 
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -92,19 +93,23 @@ def _number(numbers: Float16s | None, index: int) -> float | None:
 
 def find(pieces: Sequence[TokenPiece], vocabulary: Vocabulary, wanted: str) -> list[int]:
     """Return the positions of the tokens in which a text begins, whatever its case."""
-    texts, positions = [], []
+    spelled: list[bytes] = []
+    positions: list[int] = []
     for piece in pieces:
         for offset, token_id in enumerate(piece.ids.tolist()):
             if token_id < vocabulary.size:
-                texts.append(vocabulary.token_bytes(token_id).lower())
+                spelled.append(vocabulary.token_bytes(token_id))
                 positions.append(piece.start + offset)
-    ends = np.cumsum([len(text) for text in texts])
-    whole, sought = b"".join(texts), wanted.encode("utf-8", "replace").lower()
+    ends = np.cumsum([len(each) for each in spelled])
+    text = b"".join(spelled).decode("utf-8", "surrogateescape")
     found: list[int] = []
-    at = whole.find(sought) if sought else -1
-    while at >= 0 and len(found) < MOST_FOUND:
-        position = positions[int(np.searchsorted(ends, at, side="right"))]
+    read = size = 0
+    for match in re.finditer(re.escape(wanted), text, re.IGNORECASE) if wanted else ():
+        size += len(text[read : match.start()].encode("utf-8", "surrogateescape"))
+        read = match.start()
+        position = positions[int(np.searchsorted(ends, size, side="right"))]
         if not found or found[-1] != position:
             found.append(position)
-        at = whole.find(sought, at + len(sought))
+        if len(found) == MOST_FOUND:
+            break
     return found

@@ -39,7 +39,9 @@ async function load(number) {
 function span(token, position) {
   const [id, text, sampled, , probability] = token;
   const node = element("span", { class: sampled ? `p${shade(probability)}` : "given", "data-at": position }, [text]);
-  if (text === "" && !view.dataset.text) node.append(element("span", { class: "id" }, [`⟨${id}⟩`]));
+  // Without a vocabulary a token is its id; with one, the beginning of a character is a dot.
+  if (text === "" && view.dataset.text) node.classList.add("part");
+  else if (text === "") node.append(element("span", { class: "id" }, [`⟨${id}⟩`]));
   if (hits.includes(position)) node.classList.add("hit");
   return node;
 }

@@ -1,0 +1,163 @@
+"""What only a browser shows: scripts, policy, keys, scrolling, accessibility, narrow screens."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from tests.page.conftest import LONG_TOKENS
+from tests.server.page.hostile import SOLVE as HOSTILE_SOLVE
+from tests.server.page.stories import LONG, PARAGRAPH
+from tests.server.page.world import World
+
+TOKENS = f"/solves/{LONG}/attempts/0/tokens"
+VIEWS = [
+    "/",
+    "/solves/solve-a",
+    f"/solves/{HOSTILE_SOLVE}",
+    "/solves/solve-a/attempts/0",
+    "/solves/solve-short/attempts/0/tokens#t=123",
+    "/compare?a=solve-a:0&b=solve-a:1",
+    "/runs",
+    "/data",
+    "/data/corpus.csv",
+    "/data/corpus.jsonl",
+]
+#: Elements of a chunk of 500 tokens, with some room, times the chunks near a screen.
+MOST_SPANS = 12_000
+
+
+def test_solve_is_asked_for_followed_and_read(page: Page, world: World) -> None:
+    page.goto("/")
+    page.get_by_label("A problem").fill("What is 6 * 7? [wait]")
+    page.get_by_role("button", name="Solve").click()
+    page.wait_for_url(re.compile("/solves/solve-"))
+    expect(page.locator("#state")).to_have_text("running")
+    expect(page.locator("#lane-0 .stream")).to_contain_text("L")
+    world.go()
+    expect(page.locator("#answer")).to_have_text("42")
+    expect(page.locator("#state")).to_have_text("agreed")
+    expect(page.locator("#lane-0 .code pre")).to_have_text("print(6 * 7)")
+    expect(page.locator("#lane-0 .output pre")).to_have_text(re.compile("42"))
+    expect(page.locator("#bars .chosen .answer")).to_have_text("42")
+    expect(page.locator("#cancel")).to_have_count(0)
+    # What the script added is what the server renders of the same events.
+    before = page.locator("#lane-0 .stream").inner_text()
+    page.reload()
+    expect(page.locator("#lane-0 .final .text math")).not_to_have_count(0)
+    assert page.locator("#lane-0 .stream").inner_text()[:10] == before[:10]
+
+
+def test_solve_is_cancelled_by_the_button(page: Page) -> None:
+    page.goto("/")
+    page.get_by_label("A problem").fill("What is 6 * 7? [wait]")
+    page.get_by_role("button", name="Solve").click()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.locator("#state")).to_have_text("cancelled")
+
+
+def test_hostile_text_does_nothing(page: Page) -> None:
+    dialogs: list[str] = []
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    for path in (f"/solves/{HOSTILE_SOLVE}", f"/solves/{HOSTILE_SOLVE}/attempts/0", "/"):
+        page.goto(path)
+        page.mouse.move(300, 300)
+        assert page.title() != "owned"
+    assert dialogs == []
+    assert page.locator("main img, main b, main iframe").count() == 0
+
+
+def test_policy_forbids_markup_from_strings(browser: Browser, world: World) -> None:
+    page = browser.new_page(base_url=world.url)
+    page.goto("/")
+    refused = """() => { try { document.body.innerHTML = "<b>x</b>"; return false }
+                         catch (error) { return error instanceof TypeError } }"""
+    assert page.evaluate(refused)
+    page.context.close()
+
+
+def test_hundred_thousand_tokens_scroll(page: Page) -> None:
+    page.goto(TOKENS)
+    expect(page.locator("#tokens .chunk").first).to_contain_text("We count the solutions")
+    for share in (0.25, 0.5, 0.75, 1.0):
+        page.evaluate(
+            f"scrollTo({{top: document.body.scrollHeight * {share}, behavior: 'instant'}})"
+        )
+        page.wait_for_function(
+            """() => { const found = document.elementFromPoint(300, innerHeight / 2);
+                       return found?.closest(".chunk")?.childElementCount > 0 }"""
+        )
+        assert page.locator("#tokens span").count() < MOST_SPANS
+    expect(page.locator("#tokens .chunk")).to_have_count(LONG_TOKENS // 500)
+
+
+def test_link_leads_to_one_token(page: Page) -> None:
+    page.goto(f"{TOKENS}#t=77777")
+    token = page.locator('[data-at="77777"]')
+    expect(token).to_have_class(re.compile(r"\bat\b"))
+    expect(token).to_be_in_viewport()
+    expect(page.locator("#token")).to_contain_text("77777")
+    page.keyboard.press("n")
+    expect(page.locator('[data-at="77778"]')).to_have_class(re.compile(r"\bat\b"))
+    assert page.url.endswith("#t=77778")
+    page.keyboard.press("p")
+    page.keyboard.press("j")
+    expect(page.locator("#token")).to_contain_text("80000")
+
+
+def test_text_is_found_in_tokens(page: Page) -> None:
+    page.goto(TOKENS)
+    expect(page.locator("#tokens .chunk span").first).to_be_visible()
+    page.keyboard.press("/")
+    page.keyboard.type("NAÏVE, SO 数学")
+    page.keyboard.press("Enter")
+    expect(page.locator("#found")).to_have_text("1 of 1000")
+    shown = page.locator("#tokens .chunk").first.inner_text()
+    assert shown.startswith(PARAGRAPH.strip())
+
+
+def test_keys_move_open_and_help(page: Page) -> None:
+    page.goto("/")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    expect(page.locator("tr[data-item]").first).to_be_focused()
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/solves/"))
+    page.keyboard.press("g")
+    page.wait_for_url(re.compile("/$"))
+    page.keyboard.press("/")
+    expect(page.locator("#search")).to_be_focused()
+    page.keyboard.type("j?")
+    expect(page.get_by_role("dialog")).not_to_be_visible()
+
+
+def test_saved_view_is_the_one_that_is_shown(page: Page) -> None:
+    page.goto("/?text=hostile&errors=1")
+    link = page.get_by_role("link", name="Save view")
+    assert link.get_attribute("href") == "/?text=hostile&errors=1&export=1"
+
+
+@pytest.mark.parametrize("path", VIEWS)
+def test_view_is_accessible_in_light_and_dark_and_fits_a_phone(page: Page, path: str) -> None:
+    page.goto(path)
+    if "#t=" in path:
+        expect(page.locator("#token")).to_be_visible()
+    assert serious(page, {}) == []
+    page.emulate_media(color_scheme="dark")
+    assert serious(page, {"runOnly": ["color-contrast"]}) == []
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+def serious(page: Page, options: dict[str, object]) -> list[tuple[str, list[str]]]:
+    """Return what axe finds that keeps people out: the rule, and some elements."""
+    return [
+        (found["id"], [node["html"][:120] for node in found["nodes"][:3]])
+        for found in Axe().run(page, options=options).response["violations"]
+        if found["impact"] in ("serious", "critical")
+    ]
