@@ -17,7 +17,7 @@ from server.evaluation.contamination import DEFAULT_WORDS, overlaps
 from server.evaluation.errors import EvaluationError, SetUnreadable
 from server.evaluation.export import write_report
 from server.evaluation.load import load_set
-from server.evaluation.observe import ProgressObserver
+from server.evaluation.observe import ProgressObserver, warnings_on_stderr
 from server.evaluation.problem import Kind, ProblemSet
 from server.evaluation.report import Report, Request, build, plan_notes
 from server.evaluation.rows import read_rows
@@ -73,6 +73,12 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JS
 TrackOption = Annotated[
     list[str] | None, typer.Option(help="Also log to: tensorboard, wandb or trackio (extras).")
 ]
+
+
+@app.callback()
+def _prepare(context: typer.Context) -> None:
+    """Keep standard output for what is asked for."""
+    context.with_resource(warnings_on_stderr())
 
 
 @app.command("run")

@@ -15,7 +15,9 @@ from voting.requests import Reply, Request, Same, Sameness
 
 #: Seconds that all symbolic comparisons of one scoring may take together. What is not known to be
 #: right by then is not right; the report says how many were left open.
-DEFAULT_SYMBOLIC_S = 30.0
+DEFAULT_SYMBOLIC_S = 20.0
+#: Seconds of one comparison: an ordinary one takes milliseconds.
+COMPARISON_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,9 @@ class Judge:
 
     def __init__(self, symbolic_s: float = DEFAULT_SYMBOLIC_S, workers: int = 2) -> None:
         self._left_s = symbolic_s
-        self._pool = EquivalencePool(EquivalenceOptions(workers=workers))
+        self._pool = EquivalencePool(EquivalenceOptions(workers=workers, timeout_s=COMPARISON_S))
         self._known: dict[tuple[str, str], bool | None] = {}
+        self._stuck: set[str] = set()
         self.left_open = 0
 
     async def __aenter__(self) -> Self:
@@ -74,12 +77,21 @@ class Judge:
         return verdicts
 
     async def _settle(self, classes: AnswerClasses, truth: Answer) -> None:
-        """Ask what exact comparison left open: first what decides whether an answer is right."""
-        questions = sorted(
-            classes.questions(), key=lambda q: classes.of(truth) not in (q.one, q.other)
-        )
-        replies = await self._ask(questions)
+        """Ask what exact comparison left open: first what decides whether an answer is right.
+
+        An answer that could not be compared with the truth in time is not compared again.
+        """
+        asked = [q for q in classes.questions() if classes.of(truth) in (q.one, q.other)]
+        replies = await self._ask(asked)
+        self._stuck |= {
+            key
+            for question, reply in replies.items()
+            if reply is None and isinstance(question, Same)
+            for key in (question.one.key, question.other.key)
+            if key != classes.of(truth).key
+        }
         classes.learn(replies)
+        classes.learn(await self._ask(classes.questions()))
         # Whatever had no reply stays open, and apart.
         self.left_open += len(classes.questions())
 
@@ -92,7 +104,8 @@ class Judge:
         with anyio.move_on_after(self._left_s):
             async with anyio.create_task_group() as group:
                 for question in unknown:
-                    group.start_soon(self._compare, question, replies)
+                    if not self._stuck & {question.one.key, question.other.key}:
+                        group.start_soon(self._compare, question, replies)
         self._left_s -= anyio.current_time() - begun
         return replies
 

@@ -1,9 +1,13 @@
 """How an evaluation goes, on a terminal and elsewhere: done, accuracy so far, its interval."""
 
+import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
+import structlog
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -18,6 +22,20 @@ from scipy import stats
 
 from server.evaluation.run import ArmTally, Standing
 from server.journal.views import VISIBLE
+
+
+@contextmanager
+def warnings_on_stderr() -> Iterator[None]:
+    """Have the log's warnings on standard error for the block: standard output is the report's."""
+    before = structlog.get_config()
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
 
 
 def live(tally: ArmTally) -> str:

@@ -16,6 +16,9 @@ from voting.replay.solve import Combination
 
 #: Solves of each problem where the order of attempts matters; without interest where it does not.
 DEFAULT_ROUNDS = 8
+#: Bound of the work of one report, in counted votes: an attempt's vote has all earlier ones counted
+#: again. So many take about ten seconds; larger evaluations have fewer orders of attempts.
+MOST_COUNTED = 20_000_000
 #: The share of equal answers at which stopping strategies stop, of the attempts.
 AGREE_SHARE = 0.5
 MAJORITY = "majority of {}"
@@ -126,4 +129,6 @@ def evaluate(
     """
     tried = [*combinations(Known.of(arm), attempts), *more]
     problems = [problem.recorded() for problem in arm.problems]
-    return Evaluator(problems, tried, machine, seed).run(rounds, observe)
+    counted = sum(min(len(p.attempts), one.attempts) ** 2 for p in problems for one in tried)
+    bounded = max(1, min(rounds, MOST_COUNTED // max(1, counted)))
+    return Evaluator(problems, tried, machine, seed).run(bounded, observe)
