@@ -8,6 +8,7 @@
     ├── VocabularyError          (server.vocabulary.errors) a tokenizer cannot be read
     ├── JournalError             (server.journal.errors) the record of solves
     ├── AccessError              (server.access.errors) keys, and who may do what
+    ├── EvaluationError          (server.evaluation.errors) an evaluation
     ├── NoEngineError            a problem to solve, and no engine to solve it
     ├── LeaseServiceError        (server.leases.errors) a lease of a kernel over HTTP
     ├── AdmissionError           (server.solve.service) too much work at once
