@@ -16,8 +16,8 @@ FOLDER = Path(__file__).parent.parent / "notebook"
 
 def build(  # noqa: PLR0913 - the command line's options are its parameters
     folder: Annotated[
-        Path, typer.Option("--out", help="The folder to write; default: the package's own.")
-    ] = FOLDER,
+        Path | None, typer.Option("--out", help="The folder to write; default: the package's own.")
+    ] = None,
     *,
     check: Annotated[
         bool,
@@ -44,10 +44,11 @@ def build(  # noqa: PLR0913 - the command line's options are its parameters
         typer.Option(help="A model to attach: OWNER/MODEL/FRAMEWORK/VARIATION/VERSION."),
     ] = None,
     competition: Annotated[str, typer.Option(help="The contest, by its address.")] = COMPETITION,
-    accelerator: Annotated[str, typer.Option(help="Kaggle's name of the machine.")] = "",
-    image: Annotated[str, typer.Option(help="The container image to pin.")] = "",
+    accelerator: Annotated[str | None, typer.Option(help="Kaggle's name of the machine.")] = None,
+    image: Annotated[str | None, typer.Option(help="The container image to pin.")] = None,
 ) -> None:
     """Write the contest's notebook and its kernel-metadata.json; the same bytes each time."""
+    folder = folder or FOLDER
     if check:
         _check(folder)
         return
@@ -58,8 +59,8 @@ def build(  # noqa: PLR0913 - the command line's options are its parameters
         datasets=tuple(dataset or ()),
         models=tuple(model or ()),
         competition=competition,
-        accelerator=accelerator,
-        docker_image=image,
+        accelerator=accelerator or "",
+        docker_image=image or "",
     )
     for path in write(folder, wanted):
         typer.echo(path)

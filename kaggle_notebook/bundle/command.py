@@ -46,8 +46,8 @@ def bundle(  # noqa: PLR0913 - the command line's options are its parameters
         Path | None, typer.Option(help="A folder of prompts; default: the server's.")
     ] = None,
     project: Annotated[
-        Path, typer.Option(help="Quorum's folder or wheel; default: this checkout.")
-    ] = _ROOT,
+        Path | None, typer.Option(help="Quorum's folder or wheel; default: this checkout.")
+    ] = None,
     lean: Annotated[
         bool, typer.Option("--lean", help="Leave out what the image has in the same version.")
     ] = False,
@@ -61,14 +61,15 @@ def bundle(  # noqa: PLR0913 - the command line's options are its parameters
         manifests.verify(out, found)
         typer.echo(_described(out, found))
         return
+    root = project or _ROOT
     request = BundleRequest(
         out=out,
-        project=project,
+        project=root,
         pythons=tuple(python or PYTHONS),
         platform=platform,
         extras=tuple(extra or ()),
         image=read_image(image),
-        tested=tested_versions(project, extra or ()),
+        tested=tested_versions(root, extra or ()),
         allowed=tuple(allow or ()),
         vocabularies=tuple(vocabulary or ()),
         prompts=prompts or default_prompts(),

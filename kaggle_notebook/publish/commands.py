@@ -17,18 +17,21 @@ from kaggle_notebook.publish.names import dataset_name
 from kaggle_notebook.publish.staging import inspect
 
 Yes = Annotated[bool, typer.Option("--yes", help="Do it; without, only show what would be done.")]
-Title = Annotated[str, typer.Option(help="The title; default: made from the name.")]
-Notes = Annotated[str, typer.Option(help="A note for the version.")]
+Title = Annotated[str | None, typer.Option(help="The title; default: made from the name.")]
+Notes = Annotated[str | None, typer.Option(help="A note for the version.")]
 Public = Annotated[bool, typer.Option("--public", help="Everyone can see it.")]
 _DRY = "nothing was sent: add --yes to do it"
 
 
 def push(
-    folder: Annotated[Path, typer.Argument(help="The folder of the notebook.")] = FOLDER,
+    folder: Annotated[
+        Path | None, typer.Argument(help="The notebook's folder; default: the package's own.")
+    ] = None,
     *,
     yes: Yes = False,
 ) -> None:
     """Push the notebook, which runs it on Kaggle."""
+    folder = folder or FOLDER
     for line in notebooks.plan(folder):
         typer.echo(line)
     if not yes:
@@ -41,9 +44,9 @@ def dataset(
     folder: Annotated[Path, typer.Argument(help="The folder, such as a bundle.")],
     name: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The data set.")],
     *,
-    title: Title = "",
+    title: Title = None,
     licence: Annotated[str, typer.Option(help="Kaggle's name of the licence.")] = "apache-2.0",
-    notes: Notes = "",
+    notes: Notes = None,
     public: Public = False,
     yes: Yes = False,
 ) -> None:
@@ -53,10 +56,10 @@ def dataset(
     request = datasets.DatasetRequest(
         name=name,
         upload=inspect(folder),
-        title=title,
+        title=title or "",
         licence=licence,
         public=public,
-        notes=notes,
+        notes=notes or "",
     )
     datasets.check(request)
     typer.echo(f"{'uploading' if yes else 'would upload'} {folder} as data set {name}")
@@ -72,9 +75,9 @@ def model(
     folder: Annotated[Path, typer.Argument(help="The folder with the weights.")],
     name: Annotated[str, typer.Argument(metavar=models.FORM, help="The variation.")],
     *,
-    title: Title = "",
+    title: Title = None,
     licence: Annotated[str, typer.Option(help="Kaggle's name of the licence.")] = "Apache 2.0",
-    notes: Notes = "",
+    notes: Notes = None,
     public: Public = False,
     yes: Yes = False,
 ) -> None:
@@ -82,10 +85,10 @@ def model(
     request = models.ModelRequest(
         name=name,
         upload=inspect(folder),
-        title=title,
+        title=title or "",
         licence=licence,
         public=public,
-        notes=notes,
+        notes=notes or "",
     )
     models.check(request)
     typer.echo(f"{'uploading' if yes else 'would upload'} {folder} as model {name}")
@@ -102,8 +105,10 @@ def status(
         str | None, typer.Argument(metavar="OWNER/NAME", help="The notebook; default: --folder's.")
     ] = None,
     *,
-    dataset: Annotated[str, typer.Option(help="Ask after this data set instead.")] = "",
-    folder: Annotated[Path, typer.Option(help="The folder of the notebook.")] = FOLDER,
+    dataset: Annotated[str | None, typer.Option(help="Ask after this data set instead.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="The notebook's folder; default: the package's own.")
+    ] = None,
 ) -> None:
     """Tell how the notebook's last run stands, or whether a data set is ready."""
     if dataset:
@@ -112,5 +117,5 @@ def status(
         state = account.call("the data set's status", account.api.dataset_status, dataset)
         typer.echo(one_line(f"{dataset}: {state}"))
         return
-    asked = name or str(notebooks.read_metadata(folder)["id"])
+    asked = name or str(notebooks.read_metadata(folder or FOLDER)["id"])
     typer.echo(one_line(notebooks.status(open_account(), asked)))

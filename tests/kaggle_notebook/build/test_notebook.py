@@ -71,7 +71,7 @@ def test_settings_come_back_from_the_cell_as_they_were_given() -> None:
     wanted = {"server": {"engine.model": 'a "b"\n\U0001f600'}, "data": ["x.csv"], "resume": False}
     notebook = json.loads(notebook_text(NotebookSettings(settings=wanted)))
     namespace: dict[str, dict[str, object]] = {}
-    exec("".join(notebook["cells"][1]["source"]), namespace)  # type: ignore[arg-type] # noqa: S102
+    exec("".join(notebook["cells"][1]["source"]), namespace)  # noqa: S102
     assert {name: namespace["SETTINGS"][name] for name in wanted} == wanted
 
 

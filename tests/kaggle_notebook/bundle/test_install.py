@@ -7,6 +7,7 @@ import sys
 import venv
 from pathlib import Path
 
+import pip
 import pytest
 
 from kaggle_notebook.bundle import install as installer
@@ -49,10 +50,10 @@ def test_it_is_installed_beside_an_image_with_few_packages(
     venv.create(image, with_pip=False, symlinks=True)
     python = image / "bin" / "python"
     site = next((image / "lib").glob("python*/site-packages"))
-    pip = [sys.executable, "-m", "pip", f"--python={python}", "install", "--quiet"]
-    subprocess.run([*pip, f"--find-links={index}", "quorum-tiny==1.0"], check=True)
+    command = [sys.executable, "-m", "pip", f"--python={python}", "install", "--quiet"]
+    subprocess.run([*command, f"--find-links={index}", "quorum-tiny==1.0"], check=True)
     # pip itself comes with the image
-    shutil.copytree(Path(__import__("pip").__file__).parent, site / "pip")
+    shutil.copytree(Path(pip.__path__[0]), site / "pip")
     before = {path.name for path in site.iterdir()} | {"__pycache__"}
     monkeypatch.delenv("PIP_FIND_LINKS")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

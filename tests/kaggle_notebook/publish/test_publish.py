@@ -69,7 +69,10 @@ def test_a_data_set_is_created_and_then_gets_versions_with_its_checksum(
     assert told == ["creating me/quorum-bundle"]
     kaggle.statuses = ["READY", "BLOBS_RECEIVED", "READY"]
     datasets.publish(account, request(bundle), told.append)
-    assert told[1:] == ["adding a version to me/quorum-bundle", "me/quorum-bundle is blobs_received"]
+    assert told[1:] == [
+        "adding a version to me/quorum-bundle",
+        "me/quorum-bundle is blobs_received",
+    ]
     body = next(body for name, body in kaggle.calls if name == "CreateDatasetVersion")
     assert inspect(bundle).digest in body["body"]["versionNotes"]
     assert {auth[:5] for auth in kaggle.authorizations} == {"Basic"}
@@ -171,8 +174,9 @@ def test_the_staged_folder_is_the_same_each_time(
     assert (folder / "wheels.zip").read_bytes() == first
     sums = json.loads((folder / CHECKSUMS).read_text())["files"]
     assert sums["wheels/a.whl"]["size_bytes"] == 1000
+    (tmp_path / "nothing").mkdir()
     with pytest.raises(PublishError, match="is empty"):
-        inspect(tmp_path / "home" if (tmp_path / "home").mkdir() is None else tmp_path)
+        inspect(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize(
