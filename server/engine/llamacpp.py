@@ -233,6 +233,11 @@ class LlamaCppEngine:
                 "encode with this model's vocabulary"
             )
 
+    @property
+    def server(self) -> LlamaServer:
+        """The server that is ready now; raises the errors of `Engine.generate` where none is."""
+        return self._running_server()
+
     def _running_server(self) -> LlamaServer:
         status = self.status()
         if status.state in (EngineState.FAILED, EngineState.STOPPED):

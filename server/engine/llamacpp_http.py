@@ -88,10 +88,18 @@ class LlamaServer:
 
     async def slot_tokens(self) -> int:
         """Return the context of a slot in tokens: at most what the model was trained for."""
+        slots = await self.slots()
+        try:
+            return min(int(slot["n_ctx"]) for slot in slots)
+        except (ValueError, KeyError, TypeError):
+            raise EngineProtocolError(f"no list of slots: {slots!r:.300}") from None
+
+    async def slots(self) -> list[dict[str, Any]]:
+        """Return what llama.cpp tells of each slot."""
         reply = await self._request("GET", "/slots")
         try:
-            return min(int(slot["n_ctx"]) for slot in orjson.loads(reply.content))
-        except (ValueError, KeyError, TypeError):
+            return list(orjson.loads(reply.content))
+        except (ValueError, TypeError):
             raise EngineProtocolError(f"no list of slots: {reply.text[:300]}") from None
 
     async def slot_action(self, slot: int, action: str, filename: str) -> None:

@@ -79,9 +79,9 @@ class _Connection:
         status, headers, rest = 100, httpx.Headers(), b""
         while 100 <= status < 200:
             while _HEAD_END not in rest:
-                rest += await self.read()
                 if len(rest) > MOST_HEAD_BYTES:
                     raise httpx.RemoteProtocolError("the head of the answer is too long")
+                rest += await self.read()
             head, _, rest = rest.partition(_HEAD_END)
             status, headers = _read_head(head)
         return httpx.Response(status, headers=headers, stream=_Body(self, status, headers, rest))

@@ -21,6 +21,10 @@ LOOK_S = 0.02
 MOST_BEHIND_S = 0.25
 #: Steps at a time, so that requests and aborts are seen in between.
 MOST_STEPS = 64
+#: What is kept to be looked at: of steps before an abort, of aborts, and of prefills.
+KEPT_ADVANCES = 64
+KEPT_FREED = 256
+KEPT_PREFILLS = 4096
 #: Tokens that the prefix cache takes together, as SGLang's pages.
 PAGE_TOKENS = 64
 
@@ -56,6 +60,14 @@ class Stream:
     silent: bool = False
     finish: str | None = None
     end_ids: frozenset[int] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """A stream that was aborted: when, of CLOCK_MONOTONIC, and when it had got tokens before."""
+
+    at: float
+    given_at: list[float]
 
 
 class PrefixCache:
@@ -102,8 +114,12 @@ class Scheduler:
         self._cache = PrefixCache(machine.kv_tokens)
         self._work = asyncio.Event()
         self._prefill = asyncio.Event()
+        self._advances: deque[float] = deque(maxlen=KEPT_ADVANCES)
         self.lost_s = 0.0
         self.steps = 0
+        self.freed: deque[Freed] = deque(maxlen=KEPT_FREED)
+        self.prefills: deque[tuple[int, int]] = deque(maxlen=KEPT_PREFILLS)
+        """Tokens of the last prompts, and how many of each were in the prefix cache."""
 
     @property
     def running(self) -> int:
@@ -126,6 +142,8 @@ class Scheduler:
             self._die("abort")
         gone = [s for s in (*self._waiting, *self._running.values()) if s.rid.startswith(rid)]
         for stream in gone:
+            if stream.rid in self._running:
+                self.freed.append(Freed(time.monotonic(), [*self._advances]))
             self._forget(stream)
         return gone
 
@@ -151,6 +169,7 @@ class Scheduler:
                 if self._faults.due(FaultKind.PREFILL_DIE, self._clock.now()):
                     self._die("prefill")
                 stream.cached = min(self._cache.hold(stream.prompt), len(stream.prompt) - 1)
+                self.prefills.append((len(stream.prompt), stream.cached))
                 todo = len(stream.prompt) - stream.cached
                 await asyncio.sleep(todo / self._machine.prefill_tokens_s / self._clock.speed)
                 if self._waiting and self._waiting[0] is stream:
@@ -194,6 +213,7 @@ class Scheduler:
         if self._faults.lasting(FaultKind.STALL, now):
             return
         self.steps += steps
+        self._advances.append(time.monotonic())
         for part in [steps] if self._together else [1] * steps:
             for stream in [*self._running.values()]:
                 if self._faults.due(FaultKind.STALL_ONE, now):

@@ -89,6 +89,8 @@ class Service:
                     "seconds": self._clock.now(),
                     "lost_seconds": self.scheduler.lost_s,
                     "steps": self.scheduler.steps,
+                    "freed": [(each.at, each.given_at) for each in self.scheduler.freed],
+                    "prefills": [*self.scheduler.prefills],
                 },
             }
         )
