@@ -2,11 +2,12 @@
 
 import typer
 
+from training.annotate.commands import app as annotations_app
 from training.corpus.commands import corpus_command
 from training.merge.commands import merge_command
 from training.problems.commands import app as problems_app
 from training.traces.commands import app as traces_app
-from training.tuning.commands import sft_command, sweep_command
+from training.tuning.commands import local_command, sft_command, sweep_command
 
 app = typer.Typer(
     help="Train: from solved problems to a better model, on the same server.",
@@ -16,7 +17,9 @@ app = typer.Typer(
 )
 app.command("corpus")(corpus_command)
 app.command("sft")(sft_command)
+app.command("local")(local_command)
 app.command("sweep")(sweep_command)
 app.command("merge")(merge_command)
 app.add_typer(problems_app, name="problems")
 app.add_typer(traces_app, name="traces")
+app.add_typer(annotations_app, name="annotations")

@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 from tinker import ServiceClient
 
-from tests.training.test_corpus import read_json, row, write
+from tests.training.test_corpus import read_json
 from tests.training.tinker_server import Service, running
 from training import errors
-from training.corpus.build import build
-from training.corpus.rules import Rules
 from training.tuning import sft
 from training.tuning.recipe import load_recipe, names
 from training.tuning.service import open_service
@@ -50,19 +48,6 @@ def client(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     with open_service(service.url, folder) as opened:
         yield opened
     gc.collect()
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("corpus")
-    source = np.random.default_rng(0)
-    rows = []
-    for number in range(12):
-        first = int(source.integers(10, 40))
-        ids = [(first + 3 * step) % 60 for step in range(20)]  # each id is followed by id + 3
-        rows.append(row(f"p{number}", ids, [1] * 10 + [0] * 5 + [1] * 5))
-    build([write(folder / "traces.jsonl", rows)], folder / "corpus", Rules())
-    return folder / "corpus"
 
 
 def test_training_raises_what_was_trained_and_what_was_not(

@@ -1,47 +1,28 @@
 """Supervised training on Tinker: cross-entropy on the trained ids, Adam, linear decay."""
 
-import hashlib
-import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 from tinker import types
 
 from training.corpus.store import ENTRIES, PROMPTS, Example, read_examples
-from training.errors import EmptyCorpus
 from training.files import write_json
 from training.provenance import of_file, provenance
 from training.tuning.folder import RunFolder, checkpoint_name
+from training.tuning.outcome import RESULT, Outcome, means
 from training.tuning.recipe import Recipe
+from training.tuning.schedule import batch_at, rate_at, split, steps_of
 from training.tuning.service import TIMEOUT_S, wait
 
-RESULT = "result.json"
 #: Examples of a call that only measures.
 _MEASURED = 64
 
 #: Is told the step, how many there are, and the step's loss.
 Observe = Callable[[int, int, float], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What a run came to.
-
-    Log-probabilities are means over the trained ids, of the trained and of the held-out examples
-    (left out where none is held out), before the first step and after the last.
-    """
-
-    learning_rate: float
-    steps: int
-    state_path: str
-    sampler_path: str
-    before: dict[str, float]
-    after: dict[str, float]
 
 
 def train(
@@ -82,43 +63,11 @@ def train(
         steps=total,
         state_path=checkpoint["state_path"],
         sampler_path=checkpoint["sampler_path"],
-        before=_means(before_path),
-        after=_means(after_path),
+        before=means(before_path),
+        after=means(after_path),
     )
     write_json(folder / RESULT, asdict(outcome))
     return outcome
-
-
-def split(examples: Sequence[Example], recipe: Recipe) -> tuple[list[Example], list[Example]]:
-    """Return the examples to train on and those of held-out problems, chosen by their names."""
-    trained: list[Example] = []
-    held_out: list[Example] = []
-    for example in examples:
-        digest = hashlib.sha256(f"{recipe.seed}/{example.problem_id}".encode()).digest()
-        share = int.from_bytes(digest[:4], "big") / 2**32
-        (held_out if share < recipe.held_out else trained).append(example)
-    if not trained:
-        raise EmptyCorpus("nothing to train on: all problems are held out; lower held_out")
-    return trained, held_out
-
-
-def steps_of(examples: int, recipe: Recipe) -> int:
-    """Return how many steps a run takes."""
-    return recipe.epochs * -(-examples // recipe.batch)
-
-
-def rate_at(step: int, total: int, recipe: Recipe) -> float:
-    """Return the learning rate of a step: falls to zero in a line."""
-    return recipe.learning_rate * (1 - step / total)
-
-
-def batch_at(examples: Sequence[Example], step: int, recipe: Recipe) -> list[Example]:
-    """Return a step's examples; each epoch has an order of its own, the same at every run."""
-    a_pass = -(-len(examples) // recipe.batch)
-    order = list(range(len(examples)))
-    random.Random(f"{recipe.seed}/{step // a_pass}").shuffle(order)
-    place = step % a_pass * recipe.batch
-    return [examples[i] for i in order[place : place + recipe.batch]]
 
 
 def to_datum(example: Example) -> types.Datum:
@@ -251,13 +200,3 @@ def _measure(
                 mean = _weighted(output, example) / float(example.weights[1:].sum())
                 rows.append({"entry": example.entry, "kind": kind, "logprob": mean})
     return rows
-
-
-def _means(path: Path) -> dict[str, float]:
-    rows = orjson.loads(path.read_bytes())
-    means = {}
-    for kind in ("trained", "held_out"):
-        values = [row["logprob"] for row in rows if row["kind"] == kind]
-        if values:
-            means[kind] = float(np.mean(values))
-    return means

@@ -10,9 +10,10 @@ import orjson
 
 from training.errors import BadFile
 from training.files import whole_file, write_json
+from training.tuning.outcome import RESULT, Outcome
 from training.tuning.recipe import Recipe
 from training.tuning.service import TIMEOUT_S
-from training.tuning.sft import RESULT, Outcome, train
+from training.tuning.sft import train
 
 REPORT, PICTURE = "sweep.json", "sweep.png"
 

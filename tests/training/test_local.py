@@ -1,0 +1,71 @@
+"""Training on this machine, merged and compared; needs torch."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training.local.train import train_here
+from training.merge.merge import merge
+from training.tuning.recipe import load_recipe
+
+torch: Any = pytest.importorskip("torch", reason="needs torch: install the extra `train`")
+pytest.importorskip("peft", reason="needs peft: install the extra `train`")
+transformers: Any = pytest.importorskip("transformers", reason="install the extra `train`")
+
+RECIPE = load_recipe("sft").model_copy(
+    update={"rank": 8, "batch": 4, "epochs": 8, "learning_rate": 0.02, "save_every": 5,
+            "held_out": 0.3}
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    config = transformers.Qwen3Config(
+        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=16, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = transformers.Qwen3ForCausalLM(config)
+    model.lm_head.weight.data.mul_(10)
+    folder = tmp_path_factory.mktemp("models") / "base"
+    model.save_pretrained(folder)
+    return folder
+
+
+def logits(folder: Path) -> Any:  # noqa: ANN401
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
+    with torch.no_grad():
+        return model, model(torch.arange(64)[None]).logits
+
+
+def test_a_run_that_is_stopped_goes_on_and_its_adapter_is_merged(
+    corpus: Path,
+    base: Path,
+    tmp_path: Path,
+) -> None:
+    def stop(step: int, *_: object) -> None:
+        if step == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_here(corpus, tmp_path / "run", base, RECIPE, observe=stop)
+    seen: list[int] = []
+    outcome = train_here(
+        corpus, tmp_path / "run", base, RECIPE, observe=lambda step, *_: seen.append(step)
+    )
+    assert seen[0] == 6
+    whole = train_here(corpus, tmp_path / "whole", base, RECIPE)
+    assert outcome.after == pytest.approx(whole.after, abs=1e-3)
+    assert outcome.after["trained"] > outcome.before["trained"] + 1
+    assert outcome.after["held_out"] > outcome.before["held_out"]
+    merge(base, tmp_path / "run" / "adapter", tmp_path / "merged")
+    import peft  # noqa: PLC0415
+
+    model, before = logits(base)
+    adapted = peft.PeftModel.from_pretrained(model, tmp_path / "run" / "adapter").eval()
+    with torch.no_grad():
+        wanted = adapted(torch.arange(64)[None]).logits
+    _, merged = logits(tmp_path / "merged")
+    assert float((merged - wanted).norm() / wanted.norm()) < 1e-4
+    assert float((before - wanted).norm() / wanted.norm()) > 0.05

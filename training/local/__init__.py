@@ -1,0 +1,1 @@
+"""Supervised training on this machine, for small models: transformers and peft."""
