@@ -41,19 +41,28 @@ def kill_first(words: str) -> Strike:
 
 def kill_gateway(notebook: Notebook) -> None:
     """Kill the server's process."""
-    notebook.strike()
-    with suppress(OSError, TypeError):
-        os.kill(int(notebook.server()["pid"]), signal.SIGKILL)
+    _signal_gateway(notebook, signal.SIGKILL)
 
 
 def stall_stream(notebook: Notebook) -> None:
     """Stop the server's process for a while: connections stay, and nothing comes."""
-    notebook.strike(LASTS_S + STALL_S)
-    with suppress(OSError, TypeError, KeyError):
-        pid = int(notebook.server()["pid"])
-        os.kill(pid, signal.SIGSTOP)
-        time.sleep(LASTS_S)
-        os.kill(pid, signal.SIGCONT)
+    pid = _signal_gateway(notebook, signal.SIGSTOP, LASTS_S + STALL_S)
+    time.sleep(LASTS_S)
+    if pid:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+def _signal_gateway(notebook: Notebook, number: signal.Signals, lasts_s: float = 0.0) -> int:
+    """Signal the server's process; return its id, 0 where none runs now."""
+    pid = int(notebook.server().get("pid") or 0)
+    if pid <= 0:
+        notebook.missed.append(number.name)
+        return 0
+    notebook.strike(lasts_s)
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+    return pid
 
 
 def lock_journal(notebook: Notebook) -> None:

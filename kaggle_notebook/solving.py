@@ -146,7 +146,7 @@ class ProblemSolver:
         Raises nothing of the server's: a server that is not there is waited for.
         """
         failed_since: float | None = None
-        while not task.over and not self._done(task):
+        while not task.over:
             self._ensure()
             state = self._state()
             failed = state is not None and state.phase is ServerPhase.FAILED
@@ -164,6 +164,8 @@ class ProblemSolver:
                     continue
                 failed_since = None
                 self._ask(wire, task)
+                if self._done(task):
+                    return
             except ServerRefused as refusal:
                 if refusal.status not in PASSING:
                     task.notes.append(str(refusal))

@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from kaggle_notebook.errors import KaggleError
-from kaggle_notebook.files import write_json
-from kaggle_notebook.server_state import FILE, ServerPhase, ServerState
+from kaggle_notebook.files import read_json, write_json
+from kaggle_notebook.server_state import FILE, ServerPhase, ServerState, parse_state
 from kaggle_notebook.wire import Wire
 
 SERVER_LOG = "server.log"
@@ -45,6 +45,8 @@ ASK_TIMEOUT_S = 10.0
 ASK_FAILURES = 3
 #: Seconds that a server has to end by itself: its own limit is 10.
 STOP_TIMEOUT_S = 12.0
+#: Seconds until the system has ended a process that was killed.
+ORPHAN_TIMEOUT_S = 5.0
 INSTALL_TRIES = 3
 #: The server's log is started afresh above this size: a notebook's output is limited.
 MOST_LOG_BYTES = 32 * 1024 * 1024
@@ -290,7 +292,22 @@ def main(arguments: Sequence[str]) -> None:
         # the one of a notebook that was restarted is still ending its server
         if select.select([parent_fd], [], [], 0.1)[0]:
             return
+    _end_orphan(folder)
     Supervisor(folder, parent_fd, configuration).run()
+
+
+def _end_orphan(folder: Path) -> None:
+    """Kill the server that a killed supervisor left: it has the journal, and perhaps a GPU."""
+    left = parse_state(read_json(folder / FILE))
+    if left is None or left.pid <= 0:
+        return
+    with suppress(OSError):
+        command = Path(f"/proc/{left.pid}/cmdline").read_bytes()
+        if os.fsencode(folder) in command and left.pid == os.getpgid(left.pid):
+            os.killpg(left.pid, signal.SIGKILL)
+            end = time.monotonic() + ORPHAN_TIMEOUT_S
+            while Path(f"/proc/{left.pid}/cmdline").read_bytes() and time.monotonic() < end:
+                time.sleep(0.02)
 
 
 def _locked(descriptor: int) -> bool:

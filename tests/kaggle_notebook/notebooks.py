@@ -74,6 +74,7 @@ class Notebook:
 
     def kill_server(self) -> None:
         state = json.loads((self.session / "server.json").read_text())
+        assert state["pid"] > 0, state
         os.kill(state["pid"], signal.SIGKILL)
 
 

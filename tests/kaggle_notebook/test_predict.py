@@ -199,4 +199,6 @@ def test_a_killed_supervisor_comes_back(tmp_path: Path) -> None:
         assert process is not None
         os.kill(process.pid, 9)
         process.wait()
+        left = int((tmp_path / "pid").read_text())
         assert ask("after") == 9
+        assert not Path(f"/proc/{left}/exe").exists()
