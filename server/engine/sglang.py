@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import structlog
 
 from server.engine.attached import Attached
@@ -192,6 +193,9 @@ class SglangEngine(RemoteEngine[SglangServer]):
     async def _abort(self, server: SglangServer, rid: str) -> None:
         """Shielded but bounded; what fails here is repeated by the sweep."""
         with anyio.move_on_after(ABORT_S, shield=True):
+            # Closing the connection frees the request too: all that are left now close theirs
+            # before any of them takes the time for this request of its own.
+            await anyio.lowlevel.checkpoint()
             try:
                 await server.abort(rid)
             except EngineError as error:
