@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from benchmarks.report import Result, finish, print_table
-from training.merge.adapter import Lora
+from training.merge.adapter import Factors
 from training.merge.base import open_base
 from training.merge.mxfp4 import (
     BIAS,
@@ -102,14 +102,14 @@ def _write_tensor(folder: Path, experts: int) -> None:
     (folder / "config.json").write_text("{}")
 
 
-def _lora(experts: int) -> list[Lora]:
+def _lora(experts: int) -> list[Factors]:
     """Return deltas of gate and up as Tinker trains them, a tenth of the weights."""
     source = np.random.default_rng(1)
     loras = []
     for part in (0, 1):
         down = source.standard_normal((1, RANK, COLUMNS), dtype=np.float32) * 0.02
         up = source.standard_normal((experts, ROWS // 2, RANK), dtype=np.float32) * 0.02
-        loras.append(Lora(NAME, part, down, up, f"w{1 + 2 * part}"))
+        loras.append(Factors(part, down, up))
     return loras
 
 

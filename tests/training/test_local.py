@@ -10,7 +10,7 @@ from training.merge.merge import merge
 from training.tuning.recipe import load_recipe
 
 torch: Any = pytest.importorskip("torch", reason="needs torch: install the extra `train`")
-pytest.importorskip("peft", reason="needs peft: install the extra `train`")
+peft: Any = pytest.importorskip("peft", reason="needs peft: install the extra `train`")
 transformers: Any = pytest.importorskip("transformers", reason="install the extra `train`")
 
 RECIPE = load_recipe("sft").model_copy(
@@ -60,8 +60,6 @@ def test_a_run_that_is_stopped_goes_on_and_its_adapter_is_merged(
     assert outcome.after["trained"] > outcome.before["trained"] + 1
     assert outcome.after["held_out"] > outcome.before["held_out"]
     merge(base, tmp_path / "run" / "adapter", tmp_path / "merged")
-    import peft  # noqa: PLC0415
-
     model, before = logits(base)
     adapted = peft.PeftModel.from_pretrained(model, tmp_path / "run" / "adapter").eval()
     with torch.no_grad():

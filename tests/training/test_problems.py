@@ -104,7 +104,7 @@ def test_variants_have_answers_that_two_programs_agree_on(url: str, tmp_path: Pa
         assert each.licence == "CC0-1.0"
     broken = FAMILY.replace("pow(a, n, 1000)", "1 // 0")
     (tmp_path / "family.toml").write_text(broken)
-    with pytest.raises(errors.BadTraces, match=r"(?s)solver fails .* ZeroDivisionError"):
+    with pytest.raises(errors.BadTraces, match=r"(?s)solver fails .*ZeroDivisionError"):
         commands.vary_command([tmp_path / "family.toml"], target=target, count=1, url=url)
     (tmp_path / "family.toml").write_text(FAMILY.replace("n = [3, 20]", ""))
     with pytest.raises(errors.BadTraces, match="'n', which has no range"):

@@ -153,9 +153,6 @@ def agreement(spans: Sequence[Span], one: str, other: str) -> float | None:
         return None
     count = len(both)
     same = sum(tags[one][each] == tags[other][each] for each in both) / count
-    by_chance = sum(
-        sum(tags[one][each] is tag for each in both)
-        * sum(tags[other][each] is tag for each in both)
-        for tag in Tag
-    ) / (count * count)
+    mine, theirs = (Counter(tags[who][each] for each in both) for who in (one, other))
+    by_chance = sum(mine[tag] * theirs[tag] for tag in Tag) / (count * count)
     return 1.0 if by_chance == 1.0 else (same - by_chance) / (1 - by_chance)

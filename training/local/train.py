@@ -20,7 +20,7 @@ from training.tuning.schedule import batch_at, rate_at, split, steps_of
 
 #: Every linear layer of attention and feed-forward, as transformers names them.
 TARGETS = r".*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
-ADAPTER = "adapter"
+ADAPTER, OPTIMIZER = "adapter", "optimizer.pt"
 
 #: Is told the step, how many there are, and the step's loss.
 Observe = Callable[[int, int, float], None]
@@ -45,58 +45,40 @@ def train_here(
         MissingExtra: torch, transformers or peft is not installed.
         OutputExists: the folder is that of another run.
     """
-    torch, transformers, peft = (_library(name) for name in ("torch", "transformers", "peft"))
+    libraries = {name: _library(name) for name in ("torch", "transformers", "peft")}
     examples, held_out = split(read_examples(corpus, longest=recipe.longest), recipe)
     inputs = [of_file(corpus / name) for name in (ENTRIES, PROMPTS)]
     config = {"model": base.name, "recipe": recipe.model_dump(mode="json"), "corpus": inputs}
     run = RunFolder(folder, config, provenance("local", config))
     checkpoint = run.checkpoint()
-    torch.manual_seed(recipe.seed)
-    device = _device(torch)
-    model = _load(base, torch, transformers, device)
-    state: dict[str, Any] | None = None
-    if checkpoint is None:
-        settings = peft.LoraConfig(
-            r=recipe.rank, lora_alpha=2 * recipe.rank, target_modules=TARGETS
-        )
-        model = peft.get_peft_model(model, settings)
-    else:
-        place = folder / checkpoint["state_path"]
-        model = peft.PeftModel.from_pretrained(model, place, is_trainable=True)
-        state = torch.load(place / "optimizer.pt", map_location=device, weights_only=True)
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    optimizer = torch.optim.AdamW(
-        trained, lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2),
-        eps=recipe.epsilon, weight_decay=0.0,
-    )  # fmt: skip
-    if state is not None:
-        optimizer.load_state_dict(state)
-    before = folder / "logprobs-before.json"
+    kept = folder / checkpoint["state_path"] if checkpoint else None
+    trainer = _Trainer(libraries, base, recipe, kept)
+    before, after = folder / "logprobs-before.json", folder / "logprobs-after.json"
     if not before.exists():
-        write_json(before, _measure(torch, model, device, examples, held_out))
-    first = int(checkpoint["batch"]) if checkpoint else 0
+        write_json(before, trainer.measure(examples, held_out))
     total = steps_of(len(examples), recipe)
-    for step in range(first, total):
-        loss = _step(torch, model, optimizer, device, batch_at(examples, step, recipe),
-                     rate_at(step, total, recipe))  # fmt: skip
+    last: str = checkpoint["state_path"] if checkpoint else ""
+    for step in range(int(checkpoint["batch"]) if checkpoint else 0, total):
         rate = rate_at(step, total, recipe)
+        loss = trainer.step(batch_at(examples, step, recipe), rate)
         run.add_metrics({"step": step, "train_mean_nll": loss, "learning_rate": rate})
         if observe is not None:
             observe(step + 1, total, loss)
         if (step + 1) % recipe.save_every == 0 or step + 1 == total:
-            _save(torch, model, optimizer, run, step + 1)
-    last = run.checkpoint()
+            last = f"checkpoint-{step + 1:06d}"
+            trainer.save(folder / last)
+            run.add_checkpoint({"name": last, "batch": step + 1, "state_path": last})
     with writing(folder):
-        shutil.copytree(folder / last["state_path"], folder / ADAPTER, dirs_exist_ok=True)
-        (folder / ADAPTER / "optimizer.pt").unlink()
-    write_json(folder / "logprobs-after.json", _measure(torch, model, device, examples, held_out))
+        shutil.copytree(folder / last, folder / ADAPTER, dirs_exist_ok=True)
+        (folder / ADAPTER / OPTIMIZER).unlink()
+    write_json(after, trainer.measure(examples, held_out))
     outcome = Outcome(
         learning_rate=recipe.learning_rate,
         steps=total,
-        state_path=last["state_path"],
+        state_path=str(folder / last),
         sampler_path=str(folder / ADAPTER),
         before=means(before),
-        after=means(folder / "logprobs-after.json"),
+        after=means(after),
     )
     write_json(folder / RESULT, asdict(outcome))
     return outcome
@@ -117,70 +99,80 @@ def _device(torch: Any) -> str:  # noqa: ANN401
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def _load(base: Path, torch: Any, transformers: Any, device: str) -> Any:  # noqa: ANN401
-    dtype = torch.float32 if device == "cpu" else torch.bfloat16
-    try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
-    except (OSError, ValueError) as error:
-        raise BadBase(f"{base}: transformers cannot load it ({error})") from None
-    return model.to(device)
+class _Trainer:
+    """The model with its adapter, and the optimiser; from a checkpoint where there is one."""
 
+    def __init__(
+        self, libraries: dict[str, Any], base: Path, recipe: Recipe, checkpoint: Path | None
+    ) -> None:
+        self._torch, peft = libraries["torch"], libraries["peft"]
+        self._torch.manual_seed(recipe.seed)
+        self._device = _device(self._torch)
+        model = self._load(base, libraries["transformers"])
+        if checkpoint is None:
+            settings = peft.LoraConfig(
+                r=recipe.rank, lora_alpha=2 * recipe.rank, target_modules=TARGETS
+            )
+            self._model = peft.get_peft_model(model, settings)
+        else:
+            self._model = peft.PeftModel.from_pretrained(model, checkpoint, is_trainable=True)
+        self._optimizer = self._torch.optim.AdamW(
+            [weight for weight in self._model.parameters() if weight.requires_grad],
+            lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2),
+            eps=recipe.epsilon, weight_decay=0.0,
+        )  # fmt: skip
+        if checkpoint is not None:
+            kept = self._torch.load(
+                checkpoint / OPTIMIZER, map_location=self._device, weights_only=True
+            )
+            self._optimizer.load_state_dict(kept)
 
-def _sums(torch: Any, model: Any, device: str, example: Example) -> Any:  # noqa: ANN401
-    """Return the weighted sum of an example's log-probabilities, with its gradient."""
-    ids = torch.tensor(example.ids.astype(np.int64), device=device)
-    weights = torch.tensor(example.weights[1:], device=device)
-    logits = model(ids[None, :-1]).logits[0].float()
-    logprobs = torch.log_softmax(logits, dim=-1).gather(1, ids[1:, None])[:, 0]
-    return (logprobs * weights).sum()
+    def _load(self, base: Path, transformers: Any) -> Any:  # noqa: ANN401 - transformers' own
+        dtype = self._torch.float32 if self._device == "cpu" else self._torch.bfloat16
+        try:
+            model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+        except (OSError, ValueError) as error:
+            raise BadBase(f"{base}: transformers cannot load it ({error})") from None
+        return model.to(self._device)
 
+    def _sum(self, example: Example) -> Any:  # noqa: ANN401 - torch's own
+        """Return the weighted sum of an example's log-probabilities, with its gradient."""
+        ids = self._torch.tensor(example.ids.astype(np.int64), device=self._device)
+        weights = self._torch.tensor(example.weights[1:], device=self._device)
+        logits = self._model(ids[None, :-1]).logits[0].float()
+        logprobs = self._torch.log_softmax(logits, dim=-1).gather(1, ids[1:, None])[:, 0]
+        return (logprobs * weights).sum()
 
-def _step(
-    torch: Any,  # noqa: ANN401
-    model: Any,  # noqa: ANN401
-    optimizer: Any,  # noqa: ANN401
-    device: str,
-    batch: Sequence[Example],
-    rate: float,
-) -> float:
-    """Take a step; one example's activations are in memory at a time. Return the mean loss."""
-    weights = sum(float(each.weights[1:].sum()) for each in batch)
-    loss = 0.0
-    model.train()
-    for example in batch:
-        part = -_sums(torch, model, device, example) / weights
-        part.backward()
-        loss += float(part)
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
-    return loss
+    def step(self, batch: Sequence[Example], rate: float) -> float:
+        """Take a step; one example's activations are in memory at a time. Return the mean loss."""
+        weights = sum(float(each.weights[1:].sum()) for each in batch)
+        loss = 0.0
+        self._model.train()
+        for example in batch:
+            part = -self._sum(example) / weights
+            part.backward()
+            loss += float(part)
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        return loss
 
+    def save(self, place: Path) -> None:
+        """Save adapter and optimiser."""
+        with writing(place):
+            self._model.save_pretrained(place)
+            self._torch.save(self._optimizer.state_dict(), place / OPTIMIZER)
 
-def _save(torch: Any, model: Any, optimizer: Any, run: RunFolder, step: int) -> None:  # noqa: ANN401
-    """Save a checkpoint, and note it once it is whole."""
-    name = f"checkpoint-{step:06d}"
-    place = run.path / name
-    with writing(place):
-        model.save_pretrained(place)
-        torch.save(optimizer.state_dict(), place / "optimizer.pt")
-    run.add_checkpoint({"name": name, "batch": step, "state_path": name})
-
-
-def _measure(
-    torch: Any,  # noqa: ANN401
-    model: Any,  # noqa: ANN401
-    device: str,
-    examples: Sequence[Example],
-    held_out: Sequence[Example],
-) -> list[dict[str, Any]]:
-    """Return the mean log-probability of each example's trained ids."""
-    rows = []
-    model.eval()
-    with torch.no_grad():
-        for kind, chosen in (("trained", examples), ("held_out", held_out)):
-            for each in chosen:
-                mean = float(_sums(torch, model, device, each)) / float(each.weights[1:].sum())
-                rows.append({"entry": each.entry, "kind": kind, "logprob": mean})
-    return rows
+    def measure(
+        self, examples: Sequence[Example], held_out: Sequence[Example]
+    ) -> list[dict[str, Any]]:
+        """Return the mean log-probability of each example's trained ids."""
+        rows = []
+        self._model.eval()
+        with self._torch.no_grad():
+            for kind, chosen in (("trained", examples), ("held_out", held_out)):
+                for each in chosen:
+                    mean = float(self._sum(each)) / float(each.weights[1:].sum())
+                    rows.append({"entry": each.entry, "kind": kind, "logprob": mean})
+        return rows

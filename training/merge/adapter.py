@@ -10,7 +10,7 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -29,20 +29,52 @@ _UNSUPPORTED = ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", 
 _EXPERT_PARTS = {"w1": ("gate_up_proj", 0), "w3": ("gate_up_proj", 1), "w2": ("down_proj", None)}
 
 
-@dataclass(frozen=True, slots=True)
-class Lora:
+class Factors(NamedTuple):
     """The delta `up @ down` of one tensor of the base.
 
     `down` has shape (experts or 1, rank, in), `up`, with the scaling in it, (experts or 1, out,
     rank). `part` is 0 where the delta is of the gate's rows only, 1 of the up projection's, which
-    alternate; None: of all rows. `source` is the module's name in the adapter.
+    alternate; None: of all rows.
     """
 
-    target: str
     part: int | None
     down: NDArray[np.float32]
     up: NDArray[np.float32]
-    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lora:
+    """A module of the adapter, checked and not read yet. `stacked`: PEFT's form of experts."""
+
+    module: str
+    file: TensorFile
+    down: str
+    up: str
+    scaling: float
+    target: str
+    part: int | None
+    experts: int
+    stacked: bool
+
+    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the shapes that `load` gives `down` and `up`."""
+        down, up = (self.file.entries[name].shape for name in (self.down, self.up))
+        if self.stacked and len(down) == len(up) == 2:
+            rank = down[0] // self.experts
+            return (self.experts, rank, down[1]), (self.experts, up[0], up[1] // self.experts)
+        if len(down) == len(up) == 2:
+            return (1, *down), (1, *up)
+        return down, up
+
+    def load(self) -> Factors:
+        """Read the matrices."""
+        down, up = read_floats(self.file, self.down), read_floats(self.file, self.up)
+        down_shape, up_shape = self.shapes()
+        if self.stacked:
+            up = up.reshape(up_shape[1], up_shape[2], self.experts).transpose(2, 0, 1)
+        return Factors(
+            self.part, down.reshape(down_shape), up.reshape(up_shape) * np.float32(self.scaling)
+        )
 
 
 def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
@@ -115,39 +147,52 @@ def _lora(
     missing = [f"lora_{side}" for side in "AB" if side not in sides]
     if missing:
         raise BadAdapter(f"{file.path}: {module} lacks {missing[0]}; export the adapter again")
-    down, up = read_floats(file, sides["A"]), read_floats(file, sides["B"])
-    if not (np.isfinite(down).all() and np.isfinite(up).all()):
-        raise BadAdapter(f"{file.path}: {module} has values that are not finite; train again")
-    target, part = _target(module, base, down.shape, up.shape)
+    for name in sides.values():
+        entry = file.entries[name]
+        if entry.dtype not in {"BF16", "F16", "F32"} or len(entry.shape) not in {2, 3}:
+            raise BadAdapter(
+                f"{file.path}: {name} is {entry.dtype} of shape {entry.shape}; must be a matrix of "
+                "BF16, F16 or F32"
+            )
+        if not np.isfinite(read_floats(file, name)).all():
+            raise BadAdapter(f"{file.path}: {name} has values that are not finite; train again")
+    shapes = [file.entries[sides[side]].shape for side in "AB"]
+    target, part = _target(module, base, *shapes)
     shape = shape_of(base, target)
-    if down.ndim == 2 and len(shape) == 3:  # PEFT's experts
-        experts = shape[0]
-        down = down.reshape(experts, -1, down.shape[1]) if len(down) % experts == 0 else down
-        up = up.reshape(len(up), -1, experts).transpose(2, 0, 1) if len(down) == experts else up
-    elif down.ndim == 2:
-        down, up = down[None], up[None]
-    lora = Lora(target, part, down, up * np.float32(scaling), module)
-    _check(lora, shape, rank, file.path)
+    lora = Lora(
+        module=module,
+        file=file,
+        down=sides["A"],
+        up=sides["B"],
+        scaling=scaling,
+        target=target,
+        part=part,
+        experts=shape[0] if len(shape) == 3 else 1,
+        stacked=len(shape) == 3 and len(shapes[0]) == len(shapes[1]) == 2,
+    )
+    _check(lora, shape, rank)
     return lora
 
 
-def _check(lora: Lora, shape: tuple[int, ...], rank: int, path: Path) -> None:
+def _check(lora: Lora, shape: tuple[int, ...], rank: int) -> None:
     """Raise `BadAdapter` unless the matrices make a delta of the target's shape."""
-    experts = shape[0] if len(shape) == 3 else 1
+    down, up = lora.shapes()
     rows = shape[-2] if lora.part is None else shape[-2] // 2
+    either = {1, lora.experts}
     fits = (
-        lora.down.ndim == lora.up.ndim == 3
-        and lora.down.shape[0] in {1, experts}
-        and lora.up.shape[0] in {1, experts}
-        and lora.down.shape[1:] == (rank, shape[-1])
-        and lora.up.shape[1:] == (rows, rank)
+        len(down) == len(up) == 3
+        and down[0] in either
+        and up[0] in either
+        and down[1:] == (rank, shape[-1])
+        and up[1:] == (rows, rank)
+        and not (lora.stacked and lora.file.entries[lora.down].shape[0] % lora.experts)
     )
     if not fits:
         raise BadAdapter(
-            f"{path}: {lora.source} has shapes {lora.down.shape} and {lora.up.shape}; for "
-            f"{lora.target} of shape {shape} and rank {rank} they must be "
-            f"({experts} or 1, {rank}, {shape[-1]}) and ({experts} or 1, {rows}, {rank}): "
-            "the adapter is of another model"
+            f"{lora.file.path}: {lora.module} has shapes {down} and {up}; for {lora.target} of "
+            f"shape {shape} and rank {rank} they must be ({lora.experts} or 1, {rank}, "
+            f"{shape[-1]}) and ({lora.experts} or 1, {rows}, {rank}): the adapter is of another "
+            "model"
         )
 
 

@@ -124,7 +124,9 @@ def _carry_out(base: Base, task: _Task, outputs: dict[str, int]) -> dict[str, An
     report: TensorReport | None = None
     if task.loras:
         merge_one = merge_floats if task.name in base.where else merge_quantised
-        report = merge_one(base, task.name, list(task.loras), _put(base, outputs))
+        report = merge_one(
+            base, task.name, [each.load() for each in task.loras], _put(base, outputs)
+        )
     else:
         entry, file = base.entry(task.name), base.where[task.name]
         copy_range(file.path, outputs[file.path.name], entry.begin, entry.end)

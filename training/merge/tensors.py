@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import BadBase
-from training.merge.adapter import Lora
+from training.merge.adapter import Factors
 from training.merge.base import BLOCKS, SCALES, Base
 from training.merge.mxfp4 import BLOCK_BYTES, NAN_SCALE, SUMS, merge_rows
 from training.merge.report import TensorReport, report
@@ -21,7 +21,7 @@ Put = Callable[[str, NDArray[np.generic], int], None]
 Floats = NDArray[np.float32]
 
 
-def merge_quantised(base: Base, target: str, loras: list[Lora], put: Put) -> TensorReport:
+def merge_quantised(base: Base, target: str, loras: list[Factors], put: Put) -> TensorReport:
     """Merge into an MXFP4 weight of all experts, some experts at a time.
 
     Raises:
@@ -49,7 +49,7 @@ def merge_quantised(base: Base, target: str, loras: list[Lora], put: Put) -> Ten
     return report(target, "MXFP4", experts * rows * count * BLOCK_BYTES * 2, sums, (before, after))
 
 
-def _factors(loras: list[Lora], expert: int, rows: int) -> tuple[Floats, Floats]:
+def _factors(loras: list[Factors], expert: int, rows: int) -> tuple[Floats, Floats]:
     """Return A by parts, shape (parts, rank, in), and B, shape (rows, rank), of one expert."""
     some = loras[0]
     if some.part is None:
@@ -68,7 +68,7 @@ def _of(matrices: Floats, expert: int) -> Floats:
     return matrix
 
 
-def merge_floats(base: Base, target: str, loras: list[Lora], put: Put) -> TensorReport:
+def merge_floats(base: Base, target: str, loras: list[Factors], put: Put) -> TensorReport:
     """Merge into a matrix, or into the matrices of all experts stored as (experts, in, out)."""
     entry = base.entry(target)
     if entry.dtype not in {"BF16", "F16", "F32"} or len(entry.shape) not in {2, 3}:
@@ -93,7 +93,7 @@ def merge_floats(base: Base, target: str, loras: list[Lora], put: Put) -> Tensor
     return report(target, entry.dtype, math.prod(entry.shape), sums)
 
 
-def _experts_delta(loras: list[Lora], experts: range, like: Floats) -> Floats:
+def _experts_delta(loras: list[Factors], experts: range, like: Floats) -> Floats:
     """Return the delta of some experts, shape (experts, in, out)."""
     wanted = np.zeros_like(like)
     for lora in loras:

@@ -59,9 +59,6 @@ def generate_command(  # noqa: PLR0913 - its options
     *,
     target: Annotated[Path, typer.Option("--to", help="The folder to write.")],
     url: Annotated[str, typer.Option(envvar="QUORUM_URL", help="The server.")] = DEFAULT_URL,
-    key: Annotated[
-        str | None, typer.Option(envvar="QUORUM_KEY", help="The server's key, if it wants one.")
-    ] = None,
     stages: Annotated[
         list[int] | None,
         typer.Option("--stage", min=1, help="Attempts of a stage; may be given again."),
@@ -100,7 +97,7 @@ def generate_command(  # noqa: PLR0913 - its options
             progress.update(bar, completed=done, total=total, right=f"{right} right")
 
         async def run() -> int:
-            return await generate(url, asked, target, plan, key=key, observe=observe)
+            return await generate(url, asked, target, plan, observe=observe)
 
         count = anyio.run(run)
     typer.echo(f"{target}: {count} traces of {len(asked)} problems")

@@ -126,7 +126,6 @@ async def generate(
     target: Path,
     plan: Plan,
     *,
-    key: str | None = None,
     observe: Observe | None = None,
 ) -> int:
     """Write the traces of all problems to the folder `target`; return how many.
@@ -141,7 +140,7 @@ async def generate(
     job = {**settings, "problems": [asdict(problem) for problem in problems]}
     with whole_folder(target, job) as work:
         writer = _Writer(work)
-        async with AsyncQuorumClient(url, key=key) as client:
+        async with AsyncQuorumClient(url) as client:
             for stage, attempts in enumerate(plan.stages):
                 waiting = [
                     problem
