@@ -59,9 +59,9 @@ class Access:
         return None if self.demanded else LOCAL
 
     def knows(self, host: str) -> bool:
-        """Whether a `Host` header names this server."""
+        """Whether a `Host` header names this server; browsers, which alone matter, send one."""
         name = host_of(host)
-        return not self.names or name in self.names or is_loopback(name)
+        return not host or not self.names or name in self.names or is_loopback(name)
 
 
 def host_of(header: str) -> str:

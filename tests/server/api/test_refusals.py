@@ -168,7 +168,7 @@ def test_a_thousand_mistakes_get_a_short_answer(http: httpx.Client) -> None:
         ("GET", "/v1/solves/solve-1/more", 404, None),
         ("DELETE", f"{SOLVES}/solve-none", 404, None),
         ("DELETE", f"{SOLVES}/%F0%9F%98%80", 404, None),
-        ("GET", SOLVES, 405, "POST"),
+        ("PUT", f"{SOLVES}/solve-1/select", 405, "POST"),
         ("PUT", SOLVES, 405, "POST"),
         ("POST", "/health", 405, "GET"),
     ],
@@ -224,3 +224,15 @@ class TestBodies:
             )
         assert httpx.get(f"{gateway.url}/health", trust_env=False).status_code == 200
         assert gateway.service.running == 0
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8642", "127.0.0.1.evil.example"])
+def test_names_that_are_not_ours(http: httpx.Client, host: str) -> None:
+    """A page of somebody else whose name resolves to this machine (DNS rebinding)."""
+    reply = http.get("/v1/settings", headers={"Host": host})
+    assert host in problem_of(reply, 421).detail
+
+
+@pytest.mark.parametrize("host", ["localhost:1", "127.0.0.1", "[::1]:8642", "LOCALHOST"])
+def test_names_that_are_ours(http: httpx.Client, host: str) -> None:
+    assert http.get("/health", headers={"Host": host}).status_code == 200

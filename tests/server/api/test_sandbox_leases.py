@@ -243,7 +243,7 @@ class TestOff:
     async def test_the_routes_are_off_unless_asked_for(self) -> None:
         app = create_app(Settings())
         transport = httpx.ASGITransport(app)
-        async with httpx.AsyncClient(transport=transport, base_url="http://quorum") as http:
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
             for method, path in (("POST", LEASES), ("GET", LEASES), ("DELETE", f"{LEASES}/x")):
                 details = problem_of(await http.request(method, path), 404)
                 assert "--sandbox-http" in details.detail

@@ -1,0 +1,293 @@
+"""The API under load and under nonsense: real gateway processes on the rehearsal engine.
+
+    python -m benchmarks.api                      all parts, a minute of nonsense
+    python -m benchmarks.api --nonsense 600       ten minutes of it, as the target asks
+    python -m benchmarks.api --part load          one part alone
+
+Load: while 16 attempts stream as from an H100, 500 requests a second (one solve, the list, in
+turns) at a fixed rate; each is timed from when it was due, so that a server that falls behind
+cannot hide it. The limit beside it is a route that does nothing (`/health`), asked in the same
+turns.
+
+Readers: 1,000 followers of a solve that waits; all must be connected, and get its last event.
+
+Nonsense: schemathesis over the whole description with its checks, but two that ask what a
+description cannot say: that every value of another form is refused (a text of digits is a number in
+a query), and that what was never made is gone after DELETE.
+"""
+
+import argparse
+import math
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import anyio
+import httpx
+import orjson
+
+from benchmarks.report import Result, finish, print_table
+
+#: Requests a second, and for how many seconds.
+RATE = 500
+SECONDS = 20.0
+ATTEMPTS = 16
+READERS = 1_000
+CONNECTIONS = 32
+P99_MS = 50.0
+#: Longest wait for the gateway, and for all readers.
+START_S = 60.0
+READERS_S = 60.0
+SOLVES = "/v1/solves"
+QUICK = {"problem": "Quick", "attempts": 2, "agree": 2, "max_tokens": 20, "time_limit_s": 20}
+#: An H100 with gpt-oss-120b (see server/engine/rehearsal/machines.toml) that needs no loading and
+#: whose attempts are long and call few tools: what is measured is the API, not the kernels.
+MACHINE = """
+load_s = 0.0
+step_s = 0.00875
+step_s_per_stream = 0.00042
+prefill_tokens_s = 10000.0
+kv_tokens = 2000000
+most_running = 256
+[habits]
+tokens_median = 60000
+tokens_sigma = 0.1
+tokens_most = 70000
+calls_median = 1
+"""
+#: Files that may be open at once: two for each reader in one process.
+FILES = 8_192
+
+
+@contextmanager
+def gateway(folder: Path, machine: str, *flags: str) -> Iterator[str]:
+    """Serve the rehearsal engine in a process of its own; yields the URL."""
+    folder.mkdir()
+    ready, child_ready = os.pipe()
+    command = [
+        *(sys.executable, "-m", "client.main", "serve", "--gateway-port", "0"),
+        *("--ready-fd", str(child_ready), "--engine-kind", "rehearsal"),
+        *("--engine-context-tokens", "81920", "--engine-slots", str(ATTEMPTS)),
+        *("--rehearsal-machine", machine, "--journal-path", str(folder / "journal.sqlite")),
+        *("--engine-log", str(folder / "engine.log"), "--log-level", "warning", *flags),
+    ]
+    with (folder / "gateway.log").open("wb") as log:
+        process = subprocess.Popen(command, pass_fds=(child_ready,), stdout=log, stderr=log)
+    os.close(child_ready)
+    try:
+        with os.fdopen(ready) as pipe:
+            line = pipe.readline()
+        if not line:
+            sys.exit(f"the gateway did not start: {(folder / 'gateway.log').read_text()}")
+        url = str(orjson.loads(line)["url"])
+        until = time.monotonic() + START_S
+        while not httpx.get(f"{url}/ready", trust_env=False).is_success:
+            if time.monotonic() > until:
+                sys.exit(f"the gateway is not ready: {(folder / 'gateway.log').read_text()}")
+            time.sleep(0.2)
+        yield url
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        told = (folder / "gateway.log").read_text()
+        if told:
+            print(f"the gateway's log ended with\n{told[-2_000:]}")
+
+
+async def paced(
+    http: httpx.AsyncClient, paths: list[str], seconds: float
+) -> dict[str, list[float]]:
+    """Send RATE requests a second to the paths in turn; return the milliseconds of each by path."""
+    took: dict[str, list[float]] = {path: [] for path in paths}
+    began = time.perf_counter()
+
+    async def ask(path: str, due: float) -> None:
+        reply = await http.get(path)
+        if reply.status_code != 200:
+            raise SystemExit(f"GET {path}: {reply.status_code} {reply.text[:200]}")
+        took[path].append((time.perf_counter() - due) * 1e3)
+
+    async with anyio.create_task_group() as group:
+        for number in range(int(RATE * seconds)):
+            due = began + number / RATE
+            await anyio.sleep(max(due - time.perf_counter(), 0))
+            group.start_soon(ask, paths[number % len(paths)], due)
+    return took
+
+
+async def start(http: httpx.AsyncClient, **body: object) -> str:
+    """Begin a solve; return its name."""
+    reply = await http.post(SOLVES, json=body, headers={"Prefer": "respond-async"})
+    reply.raise_for_status()
+    return str(reply.json()["solve_id"])
+
+
+async def under_load(url: str, seconds: float) -> list[Result]:
+    limits = httpx.Limits(max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS)
+    async with httpx.AsyncClient(base_url=url, limits=limits, trust_env=False, timeout=60) as http:
+        done = ""
+        for number in range(20):
+            reply = await http.post(SOLVES, json={**QUICK, "seed": number})
+            reply.raise_for_status()
+            done = str(reply.json()["solve_id"])
+        name = await start(http, problem="Load", attempts=ATTEMPTS, agree=ATTEMPTS)
+        followed = anyio.Event()
+        told = 0
+
+        async def follow() -> None:
+            nonlocal told
+            async with http.stream("GET", f"{SOLVES}/{name}/events") as reply:
+                async for line in reply.aiter_lines():
+                    told += line.startswith("data:")
+                    followed.set()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(follow)
+            await followed.wait()
+            before = told
+            paths = [f"{SOLVES}/{done}", f"{SOLVES}?limit=20", "/health"]
+            took = await paced(http, paths, seconds)
+            streamed = (told - before) / seconds
+            await http.delete(f"{SOLVES}/{name}")
+    ours = [ms for path in paths[:2] for ms in took[path]]
+    rows = [(p, f"{median(took[p]):.1f}", f"{quantile(took[p], 0.99):.1f}") for p in paths]
+    print_table(f"{RATE} requests a second, milliseconds", ("path", "median", "p99"), rows)
+    print(f"events of the {ATTEMPTS} attempts meanwhile: {streamed:.0f} a second")
+    limit = quantile(took["/health"], 0.99)
+    return [
+        Result("status_and_list_p99", quantile(ours, 0.99), "ms", most=P99_MS),
+        Result("status_and_list_over_limit_p99", quantile(ours, 0.99) / limit, "ratio"),
+        Result("events_streamed", streamed, "1/s"),
+    ]
+
+
+def quantile(values: list[float], share: float) -> float:
+    return sorted(values)[min(math.ceil(share * len(values)), len(values)) - 1]
+
+
+async def idle_readers(url: str) -> list[Result]:
+    limits = httpx.Limits(max_connections=None)
+    last = 0
+    async with httpx.AsyncClient(base_url=url, limits=limits, trust_env=False, timeout=120) as http:
+        works = await start(http, problem="Work", attempts=1)
+        name = await start(http, problem="Wait", attempts=1)
+        connected = 0
+        all_there = anyio.Event()
+
+        async def read() -> None:
+            nonlocal connected, last
+            async with http.stream("GET", f"{SOLVES}/{name}/events") as reply:
+                async for line in reply.aiter_lines():
+                    if line.startswith("event: solve.queued"):
+                        connected += 1
+                        if connected == READERS:
+                            all_there.set()
+                    last += line.startswith("event: solve.finished")
+
+        began = time.perf_counter()
+        with anyio.move_on_after(2 * READERS_S):
+            async with anyio.create_task_group() as group:
+                for _ in range(READERS):
+                    group.start_soon(read)
+                with anyio.move_on_after(READERS_S):
+                    await all_there.wait()
+                connecting = time.perf_counter() - began
+                took = await paced(http, ["/health"], 3.0)
+                await http.delete(f"{SOLVES}/{name}")
+        await http.delete(f"{SOLVES}/{works}")
+    print(f"{connected} idle readers in {connecting:.1f} s; {last} got the last event")
+    return [
+        Result("idle_readers", float(min(connected, last)), "readers", least=float(READERS)),
+        Result("health_p99_with_idle_readers", quantile(took["/health"], 0.99), "ms"),
+    ]
+
+
+def nonsense(url: str, folder: Path, seconds: float) -> list[Result]:
+    """Run schemathesis until the time is over, a new seed each round."""
+    until, rounds, failed, cases = time.monotonic() + seconds, 0, 0, 0
+    while True:
+        left = until - time.monotonic()
+        if rounds and left < 1:
+            break
+        told = folder / f"nonsense-{rounds}.ndjson"
+        command = [
+            *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
+            *("--url", url, "--checks", "all", "--max-examples", "20", "--continue-on-failure"),
+            *("--exclude-checks", "negative_data_rejection,ensure_resource_availability"),
+            *("--seed", str(rounds), "--request-timeout", "30", "--workers", "2"),
+            *("--report-ndjson-path", str(told), "--no-color"),
+        ]
+        try:
+            done = subprocess.run(
+                command, capture_output=True, text=True, timeout=max(left, 30), check=False
+            )
+            failed += done.returncode != 0
+            if done.returncode:
+                print(done.stdout[-6_000:], done.stderr[-2_000:])
+        except subprocess.TimeoutExpired:
+            pass
+        cases += count_cases(told)
+        rounds += 1
+    print(f"{rounds} rounds, {cases} cases in {seconds:.0f} s")
+    return [
+        Result("failed_rounds", float(failed), "rounds", most=0.0),
+        Result("nonsense_cases", float(cases), "requests"),
+    ]
+
+
+def count_cases(path: Path) -> int:
+    if not path.exists():
+        return 0
+    lines = path.read_bytes().splitlines()
+    found = 0
+    for line in lines:
+        try:
+            event = orjson.loads(line)
+        except orjson.JSONDecodeError:
+            continue  # cut by the end of the time
+        recorder = event.get("ScenarioFinished", {}).get("recorder", {})
+        found += len(recorder.get("interactions", ()))
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--part", choices=("load", "readers", "nonsense", "all"), default="all")
+    parser.add_argument("--nonsense", type=float, default=60.0, metavar="SECONDS")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of load")
+    given = parser.parse_args()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    most = FILES if hard == resource.RLIM_INFINITY else min(FILES, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    results: list[Result] = []
+    with TemporaryDirectory(prefix="quorum-api-") as name:
+        folder = Path(name)
+        machine = folder / "machine.toml"
+        machine.write_text(MACHINE, encoding="utf-8")
+        limits = ("--solve-max-tokens", "100000", "--solve-time-limit-s", "600")
+        if given.part in ("load", "all"):
+            with gateway(folder / "load", str(machine), *limits) as url:
+                results += anyio.run(partial(under_load, url, given.seconds))
+        if given.part in ("readers", "all"):
+            with gateway(folder / "readers", str(machine), *limits) as url:
+                results += anyio.run(idle_readers, url)
+        if given.part in ("nonsense", "all"):
+            quick = ("--gateway-max-running", "4", "--solve-time-limit-s", "5")
+            with gateway(folder / "nonsense", "instant", *quick) as url:
+                results += nonsense(url, folder, given.nonsense)
+    finish(results)
+
+
+if __name__ == "__main__":
+    main()
