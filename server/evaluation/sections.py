@@ -117,7 +117,7 @@ def _chosen(
     majority = evaluation.by_problem(0, Measure.ACCURACY)
     found = {}
     for selector in sorted({name for problem in arm.problems for name in problem.chosen}):
-        right = arm.by_problem(lambda p, s=selector: float(p.chosen.get(s, math.nan)))
+        right = np.array([float(p.chosen.get(selector, math.nan)) for p in arm.problems])
         known = ~np.isnan(right)
         gain = compare(right[known], majority[known], seed=seed).difference
         name = f"{selector}, by the server ({known.sum()} problems)"

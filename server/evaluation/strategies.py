@@ -17,8 +17,8 @@ from voting.replay.solve import Combination
 #: Solves of each problem where the order of attempts matters; without interest where it does not.
 DEFAULT_ROUNDS = 8
 #: Bound of the work of one report, in counted votes: an attempt's vote has all earlier ones counted
-#: again. So many take about ten seconds; larger evaluations have fewer orders of attempts.
-MOST_COUNTED = 20_000_000
+#: again. So many take about five seconds; larger evaluations have fewer orders of attempts.
+MOST_COUNTED = 10_000_000
 #: The share of equal answers at which stopping strategies stop, of the attempts.
 AGREE_SHARE = 0.5
 MAJORITY = "majority of {}"

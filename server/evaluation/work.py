@@ -89,16 +89,16 @@ async def select(
             if selector in folder.recorded.selections.get((arm, problem), {}):
                 chosen += 1
                 continue
-            solves = {row.solve_id for row in folder.recorded.of(arm, problem)}
+            solves = sorted({row.solve_id for row in folder.recorded.of(arm, problem)})
             report = None
             if len(solves) == 1:
-                report = await api.select(*solves, selector, time_limit_s)
+                report = await api.select(solves[0], selector, time_limit_s)
             if report is None:
                 left_out += 1
                 continue
             folder.add_selection(
                 SelectionRow(
-                    arm=arm, problem=problem, solve_id=next(iter(solves)), selector=selector,
+                    arm=arm, problem=problem, solve_id=solves[0], selector=selector,
                     answer=report.get("answer"), seconds=float(report.get("seconds", 0.0)),
                 )
             )  # fmt: skip

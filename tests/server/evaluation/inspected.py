@@ -1,7 +1,7 @@
 """Runs the task under inspect-ai, for a test: prints each scorer's verdict on each problem as JSON.
 
-Arguments: a file of problems, a folder for logs, and either a file of recorded outputs (a JSON list)
-or the URL of a server.
+Arguments: a file of problems, a folder for logs, and either a file of recorded outputs (a JSON
+list) or the URL of a server.
 """
 
 import json
