@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 from fastapi import FastAPI
 
-from server.access.gate import Gate
+from server.access.gate import Access, Gate
 from server.access.opening import open_access
 from server.api import (
     catalogue,
@@ -51,7 +51,8 @@ class Application(FastAPI):
 
     def openapi(self) -> dict[str, Any]:
         """Return the description of the API."""
-        return problems.relabel(super().openapi())
+        access: Access = self.state.access
+        return problems.relabel(super().openapi(), keys=access.demanded)
 
 
 def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> FastAPI:

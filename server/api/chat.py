@@ -32,7 +32,7 @@ from server.api.openai_stream import OpenaiStream, Write
 from server.api.problems import RefusedField, problem
 from server.api.progress import Progress
 from server.api.runs import submit
-from server.api.solves import EVENTS, REFUSALS, Service
+from server.api.solves import EVENTS, MALFORMED, REFUSALS, Service
 from server.api.wording import worded
 from server.sections.solve import SolveSettings
 from server.solve.service import SolveHandle, SolveService
@@ -50,7 +50,7 @@ BROKEN = {
 }
 CHUNK = "chat.completion.chunk"
 
-router = APIRouter(prefix="/v1/chat", tags=["OpenAI"])
+router = APIRouter(prefix="/v1/chat", tags=["OpenAI"], responses={422: MALFORMED})
 
 
 @router.post(

@@ -24,14 +24,14 @@ from server.api.gone import unless_gone
 from server.api.models import Served, check_model
 from server.api.openai_stream import OpenaiStream, Write
 from server.api.services import Services
-from server.api.solves import EVENTS, REFUSALS
+from server.api.solves import EVENTS, MALFORMED, REFUSALS
 from server.completions.service import CompletionService, Piece, Wanted, seed_of
 from server.engine.base import Sampling
 
 #: Tokens where a request says null.
 USUAL_TOKENS = 16
 
-router = APIRouter(tags=["OpenAI"])
+router = APIRouter(tags=["OpenAI"], responses={422: MALFORMED})
 
 
 def service(request: Request) -> CompletionService:

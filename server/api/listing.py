@@ -13,6 +13,9 @@ from server.journal.reader import StoredSolve
 from server.solve.service import SolveHandle
 
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
 class Asked(Protocol):
     """The filters of a list; None leaves one open."""
 
@@ -171,7 +174,7 @@ def merged(
 
 def matches(info: SolveInfo, asked: Asked) -> bool:
     """Tell whether a solve that runs is asked for."""
-    created = datetime.fromisoformat(info.created)
+    created = seconds_of(datetime.fromisoformat(info.created))
     tests = (
         asked.state in (None, info.state),
         asked.run in (None, info.run),
@@ -179,10 +182,16 @@ def matches(info: SolveInfo, asked: Asked) -> bool:
         asked.answer in (None, info.answer),
         asked.end in (None, info.end),
         asked.text is None or asked.text.lower() in info.problem.lower(),
-        asked.since is None or created >= asked.since.astimezone(UTC),
-        asked.until is None or created < asked.until.astimezone(UTC),
+        asked.since is None or created >= seconds_of(asked.since),
+        asked.until is None or created < seconds_of(asked.until),
     )
     return all(tests)
+
+
+def seconds_of(moment: datetime) -> float:
+    """Return the seconds since 1970 of a time; without a zone it is UTC."""
+    known = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return (known - EPOCH).total_seconds()
 
 
 def time_text(seconds: float) -> str:

@@ -1,8 +1,6 @@
 """`/metrics`: for Prometheus."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
 
 from server.api.services import Services
@@ -25,10 +23,8 @@ EXAMPLE = (
         }
     },
 )
-async def metrics(
-    request: Request, accept: Annotated[str, Header(include_in_schema=False)] = ""
-) -> Response:
+async def metrics(request: Request) -> Response:
     """Print the metrics: engine, kernels, queue, solves, votes, tokens, budgets, journal."""
     services: Services = request.state.services
-    encode, content_type = choose_encoder(accept)
+    encode, content_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(services.meter.registry), headers={"Content-Type": content_type})

@@ -17,7 +17,9 @@ from server.errors import NoEngineError
 OURS = "quorum"
 WITHOUT = {"model": ProblemDetails, "description": "This server has no engine."}
 
-router = APIRouter(prefix="/v1/models", tags=["OpenAI"], responses={503: WITHOUT})
+MALFORMED = {"model": ProblemDetails, "description": "The request is malformed."}
+
+router = APIRouter(prefix="/v1/models", tags=["OpenAI"], responses={503: WITHOUT, 422: MALFORMED})
 
 
 def engine_info(parts: OpenParts) -> EngineInfo:
@@ -55,7 +57,7 @@ async def model(
 ) -> ModelInfo:
     """Show the model of a name."""
     del request
-    check_model(model, served)
+    check_model(model or "(none)", served)
     return _model(model, parts.started, served)
 
 

@@ -40,6 +40,12 @@ UNREAD = {
     "413": "The body is too large.",
     "415": "The body is not said to be JSON.",
 }
+#: Statuses of requests that are refused for who makes them.
+KEYS = {
+    "401": "No key, or one that is unknown, revoked or expired.",
+    "403": "The key has not the scope.",
+    "429": "Too many requests of this key, or too much work waits.",
+}
 #: Where errors are said in OpenAI's form too, for its clients.
 OPENAI_PATHS = ("/v1/chat/", "/v1/completions", "/v1/models")
 #: What FastAPI says of a body that is neither JSON nor a syntax error of it.
@@ -127,12 +133,21 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _defect)
 
 
-def relabel(description: dict[str, Any]) -> dict[str, Any]:
+def relabel(description: dict[str, Any], *, keys: bool = False) -> dict[str, Any]:
     """Make a description of the API say how it refuses, in place.
 
-    Every operation with a body can refuse it unread; problem details have their own media type.
+    Every operation with a body can refuse it unread, and where `keys` are demanded, all but one
+    want one; problem details have their own media type.
     """
+    if keys:
+        schemes = description.setdefault("components", {}).setdefault("securitySchemes", {})
+        schemes["key"] = {"type": "http", "scheme": "bearer"}
     operations = [one for path in description["paths"].values() for one in path.values()]
+    for path, methods in description["paths"].items():
+        for operation in methods.values() if keys and path != "/health" else ():
+            operation["security"] = [{"key": []}]
+            for status, meaning in KEYS.items():
+                operation["responses"].setdefault(status, _refusal(meaning))
     for operation in operations:
         if "requestBody" in operation:
             for status, meaning in UNREAD.items():

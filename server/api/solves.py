@@ -33,7 +33,7 @@ from client.schema import (
 )
 from server.api.gone import unless_gone
 from server.api.history import History
-from server.api.listing import Cursor, live_info, matches, merged, stored_info
+from server.api.listing import Cursor, live_info, matches, merged, seconds_of, stored_info
 from server.api.runs import submit
 from server.api.services import NO_ENGINE, Services
 from server.errors import NoEngineError
@@ -164,8 +164,8 @@ async def show_list(
         found = [(Cursor.of(handle), running[handle.solve_id]) for handle in solves.live()]
         found = [one for one in found if matches(one[1], asked) and (not cursor or one[0] < cursor)]
     wanted = SolveFilter(
-        since=asked.since.timestamp() if asked.since else None,
-        until=asked.until.timestamp() if asked.until else None,
+        since=seconds_of(asked.since) if asked.since else None,
+        until=seconds_of(asked.until) if asked.until else None,
         run=asked.run,
         problem_id=asked.problem_id,
         answer=asked.answer,
