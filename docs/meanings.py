@@ -62,6 +62,7 @@ MEANINGS = {
     "tool_calls": "Tool calls made.",
     "tool_errors": "Tool calls that ended in an error or a time-out.",
     "top_p": "Nucleus sampling; 1 is off.",
+    "top_k": "Tokens, the most likely ones, that are sampled from; 0 is all.",
     "turn": "Turn of the attempt, from 1.",
     "turns": "Turns taken.",
     "type": "Name of the kind.",

@@ -78,6 +78,8 @@ class AttemptStarted(AttemptEvent):
     temperature: float
     top_p: float
     min_p: float
+    top_k: int = 0
+    variant: str = Field(default="", description="What it is told beside the prompt, by name.")
     parent: int | None = Field(
         default=None, description="The attempt of this solve that it continues, if any."
     )

@@ -58,6 +58,7 @@ class SolveOptions(RequestModel):
     temperature: Number | None = Field(default=None, ge=0, le=5)
     top_p: Number | None = Field(default=None, gt=0, le=1)
     min_p: Number | None = Field(default=None, ge=0, lt=1)
+    top_k: Integer | None = Field(default=None, ge=0, le=1_000_000)
     seed: Integer = Field(
         default=0, ge=0, le=MAX_SEED, description="Attempt i samples with seed + i."
     )

@@ -36,6 +36,9 @@ class SolveSettings(Section):
     first_greedy: bool = Field(True, description="attempt 0 samples at temperature 0")
     top_p: float = Field(0.95, gt=0, le=1, description="nucleus sampling; 1 is off")
     min_p: float = Field(0.02, ge=0, lt=1, description="least share of the best token; 0 is off")
+    top_k: int = Field(
+        0, ge=0, le=1_000_000, description="most likely tokens that are sampled from; 0 is all"
+    )
     result_tokens: int = Field(
         1024, ge=64, le=65_536, description="tokens of one tool result shown to the model"
     )

@@ -164,7 +164,8 @@ class Attempt:
             self.narrator.resumed(self._bench.cells_again)
         else:
             seed = self._plan.attempt_seed(self._index)
-            self.narrator.started(seed, self._plan.sampling(self._index, 0, 0))
+            variant = self._plan.mix.of(self._index).variant
+            self.narrator.started(seed, self._plan.sampling(self._index, 0, 0), variant)
         end, detail = AttemptEnd.DEADLINE, "the problem's time ran out"
         try:
             with self._bound, self._context.frame.told(self._move):

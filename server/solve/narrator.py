@@ -49,14 +49,16 @@ class Narrator:
         self._position = 0
         self.turn = 0
 
-    def started(self, seed: int, sampling: Sampling) -> None:
-        """Tell the start."""
+    def started(self, seed: int, sampling: Sampling, variant: str = "") -> None:
+        """Tell the start; `variant` names what this attempt is told beside the prompt."""
         self._emit(
             AttemptStarted,
             seed=seed,
             temperature=sampling.temperature,
             top_p=sampling.top_p,
             min_p=sampling.min_p,
+            top_k=sampling.top_k,
+            variant=variant,
         )
 
     def resumed(self, cells: int) -> None:

@@ -46,6 +46,7 @@ class SolvePlan:
     first_greedy: bool
     top_p: float
     min_p: float
+    top_k: int
     seed: int
     with_tokens: bool
     prompts: str
@@ -86,6 +87,7 @@ class SolvePlan:
             seed=seed,
             top_p=self.top_p if own.top_p is None else own.top_p,
             min_p=self.min_p if own.min_p is None else own.min_p,
+            top_k=self.top_k,
             top_logprobs=self.likely_tokens if self.policies.needs_scores else 0,
         )
 
@@ -138,6 +140,7 @@ def make_plan(
         first_greedy=first_greedy,
         top_p=settings.top_p if request.top_p is None else request.top_p,
         min_p=settings.min_p if request.min_p is None else request.min_p,
+        top_k=settings.top_k if request.top_k is None else request.top_k,
         seed=request.seed,
         with_tokens=request.tokens,
         prompts=settings.prompts,

@@ -168,13 +168,20 @@ class TestSampling:
             await solve.run()
             assert [event.temperature for event in solve.events(AttemptStarted)] == expected
 
+    async def test_the_start_of_an_attempt_names_its_variant(self, stage: Stage) -> None:
+        settings = SolveSettings(mix="; variant=check")
+        solve = stage.rehearse(lines(boxed("1")), attempts=2, settings=settings)
+        await solve.run()
+        assert [event.variant for event in solve.events(AttemptStarted)] == ["", "check"]
+
     async def test_the_requests_values_reach_the_engine(self, stage: Stage) -> None:
         solve = stage.rehearse(
-            lines(boxed("1")), top_p=0.5, min_p=0.1, temperature=1.5, max_tokens=100
+            lines(boxed("1")), top_p=0.5, min_p=0.1, top_k=20, temperature=1.5, max_tokens=100
         )
         await solve.run()
         sampling = solve.engine.requests[0].sampling
-        assert (sampling.top_p, sampling.min_p) == (0.5, 0.1)
+        assert (sampling.top_p, sampling.min_p, sampling.top_k) == (0.5, 0.1, 20)
+        assert solve.events(AttemptStarted)[0].top_k == 20
         assert (sampling.temperature, sampling.max_tokens) == (1.5, 100)
 
 
