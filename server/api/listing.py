@@ -12,7 +12,6 @@ from client.schema import SolveEnd, SolveInfo, SolveList, SolveStarted, SolveSta
 from server.journal.reader import StoredSolve
 from server.solve.service import SolveHandle
 
-
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
