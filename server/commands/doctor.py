@@ -24,10 +24,11 @@ from rich.table import Table
 from sandbox.errors import SandboxError
 from sandbox.pool import KernelPool
 from sandbox.types import CellStatus, PoolStatus
+from server.engine.opening import model_path
 from server.errors import QuorumServerError
 from server.parts import pool_settings
 from server.settings import Settings, load_settings
-from server.weights import resolve, weights_folder
+from server.weights import weights_folder
 
 GIB = 2**30
 #: The default model, its context for four attempts and the kernels: measured at 2.6 GiB.
@@ -99,7 +100,8 @@ def _python(settings: Settings) -> Finding:
 
 
 def _engine(settings: Settings) -> Finding:
-    del settings
+    if settings.engine.kind == "rehearsal":
+        return Finding("engine", Verdict.OK, f"a rehearsal of {settings.rehearsal.machine}")
     if importlib.util.find_spec("xllamacpp") is None:
         return Finding(
             "engine", Verdict.MISSING, "xllamacpp is not installed",
@@ -110,7 +112,7 @@ def _engine(settings: Settings) -> Finding:
 
 def _weights(settings: Settings) -> Finding:
     try:
-        path = resolve(settings.engine.model)
+        path = model_path(settings)
     except QuorumServerError as error:
         return Finding("weights", Verdict.MISSING, str(error), "quorum weights pull")
     return Finding("weights", Verdict.OK, f"{path} ({path.stat().st_size / 1e9:.2f} GB)")
@@ -167,7 +169,7 @@ def _disk(settings: Settings) -> Finding:
     existing = next(p for p in (folder, *folder.parents) if os.access(p, os.F_OK))
     free = shutil.disk_usage(existing).free / GIB
     try:
-        resolve(settings.engine.model)
+        model_path(settings)
         needed = 0.0
     except QuorumServerError:
         needed = NEEDED_DISK_GIB

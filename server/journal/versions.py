@@ -1,6 +1,7 @@
 """What works on a solve, as `solve.requested` tells it."""
 
 import hashlib
+import re
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
@@ -11,7 +12,15 @@ from server.prompts import sets
 from server.settings import Settings
 
 #: The sections of the settings that change what comes out of a solve.
-SECTIONS = {"engine", "sandbox", "solve"}
+SECTIONS = {"engine", "rehearsal", "sandbox", "solve"}
+#: Settings that may hold paths, by section: where things are on this machine changes nothing.
+PATHS = {
+    "engine": ("model", "api_key_file", "python", "log", "arguments"),
+    "rehearsal": ("machine", "problems"),
+}
+#: The folders of a path, up to its name; and what stands before the host of an address.
+_FOLDERS = re.compile(r"[^\s=,:'\"]*[/\\](?=[^\s/\\])|[/\\]+(?=\s|$)")
+_CREDENTIALS = re.compile(r"(?<=://)[^/@\s,]*@")
 
 
 def versions_of(settings: Settings, model_path: Path) -> SolveVersions:
@@ -20,8 +29,11 @@ def versions_of(settings: Settings, model_path: Path) -> SolveVersions:
     The weights are told by name and size: reading gigabytes to hash them is not worth the wait.
     """
     in_force = settings.model_dump(mode="json", include=SECTIONS)
-    # A path would tell where things are on this machine, which changes nothing.
-    in_force["engine"]["model"] = Path(settings.engine.model).name
+    for section, names in PATHS.items():
+        for name in names:
+            in_force[section][name] = without_folders(in_force[section][name])
+    # Neither is told who asks the servers.
+    in_force["engine"]["urls"] = _CREDENTIALS.sub("", in_force["engine"]["urls"])
     return SolveVersions(
         quorum=version("quorum-aimo"),
         model_file=model_path.name,
@@ -29,6 +41,11 @@ def versions_of(settings: Settings, model_path: Path) -> SolveVersions:
         prompts=prompts_digest(),
         settings=in_force,
     )
+
+
+def without_folders(text: str) -> str:
+    """Return a text whose paths have lost all but their last parts."""
+    return _FOLDERS.sub("", text)
 
 
 @cache
