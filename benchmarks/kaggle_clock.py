@@ -72,7 +72,7 @@ def main(
 
 def _run(number: int, speed: float) -> Run:
     limit_s = CONTEST_S / speed
-    with tempfile.TemporaryDirectory(prefix="kaggle-clock-") as name:
+    with tempfile.TemporaryDirectory(prefix="kaggle-clock-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         texts = [f"Run {number}, problem {n}. [rehearsal: right=0.02]" for n in range(PROBLEMS)]
         ids = [f"{n:06x}" for n in range(PROBLEMS)]

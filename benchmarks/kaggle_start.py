@@ -55,7 +55,7 @@ def main(rounds: Annotated[int, typer.Option(help="notebooks started")] = ROUNDS
 
 def _round() -> tuple[float, str]:
     """Start a notebook; return when it could be reached, and what its server did then."""
-    with tempfile.TemporaryDirectory(prefix="kaggle-start-") as name:
+    with tempfile.TemporaryDirectory(prefix="kaggle-start-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         settings = {
             "folder": str(folder / "session"),

@@ -167,7 +167,8 @@ class ProblemSolver:
                 if self._done(task):
                     return
             except ServerRefused as refusal:
-                if refusal.status not in PASSING:
+                run_is_gone = self._without_run(state.url, refusal, task)
+                if refusal.status not in PASSING and not run_is_gone:
                     task.notes.append(str(refusal))
                     return
                 self._pause_after(task)
@@ -245,6 +246,14 @@ class ProblemSolver:
                 task.observe(event)
             if task.stopped.is_set():
                 return
+
+    def _without_run(self, url: str, refusal: ServerRefused, task: Task) -> bool:
+        """Tell whether it was the run that was refused: then problems go on without one."""
+        if refusal.status not in (404, 409) or not self._run_at.get(url):
+            return False
+        task.notes.append(str(refusal))
+        self._run_at[url] = False
+        return True
 
     def _open_run(self, wire: Wire, task: Task) -> bool:
         """See that the run is open on this server; False where the server knows no runs."""

@@ -75,7 +75,7 @@ def test_calls_go_one_by_one_and_only_later_ones_have_a_deadline() -> None:
         found: list[int] = []
         patient = [Client(ports=[port]) for _ in range(3)]
         threads = [
-            threading.Thread(target=lambda each=each: found.append(each.send("predict", 0.05)))  # type: ignore[misc]
+            threading.Thread(target=lambda each=each: found.append(each.send("predict", 0.05)))
             for each in patient
         ]
         for thread in threads:
