@@ -2,7 +2,7 @@
 
 import random
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -180,8 +180,3 @@ def _plain(answer: str) -> str:
     except ValueError:
         return text
     return str(int(number)) if number.is_integer() and abs(number) < 2**53 else text
-
-
-def keys(candidates: Iterable[Candidate]) -> set[str]:
-    """Return the problems of candidates."""
-    return {candidate.key for candidate in candidates}

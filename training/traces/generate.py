@@ -137,7 +137,8 @@ async def generate(
         OutputExists, OutputFailed: the folder cannot be written.
     """
     settings = {"url": url, "plan": asdict(plan)}
-    job = {**settings, "problems": [asdict(problem) for problem in problems]}
+    # the server may have moved when the job goes on
+    job = {"plan": asdict(plan), "problems": [asdict(problem) for problem in problems]}
     with whole_folder(target, job) as work:
         writer = _Writer(work)
         async with AsyncQuorumClient(url) as client:
