@@ -360,7 +360,7 @@ class World:
         else:
             told += "So the answer is \\boxed{660}."
         for token_id in self.vocabulary.encode(told):
-            yield self._pause()
+            yield self.pause(self.pace_s)
             yield [token_id]
         yield [self.vocabulary.control("<|im_end|>")]
 
@@ -368,9 +368,10 @@ class World:
         """Play whatever the script is now."""
         yield from self.script(request)
 
-    def _pause(self) -> anyio.Event:
+    def pause(self, seconds: float) -> anyio.Event:
+        """Return an event that is set after so many seconds."""
         event = anyio.Event()
-        asyncio.get_running_loop().call_later(self.pace_s, event.set)
+        asyncio.get_running_loop().call_later(seconds, event.set)
         return event
 
     @asynccontextmanager

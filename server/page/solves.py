@@ -16,8 +16,8 @@ from server.page.view import NotThere, View
 from server.page.visible import clipped
 from server.vocabulary import Vocabulary
 
-#: Characters of a part of a transcript: 50,000 tokens, which a browser draws at once.
-PART_CHARS = 200_000
+#: Characters of a part of a transcript: 25,000 tokens, which a browser draws at once.
+PART_CHARS = 100_000
 #: Tokens of an exported file: more make it slow to open.
 EXPORTED_TOKENS = 150_000
 TITLE_CHARS = 60
