@@ -2,8 +2,9 @@
 
 Implementations: `server.engine.llamacpp` (llama.cpp in a child process), `server.engine.sglang`
 (SGLang, in a child process or at a URL), `server.engine.openai` (servers of completions),
-`server.engine.spread` (several as one), `server.engine.scripted` (a script, for tests). One
-contract suite runs over all: `tests/contract/test_engine.py`.
+`server.engine.spread` (several as one), `server.engine.rehearsal_process` (attempts that are made
+up, at a described machine's speed), `server.engine.scripted` (a script, for tests). One contract
+suite runs over all: `tests/contract/test_engine.py`.
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
