@@ -20,11 +20,13 @@ CAP_SHARE = 1 / 20
 class Allowance:
     """The time of one problem in seconds, from now: ``limit_s`` is its own, ``most_s`` the bound.
 
-    ``beyond`` tells that more problems came than were expected.
+    ``even_s`` is what it would have if all that are left had the same. ``beyond`` tells that more
+    problems came than were expected.
     """
 
     limit_s: float
     most_s: float
+    even_s: float
     beyond: bool
 
 
@@ -40,8 +42,8 @@ def allowance(left_s: float, usable_s: float, expected: int, done: int) -> Allow
     kept_s = others * min(KEPT_EACH_S, left_s / (2 * (others + 1)))
     most_s = max(0.0, left_s - kept_s)
     if left_s <= 0:
-        return Allowance(0.0, 0.0, beyond)
+        return Allowance(0.0, 0.0, 0.0, beyond)
     budget = GreedyBudget(usable_s * BASE_SHARE, usable_s * CAP_SHARE, hard=True)
     clock = BudgetClock(now_s=0.0, deadline_s=left_s, problems_left=others + 1)
     limit_s = budget.decide(BudgetState(clock=clock)).limit_s
-    return Allowance(min(limit_s, most_s), most_s, beyond)
+    return Allowance(min(limit_s, most_s), most_s, left_s / (others + 1), beyond)

@@ -39,7 +39,8 @@ MOST_LIMITS = 2.0
 
 @dataclass(slots=True)
 class Task:
-    """One problem at work. Times are of `time.monotonic`; ``name`` is what the server knows it by.
+    """One problem at work. Times are of `time.monotonic`; ``name`` is what the server knows it by,
+    ``limit_s`` its time where that is not the budget's.
 
     ``evidence`` is what was seen of its solves, the latest first. ``hard_end`` is when the answer
     must be there, whatever happens; ``begun_solve`` is when the first solve began, and the longest
@@ -51,6 +52,7 @@ class Task:
     allowance: Allowance
     grace_s: float
     name: str = ""
+    limit_s: float | None = None
     begun: float = field(default_factory=time.monotonic)
     evidence: list[Evidence] = field(default_factory=list)
     tries: int = 0
@@ -85,6 +87,17 @@ class Task:
             started, limit_s = self.begun_solve
             end = min(end, started + MOST_LIMITS * limit_s + _grace(limit_s))
         return end + self.grace_s * (end >= self.hard_end)
+
+    @property
+    def spent_s(self) -> float:
+        """Seconds since it was asked for."""
+        return time.monotonic() - self.begun
+
+    def rename(self, mark: str, note: str) -> None:
+        """Have it asked under another name: what has a result under one keeps it."""
+        self.name = f"{self.key[:180]}~{mark}"
+        self.notes.append(note)
+        self.begun_solve = self.asked = None
 
     @property
     def has_votes(self) -> bool:
@@ -201,14 +214,21 @@ class ProblemSolver:
             return False
         if seen.result is not None or task.repeats >= MOST_REPEATS:
             return True
-        if seen.end not in UNSETTLED:
+        if (
+            seen.end == "deadline"
+            and not task.has_votes
+            and task.spent_s < task.allowance.even_s / 2
+        ):
+            # a budget that took it for an easy one: with time at hand, no answer is no saving
+            task.limit_s = task.allowance.even_s - task.spent_s
+            task.rename("again", "it was asked again, with more time")
+        elif seen.end not in UNSETTLED:
             # not a token sampled: the statement alone is more than the engine's context holds
             if seen.end != "all_finished" or seen.tokens or len(task.text) < SHORTENED_ABOVE:
                 return True
             task.text = shortened(task.text)
-            task.notes.append(f"the statement was shortened to {len(task.text)} characters")
-            # what has a result under one name keeps it
-            task.name = f"{task.key[:180]}~{len(task.text)}"
+            length = len(task.text)
+            task.rename(str(length), f"the statement was shortened to {length} characters")
         task.repeats += 1
         task.pause(min(LONGEST_PAUSE_S, 0.125 * 2**task.repeats))
         return False
@@ -236,6 +256,8 @@ class ProblemSolver:
         in_run = self._open_run(wire, task)
         if in_run:
             body["run"] = self._terms.id
+        if task.limit_s is not None:
+            body["time_limit_s"] = task.limit_s
         if not in_run or task.allowance.beyond:
             left_s = max(0.1, task.hard_end - time.monotonic())
             body.setdefault("time_limit_s", min(task.allowance.limit_s or left_s, left_s))

@@ -19,6 +19,12 @@ PRINTED = {"type": "attempt.result", "solve_id": "s1", "status": "ok", "output":
 BALLOT = {
     "type": "ballot", "solve_id": "s1", "lines": [{"answer": "9", "weight": 1.0, "votes": 1}],
 }  # fmt: skip
+HASTY = {"type": "solve.finished", "solve_id": "s1", "result": {"answer": None, "end": "deadline"}}
+PATIENT = {
+    "type": "solve.finished",
+    "solve_id": "s2",
+    "result": {"answer": "21", "end": "agreement"},
+}
 #: What is sent of a solve before the fault.
 BEFORE: dict[str, list[dict[str, Any]]] = {
     "stall": [STARTED, PRINTED, TEXT, BALLOT],
@@ -51,8 +57,13 @@ class Handler(BaseHTTPRequestHandler):
         self._json(200 if ready else 503, status)
 
     def do_POST(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.path != "/v1/solves":
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.fault == "hasty":
+            again = b"time_limit_s" in body and b"~again" in body
+            BEFORE["hasty"] = [STARTED, PATIENT if again else HASTY]
+        if self.path == "/v1/runs" and self.fault == "hasty":
+            self._json(201, {"id": "a run"})
+        elif self.path != "/v1/solves":
             self._json(404, {"detail": "no such route"})
         elif self.fault == "refuse":
             self._json(422, {"detail": "the problem is no problem"})
@@ -89,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.fault == "cut":
             self.connection.shutdown(2)
             return
-        while True:
+        while self.fault != "hasty":
             if self.fault == "trickle":
                 self.wfile.write(b":")
             elif self.fault == "garbage":

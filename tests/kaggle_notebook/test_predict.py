@@ -78,6 +78,7 @@ def rung(session: Session) -> str:
         ("die", 9, "ballot"),
         ("overtime", 9, "ballot"),
         ("refuse", 3, "default"),
+        ("hasty", 21, "vote"),
     ],
 )
 def test_a_fault_in_mid_solve(tmp_path: Path, fault: str, answer: int, expected: str) -> None:
