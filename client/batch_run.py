@@ -90,9 +90,13 @@ class BatchRun:
         self._lost_in_a_row = 0
 
     async def solve(
-        self, client: AsyncQuorumClient, observer: BatchObserver, parallel: int = 1
+        self,
+        client: AsyncQuorumClient,
+        observer: BatchObserver,
+        parallel: int = 1,
+        run: str | None = None,
     ) -> None:
-        """Solve all pending problems, at most `parallel` at once.
+        """Solve all pending problems, at most `parallel` at once, under the clock of `run`.
 
         A problem that fails is reported and left for the next pass; after `GIVE_UP_AFTER` in a
         row without a connection its `TransportError` is raised.
@@ -101,14 +105,20 @@ class BatchRun:
         with collapsed():
             async with anyio.create_task_group() as group:
                 for _ in range(min(parallel, len(self.pending))):
-                    group.start_soon(self._work, client, queue, observer)
+                    group.start_soon(self._work, client, queue, observer, run)
 
     async def _work(
-        self, client: AsyncQuorumClient, queue: Iterator[Problem], observer: BatchObserver
+        self,
+        client: AsyncQuorumClient,
+        queue: Iterator[Problem],
+        observer: BatchObserver,
+        run: str | None,
     ) -> None:
         for problem in queue:
+            of_run = {} if run is None else {"run": run, "problem_id": problem.id}
+            request = problem.request.model_copy(update=of_run)
             try:
-                result = await follow(client, problem.request, lambda _event: None)
+                result = await follow(client, request, lambda _event: None)
             except QuorumClientError as error:
                 self._note_failure(problem, error, observer)
                 continue

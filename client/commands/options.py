@@ -47,6 +47,14 @@ Tokens = Annotated[
 TimeLimit = Annotated[
     float | None, typer.Option(help="Seconds for the problem.", rich_help_panel=_ASK)
 ]
+Time = Annotated[
+    float | None,
+    typer.Option(
+        min=0.1,
+        help="Seconds for all problems of --file together: a run, whose budget gives them out.",
+        rich_help_panel=_FILES,
+    ),
+]
 Strategy = Annotated[
     str | None,
     typer.Option(help="How attempts are made and chosen, by name.", rich_help_panel=_ASK),

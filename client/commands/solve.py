@@ -3,7 +3,7 @@
 import typer
 
 from client.commands import options
-from client.commands.solve_file import solve_file
+from client.commands.solve_file import BatchPlan, solve_file
 from client.commands.solve_problem import solve_problem
 from client.commands.wishes import (
     choose_server,
@@ -13,6 +13,7 @@ from client.commands.wishes import (
     split_words,
     wish_of,
 )
+from client.errors import UsageError
 from client.readiness import READY_TIMEOUT_S
 
 
@@ -35,6 +36,7 @@ def solve(  # noqa: PLR0913 - the command line's options are its parameters
     answer_only: options.AnswerOnly = False,
     file: options.ProblemFile = None,
     out: options.OutFile = None,
+    time: options.Time = None,
     parallel: options.Parallel = 1,
     ready_timeout: options.ReadyTimeout = READY_TIMEOUT_S,
 ) -> None:
@@ -57,8 +59,11 @@ def solve(  # noqa: PLR0913 - the command line's options are its parameters
     statement, arguments = split_words(problem, server_arguments, from_file=file is not None)
     show = chosen_show(json=json, plain=plain, answer_only=answer_only)
     choice = choose_server(url, arguments, ready_timeout)
+    if time is not None and file is None:
+        raise UsageError("--time: is for --file; a single problem has --time-limit")
     if file is not None:
-        code = solve_file(file, chosen_out(out), wish, choice, show, parallel)
+        plan = BatchPlan(show, parallel, time)
+        code = solve_file(file, chosen_out(out), wish, choice, plan)
     else:
         code = solve_problem(wish.request(read_statement(statement)), choice, show)
     if code:

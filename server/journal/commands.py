@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from client.schema import AttemptEvent, Event, SolveEnd
+from client.schema import AttemptEvent, BudgetDecided, Event, SolveEnd
 from server.journal import check as checks
 from server.journal import retention
 from server.journal.derived import rebuild
@@ -25,8 +25,10 @@ from server.journal.reader import JournalReader, SolveFilter, StoredAttempt, Sto
 from server.journal.views import (
     MIB,
     attempts_table,
+    budget_table,
     plain,
     prunable_table,
+    runs_table,
     solves_table,
     time_text,
     transcript,
@@ -70,6 +72,7 @@ SinceOption = Annotated[
     str | None, typer.Option(metavar="TIME", help="Created after: an age (36h, 2d) or a date.")
 ]
 UntilOption = Annotated[str | None, typer.Option(metavar="TIME", help="Created before.")]
+RunOption = Annotated[str | None, typer.Option("--run", help="The run that it belongs to.")]
 ProblemOption = Annotated[str | None, typer.Option(help="The caller's name of the problem.")]
 AnswerOption = Annotated[str | None, typer.Option(help="The answer.")]
 EndOption = Annotated[SolveEnd | None, typer.Option(help="Why it ended.")]
@@ -83,6 +86,7 @@ def list_command(  # noqa: PLR0913 - its options
     journal: PathOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    run: RunOption = None,
     problem_id: ProblemOption = None,
     answer: AnswerOption = None,
     end: EndOption = None,
@@ -91,7 +95,7 @@ def list_command(  # noqa: PLR0913 - its options
     as_json: JsonOption = False,
 ) -> None:
     """List solves, the newest first."""
-    wanted = _filter(since, until, problem_id, answer, end, text, limit)
+    wanted = _filter(since, until, run, problem_id, answer, end, text, limit)
     with _reader(journal) as reader:
         solves = reader.solves(wanted)
     if as_json:
@@ -119,7 +123,7 @@ def show_command(
         elif attempt is not None:
             _print_transcript(_events(reader, stored.id, attempt))
         else:
-            _print_solve(stored, reader.attempts(stored.id))
+            _print_solve(stored, reader.attempts(stored.id), _decisions(reader, stored))
 
 
 def _events(reader: JournalReader, solve_id: str, attempt: int | None) -> Iterator[Event]:
@@ -136,13 +140,41 @@ def _print_transcript(events: Iterable[Event]) -> None:
     console.print()
 
 
-def _print_solve(stored: StoredSolve, attempts: list[StoredAttempt]) -> None:
+def _decisions(reader: JournalReader, stored: StoredSolve) -> list[BudgetDecided]:
+    """Return how long a problem of a run might take, as its budget decided."""
+    if stored.run_id is None:
+        return []
+    events = reader.events(solve_id=stored.id)
+    return [event for event in events if isinstance(event, BudgetDecided)]
+
+
+def _print_solve(
+    stored: StoredSolve, attempts: list[StoredAttempt], decisions: list[BudgetDecided]
+) -> None:
     console = Console()
     console.print(plain(stored.problem), soft_wrap=True)
     console.print(plain(f"\n{stored.id}, {time_text(stored.created)}, model {stored.model}"))
     console.print(attempts_table(attempts))
+    if decisions:
+        console.print(budget_table(decisions))
     told = f"answer {stored.answer}: {stored.detail}" if stored.outcome else "in flight"
     console.print(plain(told), soft_wrap=True)
+
+
+@app.command("runs")
+def runs_command(
+    *,
+    journal: PathOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="Most runs shown.")] = 50,
+    as_json: JsonOption = False,
+) -> None:
+    """List runs, the newest first; `ls --run` lists the solves of one."""
+    with _reader(journal) as reader:
+        runs, done = reader.runs(limit), reader.runs_done()
+    if as_json:
+        _print_json(asdict(run) | {"done": done[run.id]} for run in runs)
+    else:
+        Console().print(runs_table(runs, done))
 
 
 @app.command("export")
@@ -155,13 +187,14 @@ def export_command(  # noqa: PLR0913 - its options
     journal: PathOption = None,
     since: SinceOption = None,
     until: UntilOption = None,
+    run: RunOption = None,
     problem_id: ProblemOption = None,
     answer: AnswerOption = None,
     end: EndOption = None,
     text: TextOption = None,
 ) -> None:
     """Write attempts with their tokens to a file, one row each, for training and replay."""
-    wanted = _filter(since, until, problem_id, answer, end, text, NO_LIMIT)
+    wanted = _filter(since, until, run, problem_id, answer, end, text, NO_LIMIT)
     console = Console(stderr=True)
     progress = Progress(
         TextColumn("solves"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -202,7 +235,7 @@ def page_command(  # noqa: PLR0913 - its options
     from server.vocabulary import Vocabulary  # noqa: PLC0415
 
     spelling = Spelling(Vocabulary.load(vocabulary), None) if vocabulary else Spelling()
-    wanted = _filter(since, until, problem_id, answer, end, text, limit)
+    wanted = _filter(since, until, None, problem_id, answer, end, text, limit)
     options = PageOptions(wanted=wanted, tokens=tokens or vocabulary is not None, spelling=spelling)
     with _reader(journal) as reader:
         count = export_pages(reader, out, options)
@@ -299,6 +332,7 @@ def _changing(named: Path | None) -> Iterator[sqlite3.Connection]:
 def _filter(
     since: str | None,
     until: str | None,
+    run: str | None,
     problem_id: str | None,
     answer: str | None,
     end: SolveEnd | None,
@@ -308,6 +342,7 @@ def _filter(
     return SolveFilter(
         since=None if since is None else moment(since),
         until=None if until is None else moment(until),
+        run=run,
         problem_id=problem_id,
         answer=answer,
         outcome=None if end is None else end.value,

@@ -30,7 +30,8 @@ class ExportRow(NamedTuple):
 #: Name to type, of every column but the arrays. `end` is the attempt's, None where the server died
 #: in it; `complete` says that all its tokens are here; `prompts` is the digest of the prompt texts.
 COLUMNS: dict[str, type] = {
-    "solve_id": str, "problem_id": str, "problem": str, "answer_kind": str, "created": float,
+    "solve_id": str, "run": str, "problem_id": str, "problem": str, "answer_kind": str,
+    "created": float,
     "strategy": str, "model": str, "dialect": str, "model_file": str, "prompts": str,
     "quorum": str, "solve_end": str, "solve_answer": str, "attempt": int, "seed": int,
     "temperature": float, "top_p": float, "min_p": float, "parent": int, "parent_tokens": int,
@@ -55,7 +56,12 @@ def export_solves(reader: JournalReader, wanted: SolveFilter) -> list[StoredSolv
 def export_rows(reader: JournalReader, solve: StoredSolve) -> Iterator[ExportRow]:
     """Yield the rows of a solve; one attempt's tokens are in memory at a time."""
     common: dict[str, Column] = {name: getattr(solve, name) for name in FROM_SOLVE}
-    common |= {"solve_id": solve.id, "solve_end": solve.outcome, "solve_answer": solve.answer}
+    common |= {
+        "run": solve.run_id,
+        "solve_id": solve.id,
+        "solve_end": solve.outcome,
+        "solve_answer": solve.answer,
+    }
     common |= _versions(reader, solve.id)
     for attempt in reader.attempts(solve.id):
         yield _row(reader, common, attempt)

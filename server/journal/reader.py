@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -14,7 +15,7 @@ from server.journal.errors import JournalUnreadable, UnknownSolve, reading
 from server.journal.file import BUSY_MS
 from server.journal.migrations import APPLICATION_ID, schema_version, scripts
 from server.journal.rows import EventRow, SegmentRow, to_event
-from server.journal.runs import RUN_COLUMNS, RUNS_LISTED, RunRow
+from server.journal.runs import RUN_COLUMNS, RUNS_DONE, RUNS_LISTED, RunRow
 from server.journal.tokens import PIECES, AttemptTokens, StoredSegment, join, to_segments
 
 #: Events fetched at a time: a page with tokens takes a few MB.
@@ -222,6 +223,10 @@ class JournalReader:
             (limit,),
         )
         return [RunRow(*row) for row in rows]
+
+    def runs_done(self) -> Counter[str]:
+        """Return how many problems of each run have a result."""
+        return Counter(dict(self.query(RUNS_DONE)))
 
     def run(self, run_id: str) -> RunRow | None:
         """Return a run, None where there is none of that id."""

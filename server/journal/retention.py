@@ -9,6 +9,11 @@ PRUNE_TO = 0.95
 DAY_S = 86_400.0
 #: What a row takes beside its text and arrays: columns, its cell, its index entries. Measured.
 ROW_BYTES = 110
+#: A run that is open may be asked for its answers again: its solves stay.
+NOT_OF_OPEN_RUN = (
+    "(run_id IS NULL OR run_id NOT IN (SELECT id FROM runs WHERE finished IS NULL "
+    "AND created + limit_s + 86400 > CAST(strftime('%s', 'now') AS REAL)))"
+)
 #: Pages given back to the file system in one transaction: 8 MiB, about 20 ms.
 VACUUM_PAGES = 2_000
 
@@ -54,7 +59,8 @@ def next_to_go(
     """
     if retention.keep_s is not None:
         row = connection.execute(
-            "SELECT id FROM solves WHERE finished < ? ORDER BY created LIMIT 1",
+            f"SELECT id FROM solves WHERE finished < ? AND {NOT_OF_OPEN_RUN} "  # noqa: S608
+            "ORDER BY created LIMIT 1",
             (now - retention.keep_s,),
         ).fetchone()
         if row:
@@ -65,7 +71,8 @@ def next_to_go(
     if used_bytes(connection) <= bound:
         return None
     row = connection.execute(
-        "SELECT id FROM solves WHERE outcome IS NOT NULL ORDER BY created LIMIT 1"
+        f"SELECT id FROM solves WHERE outcome IS NOT NULL AND {NOT_OF_OPEN_RUN} "  # noqa: S608
+        "ORDER BY created LIMIT 1"
     ).fetchone()
     return str(row[0]) if row else None
 
@@ -76,7 +83,8 @@ def plan(connection: sqlite3.Connection, retention: Retention, now: float) -> It
     if retention.most_bytes is not None:
         excess = used_bytes(connection) - retention.most_bytes
     rows = connection.execute(
-        "SELECT id, created, finished FROM solves WHERE outcome IS NOT NULL ORDER BY created"
+        "SELECT id, created, finished FROM solves "  # noqa: S608
+        f"WHERE outcome IS NOT NULL AND {NOT_OF_OPEN_RUN} ORDER BY created"
     ).fetchall()
     for solve_id, created, finished in rows:
         too_old = retention.keep_s is not None and finished < now - retention.keep_s
@@ -104,6 +112,11 @@ def solve_bytes(connection: sqlite3.Connection, solve_id: str) -> int:
 def delete(connection: sqlite3.Connection, solve_id: str) -> None:
     """Delete a solve that has ended, with all that belongs to it."""
     connection.execute("DELETE FROM solves WHERE id = ? AND outcome IS NOT NULL", (solve_id,))
+    # A run goes with its last solve; one that is open, or never had any, stays.
+    connection.execute(
+        "DELETE FROM runs WHERE finished IS NOT NULL AND id NOT IN "
+        "(SELECT run_id FROM solves WHERE run_id IS NOT NULL)"
+    )
 
 
 def give_back(connection: sqlite3.Connection) -> Iterator[int]:

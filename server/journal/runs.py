@@ -28,6 +28,10 @@ class RunRow:
     reason: str | None = None
 
 
+RUNS_DONE = (
+    "SELECT run_id, count(DISTINCT problem_id) FROM solves "
+    "WHERE run_id IS NOT NULL AND outcome IS NOT NULL GROUP BY run_id"
+)
 RUN_COLUMNS = ", ".join(field.name for field in fields(RunRow))
 _PLACES = ", ".join("?" * len(fields(RunRow)))
 _CHANGES = ", ".join(f"{field.name} = excluded.{field.name}" for field in fields(RunRow)[1:])

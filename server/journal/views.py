@@ -1,6 +1,6 @@
 """What the commands show: tables, and transcripts in which nothing can command the terminal."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
 from rich.table import Table
@@ -12,10 +12,12 @@ from client.schema import (
     AttemptResult,
     AttemptText,
     AttemptWaiting,
+    BudgetDecided,
     Event,
 )
 from server.journal.reader import StoredAttempt, StoredSolve
 from server.journal.retention import Prunable
+from server.journal.runs import RunRow
 
 #: Characters of a problem in a listing.
 PROBLEM_CHARS = 60
@@ -82,6 +84,41 @@ def attempts_table(attempts: Iterable[StoredAttempt]) -> Table:
             plain(attempt.sampled),
             f"{attempt.seconds:.1f}" if attempt.seconds is not None else "",
             plain(attempt.detail),
+        )
+    return table
+
+
+def runs_table(runs: Iterable[RunRow], done: Mapping[str, int]) -> Table:
+    """Return a listing of runs; `done` counts the problems of each that have a result."""
+    table = Table("Run", "Created", "Name", "Done", "Limit (s)", "Budget", "State")
+    for column in table.columns[3:5]:
+        column.justify = "right"
+    for run in runs:
+        state = "open" if run.finished is None else f"finished: {run.reason}"
+        table.add_row(
+            plain(run.id),
+            time_text(run.created),
+            plain(run.name),
+            f"{done.get(run.id, 0)} of {run.problems}",
+            f"{run.limit_s:g}",
+            plain(run.budget),
+            plain(state),
+        )
+    return table
+
+
+def budget_table(decisions: Iterable[BudgetDecided]) -> Table:
+    """Return what a run's budget decided on one of its problems."""
+    table = Table("After (s)", "May take (s)", "Because", "Run left (s)", "Problems left")
+    for column in (*table.columns[:2], *table.columns[3:]):
+        column.justify = "right"
+    for each in decisions:
+        table.add_row(
+            f"{each.elapsed_s:.1f}",
+            f"{each.limit_s:.1f}",
+            plain(each.reason),
+            f"{each.left_s:.1f}",
+            plain(each.problems_left),
         )
     return table
 

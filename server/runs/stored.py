@@ -30,10 +30,6 @@ _RESULTS = (
     "FROM solves AS s JOIN events AS e ON e.solve_id = s.id AND e.type = 'solve.finished' "
     "WHERE s.run_id = ? ORDER BY e.id"
 )
-_DONE = (
-    "SELECT run_id, count(DISTINCT problem_id) FROM solves "
-    "WHERE run_id IS NOT NULL AND outcome IS NOT NULL GROUP BY run_id"
-)
 _OPEN = "SELECT id FROM runs WHERE finished IS NULL ORDER BY created"
 
 
@@ -75,7 +71,7 @@ def load_open_runs(path: Path) -> list[StoredRun]:
 def list_runs(path: Path) -> tuple[list[RunRow], Counter[str]]:
     """Return the newest runs, and how many problems of each are done. Errors as for `load_run`."""
     with JournalReader(path) as reader, reader.snapshot():
-        return reader.runs(), Counter(dict(reader.query(_DONE)))
+        return reader.runs(), reader.runs_done()
 
 
 def answered(problem_id: str, event: SolveFinished) -> Entry:

@@ -1,13 +1,19 @@
 """Runs by both clients, against a real gateway with a scripted model."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from client.commands.solve_file import BatchPlan, solve_file
+from client.commands.wishes import wish_of
 from client.errors import InvalidRequest, NotFound, RunFinished
 from client.http import AsyncQuorumClient, QuorumClient
 from client.runs import finish_call, open_call
 from client.schema import RunRequest, RunState, SolveFinished, SolveRequest
+from client.session import ServerChoice
+from client.solving import Show
 from server.sections.solve import SolveSettings
 from server.settings import Settings
 from server.vocabulary import Vocabulary
@@ -70,3 +76,18 @@ def test_what_is_repeated_after_a_failure() -> None:
     assert finish_call("a", "").safe
     assert finish_call("a", "").body is None
     assert finish_call("a/b", "").path == "/v1/runs/a%2Fb/finish"
+
+
+def test_a_file_is_solved_under_one_clock(gateway: Gateway, tmp_path: Path) -> None:
+    file, out = tmp_path / "problems.jsonl", tmp_path / "results.jsonl"
+    rows = [{"id": f"p{number}", "problem": "6 x 7?", "answer": 42} for number in range(3)]
+    file.write_text("\n".join(json.dumps(row) for row in rows))
+    plan = BatchPlan(Show.ANSWER, parallel=2, time_s=60.0)
+    assert solve_file(file, out, wish_of(), ServerChoice(gateway.url), plan) == 0
+    results = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["correct"] for row in results] == [True] * 3
+    with QuorumClient(gateway.url) as client:
+        run = client.runs.list()[0]
+        assert (run.state, run.problems, run.done) == (RunState.FINISHED, 3, 3)
+        solved = {solve.problem_id for solve in client.runs.get(run.id).solves}
+        assert solved == {"p0", "p1", "p2"}
