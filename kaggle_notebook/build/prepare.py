@@ -22,6 +22,7 @@ from kaggle_notebook.build.checks import (
     summary,
 )
 from kaggle_notebook.build.models import FoundModel, choose_model, find_models
+from kaggle_notebook.bundle.doctor import FILE as DOCTOR_FILE
 from kaggle_notebook.bundle.manifest import Kind, Manifest, place, read, sha256_of
 from kaggle_notebook.errors import InputError, KaggleError
 from kaggle_notebook.settings import RERUN, Mode, read_settings
@@ -80,13 +81,13 @@ def prepare(
         manifest = None
     else:
         findings.append(bundle_finding(bundle, manifest))
-    if bundle is not None and manifest is not None and not settings.get("install"):
-        completed["install"] = install_command(bundle)
     if _needs_model(completed):
         found = _found_model(root, model, bundle, manifest)
         findings.append(model_finding(found))
         if isinstance(found, FoundModel):
             completed["server"] = {**engine_settings(found), **completed["server"]}
+    if bundle is not None and manifest is not None and not settings.get("install"):
+        completed["install"] = install_command(bundle, completed["server"])
     prepared = Prepared(completed, tuple(findings))
     sys.stdout.write(summary(findings) + "\n")
     _keep(prepared)
@@ -96,14 +97,20 @@ def prepare(
     return prepared
 
 
-def install_command(bundle: Path) -> list[str]:
-    """Return the command that makes the server's environment from a bundle."""
+def install_command(bundle: Path, server: Mapping[str, Any]) -> list[str]:
+    """Return the command that makes the server's environment from a bundle.
+
+    Where the run does not count, the server's own doctor then looks at it, for the report.
+    """
     code = str(Path(__file__).parent.parent.parent)
     program = (
         f"import sys; sys.path.insert(0, {code!r}); "
         "from kaggle_notebook.bundle.install import main; main()"
     )
-    return [sys.executable, "-c", program, str(bundle)]
+    command = [sys.executable, "-c", program, str(bundle)]
+    if RERUN in os.environ:
+        return command
+    return [*command, "--doctor", DOCTOR_FILE, "--server", json.dumps(server)]
 
 
 def engine_settings(model: FoundModel) -> dict[str, str | int | float]:

@@ -20,6 +20,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from kaggle_notebook.bundle.doctor import keep_findings
 from kaggle_notebook.bundle.image import normal
 from kaggle_notebook.bundle.manifest import (
     PROJECT,
@@ -182,12 +183,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Install a bundle of Quorum without an index.")
     parser.add_argument("bundle", type=Path, help="the folder with manifest.json")
     parser.add_argument("--environment", type=Path, help="where to install; default: a new folder")
+    parser.add_argument("--doctor", type=Path, help="a file for what `quorum doctor` finds then")
+    parser.add_argument("--server", type=json.loads, default={}, help="the server's settings: JSON")
     options = parser.parse_args()
     try:
         python = install(options.bundle, options.environment)
     except KaggleError as error:
         sys.stderr.write(f"quorum: {error}\n")
         sys.exit(1)
+    if options.doctor:
+        keep_findings(python, options.server, options.doctor)
     sys.stdout.write(json.dumps({"python": str(python)}) + "\n")
 
 

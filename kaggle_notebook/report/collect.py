@@ -9,6 +9,7 @@ from typing import Any
 
 from client.escape import one_line
 from kaggle_notebook.build.prepare import FINDINGS
+from kaggle_notebook.bundle.doctor import FILE as DOCTOR_FILE
 from kaggle_notebook.clock import kept_clock
 from kaggle_notebook.errors import KaggleError
 from kaggle_notebook.files import read_json
@@ -80,7 +81,7 @@ def collect(folder: Path, journal: Path | None = None) -> RunReport:
         server=_server(folder),
         sandbox=_short(results[0].get("sandbox", "")) if results else "",
         model=_short(results[0].get("model", "")) if results else "",
-        findings=tuple(_findings(folder)),
+        findings=(*_findings(folder / FINDINGS), *_findings(folder / DOCTOR_FILE)),
         troubles=tuple(_troubles(folder)),
         omitted=max(0, len(problems) - MOST_PROBLEMS),
     )
@@ -149,9 +150,9 @@ def _server(folder: Path) -> dict[str, Any]:
     }
 
 
-def _findings(folder: Path) -> Iterable[dict[str, str]]:
+def _findings(path: Path) -> Iterable[dict[str, str]]:
     try:
-        value = json.loads((folder / FINDINGS).read_bytes())
+        value = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return
     for each in value if isinstance(value, list) else []:

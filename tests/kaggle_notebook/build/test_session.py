@@ -88,6 +88,7 @@ def test_the_notebook_runs_from_a_bundle_to_submission_and_report(
     report = json.loads((session / "report.json").read_text())
     assert report["rungs"] == {"vote": 3}
     assert report["server"]["starts"] == 1
+    assert {"kernels", "bundle"} <= {finding["subject"] for finding in report["findings"]}
     for problem in report["problems"]:
         assert problem["votes"][0]["answer"] == str(problem["answer"])
         assert len(problem["attempts"]) == SERVER["solve.attempts"]
