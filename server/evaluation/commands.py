@@ -248,6 +248,7 @@ def sets_command(*, as_json: JsonOption = False) -> None:
         typer.echo(orjson.dumps({k: v.model_dump(mode="json") for k, v in known.items()}).decode())
         return
     table = Table("Set", "Problems", "Answers", "Licence", "Source", "What")
+    table.columns[0].no_wrap = True
     table.columns[1].justify = "right"
     for name, source in known.items():
         count = "" if source.count is None else f"{source.count}{'' if source.checked else ' ~'}"

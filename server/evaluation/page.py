@@ -110,6 +110,6 @@ def _markdown_table(table: TextTable) -> str:
 def _plain(text: str) -> str:
     """Return a text on one line in which nothing is Markdown or HTML."""
     line = " ".join(text.split())
-    for special in ("\\", "|", "*", "_", "`", "<", ">", "[", "]", "$", "#"):
+    for special in ("\\", "|", "*", "_", "`", "[", "]", "$", "#"):
         line = line.replace(special, f"\\{special}")
-    return line
+    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

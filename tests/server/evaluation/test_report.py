@@ -83,13 +83,13 @@ def test_figures_are_those_of_the_attempts(arm: ScoredArm, report: Report) -> No
 def test_nothing_in_a_page_acts(report: Report) -> None:
     text = page(report)
     assert "<script" not in text
-    assert "default-src 'none'" in text
+    assert "default-src &#x27;none&#x27;" in text
     assert not re.search(
         r"""(?:src|href)=["'](?!#|http://127\.0\.0\.1:8642/solves/solve-1")""", text
     )
     plain = markdown(report)
     assert "<script" not in plain
-    assert "\\<script\\>" in plain
+    assert "&lt;script&gt;" in plain
 
 
 def test_files_are_written_whole_and_formulas_are_none(report: Report, tmp_path: Path) -> None:
