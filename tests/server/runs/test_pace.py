@@ -1,6 +1,7 @@
 """Budgets in the real solve loop: the end of a solve that runs is moved, and attempts added."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import anyio
 
@@ -36,7 +37,7 @@ def paced(
     limit_s: float = 60.0,
     problems_left: int = 1,
     asked_s: float | None = None,
-    **request: object,
+    **request: Any,  # noqa: ANN401 - the fields of a request
 ) -> tuple[Rehearsal, RunPace]:
     rehearsal = stage.rehearse(play, time_limit_s=limit_s, **request)
     started = anyio.current_time()
