@@ -36,12 +36,12 @@ def hostile_solve(next_id: Callable[[], int]) -> Iterator[Event]:
     yield from attempt_events(SOLVE, next_id, 0, turns=1)
     whose = {"solve_id": SOLVE, "attempt": 0, "turn": 2}
     for channel, text in ((Channel.THINKING, HOSTILE), (Channel.FINAL, HOSTILE + LONG_LINE)):
-        yield AttemptText(id=next_id(), **whose, at=3.0, channel=channel, text=text, sampled=150)  # type: ignore[arg-type]
-    yield AttemptCall(id=next_id(), **whose, at=3.1, call=1, code=HOSTILE)  # type: ignore[arg-type]
+        yield AttemptText(id=next_id(), **whose, at=3.0, channel=channel, text=text, sampled=150)
+    yield AttemptCall(id=next_id(), **whose, at=3.1, call=1, code=HOSTILE)
     yield AttemptResult(
         id=next_id(), **whose, at=3.2, call=1, status=SCRIPT, output=HOSTILE, seconds=0.1,
         state_lost=True,
-    )  # type: ignore[arg-type] # fmt: skip
+    )  # fmt: skip
     ended = report(0, 1).model_copy(update={"answer": HOSTILE, "detail": HOSTILE})
     yield AttemptFinished(id=next_id(), solve_id=SOLVE, at=4.0, attempt=0, report=ended)
     lines = [BallotLine(answer=HOSTILE, votes=1, weight=1.0, attempts=[0])]

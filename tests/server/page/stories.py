@@ -34,7 +34,7 @@ def long_solve(
     whose = {"solve_id": name, "attempt": 0}
     yield AttemptStarted(
         id=next_id(), **whose, at=0.1, seed=7, temperature=0.7, top_p=0.95, min_p=0.0
-    )  # type: ignore[arg-type]
+    )
     unit = vocabulary.encode(PARAGRAPH)
     ids = (unit * (tokens // len(unit) + 1))[:tokens]
     for start in range(0, tokens, SEGMENT):
@@ -42,11 +42,11 @@ def long_solve(
         yield AttemptText(
             id=next_id(), **whose, at=1.0, turn=start // 20_000, channel=Channel.THINKING,
             text=PARAGRAPH * (SEGMENT // len(unit)), sampled=start + len(part),
-        )  # type: ignore[arg-type] # fmt: skip
+        )  # fmt: skip
         yield AttemptSegment(
             id=next_id(), **whose, at=1.0, turn=start // 20_000, kind=SegmentKind.SAMPLED,
             start=start, token_ids=part, logprobs=[-(i % 50) / 10 for i in range(len(part))],
-        )  # type: ignore[arg-type] # fmt: skip
+        )  # fmt: skip
     counts = TokenCounts(sampled=tokens)
     ended = report(0).model_copy(update={"tokens": counts, "tool_calls": 0})
     yield AttemptFinished(id=next_id(), solve_id=name, at=9.0, attempt=0, report=ended)
