@@ -151,7 +151,7 @@ class _Trainer:
         for example in batch:
             part = -self._sum(example) / weights
             part.backward()
-            loss += float(part)
+            loss += float(part.detach())
         for group in self._optimizer.param_groups:
             group["lr"] = rate
         self._optimizer.step()
