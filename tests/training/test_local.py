@@ -13,6 +13,12 @@ torch: Any = pytest.importorskip("torch", reason="needs torch: install the extra
 peft: Any = pytest.importorskip("peft", reason="needs peft: install the extra `train`")
 transformers: Any = pytest.importorskip("transformers", reason="install the extra `train`")
 
+#: peft uses names that transformers is giving up, and warns of saving embeddings.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning"),
+]
+
 RECIPE = load_recipe("sft").model_copy(
     update={"rank": 8, "batch": 4, "epochs": 8, "learning_rate": 0.02, "save_every": 5,
             "held_out": 0.3}

@@ -14,6 +14,12 @@ torch: Any = pytest.importorskip("torch", reason="needs torch: install the extra
 peft: Any = pytest.importorskip("peft", reason="needs peft: install the extra `train`")
 transformers: Any = pytest.importorskip("transformers", reason="install the extra `train`")
 
+#: peft uses names that transformers is giving up, and warns of saving embeddings.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning"),
+]
+
 LAYERS, HIDDEN, INNER, EXPERTS, RANK, VOCABULARY = 2, 64, 96, 4, 4, 128
 
 
