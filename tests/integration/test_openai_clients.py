@@ -14,6 +14,8 @@ import pytest
 from tests.docs.gateway import running_gateway
 
 PROBLEM = "What is the remainder when $7^{2024}$ is divided by 1000?"
+#: Its own types do not know the server's extensions.
+Client = Any
 MESSAGES: Any = [{"role": "user", "content": PROBLEM}]
 
 
@@ -24,12 +26,12 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def client(url: str) -> Iterator[openai.OpenAI]:
+def client(url: str) -> Iterator[Client]:
     with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
         yield client
 
 
-def test_a_chat(client: openai.OpenAI) -> None:
+def test_a_chat(client: Client) -> None:
     reply = client.chat.completions.create(
         model="quorum",
         messages=MESSAGES,
@@ -45,12 +47,12 @@ def test_a_chat(client: openai.OpenAI) -> None:
     assert usage.completion_tokens > usage.completion_tokens_details.reasoning_tokens > 0
 
 
-def test_choices(client: openai.OpenAI) -> None:
+def test_choices(client: Client) -> None:
     reply = client.chat.completions.create(model="quorum", messages=MESSAGES, n=3)
     assert [choice.message.content for choice in reply.choices] == ["401"] * 3
 
 
-def test_a_stream(client: openai.OpenAI) -> None:
+def test_a_stream(client: Client) -> None:
     content, reasoning, usage = "", "", None
     with client.chat.completions.create(
         model="quorum", messages=MESSAGES, stream=True, stream_options={"include_usage": True}
@@ -77,7 +79,7 @@ async def test_asynchronously(url: str) -> None:
     assert content == "401"
 
 
-def test_completions(client: openai.OpenAI) -> None:
+def test_completions(client: Client) -> None:
     reply = client.completions.create(model="quorum", prompt=PROBLEM, max_tokens=8, stop="!")
     assert reply.choices[0].finish_reason == "length"
     assert reply.usage.completion_tokens == 8
@@ -95,12 +97,12 @@ def test_completions(client: openai.OpenAI) -> None:
     assert ids[0] == ids[1]
 
 
-def test_models(client: openai.OpenAI) -> None:
+def test_models(client: Client) -> None:
     assert [model.id for model in client.models.list()] == ["scripted", "quorum"]
     assert client.models.retrieve("quorum").owned_by == "quorum"
 
 
-def test_errors_are_the_clients_own(client: openai.OpenAI) -> None:
+def test_errors_are_the_clients_own(client: Client) -> None:
     with pytest.raises(openai.BadRequestError, match="tools: has no meaning") as refused:
         client.chat.completions.create(
             model="quorum", messages=MESSAGES, tools=[{"type": "function", "function": {}}]
