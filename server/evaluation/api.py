@@ -1,8 +1,8 @@
-"""The server as an evaluation asks it: readiness, runs, solves as streams of events.
+"""The server as an evaluation asks it: readiness, solves as streams of events.
 
 An evaluation may talk to a server elsewhere, for days: it waits for a full queue, and comes back
-after a lost connection. What it asked for is named by run and problem, so that asking again joins
-what runs and repeats what is done.
+after a lost connection. Its solves belong to no run: the budget of one adds attempts where it sees
+fit, and an evaluation has as many as it asked for.
 """
 
 from collections.abc import AsyncIterator, Mapping
@@ -76,25 +76,6 @@ class Api:
             raise ServerProblem(
                 f"the server at {self.url} does not answer as Quorum does; check the address"
             ) from error
-
-    async def open_run(self, body: Mapping[str, Any]) -> bool | None:
-        """Open a run, or find the one of that id; return whether it takes problems.
-
-        None where the server has no runs.
-
-        Raises:
-            ServerProblem: the server refuses, or cannot be reached.
-        """
-        try:
-            response = await self._http.post("/v1/runs", json=body)
-        except httpx.HTTPError as error:
-            raise self._gone(error) from error
-        if response.status_code in NO_ROUTE:
-            return None
-        if not response.is_success:
-            raise ServerProblem(f"the server at {self.url} opens no run: {_reason(response)}")
-        found: dict[str, Any] = response.json()
-        return found.get("state") == "open" and found.get("seconds_left", 1) > 0
 
     async def solve(self, body: Mapping[str, Any]) -> AsyncIterator[Event]:
         """Yield the events of a solve up to its last; they may come again after a lost connection.

@@ -17,7 +17,6 @@ from client.schema import (
 )
 from server.evaluation.api import Api
 from server.evaluation.arms import Arm
-from server.evaluation.errors import ServerProblem
 from server.evaluation.folder import UNSETTLED, AttemptRow, EvaluationFolder, SolveRow, ranges
 from server.evaluation.judge import Judge
 from server.evaluation.problem import Kind, Problem
@@ -25,12 +24,8 @@ from server.groups import collapsed
 
 #: Times that a problem is asked for while attempts of it are lost to the engine or cancelled.
 MOST_ROUNDS = 3
-#: The clock of a run that an evaluation opens, in seconds: it only bounds what is forgotten.
-RUN_LIMIT_S = 14 * 86_400
 #: Characters of a problem's name at the server, which takes 200.
 LONGEST_NAME = 180
-#: Runs that are tried where earlier ones of the evaluation have been finished.
-MOST_RUNS = 20
 
 
 @dataclass(slots=True)
@@ -86,7 +81,6 @@ class EvaluationRun:
         self._api = api
         self._judge = judge
         self._observer = observer
-        self._run: str | None = None
         self._tasks = [Task(arm, one) for one in folder.problems.values() for arm in arms]
         self.standing = Standing(
             total=len(self._tasks), arms={arm.name: ArmTally() for arm in arms}
@@ -108,32 +102,12 @@ class EvaluationRun:
         self._observer.begin(self.standing)
         if not missing:
             return self.standing
-        self._run = await self._opened()
         queue = iter(missing)
         with collapsed():
             async with anyio.create_task_group() as group:
                 for _ in range(min(parallel, len(missing))):
                     group.start_soon(self._work, queue)
         return self.standing
-
-    async def _opened(self) -> str | None:
-        """Return the id of an open run of this evaluation; None where the server has no runs."""
-        plan = self._folder.plan
-        for number in range(MOST_RUNS):
-            name = plan.id if number == 0 else f"{plan.id}-{number + 1}"
-            body = {
-                "id": name, "name": f"evaluation of {plan.set}"[:200], "limit_s": RUN_LIMIT_S,
-                "problems": min(len(self._tasks), 10_000),
-            }  # fmt: skip
-            opened = await self._api.open_run(body)
-            if opened is None:
-                return None
-            if opened:
-                return name
-        raise ServerProblem(
-            f"{MOST_RUNS} runs of this evaluation have been finished on the server: must be fewer; "
-            "evaluate into another folder"
-        )
 
     async def _work(self, queue: Iterator[Task]) -> None:
         for task in queue:
@@ -187,7 +161,7 @@ class EvaluationRun:
             body["agree"] = min(body["agree"], count)
         if plan.time_limit_s is not None:
             body["time_limit_s"] = plan.time_limit_s
-        return body if self._run is None else {**body, "run": self._run}
+        return body
 
     async def _count(self, task: Task) -> str:
         """Count a problem that is done; return a line about it."""
