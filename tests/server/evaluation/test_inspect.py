@@ -1,6 +1,7 @@
 """inspect-ai on the same sets: its own scorer and ours agree on the same answers."""
 
 import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ from server.evaluation.problem import Problem
 from tests.server.evaluation.conftest import PROBLEMS, Rehearsal
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("inspect_ai") is None,
-    reason="needs inspect-ai: pip install inspect-ai",
+    importlib.util.find_spec("inspect_ai") is None or "QUORUM_TEST_INSPECT" not in os.environ,
+    reason="needs inspect-ai and a network for its token counts: set QUORUM_TEST_INSPECT",
 )
 SCRIPT = "tests.server.evaluation.inspected"
 #: Right answer, the model's, and whether that is right; both must see so.
