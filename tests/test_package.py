@@ -14,11 +14,12 @@ PACKAGES = {"voting", "sandbox", "client", "server", "kaggle_notebook", "trainin
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCKS = {
     "core": [],
-    "embedded": ["embedded"],
-    "dev": ["embedded", "plots", "dev"],
+    "embedded": ["embedded", "build"],
+    "dev": ["embedded", "plots", "kaggle", "build", "dev"],
     "plots": ["plots"],
     "kaggle": ["kaggle"],
     "train": ["train"],
+    "eval": ["eval"],
     "sglang": ["sglang"],
 }
 
