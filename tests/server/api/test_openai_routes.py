@@ -293,9 +293,7 @@ class TestCompletions:
         assert says in refused(http, COMPLETIONS, body)["message"]
 
     @pytest.mark.parametrize("stream", [False, True])
-    def test_going_away_aborts_it_on_the_engine(
-        self, gateway: Gateway, stream: bool
-    ) -> None:
+    def test_going_away_aborts_it_on_the_engine(self, gateway: Gateway, stream: bool) -> None:
         body = orjson.dumps({"prompt": "[hang]", "max_tokens": 10_000, "n": 3, "stream": stream})
         head = (
             f"POST {COMPLETIONS} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"

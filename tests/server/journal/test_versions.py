@@ -1,6 +1,7 @@
 """What a solve's record says of what worked on it: nothing of where things are."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_no_setting_tells_a_path_or_a_key(tmp_path: Path) -> None:
             "rehearsal.problems": f"{hidden}/problems.jsonl",
         }
     )
-    told = versions_of(settings, tmp_path).settings
+    told: Any = versions_of(settings, tmp_path).settings
     assert secret not in str(told)
     assert told["engine"]["urls"] == "http://engine:30000"
     assert told["rehearsal"]["machine"] == "machine.toml"
