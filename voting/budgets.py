@@ -12,6 +12,7 @@ from voting.budget import (
     Budget,
     BudgetClock,
     BudgetDecision,
+    BudgetReason,
     BudgetState,
     FixedBudget,
     GreedyBudget,
@@ -37,6 +38,10 @@ class Fitted:
     for a first vote, or whoever chose the clock has chosen it for nothing: so a rehearsal with a
     clock a hundred times faster is one on a machine a hundred times faster.
 
+    A problem without a vote keeps an even share of what is left, which can always be given: a few
+    easy problems make a machine look fast, and a hard one must not be left for that before anything
+    is known of it.
+
     ``first_s`` is the library's median time of the first vote, in seconds.
     """
 
@@ -47,7 +52,11 @@ class Fitted:
         """Return the limit, with all times told in the library's."""
         factor = self.factor(state)
         decision = self.budget.decide(_scaled(state, 1 / factor))
-        return BudgetDecision(decision.limit_s * factor, decision.reason)
+        limit_s = decision.limit_s * factor
+        even_s = state.clock.left_s / state.clock.problems_left
+        if not state.marks and limit_s < even_s < math.inf:
+            return BudgetDecision(even_s, BudgetReason.FIRST_VOTE)
+        return BudgetDecision(limit_s, decision.reason)
 
     def factor(self, state: BudgetState) -> float:
         """Return by how much slower than the library's machine this one is taken to be."""

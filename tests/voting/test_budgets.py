@@ -64,13 +64,20 @@ def test_the_one_that_learns_does_the_same_at_any_speed(faster: float) -> None:
         assert limit * faster == pytest.approx(expected, rel=0.02)
 
 
+def test_easy_problems_do_not_cut_a_hard_one_before_its_first_vote() -> None:
+    budget = make_budget("adaptive", CONTEXT)
+    easy = ProblemPath((VoteMark(0.02, 1, 1, 1), VoteMark(0.03, 4, 4, 1)), 0.03, True)
+    decision = budget.decide(state(24.0, 300.0, 46, (easy,) * 4))
+    assert decision.limit_s >= 276 / 46
+
+
 def test_a_slow_machine_shows_in_its_own_problems() -> None:
     budget = make_budget("adaptive", CONTEXT)
     slow = tuple(ProblemPath((VoteMark(1_500, 1, 1, 1),), 2_000, True) for _ in range(6))
     cut = tuple(ProblemPath((), 900, False) for _ in range(6))
-    usual = budget.decide(state(0, 100_000, 5)).limit_s
-    assert budget.decide(state(0, 100_000, 5, slow)).limit_s > 2 * usual
-    assert budget.decide(state(0, 100_000, 5, cut)).limit_s > usual
+    usual = budget.decide(state(0, 100_000, 20)).limit_s
+    assert budget.decide(state(0, 100_000, 20, slow)).limit_s > 2 * usual
+    assert budget.decide(state(0, 100_000, 20, cut)).limit_s > usual
 
 
 @pytest.mark.parametrize(
