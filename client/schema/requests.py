@@ -62,6 +62,13 @@ class SolveOptions(RequestModel):
     seed: Integer = Field(
         default=0, ge=0, le=MAX_SEED, description="Attempt i samples with seed + i."
     )
+    offset: Integer = Field(
+        default=0,
+        ge=0,
+        le=MAX_SEED,
+        description="Attempts had before: attempt i is asked and samples as attempt offset + i"
+        " would, but for its seed. So an evaluation asks for what it lacks.",
+    )
 
     @model_validator(mode="after")
     def _agreement_can_be_reached(self) -> Self:

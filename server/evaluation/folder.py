@@ -306,6 +306,10 @@ class EvaluationFolder:
         self._append(self._selections, asdict(row))
         self.recorded.add_selection(row)
 
+    def first_seed(self, problem: str) -> int:
+        """Return the seed of a problem's first attempt."""
+        return self.plan.seed + self.problems[problem].copy * self.plan.attempts
+
     def missing(self, arm: Arm, problem: str) -> list[int]:
         """Return the seeds of the attempts that are still to be had, rising.
 
@@ -315,7 +319,7 @@ class EvaluationFolder:
         for solve in self.recorded.solves_of(arm.name, problem):
             if solve.end in SETTLED_SOLVES:
                 settled.update(range(solve.first_seed, solve.first_seed + solve.count))
-        first = self.plan.seed + self.problems[problem].copy * self.plan.attempts
+        first = self.first_seed(problem)
         count = arm.attempts(self.plan.attempts)
         return [seed for seed in range(first, first + count) if seed not in settled]
 

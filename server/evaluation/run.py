@@ -156,6 +156,7 @@ class EvaluationRun:
             "answer_kind": "integer" if task.problem.kind is Kind.INTEGER else "text",
             "attempts": count,
             "seed": first,
+            "offset": first - self._folder.first_seed(task.problem.id),
         }
         if "agree" in body:
             body["agree"] = min(body["agree"], count)

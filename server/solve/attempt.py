@@ -89,7 +89,7 @@ class Attempt:
             plan.answer_kind,
             tools=plan.strategy.tools,
             chosen=plan.prompt_set(context.dialect.name),
-            variant=plan.mix.of(index).variant,
+            variant=plan.style(index).variant,
         )
         self._context = context
         self._plan = plan
@@ -164,7 +164,7 @@ class Attempt:
             self.narrator.resumed(self._bench.cells_again)
         else:
             seed = self._plan.attempt_seed(self._index)
-            variant = self._plan.mix.of(self._index).variant
+            variant = self._plan.style(self._index).variant
             self.narrator.started(seed, self._plan.sampling(self._index, 0, 0), variant)
         end, detail = AttemptEnd.DEADLINE, "the problem's time ran out"
         try:

@@ -6,7 +6,7 @@ from client.schema import MAX_SEED, AnswerKind, SolveRequest
 from server.engine.base import Sampling
 from server.prompts import variants
 from server.sections.solve import SolveSettings
-from server.solve.mix import NUMBERS, Mix, parse_mix
+from server.solve.mix import NUMBERS, AttemptStyle, Mix, parse_mix
 from voting.catalogue import Context
 from voting.equivalence import AnswerRules
 from voting.policies import CATALOGUES, Policies, make_policies
@@ -48,6 +48,7 @@ class SolvePlan:
     min_p: float
     top_k: int
     seed: int
+    offset: int
     with_tokens: bool
     prompts: str
     mix: Mix
@@ -68,10 +69,14 @@ class SolvePlan:
         """Return the temperature of an attempt: the mix's, else 0 for the first where so set."""
         if self.strategy.greedy:
             return 0.0
-        own = self.mix.of(attempt).temperature
+        own = self.style(attempt).temperature
         if own is not None:
             return own
-        return 0.0 if self.first_greedy and attempt == 0 else self.temperature
+        return 0.0 if self.first_greedy and attempt + self.offset == 0 else self.temperature
+
+    def style(self, attempt: int) -> AttemptStyle:
+        """Return what an attempt does differently."""
+        return self.mix.of(attempt + self.offset)
 
     def prompt_set(self, dialect: str) -> str:
         """Return the set of prompt texts for a model of a dialect; empty is the common one."""
@@ -80,7 +85,7 @@ class SolvePlan:
     def sampling(self, attempt: int, stream: int, max_tokens: int) -> Sampling:
         """Return the sampling of the attempt's `stream`-th request to the engine."""
         seed = (self.attempt_seed(attempt) + stream * TURN_STRIDE) % (MAX_SEED + 1)
-        own = self.mix.of(attempt)
+        own = self.style(attempt)
         return Sampling(
             max_tokens=max_tokens,
             temperature=self.attempt_temperature(attempt),
@@ -142,6 +147,7 @@ def make_plan(
         min_p=settings.min_p if request.min_p is None else request.min_p,
         top_k=settings.top_k if request.top_k is None else request.top_k,
         seed=request.seed,
+        offset=request.offset,
         with_tokens=request.tokens,
         prompts=settings.prompts,
         mix=mix,

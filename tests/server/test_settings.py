@@ -12,7 +12,7 @@ from server.settings import OTHER_VARIABLES, Setting, Settings, declared, load_s
 #: What a description must say of a number: its unit, or what is counted.
 UNITS = re.compile(
     r"second|days|bytes|MiB|tokens?|characters|attempts?|turns|threads|layers|kernels|restarts|solves|"
-    r"port|temperature|sampling|answers|share|%"
+    r"port|temperature|sampling|answers|share|hours|requests|times|chance|%"
 )
 
 

@@ -85,8 +85,9 @@ class Mortal:
         elif outputs == 1:
             yield encode(THOUGHT)
             if not (self._folder / "go").exists():
-                for _ in range(1_000):
-                    yield encode("so ")
+                for number in range(1_000):
+                    # Each time something else: a model that repeats itself is made to answer.
+                    yield encode(f"so so {number * 7919 % 1000}, ")
                     yield _in_a_moment()
             yield encode(f"\n{SECOND}")
         else:

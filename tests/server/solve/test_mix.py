@@ -81,3 +81,12 @@ def test_what_a_request_names_holds_for_every_attempt() -> None:
 )
 def test_the_set_of_prompts_is_the_dialects_unless_named(prompts: str, chosen: str) -> None:
     assert plan(prompts=prompts).prompt_set("qwen") == chosen
+
+
+@pytest.mark.parametrize("mix", ["none", MIX])
+def test_attempts_that_were_missing_are_as_they_would_have_been(mix: str) -> None:
+    whole = plan(SolveRequest(problem="x", seed=5), mix=mix)
+    rest = plan(SolveRequest(problem="x", seed=7, offset=2), mix=mix)
+    for attempt in range(3):
+        assert rest.sampling(attempt, 0, 9) == whole.sampling(attempt + 2, 0, 9)
+        assert rest.style(attempt) == whole.style(attempt + 2)
