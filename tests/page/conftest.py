@@ -24,7 +24,9 @@ ARGUMENTS = [
 LONG_TOKENS = 100_000
 
 
-@pytest.fixture(scope="session")
+# Playwright's blocking API keeps an event loop running in this thread for as long as it is open, in
+# which no test of another module could run its own.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not there: apt-get install chromium")
