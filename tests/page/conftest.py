@@ -43,7 +43,7 @@ def page_vocabulary(tmp_path_factory: pytest.TempPathFactory) -> Vocabulary:
     return Vocabulary.load(path)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def world(
     browser: Browser, tmp_path_factory: pytest.TempPathFactory, page_vocabulary: Vocabulary
 ) -> Iterator[World]:
