@@ -286,7 +286,7 @@ async def test_damaged_weights_fail_soon_with_the_reason(
     with anyio.fail_after(10):
         async with open_llamacpp(options, tiny_vocabulary) as engine:
             # llama.cpp writes its log on a thread of its own: the reason may not be out at its end.
-            with pytest.raises(EngineFailed, match="corrupted or incomplete|did not start"):
+            with pytest.raises(EngineFailed, match=r"corrupted or incomplete|did not start"):
                 await engine.wait_ready()
             assert engine.status().state is EngineState.FAILED
             assert "damaged" in engine.status().detail
