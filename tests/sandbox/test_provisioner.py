@@ -93,8 +93,9 @@ async def test_an_interrupt_ends_a_cell(manager: AsyncKernelManager) -> None:
     client.start_channels()
     try:
         await client.wait_for_ready(timeout=30)
-        client.execute("print('begin')\nwhile True: pass")
-        while (await client.get_iopub_msg(timeout=30))["msg_type"] != "execute_input":
+        client.execute("print('begin', flush=True)\nwhile True: pass")
+        # Its input is told before it runs: an interrupt then would come too early.
+        while (await client.get_iopub_msg(timeout=30))["msg_type"] != "stream":
             pass
         await manager.interrupt_kernel()
         assert (await client.get_shell_msg(timeout=30))["content"]["ename"] == "KeyboardInterrupt"
