@@ -95,6 +95,14 @@ class Settings(BaseSettings):
         return Path(named).expanduser()
 
     @property
+    def labels_path(self) -> Path:
+        """The file of what people said of attempts."""
+        named = self.page.labels
+        if named == "auto":
+            return self.journal_path.with_name("labels.jsonl")
+        return Path(named).expanduser()
+
+    @property
     def fallback_path(self) -> Path | None:
         """The file of the best answers so far; None where there is to be none."""
         named = self.journal.fallback

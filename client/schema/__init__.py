@@ -39,6 +39,15 @@ from client.schema.events import (
     SolveStarted,
     SolveVersions,
 )
+from client.schema.labels import (
+    MAX_LABELS,
+    MAX_REASON_CHARS,
+    Label,
+    LabelBatch,
+    LabelBody,
+    LabelList,
+    LabelTag,
+)
 from client.schema.openai_replies import (
     ChatChoice,
     ChatCompletion,
@@ -121,6 +130,13 @@ from client.schema.solves import (
     SolveState,
 )
 from client.schema.status import PART_FAILED, Health, PartStatus, Readiness
+from client.schema.tokens import (
+    MAX_IDS,
+    MAX_TEXT_CHARS,
+    DetokenizeRequest,
+    TokenizedText,
+    TokenizeRequest,
+)
 from client.schema.values import AnswerKind, AttemptEnd, Channel, SegmentKind, SolveEnd
 
 __all__ = [
@@ -130,17 +146,21 @@ __all__ = [
     "MAX_CELL_TIMEOUT_S",
     "MAX_CODE_CHARS",
     "MAX_COMPLETIONS",
+    "MAX_IDS",
+    "MAX_LABELS",
     "MAX_LOGPROBS",
     "MAX_MESSAGES",
     "MAX_PAGE",
     "MAX_POLICY_CHARS",
     "MAX_PROBLEM_CHARS",
+    "MAX_REASON_CHARS",
     "MAX_RUN_PROBLEMS",
     "MAX_RUN_S",
     "MAX_SEED",
     "MAX_SELECT_S",
     "MAX_STOPS",
     "MAX_STOP_CHARS",
+    "MAX_TEXT_CHARS",
     "MAX_TTL_S",
     "MAX_WAIT_S",
     "NEUTRAL",
@@ -180,6 +200,7 @@ __all__ = [
     "CompletionRequest",
     "CompletionTokensDetails",
     "ContentPart",
+    "DetokenizeRequest",
     "Event",
     "EventBase",
     "ExecuteRequest",
@@ -189,6 +210,11 @@ __all__ = [
     "InterruptReport",
     "InterruptStep",
     "InvalidField",
+    "Label",
+    "LabelBatch",
+    "LabelBody",
+    "LabelList",
+    "LabelTag",
     "Lease",
     "LeaseInfo",
     "LeaseList",
@@ -236,6 +262,8 @@ __all__ = [
     "StreamOptions",
     "TokenCounts",
     "TokenId",
+    "TokenizeRequest",
+    "TokenizedText",
     "Usage",
     "WireModel",
 ]

@@ -32,7 +32,7 @@ class Identity:
 
 
 #: Who calls a server that demands no key.
-LOCAL = Identity("", "local", frozenset({"solve", "sandbox", "admin"}))
+LOCAL = Identity("", "local", frozenset({"solve", "sandbox", "label", "admin"}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,8 @@ class Scope(StrEnum):
     """Solves, runs, models, OpenAI's routes, the page."""
     SANDBOX = "sandbox"
     """Kernels over HTTP."""
+    LABEL = "label"
+    """Labels of attempts, to read and to give."""
     ADMIN = "admin"
     """Everything, the settings in force too."""
 
@@ -21,6 +23,7 @@ OPEN_FOLDERS = ("/static/",)
 ANY_PATHS = frozenset({"/ready", "/metrics", "/openapi.json"})
 ADMIN_PATHS = frozenset({"/v1/settings"})
 SANDBOX_FOLDER = "/v1/sandbox/"
+LABELS_PATH = "/v1/labels"
 
 
 def is_open(path: str) -> bool:
@@ -36,4 +39,6 @@ def needed(path: str) -> frozenset[Scope]:
         return frozenset({Scope.ADMIN})
     if path.startswith(SANDBOX_FOLDER):
         return frozenset({Scope.SANDBOX, Scope.ADMIN})
+    if path == LABELS_PATH or path.startswith(f"{LABELS_PATH}/"):
+        return frozenset({Scope.LABEL, Scope.ADMIN})
     return frozenset({Scope.SOLVE, Scope.ADMIN})

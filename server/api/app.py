@@ -14,6 +14,7 @@ from server.api import (
     chat,
     completions,
     health,
+    labels,
     login,
     metrics,
     models,
@@ -21,11 +22,13 @@ from server.api import (
     runs,
     sandbox,
     solves,
+    tokens,
 )
 from server.api.limits import BodyLimit
 from server.api.origin import SameOrigin
 from server.api.services import Services, open_services
 from server.api.traffic import Traffic
+from server.labels.store import LabelStore
 from server.leases.registry import LeaseRegistry
 from server.page.routes import open_page
 from server.parts import Parts, open_parts
@@ -97,9 +100,11 @@ def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> Fast
     app.include_router(solves.router)
     app.include_router(chat.router)
     app.include_router(completions.router)
+    app.include_router(tokens.router)
     app.include_router(models.router)
     app.include_router(catalogue.router)
     runs.install(app)
+    labels.install(app, LabelStore(settings.labels_path))
     if settings.page.enabled:
         open_page(app)
     app.include_router(sandbox.router if settings.sandbox_over_http else sandbox.closed)

@@ -14,6 +14,7 @@ import anyio
 
 from client.schema import MAX_SEED
 from server.completions.stops import StopFinder
+from server.dialect.base import Prompt
 from server.engine.base import Chunk, FinishReason, Sampling, TopLogprobs
 from server.solve.service import AdmissionError
 from server.solve.solver import SolverParts
@@ -89,6 +90,11 @@ class CompletionService:
     def ids(self, prompt: str | Sequence[int]) -> tuple[int, ...]:
         """Return a prompt's ids; plain text never makes a control token."""
         return tuple(self.vocabulary.encode(prompt) if isinstance(prompt, str) else prompt)
+
+    def opening(self, system: str, user: str) -> tuple[int, ...]:
+        """Return what a conversation opens with, as the model's family writes it."""
+        prompt = Prompt(system=system, user=user, force="")
+        return tuple(self._parts.dialect.open(prompt).opening)
 
     async def complete(self, wanted: Wanted) -> AsyncGenerator[Piece, None]:
         """Yield the pieces of a completion; closing the generator aborts it.

@@ -17,3 +17,7 @@ class PageSettings(Section):
     training: str = Field(
         "none", description="folder of corpus, problems and samples to look at; none is no folder"
     )
+    labels: str = Field(
+        "auto",
+        description="file of the labels that people give attempts; auto is beside the journal",
+    )

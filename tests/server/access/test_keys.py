@@ -106,7 +106,10 @@ def test_malformed_names(name: str) -> None:
         ("/", {"solve", "admin"}),
         ("/v1/sandbox/leases", {"sandbox", "admin"}),
         ("/v1/settings", {"admin"}),
-        ("/metrics", {"solve", "sandbox", "admin"}),
+        ("/metrics", {"solve", "sandbox", "label", "admin"}),
+        ("/v1/labels", {"label", "admin"}),
+        ("/v1/labels/label-1", {"label", "admin"}),
+        ("/v1/labelsX", {"solve", "admin"}),
     ],
 )
 def test_scopes(path: str, scopes: set[str]) -> None:
