@@ -72,6 +72,18 @@ _PLACEHOLDERS = frozenset(
     ["answer", "your answer", "final answer", "the answer", "the final answer", r"\dots"]
 )
 
+#: Sets that have a symbol and a name.
+_NAMED_SETS = {
+    **dict.fromkeys(
+        ["all real numbers", "all reals", "the real numbers", "real numbers", "all real values",
+         "the set of all real numbers", "the set of real numbers", r"\R", r"\reals", "\u211d"],
+        r"\mathbb{R}",
+    ),
+    **dict.fromkeys(
+        ["the empty set", "empty set", r"\varnothing", r"\{\}", "\u2205"], r"\emptyset"
+    ),
+}  # fmt: skip
+
 #: Arguments written without braces: of an exponent or index (a whole number, not TeX's one digit,
 #: for that is what ``2^10`` means to its writer), of a fraction, of a root.
 _SCRIPT = re.compile(rf"(?<!\\)([_^])\s*(-?[0-9]+|[A-Za-z]|\\(?!(?:{FONTS})\s*\{{)[A-Za-z]+)")
@@ -98,7 +110,9 @@ def canonical_text(written: str) -> str | None:
         return None
     if _PUNCTUATION.issuperset(text) or text.lower() in _PLACEHOLDERS:
         return None
-    return parse_integer(text) or text
+    return parse_integer(text) or _NAMED_SETS.get(
+        text if text.startswith("\\") else text.lower(), text
+    )
 
 
 def _settle(text: str) -> str | None:

@@ -22,6 +22,16 @@ BOTTOM_SHARE = 0.1
 LEAST_LOGPROB = -100.0
 
 
+def token_confidence(top_logprobs: Iterable[float]) -> float | None:
+    """Return the confidence of one token as a meter takes it, in nats; None: it has none."""
+    known = [
+        0.0 if given > 0.0 else max(given, LEAST_LOGPROB)
+        for given in top_logprobs
+        if not math.isnan(given)
+    ]
+    return -sum(known) / len(known) if known else None
+
+
 @dataclass(slots=True)
 class ConfidenceMeter:
     """Running scores of one attempt's sampled tokens.
@@ -46,10 +56,10 @@ class ConfidenceMeter:
         if self.window < 1:
             raise PolicyError(f"window {self.window}: must be at least 1; give it in tokens")
 
-    def push(self, top_logprobs: Iterable[float]) -> None:
+    def push(self, top_logprobs: Iterable[float]) -> float | None:
         """Take one sampled token: the natural-log probabilities of the likeliest at its place.
 
-        A token without any that is a number is left out.
+        Returns its confidence. A token without any that is a number is left out; it has none.
         """
         # One plain loop: this runs for every token of every attempt.
         count, total, known, rest = 0, 0.0, 0.0, 1.0
@@ -63,7 +73,7 @@ class ConfidenceMeter:
             known -= logprob * share
             rest -= share
         if not count:
-            return
+            return None
         confidence = total / count
         self._slide(confidence)
         self.tokens += 1
@@ -72,6 +82,7 @@ class ConfidenceMeter:
         self._entropy_sum += max(0.0, known - (rest * math.log(rest) if rest > 0 else 0.0))
         if self.tokens >= self.window:
             self._groups.append(max(0.0, self._window_sum / self.window))
+        return confidence
 
     @property
     def group_confidence(self) -> float | None:

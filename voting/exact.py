@@ -15,6 +15,8 @@ MAX_CHARACTERS = 400
 MAX_BITS = 4096
 #: Groups within groups, at most.
 MAX_DEPTH = 16
+#: Pieces of a text that is one number: itself and the end.
+LONE = 2
 
 
 class Comparison(Enum):
@@ -183,6 +185,8 @@ class _Rational:
         self._pieces: list[tuple[str, str]] = []
         self._at = self._depth = 0
         self._hundredth = Fraction(1) if percent_is_number else Fraction(1, 100)
+        if "--" in text:  # a dash between two numbers, as in a range
+            raise _NotExact
         position, text = 0, text.replace(" ", "\0")
         while position < len(text):
             match = _TOKEN.match(text, position)
@@ -240,6 +244,9 @@ class _Rational:
             return _bounded(self._group("{", "}") / self._group("{", "}"))
         number = self._next("number")
         if number is None or len(number) > MAX_BITS // 4:
+            raise _NotExact
+        # Dates and serial numbers have such digits, sums have not.
+        if number[0] == "0" and number[1:2].isdigit() and len(self._pieces) > LONE:
             raise _NotExact
         return Fraction("0" + number if number.startswith(".") else number)
 

@@ -58,6 +58,9 @@ _RELATIONS = frozenset(
 )
 _WORD = re.compile(r"[A-Za-z]+")
 _SUM = re.compile(r"(?<=[^\s^_{(])\s*[+\-\u2212]")
+#: Equations that several values solve: a power of a variable, a product that is zero.
+_POWER = re.compile(r"\(?[A-Za-z]\)?\s*\^\s*(?:[0-9]|\{\s*[0-9]+\s*\})")
+_PRODUCT = re.compile(r"[a-z]\s*(?:\\cdot|\\times|\*)?\s*[a-z]")
 
 
 def parse_integer(written: str) -> str | None:
@@ -116,8 +119,7 @@ def _between_delimiters(text: str) -> str | None:
 def _right_hand_side(text: str) -> str | None:
     """Return what a quantity is said to equal: ``42`` of ``m + n = 42``."""
     left, equals, right = text.rpartition("=")
-    # A sum that is zero is an equation brought to one side, not an answer of zero.
-    if not equals or (right.strip() == "0" and _SUM.search(left.strip())):
+    if not equals or _is_to_be_solved(left.strip(), right.strip()):
         return None
     left = _TEXT_GROUP.sub(r"\1", left)
     for _ in range(MAX_LAYERS):
@@ -128,3 +130,13 @@ def _right_hand_side(text: str) -> str | None:
     if not names or not _NAMES.fullmatch(left) or _RELATIONS.intersection(names):
         return None
     return right
+
+
+def _is_to_be_solved(left: str, right: str) -> bool:
+    """Return whether an equation is one to be solved yet, rather than a quantity and its value.
+
+    A sum that is zero is an equation brought to one side, not an answer of zero.
+    """
+    if _POWER.fullmatch(left):
+        return True
+    return right == "0" and bool(_SUM.search(left) or _PRODUCT.fullmatch(left))

@@ -34,6 +34,7 @@ _CHANGING_WORDS = _words(
     tenth tenths hundredth hundredths thousandth thousandths zero one two three four five six seven
     eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen
     twenty thirty forty fifty sixty seventy eighty ninety
+    am pm january february march april may june july august september october november december
     alpha beta gamma delta theta lambda sigma omega
     """
 )

@@ -24,8 +24,9 @@ MAX_CHARACTERS = 1_000
 RECURSION = 4_000
 
 _DECIMAL = re.compile(r"(?<![0-9.])([0-9]*)\.([0-9]+)(?![0-9.])")
-#: A number with an index is one in another base, which the grammar reads past.
-_BASE = re.compile(r"[0-9)}]\s*_")
+#: A number with an index is one in another base, and two dashes are a range: the grammar reads past
+#: the one and takes the other for a difference.
+_MISREAD = re.compile(r"[0-9)}]\s*_|--")
 _GROUPED = re.compile(r"(?<=[0-9])(?:\\,|\\!|\{,\})(?=[0-9]{3}(?![0-9]))")
 
 
@@ -50,7 +51,7 @@ def are_equal(one: str, other: str) -> bool | None:
     """
     from server.equivalence.symbolic import equal  # noqa: PLC0415 - loads sympy
 
-    if max(len(one), len(other)) > MAX_CHARACTERS or _BASE.search(one) or _BASE.search(other):
+    if max(len(one), len(other)) > MAX_CHARACTERS or _MISREAD.search(one) or _MISREAD.search(other):
         return None
     try:
         parsed = [_parse(each) for each in (one, other)]
