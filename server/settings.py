@@ -10,10 +10,10 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from platformdirs import user_state_path
-from pydantic import ValidationError
+from pydantic import ValidationError, field_validator, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 from pydantic_settings import (
@@ -26,6 +26,7 @@ from pydantic_settings import (
 from server.errors import SettingsError
 from server.sections.access import AccessSettings
 from server.sections.engine import EngineSettings
+from server.sections.engines import NamedEngineSettings, regrouped
 from server.sections.gateway import GatewaySettings
 from server.sections.journal import JournalSettings
 from server.sections.log import LogSettings
@@ -35,9 +36,12 @@ from server.sections.runs import RunsSettings
 from server.sections.sandbox import SandboxSettings
 from server.sections.section import Section
 from server.sections.solve import SolveSettings
+from server.solve.recipe import read_recipe
+from voting.errors import VotingError
 
 ENV_PREFIX = "QUORUM_"
 CONFIG_FILE = "quorum.toml"
+ENGINES = "engines"
 #: Variables with our prefix that are not settings of the server: the client's and the cache's.
 OTHER_VARIABLES = frozenset(
     {"QUORUM_CONFIG", "QUORUM_URL", "QUORUM_API_KEY", "QUORUM_CACHE", "QUORUM_DEBUG"}
@@ -58,6 +62,7 @@ class Settings(BaseSettings):
     gateway: GatewaySettings = GatewaySettings()
     access: AccessSettings = AccessSettings()
     engine: EngineSettings = EngineSettings()
+    engines: dict[str, NamedEngineSettings] = {}
     sandbox: SandboxSettings = SandboxSettings()
     solve: SolveSettings = SolveSettings()
     runs: RunsSettings = RunsSettings()
@@ -65,6 +70,34 @@ class Settings(BaseSettings):
     page: PageSettings = PageSettings()
     log: LogSettings = LogSettings()
     rehearsal: RehearsalSettings = RehearsalSettings()
+
+    @field_validator("engines", mode="before")
+    @classmethod
+    def _are_named(cls, engines: object) -> object:
+        return regrouped(engines)
+
+    @model_validator(mode="after")
+    def _recipe_has_its_engines(self) -> Self:
+        try:
+            read_recipe(self.solve.recipe, self.engines)
+        except VotingError as error:
+            raise ValueError(f"solve.recipe: {error}") from None
+        return self
+
+    def for_engine(self, name: str) -> "Settings":
+        """Return the settings as they are for a further engine: it stands where `engine` does."""
+        named = self.engines[name]
+        own = {"dialect": named.dialect, "effort": named.effort, "thinking": named.thinking}
+        log = self.engine_log_path.with_name(f"engine-{name}.log")
+        log_path = str(log) if named.log == "auto" else named.log
+        return self.model_copy(
+            update={
+                "engine": named.model_copy(update={"log": log_path}),
+                "engines": {},
+                "solve": self.solve.model_copy(update=own | {"recipe": "none"}),
+                "rehearsal": named.rehearsal or self.rehearsal,
+            }
+        )
 
     @property
     def has_engine(self) -> bool:
@@ -150,7 +183,7 @@ class Setting:
     @property
     def variable(self) -> str:
         """The environment variable."""
-        return f"{ENV_PREFIX}{self.section}_{self.name}".upper()
+        return f"{ENV_PREFIX}{self.section}_{self.name}".replace(".", "_").upper()
 
     @property
     def flag(self) -> str:
@@ -159,11 +192,19 @@ class Setting:
 
 
 def declared() -> Iterator[Setting]:
-    """Yield every setting, in the order of declaration."""
+    """Yield every setting, in the order of declaration; those of further engines are not fixed."""
     for section, section_field in Settings.model_fields.items():
+        if section == ENGINES:
+            continue
         section_type = cast("type[Section]", section_field.annotation)
         for name, field in section_type.model_fields.items():
             yield Setting(section, name, field)
+
+
+def declared_of_engine(engine: str) -> Iterator[Setting]:
+    """Yield the settings of a further engine; they are set in the file or by variables."""
+    for name, field in NamedEngineSettings.model_fields.items():
+        yield Setting(f"{ENGINES}.{engine}", name, field)
 
 
 def load_settings(flags: Mapping[str, Any] | None = None) -> Settings:
@@ -190,26 +231,43 @@ def _sentence(error: ErrorDetails, known: Mapping[str, Setting]) -> str:
     """Word one validation error as constraint, value, remedy."""
     dotted = ".".join(str(part) for part in error["loc"])
     message = error["msg"].removeprefix("Value error, ")
-    setting = known.get(dotted)
+    setting = known.get(dotted) or _of_engine(dotted)
     if not dotted or (setting is None and error["type"] == "value_error"):
         # Of settings together, which the message names.
         return message
     if setting is None:
         return f"{dotted}: no such setting; see docs/reference/settings.md"
     constraint = message[:1].lower() + message[1:]
-    return (
-        f"{dotted} {error['input']!r}: {constraint} ({setting.field.description}); "
-        f"set {setting.variable} or {setting.flag}"
+    remedy = (
+        setting.variable
+        if setting.section not in Settings.model_fields
+        else (f"{setting.variable} or {setting.flag}")
     )
+    return f"{dotted} {error['input']!r}: {constraint} ({setting.field.description}); set {remedy}"
+
+
+def _of_engine(dotted: str) -> Setting | None:
+    """Return the setting of a further engine that a name is of."""
+    section, _, name = dotted.rpartition(".")
+    engine = section.removeprefix(f"{ENGINES}.")
+    if engine == section:
+        return None
+    return next((each for each in declared_of_engine(engine) if each.name == name), None)
 
 
 def _refuse_unknown_variables(known: set[str]) -> None:
     given = {name.upper() for name in os.environ if name.upper().startswith(ENV_PREFIX)}
-    unknown = sorted(given - known - OTHER_VARIABLES)
+    unknown = sorted(name for name in given - known - OTHER_VARIABLES if not _is_engines(name))
     if unknown:
         raise SettingsError(
             f"{', '.join(unknown)}: no such setting; unset it, or see docs/reference/settings.md"
         )
+
+
+def _is_engines(variable: str) -> bool:
+    """Tell whether a variable sets something of a further engine."""
+    name, _, setting = variable.removeprefix(f"{ENV_PREFIX}{ENGINES.upper()}_").partition("_")
+    return name != variable and setting.lower() in NamedEngineSettings.model_fields
 
 
 def _read_file() -> dict[str, Any]:

@@ -62,12 +62,21 @@ class SolveStarted(EventBase):
     seed: int
     model: str
     dialect: str
+    recipe: str = Field(default="", description="How further engines take part; empty: not.")
 
 
 class AttemptEvent(EventBase):
-    """Base of the events of one attempt."""
+    """Base of the events of one attempt, or of a plan that a further engine wrote for attempts.
+
+    A plan is told as an attempt is, under a number below 0; it has no answer and no vote.
+    """
 
     attempt: int
+
+    @property
+    def is_plan(self) -> bool:
+        """Whether it is of a plan."""
+        return self.attempt < 0
 
 
 class AttemptStarted(AttemptEvent):
@@ -86,6 +95,12 @@ class AttemptStarted(AttemptEvent):
     parent_tokens: int | None = Field(
         default=None, description="How many of the parent's first tokens it goes on from."
     )
+    plan: int | None = Field(
+        default=None, description="The plan that its prompt has, by its number below 0."
+    )
+    engine: str = Field(default="", description="The engine of a plan, by name.")
+    model: str = Field(default="", description="The model of a plan; an attempt's is the solve's.")
+    dialect: str = Field(default="", description="How the model of a plan writes.")
 
 
 class AttemptText(AttemptEvent):
@@ -128,7 +143,7 @@ class AttemptSegment(AttemptEvent):
     start: int
     token_ids: list[int]
     logprobs: list[float | None] | None = None
-    confidence: list[float] | None = Field(
+    confidence: list[float | None] | None = Field(
         default=None,
         description="For each sampled id: minus the mean log-probability of the likeliest tokens.",
     )

@@ -42,6 +42,11 @@ class SolveOptions(RequestModel):
     prune: str | None = Field(
         default=None, max_length=MAX_POLICY_CHARS, description="Which attempts are ended, by name."
     )
+    recipe: str | None = Field(
+        default=None,
+        max_length=MAX_POLICY_CHARS,
+        description="How further engines of the server take part, by name; `none`: not.",
+    )
     revision: str | None = Field(
         default=None, max_length=MAX_POLICY_CHARS, description="Whether answers are reviewed."
     )

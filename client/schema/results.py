@@ -62,7 +62,17 @@ class SolveResult(WireModel):
     strategy: str
     ballot: list[BallotLine] = Field(default=[])
     attempts: list[AttemptReport] = Field(default=[])
-    tokens: TokenCounts = TokenCounts()
+    tokens: TokenCounts = Field(
+        default=TokenCounts(), description="Of all attempts; plans and judgments are not in it."
+    )
+    plans: list[AttemptReport] = Field(
+        default=[], description="What further engines wrote for the attempts, by number below 0."
+    )
+    engines: dict[str, TokenCounts] = Field(
+        default={},
+        description="Tokens by engine, plans and judgments too, where a recipe uses more than"
+        " `main`.",
+    )
     saved: Savings = Field(default=Savings(), description="What stopping early saved.")
     seconds: float = 0.0
     model: str = ""

@@ -27,6 +27,11 @@ class Readiness(WireModel):
     journal: PartStatus | None = Field(
         default=None, description="State of the journal; a server without one is ready too."
     )
+    engines: dict[str, PartStatus] = Field(
+        default={},
+        description="State of further engines by name; a server is ready without them: recipes"
+        " wait for them, and go on without.",
+    )
     model: str = ""
     running: int = 0
     queued: int = 0

@@ -26,6 +26,8 @@ class AttemptEnd(StrEnum):
     """The prune policy ended it: its tokens showed too little confidence."""
     REPETITION = "repetition"
     """The model fell into a degenerate loop, and no answer could be forced out of it."""
+    PLANNED = "planned"
+    """No attempt, but a plan that a further engine wrote for attempts: it was handed to them."""
     EARLY_STOP = "early_stop"
     """The vote was decided without it."""
     CANCELLED = "cancelled"

@@ -49,6 +49,12 @@ class SolveSettings(Section):
         description="how much gpt-oss thinks: low|medium|high",
     )
     thinking: bool = Field(True, description="models that can leave thinking out think first")
+    recipe: str = Field(
+        "none",
+        description="how further engines ([engines.NAME]) take part: none, or"
+        " plan_then_code(engine=auto), reason_then_act(engine=auto), verify(engine=auto), or one"
+        " of the first two and verify, joined by |",
+    )
     today: str = Field(
         "none", description="date told to models that are told one (YYYY-MM-DD); none leaves it out"
     )
@@ -91,6 +97,13 @@ class SolveSettings(Section):
     revision: str = Field("auto", description="whether attempts review answers; auto as above")
     likely_tokens: int = Field(
         20, ge=1, le=100, description="tokens a place whose log-probabilities confidence is from"
+    )
+    recorded_likely_tokens: int = Field(
+        5,
+        ge=0,
+        le=100,
+        description="the same where no policy weighs confidence and it is only recorded; 0 records"
+        " neither log-probabilities nor confidence",
     )
     confidence_window: int = Field(
         2048, ge=1, le=1_000_000, description="tokens of the sliding window of confidence"
