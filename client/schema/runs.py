@@ -60,7 +60,8 @@ class RunRequest(SolveOptions):
     budget: str | None = Field(
         default=None,
         max_length=MAX_POLICY_CHARS,
-        description="How the time is given out to the problems, by name.",
+        description="How the time is given out to the problems, by name; `none` gives nothing out: "
+        "each problem has the time and the attempts that it asks for.",
         examples=["adaptive"],
     )
 

@@ -50,6 +50,8 @@ LEAST_SOLVE_S = 0.5
 MOST_MARGIN = 0.05
 #: The longest time limit that a solve may be told.
 MOST_SOLVE_S = 86_400.0
+#: The budget of a run that gives out nothing: each problem has what it asks for.
+NO_BUDGET = "none"
 
 
 class RunRegistry:
@@ -168,7 +170,7 @@ class RunRegistry:
             AdmissionError, ShuttingDownError, UnknownStrategyError: as for `SolveService.submit`.
         """
         run = await self.get(request.run or "")
-        if run.policy is None:
+        if run.policy is None and run.budget != NO_BUDGET:
             run.policy = await self._budget(run.request, run.budget)
         name = request.problem_id or ""
         request = with_options(request, run.request)
@@ -202,9 +204,10 @@ class RunRegistry:
         structlog.contextvars.bind_contextvars(run=run.id)
         entry = Entry(name, Evidence(request.answer_kind))
         terms = self._terms(run, entry, run.policy, request.time_limit_s)
-        if terms.limit_s is None or terms.limit_s < LEAST_SOLVE_S or entry.pace is None:
+        if terms.limit_s is None or terms.limit_s < LEAST_SOLVE_S:
             return False
-        entry.pace.start_s, entry.pace.marks = past.run_s, list(past.marks)
+        if entry.pace is not None:
+            entry.pace.start_s, entry.pace.marks = past.run_s, list(past.marks)
         for event in past.events:
             entry.observe(event)
             entry.evidence.observe(event)
@@ -231,7 +234,9 @@ class RunRegistry:
             for run in self._runs.values()
         }
 
-    def _start(self, run: Run, name: str, request: SolveRequest, budget: Budget) -> SolveHandle:
+    def _start(
+        self, run: Run, name: str, request: SolveRequest, budget: Budget | None
+    ) -> SolveHandle:
         entry = Entry(name, Evidence(request.answer_kind))
         terms = self._terms(run, entry, budget, request.time_limit_s)
         if terms.limit_s is not None and terms.limit_s < LEAST_SOLVE_S:
@@ -252,17 +257,22 @@ class RunRegistry:
         run.entries.pop(entry.problem_id, None)
         run.entries[entry.problem_id] = entry
 
-    def _terms(self, run: Run, entry: Entry, budget: Budget, asked_s: float | None) -> SolveTerms:
+    def _terms(
+        self, run: Run, entry: Entry, budget: Budget | None, asked_s: float | None
+    ) -> SolveTerms:
         """Return what holds for a problem of a run: its clock, its budget, and who looks on."""
         limit_s = run.request.limit_s
         limit_s -= min(self._settings.margin_s, MOST_MARGIN * limit_s)
-        view = RunView(
-            elapsed_s=run.clock.elapsed_s,
-            limit_s=limit_s,
-            problems_left=run.rounds_left,
-            history=lambda: run.history,
-        )
-        entry.pace = RunPace(view, budget, asked_s)
+        if budget is not None:
+            view = RunView(
+                elapsed_s=run.clock.elapsed_s,
+                limit_s=limit_s,
+                problems_left=run.rounds_left,
+                history=lambda: run.history,
+            )
+            entry.pace = RunPace(view, budget, asked_s)
+        else:
+            asked_s = asked_s or self._solve.time_limit_s
 
         def observe(event: Event) -> None:
             try:
@@ -276,13 +286,16 @@ class RunRegistry:
                 log.exception("run.unobserved", run=run.id, problem_id=entry.problem_id)
 
         left_s = max(limit_s - run.clock.elapsed_s(), 0.0)
-        return SolveTerms((observe,), entry.pace, min(left_s, asked_s or left_s, MOST_SOLVE_S))
+        limit_s = min(left_s, asked_s or left_s, MOST_SOLVE_S)
+        return SolveTerms((observe,), entry.pace, limit_s, away_counts=budget is not None)
 
-    async def _budget(self, request: RunRequest, name: str) -> Budget:
+    async def _budget(self, request: RunRequest, name: str) -> Budget | None:
         """Return a run's budget, made in a thread: one that learns takes some time."""
         return await anyio.to_thread.run_sync(self._made, request, name)
 
-    def _made(self, request: RunRequest, name: str) -> Budget:
+    def _made(self, request: RunRequest, name: str) -> Budget | None:
+        if name == NO_BUDGET:
+            return None
         attempts = request.attempts or self._solve.attempts
         agree = min(request.agree or self._solve.agree, attempts)
         return make_budget(name, Context(attempts, agree))

@@ -10,8 +10,8 @@ class RunsSettings(Section):
 
     budget: str = Field(
         "adaptive",
-        pattern=r"^(adaptive|greedy|fixed)\s*(\(.*\))?$",
-        description="how a run's time is given out: adaptive|greedy(300, 900)|fixed(300)",
+        pattern=r"^(none|(adaptive|greedy|fixed)\s*(\(.*\))?)$",
+        description="how a run's time is given out: adaptive|greedy(300, 900)|fixed(300)|none",
     )
     margin_s: float = Field(
         1.0,

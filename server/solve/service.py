@@ -92,12 +92,14 @@ class SolveHandle:
 class SolveTerms:
     """What holds for a solve of a run: it goes on without its caller, and others look on.
 
-    `pace` says how long it may take, at most `limit_s` seconds.
+    `pace` says how long it may take, at most `limit_s` seconds. Time for which no server lived
+    counts where `away_counts`, as the clock of a contest does.
     """
 
     observers: Sequence[Observer] = ()
     pace: Pace | None = None
     limit_s: float | None = None
+    away_counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ class SolveService:
         plan = self._plan(request)
         if terms.limit_s is not None:
             plan = replace(plan, time_limit_s=terms.limit_s)
-        age_s = max(time.time() - past.created, past.at)
+        age_s = max(time.time() - past.created, past.at) if terms.away_counts else past.at
         handle = self._open(request, plan, terms, past.solve_id, age_s)
         handle.created, handle.past = past.created, past
         self._group.start_soon(self._run, handle, self._take_turn())

@@ -3,7 +3,17 @@
 import httpx
 import pytest
 
-from client.schema import ProblemDetails, Run, RunList, SolveEnd, SolveResult
+from client.schema import (
+    EVENT_ADAPTER,
+    BudgetDecided,
+    ProblemDetails,
+    Run,
+    RunList,
+    SolveEnd,
+    SolveResult,
+    SolveStarted,
+)
+from server.sections.solve import SolveSettings
 from tests.server.api.gateway import Gateway
 
 RUNS = "/v1/runs"
@@ -70,6 +80,23 @@ def test_a_problem_is_solved_once(http: httpx.Client, gateway: Gateway, name: st
     (entry,) = shown(http, name).solves
     assert (entry.id, entry.problem_id, entry.state) == (first.solve_id, "p1", "finished")
     assert (entry.answer, entry.seconds) == ("42", first.seconds)
+
+
+def test_without_a_budget_a_problem_has_what_it_asks_for(http: httpx.Client, name: str) -> None:
+    opened(http, name, budget="none")
+    for asked, limit_s in ((None, SolveSettings().time_limit_s), (7.0, 7.0)):
+        body = {
+            "problem": "6 x 7?",
+            "run": name,
+            "problem_id": f"p{limit_s}",
+            "time_limit_s": asked,
+        }
+        stream = http.post(SOLVES, json=body, headers={"accept": "text/event-stream"}).text
+        lines = [line for line in stream.splitlines() if line.startswith("data: ")]
+        events = [EVENT_ADAPTER.validate_json(line.removeprefix("data: ")) for line in lines]
+        (started,) = [event for event in events if isinstance(event, SolveStarted)]
+        assert started.time_limit_s == pytest.approx(limit_s)
+        assert not any(isinstance(event, BudgetDecided) for event in events)
 
 
 def test_the_run_says_how_to_solve(http: httpx.Client, gateway: Gateway, name: str) -> None:

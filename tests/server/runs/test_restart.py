@@ -164,8 +164,10 @@ def test_kill_9_loses_no_answer_and_no_solve_of_a_run(folder: Path) -> None:
 
 
 def test_a_shutdown_leaves_what_runs_to_the_next_server(folder: Path) -> None:
+    """Also in a run that gives nothing out: then the time without a server does not count."""
     with server(folder) as (http, process):
-        http.post("/v1/runs", json={"id": "r", "problems": 2, "limit_s": 600})
+        run = {"id": "r", "problems": 2, "limit_s": 600, "budget": "none"}
+        assert http.post("/v1/runs", json=run).status_code == 201
         results: list[SolveResult] = []
         thread = threading.Thread(target=lambda: results.append(ask(http, "p1")))
         thread.start()
@@ -180,3 +182,9 @@ def test_a_shutdown_leaves_what_runs_to_the_next_server(folder: Path) -> None:
         assert (result.answer, result.solve_id) == ("42", results[0].solve_id)
     with JournalReader(folder / "journal.sqlite") as reader:
         assert list(check(reader)) == []
+        (away,) = [
+            event.away_s
+            for event in reader.events(solve_id=result.solve_id)
+            if isinstance(event, SolveResumed)
+        ]
+        assert away < 0.5
