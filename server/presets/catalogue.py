@@ -51,6 +51,7 @@ class Sampling(_Data):
     temperature: float = Field(ge=0, le=5)
     top_p: float = Field(gt=0, le=1)
     min_p: float = Field(ge=0, lt=1)
+    top_k: int = Field(default=0, ge=0, le=1_000_000)
 
 
 class Layout(_Data):

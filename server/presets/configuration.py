@@ -39,6 +39,7 @@ def configuration(name: str, preset: Preset, machine: str) -> str:
         "temperature": sampling.temperature,
         "top_p": sampling.top_p,
         "min_p": sampling.min_p,
+        "top_k": sampling.top_k,
     }
     if preset.mix:
         solve["mix"] = preset.mix

@@ -6,10 +6,12 @@ here. A variant (`variant_NAME.md`) is said to single attempts, after the system
 is a `start_NAME.md` beside it, the model's message begins with that, to its last newline.
 
 `{problem}` and `{answer}` in a file stand for the problem and for the sentence that says how to
-answer; everything else, braces too, is meant as it stands.
+answer, `{guide}` in `guided_ROLE.md` for what another model wrote; everything else, braces too, is
+meant as it stands. `system_ROLE.md` and `user_ROLE.md` are what that model is asked.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -65,21 +67,40 @@ def variants() -> tuple[str, ...]:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """What another model wrote for an attempt; `role` names the text around it, `guided_ROLE`."""
+
+    role: str
+    text: str
+
+
 def compose(
-    problem: str, answer_kind: AnswerKind, *, tools: bool, chosen: str = "", variant: str = ""
+    problem: str,
+    answer_kind: AnswerKind,
+    *,
+    tools: bool,
+    chosen: str = "",
+    variant: str = "",
+    guidance: Guidance | None = None,
 ) -> Prompt:
     """Return what an attempt at this problem opens with.
 
-    `chosen` names a set, `variant` one of `variants()`; empty is none.
+    `chosen` names a set, `variant` one of `variants()`; empty is none. Guidance stands after the
+    problem, and a variant then after that: whatever attempts differ in, they begin with the same
+    tokens up to the guidance's end.
     """
     kind = "tools" if tools else "plain"
     answer = text(f"answer_{answer_kind.value}", chosen)
     # The problem goes in last: what it says is never taken for a place-holder.
     user = text(f"user_{kind}", chosen).replace("{answer}", answer).replace("{problem}", problem, 1)
     system = text(f"system_{kind}", chosen).replace("{answer}", answer)
-    if variant:
-        said = (system, text(f"{_VARIANT}{variant}", chosen))
-        system = "\n\n".join(part for part in said if part)
+    said = text(f"{_VARIANT}{variant}", chosen) if variant else ""
+    if guidance is not None:
+        around = text(f"guided_{guidance.role}", chosen)
+        user = _joined(user, around.replace("{guide}", guidance.text, 1), said)
+    else:
+        system = _joined(system, said)
     return Prompt(
         system=system,
         user=user,
@@ -87,6 +108,19 @@ def compose(
         tool=text("tool", chosen) if tools else "",
         start=start(variant, chosen) if tools and variant else "",
     )
+
+
+def compose_guide(problem: str, role: str, chosen: str = "") -> Prompt:
+    """Return what a model is asked that is to write guidance of this role; it has no tool."""
+    return Prompt(
+        system=text(f"system_{role}", chosen),
+        user=text(f"user_{role}", chosen).replace("{problem}", problem, 1),
+        force=text("force", chosen),
+    )
+
+
+def _joined(*parts: str) -> str:
+    return "\n\n".join(part for part in parts if part)
 
 
 def _folder() -> Traversable:

@@ -3,7 +3,7 @@
 Written as entries separated by semicolons, each of `name=value` pairs; attempt n takes entry n, and
 after the last one the first again:
 
-    temperature=0; ; variant=chinese temperature=1.0 top_p=0.9; variant=check min_p=0.05
+    temperature=0; ; variant=chinese temperature=1.0 top_p=0.9; variant=check min_p=0.05 top_k=40
 
 What an entry does not name is as for every attempt; an empty entry names nothing.
 """
@@ -13,11 +13,20 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
+#: As in the settings.
+MOST_TOP_K = 1_000_000
+
+
+def _is_count(value: float) -> bool:
+    return 0 <= value <= MOST_TOP_K and value == int(value)
+
+
 #: Each name with the values it takes: a test, and the constraint in words.
 NUMBERS: dict[str, tuple[Callable[[float], bool], str]] = {
     "temperature": (lambda value: 0 <= value <= 5, "from 0 to 5"),
     "top_p": (lambda value: 0 < value <= 1, "above 0, at most 1"),
     "min_p": (lambda value: 0 <= value < 1, "at least 0, under 1"),
+    "top_k": (_is_count, "without a fraction, from 0 to 1,000,000 (0: all)"),
 }
 
 
@@ -28,6 +37,7 @@ class AttemptStyle:
     temperature: float | None = None
     top_p: float | None = None
     min_p: float | None = None
+    top_k: int | None = None
     variant: str = ""
 
 
@@ -70,7 +80,9 @@ def _style(entry: str, variants: Collection[str]) -> AttemptStyle:
     variant = named.pop("variant", None)
     if variant is not None and variant not in variants:
         raise ValueError(f"variant {variant!r}: must be one of {', '.join(sorted(variants))}")
-    numbers = {name: _number(name, written) for name, written in named.items()}
+    numbers: dict[str, Any] = {name: _number(name, value) for name, value in named.items()}
+    if "top_k" in numbers:
+        numbers["top_k"] = int(numbers["top_k"])
     return AttemptStyle(variant=variant or "", **numbers)
 
 

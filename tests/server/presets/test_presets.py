@@ -61,6 +61,7 @@ def test_a_preset_makes_settings_that_are_accepted(name: str, machine: str) -> N
     layout = known.machines[machine]
     assert settings.solve.dialect == known.dialect
     assert settings.solve.temperature == known.sampling.temperature
+    assert settings.solve.top_k == known.sampling.top_k
     assert settings.engine.context_tokens == layout.context_tokens
     assert settings.solve.attempts == layout.attempts
     assert settings.solve.agree <= layout.attempts

@@ -8,7 +8,9 @@ from server.solve.mix import AttemptStyle, Mix, parse_mix
 from server.solve.plan import SolvePlan, make_plan
 
 VARIANTS = ("check", "chinese")
-MIX = "temperature=0; ; variant=chinese temperature=1.5 top_p=0.9; variant=check min_p=0.05"
+MIX = (
+    "temperature=0; ; variant=chinese temperature=1.5 top_p=0.9; variant=check min_p=0.05 top_k=20"
+)
 
 
 def plan(request: SolveRequest | None = None, **settings: object) -> SolvePlan:
@@ -22,7 +24,7 @@ def test_entries_are_taken_in_turn() -> None:
         AttemptStyle(temperature=0.0),
         AttemptStyle(),
         AttemptStyle(variant="chinese", temperature=1.5, top_p=0.9),
-        AttemptStyle(variant="check", min_p=0.05),
+        AttemptStyle(variant="check", min_p=0.05, top_k=20),
     ]
     assert [mix.of(attempt) for attempt in range(8)] == [*styles, *styles]
 
@@ -38,7 +40,10 @@ def test_no_mix_changes_nothing(text: str) -> None:
     [
         ("greedy", "'greedy': must be name=value"),
         ("temperature=0 temperature=1", "each name once"),
-        ("top_k=5", "'top_k': must be one of variant, temperature, top_p, min_p"),
+        ("beams=5", "'beams': must be one of variant, temperature, top_p, min_p, top_k"),
+        ("top_k=5.5", "top_k '5.5': must be a number without a fraction, from 0 to 1,000,000"),
+        ("top_k=inf", "top_k 'inf': must be a number"),
+        ("top_k=-1", "top_k '-1': must be a number"),
         ("temperature=6", "temperature '6': must be a number from 0 to 5"),
         ("temperature=hot", "temperature 'hot': must be a number"),
         ("top_p=0", "above 0, at most 1"),
@@ -59,6 +64,7 @@ def test_attempts_sample_as_their_entries_say() -> None:
     assert [sampling.temperature for sampling in sampled] == [0.0, 0.7, 1.5, 0.7]
     assert [sampling.top_p for sampling in sampled] == [0.95, 0.95, 0.9, 0.95]
     assert [sampling.min_p for sampling in sampled] == [0.02, 0.02, 0.02, 0.05]
+    assert [sampling.top_k for sampling in sampled] == [0, 0, 0, 20]
     assert made.mix.of(2).variant == "chinese"
 
 
@@ -72,7 +78,8 @@ def test_what_a_request_names_holds_for_every_attempt() -> None:
     sampled = [made.sampling(attempt, 0, 10) for attempt in range(4)]
     assert {sampling.temperature for sampling in sampled} == {0.2}
     assert {sampling.top_p for sampling in sampled} == {0.5}
-    assert sampled[3].min_p == 0.05
+    assert (sampled[3].min_p, sampled[3].top_k) == (0.05, 20)
+    assert plan(SolveRequest(problem="x", top_k=0)).sampling(3, 0, 10).top_k == 0
     assert made.mix.of(3).variant == "check"
 
 
