@@ -22,6 +22,7 @@ from server.journal.versions import versions_of
 from server.leases.registry import LeaseRegistry, open_leases
 from server.preload.ahead import preloading
 from server.presets.catalogue import preset_mix
+from server.rewards.served import maybe_open_reward_model
 from server.runs.opening import open_runs
 from server.runs.registry import RunRegistry
 from server.settings import Settings
@@ -101,7 +102,10 @@ async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
     pool = await stack.enter_async_context(KernelPool(pool_settings(settings)))
     checks = EquivalenceOptions(timeout_s=settings.solve.symbolic_timeout_s)
     equivalence = await stack.enter_async_context(EquivalencePool(checks))
-    parts = SolverParts(engine, dialect, vocabulary, pool, confinement_of(pool), equivalence)
+    rewards = await stack.enter_async_context(maybe_open_reward_model(settings.reward))
+    parts = SolverParts(
+        engine, dialect, vocabulary, pool, confinement_of(pool), equivalence, rewards
+    )
     journal, no_journal = await open_journal(settings, stack)
     recording = Recording(journal, versions_of(settings, path)) if journal else None
     service = await stack.enter_async_context(open_service(settings, parts, recording))

@@ -32,6 +32,7 @@ from server.sections.journal import JournalSettings
 from server.sections.log import LogSettings
 from server.sections.page import PageSettings
 from server.sections.rehearsal import RehearsalSettings
+from server.sections.reward import RewardSettings
 from server.sections.runs import RunsSettings
 from server.sections.sandbox import SandboxSettings
 from server.sections.section import Section
@@ -70,6 +71,7 @@ class Settings(BaseSettings):
     page: PageSettings = PageSettings()
     log: LogSettings = LogSettings()
     rehearsal: RehearsalSettings = RehearsalSettings()
+    reward: RewardSettings = RewardSettings()
 
     @field_validator("engines", mode="before")
     @classmethod

@@ -307,6 +307,17 @@ class Policies:
         """Whether the selector may ask for work, so that time should be kept for it."""
         return not isinstance(self.selector, PluralityVote | WeightedVote | FirstBoxed)
 
+    @property
+    def rates(self) -> bool:
+        """Whether the selector may ask a process reward model."""
+        return _rates(self.selector)
+
+
+def _rates(selector: Selector) -> bool:
+    if isinstance(selector, Cascade):
+        return _rates(selector.first) or _rates(selector.then)
+    return isinstance(selector, ProcessRewardVote)
+
 
 #: The catalogue of each kind, by the field of `PolicyNames`.
 CATALOGUES: Mapping[str, Catalogue[Any]] = MappingProxyType(

@@ -194,6 +194,13 @@ class BudgetDecided(EventBase):
     problems_left: int = Field(description="Problems still to be answered, this one included.")
 
 
+class AttemptRated(AttemptEvent):
+    """A process reward model rated the attempt's solution, which a selector asked for."""
+
+    type: Literal["attempt.rated"] = "attempt.rated"
+    steps: list[float] = Field(description="For each step, the probability that it is right.")
+
+
 class SolveResumed(EventBase):
     """The server died, and this one goes on with the solve, from the tokens of the journal."""
 
@@ -231,6 +238,7 @@ Event = Annotated[
     | AttemptFinished
     | BallotChanged
     | BudgetDecided
+    | AttemptRated
     | SolveResumed
     | AttemptResumed
     | SolveFinished,

@@ -1,20 +1,21 @@
 """Answers what selectors and ballots ask, with the real engine, kernels and workers."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import anyio
 import structlog
 
+from client.schema import AttemptRated
 from sandbox.errors import SandboxError
 from sandbox.pool import KernelPool
 from sandbox.types import CellStatus
 from server.engine.errors import EngineError
 from server.equivalence.pool import EquivalencePool
+from server.rewards.served import RewardModel
 from server.solve.judge import Judge
 from server.solve.plan import SolvePlan
-from server.solve.rewards import RewardModel
 from server.solve.solution import Solution
 from voting.printed import printed
 from voting.requests import (
@@ -28,6 +29,7 @@ from voting.requests import (
     Same,
     Sameness,
     ScoreSteps,
+    StepScores,
 )
 from voting.types import AttemptOutcome
 
@@ -38,7 +40,8 @@ log = structlog.get_logger(__name__)
 class Answering:
     """Answers requests about the attempts of one solve; `at_once` of them at the same time.
 
-    What fails is answered by None; only cancellation passes through.
+    What fails is answered by None; only cancellation passes through. `emit` is told, as
+    `EventLog.emit` is, what a process reward model said.
     """
 
     plan: SolvePlan
@@ -48,6 +51,7 @@ class Answering:
     outcomes: dict[int, AttemptOutcome]
     equivalence: EquivalencePool | None = None
     rewards: RewardModel | None = None
+    emit: Callable[..., None] | None = None
     at_once: int = 4
 
     async def answer(self, requests: Sequence[Request], within_s: float) -> Replies:
@@ -86,10 +90,7 @@ class Answering:
             case Rerun():
                 return await self._rerun(request)
             case ScoreSteps():
-                if self.rewards is None:
-                    return None
-                text = self.solutions[request.attempt].text
-                return await self.rewards.score(self.plan.problem, text)
+                return await self._rate(request)
             case Same():
                 return await self._same(request)
 
@@ -104,6 +105,16 @@ class Answering:
         async with self.pool.lease(seed=seed, owner=owner) as kernel:
             result = await kernel.execute(program, timeout=self.plan.cell_timeout_s)
         return Reran(result.status is CellStatus.OK and printed(answer, [result.output]))
+
+    async def _rate(self, request: ScoreSteps) -> StepScores | None:
+        if self.rewards is None:
+            return None
+        text = self.solutions[request.attempt].text
+        scores = await self.rewards.score(self.plan.problem, text)
+        if self.emit is not None:
+            steps = [round(score, 6) for score in scores.scores]
+            self.emit(AttemptRated, attempt=request.attempt, steps=steps)
+        return scores
 
     async def _same(self, request: Same) -> Sameness | None:
         if self.equivalence is None:

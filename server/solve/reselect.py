@@ -29,6 +29,7 @@ from client.schema import (
 )
 from client.schema import AttemptFinished as Finished
 from server.errors import QuorumServerError
+from server.rewards.served import require_rewards
 from server.settings import Settings
 from server.solve.answering import Answering
 from server.solve.judge import Judge
@@ -82,7 +83,7 @@ class _Story:
                     self.program = self.code.get(event.call, "")
                     self.output = event.output
             case AttemptSegment():
-                self.confidence += event.confidence or ()
+                self.confidence += [each for each in event.confidence or () if each is not None]
             case Finished():
                 self.report = event.report
             case _:
@@ -130,9 +131,11 @@ class Reselector:
             )
         chosen = {"selector": asked.selector, "weight": asked.weight}
         request = request.model_copy(update={k: v for k, v in chosen.items() if v is not None})
-        return make_plan(
+        plan = make_plan(
             request, self._settings.solve, cell_timeout_s=self._settings.sandbox.cell_timeout_s
         )
+        require_rewards(plan.policies, self._parts.rewards)
+        return plan
 
     async def _choose(
         self, solve_id: str, plan: SolvePlan, events: Sequence[Event], asked: SelectRequest

@@ -27,6 +27,7 @@ from client.schema import (
     SolveVersions,
 )
 from server.errors import QuorumServerError
+from server.rewards.served import require_rewards
 from server.settings import Settings
 from server.solve.events import EventLog, EventSink, Observer
 from server.solve.frame import Pace
@@ -217,7 +218,9 @@ class SolveService:
 
     def _plan(self, request: SolveRequest) -> SolvePlan:
         timeout = self._settings.sandbox.cell_timeout_s
-        return make_plan(request, self._settings.solve, cell_timeout_s=timeout)
+        plan = make_plan(request, self._settings.solve, cell_timeout_s=timeout)
+        require_rewards(plan.policies, self._parts.rewards)
+        return plan
 
     def _open(
         self,

@@ -23,6 +23,7 @@ from sandbox.pool import KernelPool
 from server.dialect.base import Dialect
 from server.engine.base import Engine
 from server.equivalence.pool import EquivalencePool
+from server.rewards.served import RewardModel
 from server.solve.answering import Answering
 from server.solve.attempt import MARGIN_S, Attempt, AttemptContext
 from server.solve.events import EventLog
@@ -31,7 +32,6 @@ from server.solve.judge import Judge
 from server.solve.past import PastAttempt, PastSolve
 from server.solve.plan import SolvePlan
 from server.solve.replaying import CannotResume
-from server.solve.rewards import RewardModel
 from server.solve.solution import Solution
 from server.solve.tally import Tally, finite, in_order, sum_tokens, wire_lines
 from server.solve.wording import answer_text
@@ -98,6 +98,7 @@ class Solver:
             outcomes=self._tally.outcomes,
             equivalence=parts.equivalence if plan.symbolic else None,
             rewards=parts.rewards,
+            emit=self._events.emit,
             at_once=parts.engine.info.slots,
         )
 

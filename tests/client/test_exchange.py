@@ -88,7 +88,7 @@ def test_problem_details_are_never_taken_for_an_answer() -> None:
 
 def test_the_schema_s_event_types_are_known() -> None:
     assert {event.type for event in solve_events(REQUEST)} < EVENT_TYPES
-    assert len(EVENT_TYPES) == 16
+    assert len(EVENT_TYPES) == 17
 
 
 def test_events_are_read_back_as_they_were_sent() -> None:

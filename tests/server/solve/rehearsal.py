@@ -24,10 +24,10 @@ from server.engine.errors import EngineError
 from server.engine.scripted import ScriptedEngine, Step, StreamRequest
 from server.equivalence.pool import EquivalencePool
 from server.prompts import compose
+from server.rewards.served import RewardModel
 from server.sections.solve import SolveSettings
 from server.solve.events import EventLog
 from server.solve.plan import SolvePlan, make_plan
-from server.solve.rewards import RewardModel
 from server.solve.solver import Solver, SolverParts
 from server.vocabulary import Vocabulary
 
