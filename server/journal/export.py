@@ -107,6 +107,7 @@ class JsonLines:
             "mask": row.mask,
             "logprobs": _single(row.logprobs),
             "confidence": _single(row.confidence),
+            "step_scores": row.step_scores,
         }
         options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
         self._file.write(orjson.dumps(record, option=options))
@@ -122,7 +123,7 @@ def _single(numbers: Float16s | None) -> Any:  # noqa: ANN401 - an array or None
 
 
 class Parquet:
-    """One row an attempt; ids as uint32, mask as uint8, numbers as float16 lists."""
+    """One row an attempt; ids as uint32, mask as uint8, scores as float32, others float16."""
 
     def __init__(self, path: Path) -> None:
         self._arrow, parquet = _pyarrow()
@@ -131,6 +132,7 @@ class Parquet:
         self._arrays = {
             "ids": arrow.uint32(), "mask": arrow.uint8(),
             "logprobs": arrow.float16(), "confidence": arrow.float16(),
+            "step_scores": arrow.float32(),
         }  # fmt: skip
         lists = [(name, arrow.list_(of)) for name, of in self._arrays.items()]
         self._schema = arrow.schema([*scalars, *lists])

@@ -17,7 +17,8 @@ class ExportRow(NamedTuple):
     """One attempt. `values` has the columns of `COLUMNS`; arrays have shape (count,).
 
     `mask` is 1 for a sampled id and 0 for an appended one: what training learns from. `logprobs`
-    and `confidence` are NaN where there is none, and None where there is none at all.
+    and `confidence` are NaN where there is none, and None where there is none at all. `step_scores`
+    are what a process reward model said of the solution's steps, None where none was asked.
     """
 
     values: dict[str, Column]
@@ -25,6 +26,7 @@ class ExportRow(NamedTuple):
     mask: NDArray[np.uint8]
     logprobs: Float16s | None
     confidence: Float16s | None
+    step_scores: NDArray[np.float32] | None = None
 
 
 #: Name to type, of every column but the arrays. `end` is the attempt's, None where the server died
@@ -63,8 +65,10 @@ def export_rows(reader: JournalReader, solve: StoredSolve) -> Iterator[ExportRow
         "solve_answer": solve.answer,
     }
     common |= _versions(reader, solve.id)
+    rated = _rated(reader, solve.id)
     for attempt in reader.attempts(solve.id):
-        yield _row(reader, common, attempt)
+        row = _row(reader, common, attempt)
+        yield row._replace(step_scores=rated.get(attempt.attempt))
 
 
 def _row(reader: JournalReader, common: dict[str, Column], attempt: StoredAttempt) -> ExportRow:
@@ -91,6 +95,16 @@ def _versions(reader: JournalReader, solve_id: str) -> dict[str, Column]:
     )
     versions: dict[str, Any] = orjson.loads(rows[0][0])["versions"] if rows else {}
     return {name: versions.get(name) for name in FROM_VERSIONS}
+
+
+def _rated(reader: JournalReader, solve_id: str) -> dict[int, NDArray[np.float32]]:
+    """Return the last scores of each attempt that was rated."""
+    rows = reader.query(
+        "SELECT body FROM events WHERE solve_id = ? AND type = 'attempt.rated' ORDER BY id",
+        (solve_id,),
+    )
+    bodies = [orjson.loads(row[0]) for row in rows]
+    return {body["attempt"]: np.asarray(body["steps"], np.float32) for body in bodies}
 
 
 def _or_none(numbers: Float16s) -> Float16s | None:

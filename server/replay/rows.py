@@ -79,6 +79,7 @@ def read_row(
             scores=scores,
             printed=_printed(row, answer, outputs),
             dips=dips,
+            step_scores=_step_scores(row),
         )
     except VotingError as error:
         raise RecordsUnreadable(f"problem {problem_id[:40]!r}: {error}") from error
@@ -172,6 +173,15 @@ def _summed_up(
         for index in np.flatnonzero(new)
     )
     return scores, dips
+
+
+def _step_scores(row: Row) -> tuple[float, ...] | None:
+    scores = row.get("step_scores")
+    if scores is None:
+        return None
+    if not isinstance(scores, list) or not all(isinstance(each, int | float) for each in scores):
+        raise RecordsUnreadable("step_scores: must be a list of numbers; correct it")
+    return tuple(float(each) for each in scores)
 
 
 def _text(row: Row, names: tuple[str, ...]) -> str | None:

@@ -23,11 +23,12 @@ class RecordedAttempt:
 
     ``right`` is whether its answer is the problem's. ``tokens`` are sampled ones. ``scores``,
     ``printed`` and the counts are as in `AttemptOutcome`. ``dips`` has every new low of its group
-    confidence, by rising tokens, so that a `Prune` policy can be replayed.
+    confidence, by rising tokens, so that a `Prune` policy can be replayed. ``step_scores`` are what
+    a process reward model gave the solution's steps, None where none was asked.
 
     Raises:
-        ReplayError: a count is negative, there are more tool errors than calls, or an attempt
-            without an answer is right.
+        ReplayError: a count is negative, there are more tool errors than calls, a step's score is
+            not from 0 to 1, or an attempt without an answer is right.
     """
 
     answer: Answer | None
@@ -38,11 +39,16 @@ class RecordedAttempt:
     scores: TokenScores | None = None
     printed: bool | None = None
     dips: tuple[Dip, ...] = ()
+    step_scores: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         if self.right and self.answer is None:
             raise ReplayError(
                 "recorded attempt without an answer: cannot be right; correct the record"
+            )
+        if not all(0 <= score <= 1 for score in self.step_scores or ()):
+            raise ReplayError(
+                "recorded attempt: scores of steps must be from 0 to 1; give probabilities"
             )
         try:
             self.outcome(attempt=0, started_s=0.0, seconds=0.0)

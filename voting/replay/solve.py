@@ -15,7 +15,16 @@ from voting.paths import ProblemPath, VoteMark
 from voting.policies import Policies, PolicyNames, make_policies
 from voting.replay.decoding import Decoding, RunningAttempt
 from voting.replay.records import RecordedAttempt
-from voting.requests import Reply, Request, Reran, Rerun, Same, Sameness
+from voting.requests import (
+    Reply,
+    Request,
+    Reran,
+    Rerun,
+    Same,
+    Sameness,
+    ScoreSteps,
+    StepScores,
+)
 from voting.selecting import select
 from voting.state import SolveState
 from voting.types import AttemptOutcome, AttemptProgress
@@ -98,7 +107,8 @@ def replay_solve(
     At most ``combination.attempts`` and as many as there are records are launched. What is cut has
     no answer, as its record does not tell what it would have answered there; it costs the tokens it
     had sampled. Selectors that ask a model get no reply. One that asks for a re-run is told whether
-    the attempt's code printed its answer, which is what the record knows.
+    the attempt's code printed its answer, which is what the record knows; one that asks a process
+    reward model, what that said when the attempt was recorded.
     """
     return _Solve(attempts, combination, policies, machine, time_limit).run()
 
@@ -260,6 +270,9 @@ class _Solve:
         if isinstance(request, Rerun):
             printed = self._records[request.attempt].printed
             return None if printed is None else Reran(printed)
+        if isinstance(request, ScoreSteps):
+            scores = self._records[request.attempt].step_scores
+            return None if scores is None else StepScores(scores)
         if isinstance(request, Same):
             return Sameness(request.one.key == request.other.key)
         return None
