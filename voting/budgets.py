@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, replace
 from statistics import median
 
-from voting.allocation import DEFAULT_FLOOR, AdaptiveBudget
+from voting.allocation import DEFAULT_FLOOR, SCALES, AdaptiveBudget
 from voting.arguments import Arguments
 from voting.budget import (
     GREEDY_BASE_S,
@@ -21,7 +21,7 @@ from voting.catalogue import Catalogue, Context, Entry
 from voting.machine import H100
 from voting.paths import ProblemPath, VoteMark
 from voting.policies import PolicyNames
-from voting.replay.run import path_library
+from voting.replay.run import library_of, path_library
 from voting.replay.solve import Combination
 
 #: The run's own problems count as many times as there are of them, what was known before as one.
@@ -42,11 +42,14 @@ class Fitted:
     easy problems make a machine look fast, and a hard one must not be left for that before anything
     is known of it.
 
-    ``first_s`` is the library's median time of the first vote, in seconds.
+    ``first_s`` is the library's median time of the first vote, in seconds. Where the library is
+    ``of_this_machine``, nothing is taken for granted before the first problem, and factors that
+    the budget's own library has (`SCALES`) are left to it.
     """
 
     budget: Budget
     first_s: float
+    of_this_machine: bool = False
 
     def decide(self, state: BudgetState) -> BudgetDecision:
         """Return the limit, with all times told in the library's."""
@@ -63,11 +66,14 @@ class Fitted:
         start = state.clock.left_s + math.fsum(path.seconds for path in state.history)
         share_s = start / (state.clock.problems_left + len(state.history))
         prior = min(math.log(max(share_s, 1e-6) / self.first_s), 0.0)
+        if self.of_this_machine:
+            prior = 0.0
         seen = [self._seen(path, prior) for path in state.history]
-        if not seen:
-            return math.exp(prior)
         weight = len(seen) / (len(seen) + PRIOR)
-        return math.exp(weight * median(seen) + (1 - weight) * prior)
+        factor = math.exp(weight * (median(seen) if seen else 0.0) + (1 - weight) * prior)
+        if self.of_this_machine and min(SCALES) <= factor <= max(SCALES):
+            return 1.0
+        return factor
 
     def _seen(self, path: ProblemPath, prior: float) -> float:
         """Return the logarithm of the factor that one problem speaks for."""
@@ -105,8 +111,12 @@ def _adaptive(given: Arguments, context: Context) -> Budget:
     names = PolicyNames(early_stop="agree")
     agree = min(context.agree, context.attempts)
     combination = Combination("run", names, context.attempts, agree)
-    library = path_library((), combination, H100, seed=0)
-    return Fitted(AdaptiveBudget(library, floor=floor), library.first_vote_s)
+    if context.paths:
+        library = library_of(context.paths, combination, H100, seed=0)
+    else:
+        library = path_library((), combination, H100, seed=0)
+    budget = AdaptiveBudget(library, floor=floor)
+    return Fitted(budget, library.first_vote_s, of_this_machine=bool(context.paths))
 
 
 def _greedy(given: Arguments, context: Context) -> Budget:

@@ -7,16 +7,21 @@ from typing import Generic, TypeVar
 from voting.arguments import Arguments
 from voting.errors import PolicyNameError
 from voting.notation import Call, read_calls
+from voting.paths import RatedPath
 
 Policy = TypeVar("Policy")
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a solve asks for beside its policies: the most attempts, and equal answers wanted."""
+    """What a solve asks for beside its policies: the most attempts, and equal answers wanted.
+
+    ``paths`` are what a budget that learns knows before its run.
+    """
 
     attempts: int
     agree: int
+    paths: tuple[RatedPath, ...] = ()
 
 
 Maker = Callable[[Arguments, Context], Policy]

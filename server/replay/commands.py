@@ -8,14 +8,15 @@ import typer
 from rich.console import Console
 
 from server.replay.combinations import DEFAULT_COMBINATIONS, read_combination, read_machine
-from server.replay.errors import PicturesUnavailable
+from server.replay.errors import LibraryUnwritten, PicturesUnavailable
 from server.replay.load import load_records
 from server.replay.observe import Progress
 from server.replay.page import page
 from server.replay.plots import pictures
 from server.replay.study import Study, as_json
 from server.replay.tables import tables
-from server.replay.work import Request, carry_out
+from server.replay.work import Request, carry_out, learn
+from voting.library import RecordedPaths
 from voting.replay.records import RecordedProblem, with_attempts
 from voting.replay.synthetic import Population, draw_population
 
@@ -64,6 +65,10 @@ def replay_command(  # noqa: PLR0913 - its options
     hours: HoursOption = None,
     problems: Annotated[int, typer.Option(min=1, help="Problems of a run.")] = 50,
     pairs: Annotated[int, typer.Option(min=1, help="Pairs of runs for each clock.")] = 10,
+    library: Annotated[
+        Path | None,
+        typer.Option(help="Write what budgets learn from to this file, for runs.library."),
+    ] = None,
     html: Annotated[Path | None, typer.Option(help="Write a page to this file.")] = None,
     png: Annotated[Path | None, typer.Option(help="Write pictures to this folder.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON in place of tables.")] = False,
@@ -89,6 +94,8 @@ def replay_command(  # noqa: PLR0913 - its options
     with Progress() as progress:
         study = carry_out(request, progress)
     _print(study, json=json)
+    if library is not None:
+        _write_library(learn(request), library)
     _write(study, html, png)
 
 
@@ -133,6 +140,21 @@ def _print(study: Study, *, json: bool) -> None:
         console.print(note, markup=False, highlight=False, soft_wrap=True)
     for table in tables(study):
         console.print(table.rich())
+
+
+def _write_library(learned: RecordedPaths, file: Path) -> None:
+    """Write a library that `runs.library` can name.
+
+    Raises:
+        LibraryUnwritten: the file cannot be written.
+    """
+    try:
+        file.write_bytes(orjson.dumps(learned.as_json(), option=orjson.OPT_APPEND_NEWLINE))
+    except OSError as error:
+        raise LibraryUnwritten(
+            f"{file}: cannot be written ({error.strerror or error}); free space, or name a path "
+            "that can be written"
+        ) from error
 
 
 def _write(study: Study, html: Path | None, png: Path | None) -> None:

@@ -5,6 +5,7 @@
     ReplayFileError (QuorumServerError)
     ├── RecordsUnreadable    a file of attempts cannot be read, or a row of it is not one
     ├── MalformedCombination a combination of policies on the command line is malformed
+    ├── LibraryUnwritten     a library of budgets cannot be written
     └── PicturesUnavailable  pictures need matplotlib, or cannot be written
 """
 
@@ -25,3 +26,7 @@ class MalformedCombination(ReplayFileError):
 
 class PicturesUnavailable(ReplayFileError):
     """Pictures cannot be drawn or written."""
+
+
+class LibraryUnwritten(ReplayFileError):
+    """What budgets learn from cannot be written."""

@@ -8,15 +8,18 @@ from server.replay.study import Study
 from voting.allocation import AdaptiveBudget
 from voting.budget import Budget, GreedyBudget
 from voting.errors import ReplayError
+from voting.library import RecordedPaths
 from voting.machine import Machine
 from voting.replay.budgets import BudgetResult, RunSetting, replay_budgets
 from voting.replay.evaluate import Evaluation, Evaluator
 from voting.replay.records import RecordedProblem
-from voting.replay.run import path_library
+from voting.replay.run import path_library, rated_paths
 from voting.replay.solve import Combination
 from voting.replay.tuner import Goal, Tuned, halves, search_space, tune
 
 HOUR_S = 3_600.0
+#: Solves of each problem in a library that is written.
+LIBRARY_ROUNDS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,3 +116,22 @@ def _budgets(request: Request, hours: float, progress: Progress) -> list[BudgetR
     problems = [request.problems[index] for index in reporting]
     observe = progress.stage(f"{hours:g} hours")
     return replay_budgets(problems, combination, request.machine, budgets, setting, observe)
+
+
+def learn(request: Request) -> RecordedPaths:
+    """Return what a budget can begin a run with: paths of the problems under the first combination.
+
+    Raises:
+        ReplayError: no solve of them came to a vote.
+    """
+    combination = request.combinations[0]
+    paths = rated_paths(
+        request.problems, combination, request.machine, request.seed, LIBRARY_ROUNDS
+    )
+    if not any(rated.path.marks for rated in paths):
+        raise ReplayError(
+            f"library of {len(paths)} solves: must have a vote at least; record solves that come "
+            "to an answer"
+        )
+    source = f"{request.source}; {combination.name}; on {request.machine.name}"
+    return RecordedPaths(source, combination.attempts, combination.agree, tuple(paths))

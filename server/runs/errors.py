@@ -3,8 +3,9 @@
 ::
 
     RunError (QuorumServerError)
-    ├── UnknownRun       no run of that id
-    └── FinishedRun      it takes no more problems
+    ├── UnknownRun         no run of that id
+    ├── FinishedRun        it takes no more problems
+    └── LibraryUnreadable  the file of `runs.library` cannot be read, or is none
 """
 
 from server.errors import QuorumServerError
@@ -20,3 +21,7 @@ class UnknownRun(RunError):
 
 class FinishedRun(RunError):
     """The run takes no more problems."""
+
+
+class LibraryUnreadable(RunError):
+    """What the adaptive budget is to begin with cannot be had."""

@@ -10,6 +10,7 @@ import anyio.to_thread
 from server.journal.journal import Journal
 from server.runs.clock import Clocks
 from server.runs.fallback import Fallback, read_fallback
+from server.runs.library import known_paths
 from server.runs.registry import RunRegistry, read_journal
 from server.runs.resuming import resume_solves
 from server.runs.stored import StoredRun, load_open_runs
@@ -28,8 +29,14 @@ async def open_runs(
     """Keep the registry of a server, with the runs that its journal has open.
 
     The best answers so far are kept in the file `path`.
+
+    Raises:
+        LibraryUnreadable: the file of `runs.library` is none.
     """
-    runs = RunRegistry(service, journal, clocks, settings=settings.runs, solve=settings.solve)
+    paths = await anyio.to_thread.run_sync(known_paths, settings.runs.library)
+    runs = RunRegistry(
+        service, journal, clocks, settings=settings.runs, solve=settings.solve, paths=paths
+    )
     stored: list[StoredRun] = []
     if journal is not None:
         stored = await read_journal(journal.path, load_open_runs, stored)

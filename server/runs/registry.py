@@ -1,5 +1,6 @@
 """The runs of a server: opened, found again after a restart, asked, finished."""
 
+import json
 import secrets
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -12,6 +13,7 @@ import structlog
 
 from client.schema import (
     Event,
+    RunAnswer,
     RunFinish,
     RunRequest,
     SolveFinished,
@@ -21,7 +23,7 @@ from client.schema import (
 from client.schema import Run as WireRun
 from server.journal.errors import JournalError
 from server.journal.journal import Journal
-from server.journal.runs import RunRow
+from server.journal.runs import AnswerRow, RunRow
 from server.runs.clock import Clocks, RunClock, SystemClocks
 from server.runs.errors import FinishedRun, UnknownRun
 from server.runs.evidence import Evidence
@@ -36,6 +38,7 @@ from server.solve.service import SolveHandle, SolveService, SolveTerms
 from voting.budget import Budget
 from voting.budgets import make_budget
 from voting.catalogue import Context
+from voting.paths import RatedPath
 
 log = structlog.get_logger(__name__)
 
@@ -68,12 +71,14 @@ class RunRegistry:
         *,
         settings: RunsSettings | None = None,
         solve: SolveSettings | None = None,
+        paths: tuple[RatedPath, ...] = (),
     ) -> None:
         self._service = service
         self._journal = journal
         self._clocks = clocks or SystemClocks()
         self._settings = settings or RunsSettings()
         self._solve = solve or SolveSettings()
+        self._paths = paths
         self._runs: dict[str, Run] = {}
         self._earlier: Lines = {}
         self.changed: Callable[[], None] = lambda: None
@@ -160,6 +165,35 @@ class RunRegistry:
                 if entry.handle is not None:
                     entry.handle.cancel()
         return run
+
+    async def answered(self, run_id: str, told: RunAnswer) -> tuple[AnswerRow, bool]:
+        """Keep what a run's caller answered; return what stands, and whether it is new.
+
+        The first answer told of a problem stands, in a run that is finished too.
+
+        Raises:
+            UnknownRun: there is none of that id.
+        """
+        run = await self.get(run_id)
+        standing = run.answers.get(told.problem_id)
+        if standing is not None:
+            return standing, False
+        row = AnswerRow(
+            run_id=run.id,
+            problem_id=told.problem_id,
+            told=self._clocks.wall_s(),
+            answer=told.answer,
+            rung=told.rung.value,
+            solve_id=told.solve,
+            seconds=told.seconds,
+            notes=json.dumps(told.notes),
+        )
+        run.answers[row.problem_id] = row
+        if self._journal is not None:
+            # Again: a journal that had to be begun anew has the run then.
+            self._journal.put_run(run.row())
+            self._journal.put_answer(row)
+        return row, True
 
     async def submit(self, request: SolveRequest) -> SolveHandle:
         """Solve a problem of a run, join the solve that is at it, or answer from its result.
@@ -298,7 +332,7 @@ class RunRegistry:
             return None
         attempts = request.attempts or self._solve.attempts
         agree = min(request.agree or self._solve.agree, attempts)
-        return make_budget(name, Context(attempts, agree))
+        return make_budget(name, Context(attempts, agree, self._paths))
 
     async def _find(self, run_id: str) -> Run | None:
         run = self._runs.get(run_id)

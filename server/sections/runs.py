@@ -13,6 +13,11 @@ class RunsSettings(Section):
         pattern=r"^(none|(adaptive|greedy|fixed)\s*(\(.*\))?)$",
         description="how a run's time is given out: adaptive|greedy(300, 900)|fixed(300)|none",
     )
+    library: str = Field(
+        "none",
+        description="file of recorded paths (`quorum replay --library`) that the adaptive budget"
+        " begins with; none is a made-up population on an H100, fitted to the run's own speed",
+    )
     margin_s: float = Field(
         1.0,
         ge=0,

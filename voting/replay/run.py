@@ -1,12 +1,14 @@
 """A run of problems under one clock, replayed."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
 
 import numpy as np
 
 from voting.allocation import PathLibrary
 from voting.budget import Budget, BudgetClock, FixedBudget
+from voting.errors import PolicyError
 from voting.machine import Machine
 from voting.paths import ProblemPath, RatedPath
 from voting.policies import Policies
@@ -128,6 +130,39 @@ def path_library(
     made_up = draw_population(Population(problems=SMOOTHING, attempts=combination.attempts), seed)
     smooth = rated_paths(made_up, combination, machine, seed, 1)
     return PathLibrary([*smooth, *rated_paths(recorded, combination, machine, seed, ROUNDS)])
+
+
+def library_of(
+    paths: Sequence[RatedPath], combination: Combination, machine: Machine, seed: int
+) -> PathLibrary:
+    """Return what a budget learns from, given paths that were recorded: smoothed as above.
+
+    The made-up paths are those of `machine`, as much faster or slower as the recorded first votes
+    came on the median.
+
+    Raises:
+        PolicyError: no path has a vote.
+    """
+    made_up = draw_population(Population(problems=SMOOTHING, attempts=combination.attempts), seed)
+    smooth = rated_paths(made_up, combination, machine, seed, 1)
+    factor = _first_vote_s(paths) / _first_vote_s(smooth)
+    return PathLibrary([*(_slowed(each, factor) for each in smooth), *paths])
+
+
+def _first_vote_s(paths: Sequence[RatedPath]) -> float:
+    first = [max(rated.path.marks[0].seconds, 1e-3) for rated in paths if rated.path.marks]
+    if not first:
+        raise PolicyError(
+            f"library of {len(paths)} paths: must have a vote at least; record solves that come to "
+            "an answer"
+        )
+    return median(first)
+
+
+def _slowed(rated: RatedPath, factor: float) -> RatedPath:
+    marks = tuple(replace(mark, seconds=mark.seconds * factor) for mark in rated.path.marks)
+    path = ProblemPath(marks, rated.path.seconds * factor, rated.path.whole)
+    return RatedPath(path, rated.right)
 
 
 def _rated(
