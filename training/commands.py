@@ -2,10 +2,12 @@
 
 import typer
 
+from training.alternates.commands import alternates_command
 from training.annotate.commands import app as annotations_app
 from training.corpus.commands import corpus_command
 from training.merge.commands import merge_command
 from training.problems.commands import app as problems_app
+from training.rl.commands import rl_command
 from training.traces.commands import app as traces_app
 from training.tuning.commands import local_command, sft_command, sweep_command
 
@@ -15,8 +17,10 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
+app.command("alternates")(alternates_command)
 app.command("corpus")(corpus_command)
 app.command("sft")(sft_command)
+app.command("rl")(rl_command)
 app.command("local")(local_command)
 app.command("sweep")(sweep_command)
 app.command("merge")(merge_command)

@@ -2,10 +2,12 @@
 
 import base64
 import binascii
+from codecs import getincrementaldecoder
 from pathlib import Path
 from typing import Protocol
 
 from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
 
 from training.errors import BadFile, reading
 
@@ -22,6 +24,10 @@ class Decoder(Protocol):
 
     def decode(self, ids: list[int]) -> str:
         """Return the text of ids."""
+        ...
+
+    def pieces(self, ids: list[int]) -> list[str]:
+        """Return what each id adds to the text: nothing while a character is not whole."""
         ...
 
 
@@ -50,6 +56,10 @@ class _Table:
     def decode(self, ids: list[int]) -> str:
         return str(self._tokenizer.decode(ids, skip_special_tokens=False))
 
+    def pieces(self, ids: list[int]) -> list[str]:
+        stream = DecodeStream(skip_special_tokens=False)
+        return [stream.step(self._tokenizer, each) or "" for each in ids]
+
 
 class _Ranks:
     def __init__(self, path: Path, content: bytes) -> None:
@@ -62,5 +72,14 @@ class _Ranks:
             raise BadFile(f"{path}: not a file of ranks in tiktoken's format") from None
 
     def decode(self, ids: list[int]) -> str:
-        pieces = (self._pieces.get(each) or f"<|{each}|>".encode() for each in ids)
-        return b"".join(pieces).decode(errors="replace")
+        return b"".join(map(self._bytes, ids)).decode(errors="replace")
+
+    def pieces(self, ids: list[int]) -> list[str]:
+        decoder = getincrementaldecoder("utf-8")("replace")
+        found = [decoder.decode(self._bytes(each)) for each in ids]
+        if found:
+            found[-1] += decoder.decode(b"", final=True)
+        return found
+
+    def _bytes(self, token_id: int) -> bytes:
+        return self._pieces.get(token_id) or f"<|{token_id}|>".encode()

@@ -2,17 +2,19 @@
 
 One row a span: `problem_id`, `solve_id`, `attempt`, `annotator`, `tag`, `begin`, `end` (positions
 of token ids in the trace, `end` not included), `source` (for a mistake: where it comes from, a
-position before it), `reason`. A comparison is a row as well, with the tags `better`, `neutral` and
-`worse` for continuations of the same prefix: `begin` is the position where they part.
+position before it), `reason`, `alternate`. A comparison is a row as well, with the tags `better`,
+`neutral` and `worse` for continuations of the same prefix: `begin` is the position where they part,
+`alternate` is the number of the continuation, empty for the trace's own.
 """
 
 import csv
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from pathlib import Path
 
+from training.alternates.record import Position
 from training.errors import BadTraces, reading
 from training.files import whole_file
 
@@ -49,6 +51,7 @@ class Span:
     end: int
     source: int | None
     reason: str
+    alternate: int | None = None
 
     @property
     def trace(self) -> tuple[str, int]:
@@ -57,6 +60,8 @@ class Span:
 
 
 COLUMNS = tuple(field.name for field in fields(Span))
+#: Columns that a file may lack: it is of a tool that knows no alternates.
+OPTIONAL = frozenset({"alternate"})
 
 
 def read_spans(path: Path) -> list[Span]:
@@ -68,7 +73,7 @@ def read_spans(path: Path) -> list[Span]:
     with reading(path, BadTraces):
         content = path.read_text(encoding="utf-8-sig")
     rows = csv.DictReader(content.splitlines(keepends=True))
-    missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
+    missing = [name for name in COLUMNS if name not in {*(rows.fieldnames or ()), *OPTIONAL}]
     if missing:
         raise BadTraces(f"{path}: lacks the columns {', '.join(missing)}")
     spans = []
@@ -79,6 +84,7 @@ def read_spans(path: Path) -> list[Span]:
                     row["problem_id"], row["solve_id"], int(row["attempt"]), row["annotator"],
                     Tag(row["tag"]), int(row["begin"]), int(row["end"]),
                     int(row["source"]) if row["source"] else None, row["reason"],
+                    int(row["alternate"]) if row.get("alternate") else None,
                 )
             )  # fmt: skip
         except (ValueError, TypeError) as error:
@@ -94,19 +100,46 @@ def write_spans(target: Path, spans: Iterable[Span]) -> None:
         writer.writerows(asdict(span) for span in spans)
 
 
-def faults(spans: Sequence[Span], lengths: dict[tuple[str, int], int]) -> list[str]:
-    """Return what breaks the rules, a sentence each; `lengths` are the traces' token counts.
+def named_places(spans: Iterable[Span]) -> set[tuple[str, int, int]]:
+    """Return where other continuations are worth having: where a mistake comes from, and the spans.
 
-    Spans lie inside their trace; each has a reason; a mistake has its source, at or before it; an
-    annotator gives a trace one final answer at most; where one continuation is better another is
-    worse, of the same annotator at the same position.
+    Each is a solve, an attempt and a position. Final answers and comparisons name none.
+    """
+    found = set()
+    for span in spans:
+        if span.tag in COMPARED or span.tag is Tag.FINAL:
+            continue
+        found.add((*span.trace, span.begin))
+        if span.source is not None:
+            found.add((*span.trace, span.source))
+    return found
+
+
+def faults(
+    spans: Sequence[Span],
+    lengths: Mapping[tuple[str, int], int],
+    positions: Mapping[tuple[str, int, int], Position] | None = None,
+) -> list[str]:
+    """Return what breaks the rules, a sentence each.
+
+    Spans lie inside their trace, or inside the continuation that they compare; each has a reason; a
+    mistake has its source, at or before it; an annotator gives a trace one final answer at most;
+    where one continuation is better another is worse, of the same annotator at the same position.
+
+    Args:
+        spans: what was said.
+        lengths: the traces' token counts.
+        positions: the alternates that comparisons are about, where there are any.
     """
     found: list[str] = []
     finals: dict[tuple[str, int, str], int] = defaultdict(int)
     compared: dict[tuple[str, str, int], set[Tag]] = defaultdict(set)
     for number, span in enumerate(spans, start=2):
         place = f"line {number}: "
-        found += [place + fault for fault in _faults_of(span, lengths.get(span.trace))]
+        if span.alternate is None:
+            found += [place + fault for fault in _faults_of(span, lengths.get(span.trace))]
+        else:
+            found += [place + fault for fault in _faults_of_alternate(span, positions or {})]
         if span.tag is Tag.FINAL:
             finals[*span.trace, span.annotator] += 1
         if span.tag in COMPARED:
@@ -128,13 +161,11 @@ def faults(spans: Sequence[Span], lengths: dict[tuple[str, int], int]) -> list[s
 
 
 def _faults_of(span: Span, length: int | None) -> list[str]:
-    found = []
     if length is None:
         return [f"no trace {span.solve_id}/{span.attempt}"]
+    found = _faults_of_any(span)
     if not 0 <= span.begin < span.end <= length:
         found.append(f"span {span.begin}-{span.end} is not inside the trace's {length} tokens")
-    if not span.reason.strip():
-        found.append("no reason")
     if span.tag is Tag.MISTAKE and span.source is None:
         found.append("a mistake without its source")
     if span.source is not None and not 0 <= span.source <= span.begin:
@@ -142,17 +173,20 @@ def _faults_of(span: Span, length: int | None) -> list[str]:
     return found
 
 
-def agreement(spans: Sequence[Span], one: str, other: str) -> float | None:
-    """Return Cohen's kappa of two annotators over the spans that both tagged; None without any."""
-    tags: dict[str, dict[tuple[str, int, int, int], Tag]] = {one: {}, other: {}}
-    for span in spans:
-        if span.annotator in tags:
-            tags[span.annotator][*span.trace, span.begin, span.end] = span.tag
-    both = tags[one].keys() & tags[other].keys()
-    if not both:
-        return None
-    count = len(both)
-    same = sum(tags[one][each] == tags[other][each] for each in both) / count
-    mine, theirs = (Counter(tags[who][each] for each in both) for who in (one, other))
-    by_chance = sum(mine[tag] * theirs[tag] for tag in Tag) / (count * count)
-    return 1.0 if by_chance == 1.0 else (same - by_chance) / (1 - by_chance)
+def _faults_of_alternate(
+    span: Span, positions: Mapping[tuple[str, int, int], Position]
+) -> list[str]:
+    if span.tag not in COMPARED:
+        return [f"an alternate is better, neutral or worse, not {span.tag}"]
+    position = positions.get((*span.trace, span.begin))
+    length = None if position is None else position.length(span.alternate)
+    if length is None:
+        return [f"no alternate {span.alternate} at {span.solve_id}/{span.attempt}, {span.begin}"]
+    found = _faults_of_any(span)
+    if not span.begin < span.end <= span.begin + length:
+        found.append(f"span {span.begin}-{span.end} is not inside the {length} tokens of its own")
+    return found
+
+
+def _faults_of_any(span: Span) -> list[str]:
+    return [] if span.reason.strip() else ["no reason"]

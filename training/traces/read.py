@@ -39,12 +39,16 @@ def read_traces(path: Path) -> Iterator[Trace]:
     rows = _parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path)
     for number, row in rows:
         try:
-            yield to_trace(row)
+            trace = to_trace(row)
         except (ValueError, TypeError, OverflowError) as error:
             raise BadTraces(
                 f"{path}, row {number}: {error}; it must be a row of `quorum journal export` or "
                 "have prompt_tokens and completion_tokens"
             ) from None
+        if "solve_id" not in trace.values:
+            # other tools name no solve: file and row do, for what is said of the trace
+            trace.values |= {"solve_id": path.stem, "attempt": number - 1}
+        yield trace
 
 
 def to_trace(row: dict[str, Any]) -> Trace:
