@@ -1,10 +1,21 @@
 """Where a solve stands, as the policies are told."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from voting.ballot import Ballot
 from voting.errors import ClockError, PolicyError
+from voting.types import AttemptOutcome
+
+
+def attempt_seconds(outcomes: Iterable[AttemptOutcome]) -> float:
+    """Return how long one more attempt is expected to take; 0 where nothing is known.
+
+    It is the shortest that came to an end of its own: one more is worth its start if it may end in
+    time.
+    """
+    return min((outcome.seconds for outcome in outcomes if outcome.finished), default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,7 +28,7 @@ class SolveState:
     where the weight policy has no bound. ``free_slots`` is how many more attempts the engine can
     decode at once without slowing others, None where that is not known. ``left_s`` is the time to
     the deadline, infinite where there is none and 0 where it has passed; ``attempt_s`` is how long
-    one more attempt is expected to take, 0 where nothing is known.
+    one more attempt is expected to take (`attempt_seconds`).
 
     Raises:
         PolicyError: not 0 <= running <= launched, or a negative number of slots.

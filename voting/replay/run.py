@@ -78,18 +78,20 @@ def replay_run(
     machine: Machine,
     budget: Budget,
     limit_s: float,
+    *,
+    tops_up: bool = False,
 ) -> ReplayedRun:
     """Replay problems one after another under one clock of `limit_s` seconds.
 
     The run's end is hard: a problem that a budget would let go on is cut there, and those that come
-    after it have no time.
+    after it have no time. `tops_up` is as in `TimeLimit`.
     """
     now_s = 0.0
     solves: list[ReplayedSolve] = []
     history: tuple[ProblemPath, ...] = ()
     for place, problem in enumerate(problems):
         clock = BudgetClock(now_s=now_s, deadline_s=limit_s, problems_left=len(problems) - place)
-        limit = TimeLimit(clock, budget, history)
+        limit = TimeLimit(clock, budget, history, tops_up)
         solve = replay_solve(problem.attempts, combination, policies, machine, limit)
         now_s += solve.seconds
         history = (*history, solve.path)

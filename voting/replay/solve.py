@@ -26,7 +26,8 @@ from voting.requests import (
     StepScores,
 )
 from voting.selecting import select
-from voting.state import SolveState
+from voting.state import SolveState, attempt_seconds
+from voting.top_up import top_up
 from voting.types import AttemptOutcome, AttemptProgress
 from voting.weights import most_weight
 
@@ -66,11 +67,16 @@ class Combination:
 
 @dataclass(frozen=True, slots=True)
 class TimeLimit:
-    """What a solve's time is bounded by: a run's clock at its start, its budget and its history."""
+    """What a solve's time is bounded by: a run's clock at its start, its budget and its history.
+
+    With ``tops_up``, attempts beyond those planned are started where the run gives the problem more
+    time than they took (`top_up`), as the server does; as many as there are records.
+    """
 
     clock: BudgetClock
     budget: Budget
     history: tuple[ProblemPath, ...] = ()
+    tops_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +128,10 @@ class _Solve:
         machine: Machine,
         time_limit: TimeLimit | None,
     ) -> None:
-        self._records = attempts[: combination.attempts]
+        tops_up = time_limit is not None and time_limit.tops_up
+        self._records = attempts if tops_up else attempts[: combination.attempts]
+        self._attempts = min(combination.attempts, len(self._records))
+        self._agree = combination.agree
         self._policies = policies
         self._machine = machine
         self._time_limit = time_limit
@@ -176,12 +185,21 @@ class _Solve:
     def _launch(self, limit_s: float) -> None:
         if self._decoding.now_s >= limit_s:
             return
-        add = self._policies.launch.decide(self._state(limit_s)).add
+        state = self._state(limit_s)
+        add = self._policies.launch.decide(state).add or self._topped_up(state)
         # A policy that does not look at slots is asked again when one is free.
         add = min(add, self._machine.slots - len(self._decoding.running))
         for index in range(self._launched, min(self._launched + add, len(self._records))):
             self._decoding.start(index, self._records[index])
             self._launched += 1
+
+    def _topped_up(self, state: SolveState) -> int:
+        """Return how many attempts to add because the run gives the problem more time."""
+        limit = self._time_limit
+        if limit is None or not limit.tops_up:
+            return 0
+        share_left_s = limit.clock.left_s / limit.clock.problems_left - self._decoding.now_s
+        return top_up(state, share_left_s, self._agree).add
 
     def _note(self, one: RunningAttempt) -> bool:
         """Take in what happened to an attempt; return whether one has ended."""
@@ -226,17 +244,15 @@ class _Solve:
 
     def _state(self, limit_s: float) -> SolveState:
         running = len(self._decoding.running)
-        ended = [outcome.seconds for outcome in self._outcomes if outcome.finished]
         return SolveState(
             ballot=self._ballot,
             launched=self._launched,
             running=running,
-            attempts=len(self._records),
+            attempts=self._attempts,
             most_weight=self._most_weight,
             free_slots=max(0, self._machine.slots - running),
             left_s=max(0.0, limit_s - self._decoding.now_s),
-            # The shortest so far: one more attempt is worth its start if it may end in time.
-            attempt_s=min(ended, default=0.0),
+            attempt_s=attempt_seconds(self._outcomes),
         )
 
     def _result(
