@@ -44,6 +44,10 @@ class Lifecycle(ABC):
             while self._status.state is EngineState.READY:
                 await self._changed.wait()
 
+    async def changed(self) -> None:
+        """Return at the next change of state."""
+        await self._changed.wait()
+
     def _set(self, state: EngineState, detail: str, *, died: bool = False) -> None:
         self._status = EngineStatus(state, detail, self._status.restarts + died)
         self._changed.set()

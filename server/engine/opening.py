@@ -11,7 +11,9 @@ from server.engine.errors import EngineFailed
 from server.engine.llamacpp import LlamaCppOptions, open_llamacpp
 from server.engine.openai import OpenaiOptions, open_openai
 from server.engine.rehearsal_process import RehearsalOptions, open_rehearsal, rehearsed_model
-from server.engine.sglang import SglangLimits, attach_sglang
+from server.engine.routed import open_routed
+from server.engine.router import RouterOptions
+from server.engine.sglang import SglangEngine, SglangLimits, attach_sglang
 from server.engine.sglang_process import SglangOptions, open_sglang
 from server.engine.spread import SpreadEngine
 from server.settings import Settings
@@ -49,7 +51,14 @@ async def open_engine(
     async with AsyncExitStack() as stack:
         openings = _openings(settings, path, vocabulary)
         engines = [await stack.enter_async_context(opening) for opening in openings]
-        yield engines[0] if len(engines) == 1 else SpreadEngine(engines)
+        servers = [engine for engine in engines if isinstance(engine, SglangEngine)]
+        if len(engines) == 1:
+            yield engines[0]
+        elif servers and settings.engine.router == "auto":
+            routed = open_routed(_router(settings), servers, vocabulary)
+            yield await stack.enter_async_context(routed)
+        else:
+            yield SpreadEngine(engines)
 
 
 def _openings(
@@ -139,13 +148,23 @@ def _limits(settings: Settings) -> SglangLimits:
     )
 
 
+def _router(settings: Settings) -> RouterOptions:
+    return RouterOptions(
+        limits=_limits(settings),
+        log_path=settings.engine_log_path,
+        python=_python(settings),
+        api_key=api_key(settings),
+        max_restarts=settings.engine.max_restarts,
+    )
+
+
 def _sglang(settings: Settings, path: Path) -> SglangOptions:
     engine = settings.engine
     return SglangOptions(
         model_path=path,
         limits=_limits(settings),
         log_path=settings.engine_log_path,
-        python=sys.executable if engine.python == "auto" else engine.python,
+        python=_python(settings),
         quantisation=_chosen(engine.quantisation),
         memory_fraction=engine.memory_fraction,
         kv_dtype=_chosen(engine.kv_dtype),
@@ -155,6 +174,10 @@ def _sglang(settings: Settings, path: Path) -> SglangOptions:
         extra=tuple(shlex.split(engine.arguments)),
         max_restarts=engine.max_restarts,
     )
+
+
+def _python(settings: Settings) -> str:
+    return sys.executable if settings.engine.python == "auto" else settings.engine.python
 
 
 def _chosen(text: str) -> str:

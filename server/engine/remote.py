@@ -1,6 +1,6 @@
 """HTTP to an engine's server: JSON requests, event streams, and failures in our terms."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Self
 
@@ -80,7 +80,11 @@ class RemoteServer:
 
     @asynccontextmanager
     async def stream(
-        self, path: str, body: dict[str, Any], silence_s: float
+        self,
+        path: str,
+        body: dict[str, Any],
+        silence_s: float,
+        headers: Mapping[str, str] | None = None,
     ) -> AsyncIterator[AsyncIterator[list[bytes]]]:
         """Post and yield the events of the answer; the block's end closes the connection.
 
@@ -88,12 +92,16 @@ class RemoteServer:
         them. Raises the errors of `Engine.generate`.
         """
         async with AsyncExitStack() as stack:
-            reply = await self._open(stack, "POST", path, body, silence_s)
+            reply = await self._open(stack, "POST", path, body, silence_s, headers)
             yield await stack.enter_async_context(aclosing(self._events(reply)))
 
     async def get(self, path: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
         """Return the JSON that a path answers with."""
         return await self._answer("GET", path, None, ANSWER_S)
+
+    async def delete(self, path: str) -> Any:  # noqa: ANN401
+        """Delete what is at a path; return the JSON of the answer."""
+        return await self._answer("DELETE", path, None, ANSWER_S)
 
     async def post(self, path: str, body: dict[str, Any], read_s: float = ANSWER_S) -> Any:  # noqa: ANN401
         """Post and return the JSON of the answer; None where it has no content."""
@@ -119,6 +127,7 @@ class RemoteServer:
         path: str,
         body: dict[str, Any] | None,
         read_s: float,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """Send a request; return its answer, open, where its status is that of a success."""
         if self._http.is_closed:
@@ -127,7 +136,10 @@ class RemoteServer:
             method,
             path,
             content=None if body is None else orjson.dumps(body),
-            headers={"Content-Type": "application/json"} if body is not None else None,
+            headers={
+                **({"Content-Type": "application/json"} if body is not None else {}),
+                **(headers or {}),
+            },
             timeout=httpx.Timeout(CONNECT_S, read=read_s),
         )
         try:
@@ -136,8 +148,12 @@ class RemoteServer:
             raise await self._translate(error) from None
         if not reply.is_success:
             content = await self._read(reply, MAX_ERROR_BYTES)
-            raise refusal(self.name, reply.status_code, error_text(content))
+            raise await self._refusal(reply, error_text(content))
         return reply
+
+    async def _refusal(self, reply: httpx.Response, text: str) -> EngineError:
+        """Return the error for an answer that is not a success."""
+        return refusal(self.name, reply.status_code, text)
 
     async def _read(self, reply: httpx.Response, most: int) -> bytes:
         parts: list[bytes] = []

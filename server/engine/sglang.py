@@ -75,16 +75,16 @@ class SglangEngine(RemoteEngine[SglangServer]):
         self, prompt_ids: Sequence[int], sampling: Sampling, *, session: str
     ) -> AsyncIterator[Stream]:
         """Stream sampled tokens; see `server.engine.base.Engine.generate`."""
-        del session
         prompt = list(prompt_ids)
         sampling = self._within(prompt, sampling)
         server = self._running_server()
+        headers = server.headers(session)
         rid = new_request_id()
         body = generate_body(prompt, sampling, rid, self._vocabulary.eos_ids)
         with self._counted():
             async with (
                 self._request(server, rid),
-                server.stream("/generate", body, self._silence_s(prompt)) as lines,
+                server.stream("/generate", body, self._silence_s(prompt), headers) as lines,
             ):
                 yield self._chunks(lines, rid)
 

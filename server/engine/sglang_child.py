@@ -1,14 +1,15 @@
-"""SGLang as a process of its own, run by path in the interpreter that has the package.
+"""SGLang, or its router, as a process of its own, run by path where the package is installed.
 
 Needs nothing but the standard library, since that interpreter may have none of ours. The parent
-writes one line of JSON to standard input, so that the key is on no command line, and keeps the pipe
-open; its end is the end of this process and of all that it started. Before anything is loaded, the
-version and the arguments are checked by the installed package; a refusal is the last line of
-standard error, with exit status `REFUSED`.
+writes one line of JSON to standard input (a `sglang_package.Package` and arguments), so
+that the key is on no command line, and keeps the pipe open; its end is the end of this process and
+of all that it started. Before anything is loaded, the version and the arguments are checked by the
+installed package; a refusal is the last line of standard error, with exit status `REFUSED`.
 """
 
 import argparse
 import ctypes
+import importlib
 import io
 import json
 import os
@@ -41,39 +42,40 @@ def main() -> None:
     check(config)
     # Log-probabilities before temperature, as other engines give them.
     os.environ["SGLANG_RETURN_ORIGINAL_LOGPROB"] = "1"
-    sys.argv = ["sglang.launch_server", *config["arguments"]]
+    sys.argv = [config["launch"], *config["arguments"]]
     # As __main__, so that SGLang's own processes find it as if it had been started by `python -m`.
-    runpy.run_module("sglang.launch_server", run_name="__main__", alter_sys=True)
+    runpy.run_module(config["launch"], run_name="__main__", alter_sys=True)
 
 
 def check(config: dict[str, Any]) -> None:
     """Exit with `REFUSED` where the installed package is not to be had, too old or too new."""
+    name = config["name"]
     try:
-        installed = version("sglang")
+        installed = version(config["distribution"])
     except PackageNotFoundError:
-        _refuse(
-            f"SGLang is not installed for {sys.executable}: install Quorum's extra `sglang`, or "
-            "set engine.python to an interpreter that has it"
-        )
+        _refuse(f"{name} is not installed for {sys.executable}: {config['remedy']}")
     numbers = re.match(r"(\d+)\.(\d+)\.(\d+)", installed)
     oldest, before = config["oldest"], config["before"]
     if numbers is None or not oldest <= [int(n) for n in numbers.groups()] < before:
         dotted = [".".join(map(str, bound)) for bound in (oldest, before)]
-        _refuse(f"SGLang {installed}: must be at least {dotted[0]} and before {dotted[1]}")
+        _refuse(f"{name} {installed}: must be at least {dotted[0]} and before {dotted[1]}")
     try:
-        problem = problem_of(config["arguments"])
+        problem = problem_of(config["arguments_class"], config["arguments"])
     except ImportError as error:
-        _refuse(f"SGLang {installed} cannot be imported ({error}); install it with all it needs")
+        _refuse(f"{name} {installed} cannot be imported ({error}); install it with all it needs")
     if problem:
-        _refuse(f"SGLang {installed}: {problem}; correct engine.arguments")
+        _refuse(f"{name} {installed}: {problem}; correct {config['setting']}")
 
 
-def problem_of(arguments: list[str]) -> str:
-    """Return what the installed version's own parser has against the arguments, or nothing."""
-    from sglang.srt.server_args import ServerArgs  # noqa: PLC0415 - takes seconds, and may fail
+def problem_of(arguments_class: str, arguments: list[str]) -> str:
+    """Return what the installed version's own parser has against the arguments, or nothing.
 
+    `arguments_class` is the dotted name of the class that adds the arguments to a parser.
+    """
+    module, _, name = arguments_class.rpartition(".")
     parser = argparse.ArgumentParser(allow_abbrev=False)
-    ServerArgs.add_cli_args(parser)
+    # Takes seconds, and may fail.
+    getattr(importlib.import_module(module), name).add_cli_args(parser)
     said = io.StringIO()
     try:
         with redirect_stderr(said):

@@ -52,6 +52,11 @@ class SglangServer(RemoteServer):
         except (KeyError, TypeError, ValueError, AttributeError):
             raise EngineProtocolError(f"{self.url}/server_info is not SGLang's") from None
 
+    def headers(self, session: str) -> dict[str, str]:
+        """Return what a session's requests say of it in their headers: nothing to one server."""
+        del session
+        return {}
+
     async def alive(self) -> None:
         """Return when the server answers; raise the error of it where it does not."""
         await self.get("/model_info")

@@ -1,28 +1,20 @@
 """SGLang started from the settings, in a supervised process."""
 
 import secrets
-import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
-import anyio
-import orjson
-
-from server.engine.errors import EngineFailed, EngineUnavailable
+from server.engine.errors import EngineFailed
 from server.engine.log_file import EngineLog
 from server.engine.sglang import SglangEngine, SglangLimits, running
-from server.engine.sglang_child import REFUSED
-from server.engine.sglang_http import BEFORE, OLDEST, SglangServer
-from server.engine.supervisor import Child, ChildDied, Supervisor
+from server.engine.sglang_http import SglangServer
+from server.engine.sglang_package import CHILD, SGLANG, free_port, until_it_listens
+from server.engine.supervisor import Child, Supervisor
 from server.vocabulary import Vocabulary
 
-CHILD = Path(__file__).with_name("sglang_child.py")
-#: Between two looks at whether the server listens yet.
-LOOK_INTERVAL_S = 0.2
 #: Arguments that are ours to give: others would break what we rely on.
 OWN_ARGUMENTS = frozenset(
     {
@@ -134,16 +126,12 @@ class _Process:
         )
 
     def _launch(self) -> tuple[list[str], bytes]:
-        port = _free_port()
+        port = free_port()
         # Hexadecimal: a key that begins with a dash would be taken for a flag.
         self._key = secrets.token_hex(24)
         self._url = f"http://127.0.0.1:{port}"
-        config = {
-            "arguments": arguments(self._options, port, self._key),
-            "oldest": OLDEST,
-            "before": BEFORE,
-        }
-        return [self._options.python, str(CHILD)], orjson.dumps(config) + b"\n"
+        line = SGLANG.line(arguments(self._options, port, self._key))
+        return [self._options.python, str(CHILD)], line
 
     async def _prepare(self, child: Child, stack: AsyncExitStack) -> None:
         """Wait until the server listens, then have it answer one generation."""
@@ -151,29 +139,5 @@ class _Process:
         server = await stack.enter_async_context(
             SglangServer(name, self._url, self._key, self.engine.life.confirm_death)
         )
-        while True:
-            with anyio.move_on_after(LOOK_INTERVAL_S):
-                await child.process.wait()
-                await _died(child)
-            try:
-                await server.alive()
-                break
-            except EngineUnavailable:
-                continue
+        await until_it_listens(child, server.alive)
         await self.engine.prepare(server)
-
-
-async def _died(child: Child) -> NoReturn:
-    with anyio.CancelScope(shield=True):
-        death = await child.death()
-    if child.process.returncode == REFUSED and child.tail:
-        raise EngineFailed(child.tail[-1])
-    raise ChildDied(death)
-
-
-def _free_port() -> int:
-    """Return a port that is free now; should another take it first, the next start has another."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

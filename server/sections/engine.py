@@ -49,6 +49,12 @@ class EngineSettings(Section):
     )
     api_key: SecretStr = Field(SecretStr(""), description="key of the servers at engine.urls")
     api_key_file: str = Field("", description="file whose first line is that key")
+    router: str = Field(
+        "auto",
+        pattern="^(auto|none)$",
+        description="several engine.urls of sglang are spread by sglang-router where engine.python"
+        " has it (auto), or by Quorum itself (none)",
+    )
     python: str = Field("auto", description="interpreter that has sglang; auto is Quorum's own")
     quantisation: str = Field("auto", description="of the weights; auto leaves it to sglang")
     memory_fraction: float = Field(

@@ -195,6 +195,7 @@ class FakeSglang:
         self.tasks: set[asyncio.Task[None]] = set()
         self.bytes_sent = 0
         paths = {
+            "/health": self.model_info,
             "/generate": self.generate,
             "/abort_request": self.abort_request,
             "/model_info": self.model_info,
