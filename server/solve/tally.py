@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
 
 import structlog
 
@@ -15,7 +14,7 @@ from server.solve.wording import answer_text
 from voting.ballot import Ballot, Vote
 from voting.equivalence import AnswerClasses
 from voting.savings import savings
-from voting.state import SolveState
+from voting.state import SolveState, attempt_seconds
 from voting.types import AttemptOutcome
 from voting.weights import most_weight
 
@@ -79,7 +78,6 @@ class Tally:
 
     def state(self, *, running: int, slots: int, left_s: float) -> SolveState:
         """Return what the policies are told; `slots` are the engine's."""
-        seconds = [outcome.seconds for outcome in self.outcomes.values() if outcome.finished]
         return SolveState(
             ballot=self.ballot(),
             launched=running + len(self.outcomes),
@@ -88,7 +86,7 @@ class Tally:
             most_weight=most_weight(self.plan.policies.weight),
             free_slots=max(slots - running, 0),
             left_s=max(left_s, 0.0),
-            attempt_s=median(seconds) if seconds else 0.0,
+            attempt_s=attempt_seconds(self.outcomes.values()),
         )
 
     def saved(self) -> WireSavings:
