@@ -5,6 +5,7 @@ import typer
 from training.alternates.commands import alternates_command
 from training.annotate.commands import app as annotations_app
 from training.corpus.commands import corpus_command
+from training.genselect.commands import genselect_command
 from training.merge.commands import merge_command
 from training.problems.commands import app as problems_app
 from training.rl.commands import rl_command
@@ -18,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command("alternates")(alternates_command)
+app.command("genselect")(genselect_command)
 app.command("corpus")(corpus_command)
 app.command("sft")(sft_command)
 app.command("rl")(rl_command)

@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 import orjson
 
 from training.corpus.card import card
-from training.corpus.rules import MOST_ENTRIES, Candidate, Rules, choose, reward_of, sketch
+from training.corpus.continuations import Continuations, read_continuations
+from training.corpus.rules import MOST_ENTRIES, Candidate, Kind, Rules, choose, reward_of, sketch
 from training.corpus.store import (
     CARD,
     ORIGIN,
@@ -23,14 +24,22 @@ from training.corpus.store import (
     table_writer,
 )
 from training.errors import BadTraces, EmptyCorpus
-from training.files import append_line, whole_folder
+from training.files import whole_folder
 from training.provenance import provenance
 from training.text import Decoder
 from training.traces.read import read_traces
 from training.traces.trace import Trace
 
 
-def build(
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Files of alternates, and of what annotators said of them."""
+
+    alternates: Sequence[Path] = ()
+    reflections: Sequence[Path] = ()
+
+
+def build(  # noqa: PLR0913 - its options
     sources: Sequence[Path],
     target: Path,
     rules: Rules,
@@ -40,6 +49,7 @@ def build(
     excluded: frozenset[str] = frozenset(),
     pairs_per_problem: int = 0,
     lines: bool = False,
+    compared: Compared | None = None,
 ) -> dict[str, Any]:
     """Write the corpus folder `target`; return its figures.
 
@@ -52,6 +62,7 @@ def build(
         excluded: problems that must not be in the corpus, such as those of an evaluation.
         pairs_per_problem: preference pairs of a right and a wrong trace, at most.
         lines: write the token ids as JSON lines as well.
+        compared: alternates, and what annotators said of them.
 
     Raises:
         BadTraces: a source cannot be read.
@@ -59,25 +70,32 @@ def build(
         OutputExists, OutputFailed: the folder cannot be written.
     """
     known = truths or {}
-    candidates = [_candidate(number, trace, decoder) for number, trace in _all(sources, known)]
-    for candidate in candidates:
-        candidate.complete &= candidate.key not in excluded
+    compared = compared or Compared()
+    more = read_continuations(compared.alternates, compared.reflections, rules, excluded=excluded)
+    candidates = []
+    for number, trace in _all(sources, known):
+        candidates.append(_candidate(number, trace, decoder))
+        if candidates[-1].complete and rules.wants(Kind.PREFERRED):
+            more.see(trace, decoder, rules)
+        candidates[-1].complete &= trace.key not in excluded
+    more.settle(len(candidates))
     choose(candidates, rules)
     for candidate in candidates:
         if candidate.key in excluded:
             candidate.reason = "its problem is excluded"
     chosen = [each for each in candidates if each.included]
-    _check_size(chosen, candidates)
+    _check_size(len(chosen), more, candidates)
     pairs = _pairs(candidates, rules, pairs_per_problem)
     settings = {
         "rules": asdict(rules), "pairs_per_problem": pairs_per_problem,
         "excluded": sorted(excluded), "truths": known, "decoder": decoder is not None,
         "lines": lines,
     }  # fmt: skip
-    told = provenance("corpus", settings, sources)
+    told = provenance("corpus", settings, [*sources, *compared.alternates, *compared.reflections])
     job = {name: told[name] for name in ("settings", "inputs")}
     with whole_folder(target, job) as work:
-        told["figures"] = _write(sources, work, candidates, pairs, decoder, known, lines=lines)
+        job_of = _Job(sources, known, candidates, pairs, more, decoder, lines)
+        told["figures"] = _write(job_of, work)
         (work / ORIGIN).write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
         (work / CARD).write_text(card(target.name, told), encoding="utf-8")
     figures: dict[str, Any] = told["figures"]
@@ -88,7 +106,8 @@ def _all(sources: Iterable[Path], truths: dict[str, str]) -> Iterator[tuple[int,
     number = 0
     for path in sources:
         for trace in read_traces(path):
-            if trace.key in truths:
+            # a choice's right answer is a number of its own question
+            if trace.key in truths and trace.text_of("kind") is None:
                 trace.values["truth"] = truths[trace.key]
             yield number, trace
             number += 1
@@ -97,11 +116,14 @@ def _all(sources: Iterable[Path], truths: dict[str, str]) -> Iterator[tuple[int,
 def _candidate(number: int, trace: Trace, decoder: Decoder | None) -> Candidate:
     own = trace.ids[trace.prompt_tokens :]
     digest = hashlib.sha256(trace.ids[: trace.prompt_tokens].tobytes())
+    prompt = digest.digest()
     digest.update(b"/")
     digest.update(own.tobytes())
     return Candidate(
         number=number,
         key=trace.key,
+        kind=_kind(trace),
+        prompt=prompt,
         digest=digest.digest(),
         tokens=len(trace.ids),
         sampled=trace.sampled,
@@ -114,33 +136,41 @@ def _candidate(number: int, trace: Trace, decoder: Decoder | None) -> Candidate:
     )
 
 
-def _check_size(chosen: list[Candidate], candidates: list[Candidate]) -> None:
-    if not chosen:
-        reasons = Counter(each.reason for each in candidates)
+def _kind(trace: Trace) -> Kind:
+    if trace.text_of("kind") == Kind.GENSELECT:
+        return Kind.GENSELECT
+    own = trace.mask[trace.prompt_tokens :]
+    return Kind.TIR if trace.values.get("tool_calls") or not np.all(own) else Kind.COT
+
+
+def _check_size(chosen: int, more: Continuations, candidates: list[Candidate]) -> None:
+    entries = chosen + more.preferred
+    if not entries:
+        reasons = Counter(each.reason for each in candidates) + more.reasons
         told = "; ".join(f"{count} times {reason}" for reason, count in reasons.most_common())
         raise EmptyCorpus(
             f"corpus: none of {len(candidates)} traces is taken ({told or 'the files are empty'}); "
             "loosen the rules, or name right answers with --answers"
         )
-    if len(chosen) > MOST_ENTRIES:
+    if entries > MOST_ENTRIES:
         raise BadTraces(
-            f"corpus: {len(chosen)} entries, must be at most {MOST_ENTRIES}; lower --per-problem"
+            f"corpus: {entries} entries, must be at most {MOST_ENTRIES}; lower --per-problem"
         )
 
 
 def _pairs(
     candidates: list[Candidate], rules: Rules, per_problem: int
 ) -> list[tuple[Candidate, Candidate]]:
-    """Return pairs of an included right trace and a wrong one of the same problem."""
-    wrong: dict[str, list[Candidate]] = {}
+    """Return pairs of an included right trace and a wrong one after the same prompt."""
+    wrong: dict[tuple[str, bytes], list[Candidate]] = {}
     for each in candidates:
         usable = each.complete and each.sampled and each.reward == 0
         if usable and not each.included and (each.characters or 0) <= rules.most_characters:
-            wrong.setdefault(each.key, []).append(each)
+            wrong.setdefault((each.key, each.prompt), []).append(each)
     pairs: list[tuple[Candidate, Candidate]] = []
     counts: Counter[str] = Counter()
     for each in candidates:
-        others = wrong.get(each.key)
+        others = wrong.get((each.key, each.prompt))
         if each.included and each.reward and others and counts[each.key] < per_problem:
             # the wrong one of nearest length: length must not be what tells them apart
             other = min(others, key=lambda one, own=each: abs(one.sampled - own.sampled))  # type: ignore[misc]
@@ -150,55 +180,84 @@ def _pairs(
     return pairs
 
 
-def _write(
-    sources: Sequence[Path],
-    work: Path,
-    candidates: list[Candidate],
-    pairs: list[tuple[Candidate, Candidate]],
-    decoder: Decoder | None,
-    truths: dict[str, str],
-    *,
-    lines: bool,
-) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What is written."""
+
+    sources: Sequence[Path]
+    truths: dict[str, str]
+    candidates: list[Candidate]
+    pairs: list[tuple[Candidate, Candidate]]
+    more: Continuations
+    decoder: Decoder | None
+    lines: bool
+
+
+class _Counts:
+    """What a corpus is of, counted as it is written."""
+
+    def __init__(self) -> None:
+        self.entries = self.tokens = self.trained = 0
+        self.by: dict[str, Counter[str]] = {
+            name: Counter() for name in ("reason", "problem", "source", "licence", "model", "kind")
+        }
+
+    def take(self, entry: Entry) -> None:
+        """Count an entry that is trained on."""
+        if not entry.trained:
+            return
+        self.entries += 1
+        self.tokens += len(entry.ids)
+        self.trained += int(entry.mask.sum())
+        for name in ("source", "licence", "model", "kind"):
+            self.by[name][getattr(entry, name) or "not stated"] += 1
+        self.by["problem"][entry.problem_id] += 1
+
+
+def _write(job: _Job, work: Path) -> dict[str, Any]:
     """Write the files of a corpus; return its figures."""
     for name in (PAIRS, TABLE):
         (work / name).unlink(missing_ok=True)
-    rejected = {other.number for _, other in pairs}
-    counts: dict[str, Counter[str]] = {
-        name: Counter() for name in ("reason", "problem", "source", "licence", "model", "kind")
-    }
-    tokens = trained = 0
+    rejected = {other.number for _, other in job.pairs}
+    counts = _Counts()
+    decoder = job.decoder
     table_file = (
         (work / TABLE).open("w", encoding="utf-8", newline="") if decoder else nullcontext(None)
     )
-    with closing(CorpusWriter(work, lines=lines)) as writer, table_file as file:
+    with closing(CorpusWriter(work, lines=job.lines)) as writer, table_file as file:
         table = table_writer(file) if file is not None else None
-        for number, trace in _all(sources, truths):
-            candidate = candidates[number]
-            counts["reason"][candidate.reason] += 1
-            if table is not None and decoder is not None:
-                table.writerow(_table_row(trace, candidate, decoder))
-            if not candidate.included and number not in rejected:
-                continue
+        for number, trace in _all(job.sources, job.truths):
+            candidate = job.candidates[number]
+            counts.by["reason"][candidate.reason] += 1
             entry = _entry(trace, candidate)
-            writer.add(entry)
-            if entry.trained:
-                tokens += len(entry.ids)
-                trained += int(entry.mask.sum())
-                for name in ("source", "licence", "model", "kind"):
-                    counts[name][getattr(entry, name) or "not stated"] += 1
-                counts["problem"][entry.problem_id] += 1
-    for right, wrong in pairs:
-        row = {"problem_id": right.key, "chosen": right.number, "rejected": wrong.number}
-        append_line(work / PAIRS, row)
+            if candidate.included or number in rejected:
+                writer.add(entry)
+                counts.take(entry)
+            rows = [(entry, candidate.reason)]
+            for continuation, choice in job.more.of(trace):
+                writer.add(continuation)
+                counts.take(continuation)
+                rows.append((continuation, choice.reason))
+            if table is not None and decoder is not None:
+                table.writerows(_table_row(each, reason, decoder) for each, reason in rows)
+    counts.by["reason"] += job.more.reasons
+    pairs = [
+        *((right.key, right.number, wrong.number) for right, wrong in job.pairs),
+        *((one.position.problem_id, one.number, two.number) for one, two in job.more.pairs),
+    ]
+    if pairs:
+        names = ("problem_id", "chosen", "rejected")
+        lines = (dict(zip(names, pair, strict=True)) for pair in pairs)
+        content = (orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+        (work / PAIRS).write_bytes(b"".join(content))
     return {
-        "traces": len(candidates),
-        "entries": sum(each.included for each in candidates),
+        "traces": len(job.candidates),
+        "entries": counts.entries,
         "pairs": len(pairs),
-        "problems": len(counts["problem"]),
-        "tokens": tokens,
-        "trained_tokens": trained,
-        **{name: dict(counts[name].most_common()) for name in counts if name != "problem"},
+        "problems": len(counts.by["problem"]),
+        "tokens": counts.tokens,
+        "trained_tokens": counts.trained,
+        **{name: dict(of.most_common()) for name, of in counts.by.items() if name != "problem"},
     }
 
 
@@ -208,7 +267,7 @@ def _entry(trace: Trace, candidate: Candidate) -> Entry:
     return Entry(
         number=candidate.number,
         problem_id=candidate.key,
-        kind="tir" if candidate.tool_calls or not np.all(mask) else "cot",
+        kind=candidate.kind.value,
         prompt=trace.ids[:begin],
         ids=trace.ids[begin:],
         mask=mask,
@@ -222,11 +281,10 @@ def _entry(trace: Trace, candidate: Candidate) -> Entry:
     )
 
 
-def _table_row(trace: Trace, candidate: Candidate, decoder: Decoder) -> list[object]:
-    begin = trace.prompt_tokens
-    prompt = decoder.decode(trace.ids[:begin].tolist())
-    completion = decoder.decode(trace.ids[begin:].tolist())
+def _table_row(entry: Entry, reason: str, decoder: Decoder) -> list[object]:
+    prompt = decoder.decode(entry.prompt.tolist())
+    completion = decoder.decode(entry.ids.tolist())
     return [
-        candidate.key, trace.text_of("source") or "", prompt, completion,
-        len(prompt) + len(completion), candidate.tokens, candidate.reason, candidate.included,
+        entry.problem_id, entry.source or "", prompt, completion, len(prompt) + len(completion),
+        len(entry.prompt) + len(entry.ids), reason, entry.trained,
     ]  # fmt: skip

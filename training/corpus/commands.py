@@ -6,8 +6,8 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from training.corpus.build import build
-from training.corpus.rules import Order, Rules
+from training.corpus.build import Compared, build
+from training.corpus.rules import Kind, Order, Rules
 from training.errors import BadTraces, reading
 from training.text import load_decoder
 
@@ -47,6 +47,15 @@ def corpus_command(  # noqa: PLR0913 - its options
     ] = 0,
     lines: Annotated[bool, typer.Option("--lines", help="Write tokens.jsonl as well.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the order `random`.")] = 0,
+    kinds: Annotated[
+        list[Kind] | None, typer.Option("--kind", help="Only entries of this kind; repeatable.")
+    ] = None,
+    alternates: Annotated[
+        list[Path] | None, typer.Option(help="Alternates of the traces; repeatable.")
+    ] = None,
+    reflections: Annotated[
+        list[Path] | None, typer.Option(help="What was said of them: reflections.csv; repeatable.")
+    ] = None,
 ) -> None:
     """Choose traces and write them as a corpus: token ids, masks, a table and a data card."""
     rules = Rules(
@@ -58,7 +67,13 @@ def corpus_command(  # noqa: PLR0913 - its options
         most_overlap=most_overlap,
         most_tool_errors=most_tool_errors,
         seed=seed,
+        kinds=tuple(kinds or ()),
     )
+    if bool(alternates) != bool(reflections):
+        raise BadTraces(
+            "corpus: --alternates and --reflections go together: continuations are taken by what "
+            "annotators said of them"
+        )
     figures = build(
         sources,
         target,
@@ -68,6 +83,7 @@ def corpus_command(  # noqa: PLR0913 - its options
         excluded=frozenset(_by_id(exclude, "id")),
         pairs_per_problem=pairs,
         lines=lines,
+        compared=Compared(tuple(alternates or ()), tuple(reflections or ())),
     )
     typer.echo(
         f"{target}: {figures['entries']} entries of {figures['problems']} problems from "

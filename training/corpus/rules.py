@@ -20,6 +20,19 @@ SHINGLE = 16
 SKETCH = 256
 
 
+class Kind(StrEnum):
+    """What an entry is."""
+
+    COT = "cot"
+    """A whole attempt, all of it the model's."""
+    TIR = "tir"
+    """A whole attempt with programs; their results are not trained."""
+    GENSELECT = "genselect"
+    """A choice among candidate solutions."""
+    PREFERRED = "preferred"
+    """A continuation that annotators prefer to another."""
+
+
 class Order(StrEnum):
     """Which traces of a problem come first when not all are taken."""
 
@@ -35,7 +48,7 @@ class Rules:
 
     `least_reward`: 1 takes right answers only, 0 wrong ones as well. `most_overlap` is the share of
     16-id shingles that two chosen traces of a problem may have in common. Lengths are in tokens of
-    the whole trace.
+    the whole trace. `kinds` are those that are wanted; none: all.
     """
 
     least_reward: float = 1.0
@@ -47,14 +60,24 @@ class Rules:
     most_tool_errors: int | None = None
     most_characters: int = MOST_CHARACTERS
     seed: int = 0
+    kinds: tuple[Kind, ...] = ()
+
+    def wants(self, kind: Kind) -> bool:
+        """Return whether entries of a kind are wanted."""
+        return not self.kinds or kind in self.kinds
 
 
 @dataclass(slots=True)
 class Candidate:
-    """What is known of a trace without its tokens. `reason` says why it is in or out."""
+    """What is known of a trace without its tokens. `reason` says why it is in or out.
+
+    `prompt` and `digest` are hashes of the prompt, and of all of it.
+    """
 
     number: int
     key: str
+    kind: Kind
+    prompt: bytes
     digest: bytes
     tokens: int
     sampled: int
@@ -76,13 +99,14 @@ def choose(candidates: Sequence[Candidate], rules: Rules) -> None:
         if not candidate.reason:
             fit.append(candidate)
     seen: set[bytes] = set()
-    by_problem: dict[str, list[Candidate]] = defaultdict(list)
+    by_problem: dict[tuple[str, bool], list[Candidate]] = defaultdict(list)
     for candidate in fit:
         if candidate.digest in seen:
             candidate.reason = "duplicate"
             continue
         seen.add(candidate.digest)
-        by_problem[candidate.key].append(candidate)
+        # a choice among solutions is another task than a solution
+        by_problem[candidate.key, candidate.kind is Kind.GENSELECT].append(candidate)
     for of_problem in by_problem.values():
         _choose_of_problem(of_problem, rules)
 
@@ -91,6 +115,7 @@ def unfit(candidate: Candidate, rules: Rules) -> str:
     """Return why a trace cannot be taken whatever the others are; empty: it can."""
     checks: tuple[tuple[bool, str], ...] = (
         (not candidate.complete, "incomplete: tokens are missing"),
+        (not rules.wants(candidate.kind), f"a {candidate.kind} entry"),
         (candidate.sampled == 0, "nothing sampled: its mask is all zero"),
         (
             rules.least_reward > 0 and candidate.reward is None,
@@ -169,10 +194,10 @@ def reward_of(trace: Trace) -> float | None:
     truth, answer = trace.text_of("truth"), trace.text_of("answer")
     if truth is None:
         return None
-    return float(answer is not None and _plain(answer) == _plain(truth))
+    return float(answer is not None and plain_answer(answer) == plain_answer(truth))
 
 
-def _plain(answer: str) -> str:
+def plain_answer(answer: str) -> str:
     """Return an answer so that 007, 7 and 7.0 are one."""
     text = answer.strip()
     try:

@@ -1,10 +1,14 @@
 """A corpus on disk: prompts once, entries with ids and masks, tables for people.
 
+Continuations of one trace have prompts of which each begins with the next shorter one: the longest
+is stored, and an entry says how many of its ids are the entry's prompt.
+
 A mask is kept as lengths of runs that alternate, the first of them not trained: [0, 40, 12, 8] is
 40 trained ids, 12 that are not, 8 trained.
 """
 
 import csv
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +25,7 @@ from training.traces.trace import Ids, Mask
 
 ENTRIES, PROMPTS, PAIRS = "entries.parquet", "prompts.parquet", "pairs.jsonl"
 TABLE, LINES, CARD, ORIGIN = "corpus.csv", "tokens.jsonl", "README.md", "corpus.json"
+PROMPT_LINES = "prompts.jsonl"
 #: The columns of `corpus.csv`, by the issue that asked for this format.
 TABLE_COLUMNS = (
     "problem_id", "problem_source", "prompt", "completion", "character_count", "token_count",
@@ -46,14 +51,18 @@ _ENTRY_SCHEMA = arrow.schema(
         ("source", arrow.string()), ("licence", arrow.string()), ("model", arrow.string()),
         ("solve_id", arrow.string()), ("attempt", arrow.int64()), ("reward", arrow.float64()),
         ("trained", arrow.bool_()), ("weight", arrow.float32()), ("prompt", arrow.int32()),
-        ("runs", arrow.list_(arrow.int32())), ("ids", arrow.list_(arrow.uint32())),
+        ("prompt_tokens", arrow.int32()), ("runs", arrow.list_(arrow.int32())),
+        ("ids", arrow.list_(arrow.uint32())),
     ]
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One completion. `trained` is False for the rejected side of a pair, kept for that alone."""
+    """One completion. `trained` is False for the rejected side of a pair, kept for that alone.
+
+    `base` is a longer list that begins with the prompt; it is stored in the prompt's place.
+    """
 
     number: int
     problem_id: str
@@ -69,6 +78,7 @@ class Entry:
     solve_id: str | None = None
     attempt: int | None = None
     reward: float | None = None
+    base: Ids | None = None
 
 
 def to_runs(mask: Mask) -> NDArray[np.int32]:
@@ -94,6 +104,7 @@ class CorpusWriter:
         self._prompt_file = parquet.ParquetWriter(folder / PROMPTS, _PROMPT_SCHEMA, **_COMPRESSION)
         self._new_prompts: list[tuple[int, str, Ids]] = []
         self._lines = (folder / LINES).open("wb") if lines else None
+        self._prompt_lines = (folder / PROMPT_LINES).open("wb") if lines else None
         self.entries = 0
 
     @property
@@ -114,15 +125,17 @@ class CorpusWriter:
         self._flush()
         self._entries.close()
         self._prompt_file.close()
-        if self._lines is not None:
-            self._lines.close()
+        for file in (self._lines, self._prompt_lines):
+            if file is not None:
+                file.close()
 
     def _prompt(self, entry: Entry) -> int:
-        key = entry.prompt.tobytes()
+        ids = entry.prompt if entry.base is None else entry.base
+        key = hashlib.sha256(ids.tobytes()).digest()
         number = self._prompts.get(key)
         if number is None:
             number = self._prompts[key] = len(self._prompts)
-            self._new_prompts.append((number, entry.problem_id, entry.prompt))
+            self._new_prompts.append((number, entry.problem_id, ids))
         return number
 
     def _flush(self) -> None:
@@ -135,16 +148,30 @@ class CorpusWriter:
             [getattr(row, "number" if name == "entry" else name) for row in rows]
             for name in _ENTRY_SCHEMA.names[:11]
         ]
-        columns += [prompts, _lists(runs, np.int32), _lists([row.ids for row in rows], np.uint32)]
+        lengths = [len(row.prompt) for row in rows]
+        columns += [
+            prompts, lengths, _lists(runs, np.int32), _lists([row.ids for row in rows], np.uint32)
+        ]  # fmt: skip
         self._entries.write_table(arrow.table(columns, schema=_ENTRY_SCHEMA))
         if self._new_prompts:
             numbers, problems, ids = zip(*self._new_prompts, strict=True)
             table = [list(numbers), list(problems), _lists(list(ids), np.uint32)]
             self._prompt_file.write_table(arrow.table(table, schema=_PROMPT_SCHEMA))
+            self._write_prompt_lines()
             self._new_prompts = []
         if self._lines is not None:
             for row, prompt, run in zip(rows, prompts, runs, strict=True):
                 self._lines.write(orjson.dumps(_line(row, prompt, run), option=_NUMPY))
+
+    def _write_prompt_lines(self) -> None:
+        if self._prompt_lines is None:
+            return
+        for number, problem_id, ids in self._new_prompts:
+            line = {
+                "prompt": number, "problem_id": problem_id, "runs": [len(ids)],
+                "ids": np.ascontiguousarray(ids),
+            }  # fmt: skip
+            self._prompt_lines.write(orjson.dumps(line, option=_NUMPY))
 
 
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
@@ -153,7 +180,7 @@ _NUMPY = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_APPEND_NEWLINE
 def _line(row: Entry, prompt: int, runs: NDArray[np.int32]) -> dict[str, Any]:
     return {
         "entry": row.number, "problem_id": row.problem_id, "kind": row.kind, "weight": row.weight,
-        "trained": row.trained, "prompt": prompt, "runs": runs,
+        "trained": row.trained, "prompt": prompt, "prompt_tokens": len(row.prompt), "runs": runs,
         "ids": np.ascontiguousarray(row.ids),
     }  # fmt: skip
 
@@ -195,9 +222,10 @@ def _rows(table: Any) -> Iterator[dict[str, Any]]:  # noqa: ANN401 - pyarrow has
 
 
 def _entry(row: dict[str, Any], prompts: list[Ids]) -> Entry:
+    # a corpus of an older version has whole prompts alone
     return Entry(
         number=row["entry"],
-        prompt=prompts[row["prompt"]],
+        prompt=prompts[row["prompt"]][: row.get("prompt_tokens")],
         mask=from_runs(row["runs"]),
         **{name: row[name] for name in _ENTRY_SCHEMA.names[1:11]},
         ids=row["ids"],

@@ -39,7 +39,7 @@ def rates(problems: Sequence[Problem], sources: Iterable[Path]) -> dict[str, Rat
     found: dict[str, Rate] = defaultdict(Rate)
     for path in sources:
         for trace in read_traces(path):
-            if truths.get(trace.key) is None:
+            if truths.get(trace.key) is None or trace.text_of("kind") is not None:
                 continue
             trace.values["truth"] = truths[trace.key]
             rate = found[trace.key]

@@ -1,0 +1,1 @@
+"""GenSelect: candidate solutions of a problem, and the choice of the right one."""

@@ -1,0 +1,1 @@
+"""What a chooser is asked."""
