@@ -32,7 +32,7 @@ class SolveVersions(WireModel):
     model_bytes: int = Field(description="Size of the weights' file, in bytes.")
     prompts: str = Field(description="SHA-256 of the prompt texts, in hexadecimal.")
     settings: dict[str, JsonValue] = Field(
-        description="The settings of `engine`, `sandbox` and `solve` in force, by section."
+        description="The settings of engines, `sandbox` and `solve` in force, by section."
     )
 
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
+from numpy.typing import NDArray
 
 from server.page.store import TokenPiece
 
@@ -12,14 +14,25 @@ POINTS = 120
 #: Size of the picture in its own units.
 WIDTH, HEIGHT = 240.0, 40.0
 
+Floats = NDArray[np.float32]
+
+
+class Measure(StrEnum):
+    """What a line shows. Engines that tell no likely tokens leave only the probability."""
+
+    CONFIDENCE = "Confidence"
+    """Minus the mean log-probability of the likeliest tokens at a place, in nats."""
+    PROBABILITY = "Probability"
+    """That of the sampled tokens, by geometric mean, as in perplexity."""
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Values from 0 to 1 at even steps over `count` sampled tokens; `of` says what they are."""
+    """Means of a measure at even steps over `count` sampled tokens."""
 
     values: tuple[float, ...]
     count: int
-    of: str
+    of: Measure
 
     @property
     def points(self) -> str:
@@ -36,30 +49,49 @@ class Curve:
         """The mean of the values."""
         return float(np.mean(self.values)) if self.values else 0.0
 
+    @property
+    def told(self) -> str:
+        """What the picture shows, in words."""
+        unit = " nats" if self.of is Measure.CONFIDENCE else ""
+        return f"{self.of}: mean {self.mean:.2f}{unit}, lowest {self.lowest:.2f}"
+
     def _places(self) -> list[tuple[float, float]]:
         step = WIDTH / max(len(self.values) - 1, 1)
+        most = max(1.0, *self.values)
         return [
-            (number * step, 2 + (1 - value) * (HEIGHT - 4))
+            (number * step, 2 + (1 - value / most) * (HEIGHT - 4))
             for number, value in enumerate(self.values)
         ]
 
 
 def curve(pieces: Sequence[TokenPiece]) -> Curve | None:
-    """Return the line of an attempt; None where the engine gave no log-probabilities.
+    """Return the line of an attempt; None where the engine told nothing of its tokens.
 
-    It is the mean probability of the tokens that were sampled, by geometric mean, as in perplexity.
+    It is the confidence where that is known of half the tokens or more.
     """
-    arrays = [
-        piece.logprobs.astype(np.float32)
-        for piece in pieces
-        if piece.kind == "sampled" and piece.logprobs is not None
-    ]
-    if not arrays:
-        return None
-    whole = np.concatenate(arrays)
-    whole = whole[np.isfinite(whole)]
-    if not len(whole):
-        return None
-    groups = np.array_split(whole, min(POINTS, len(whole)))
-    values = tuple(float(np.exp(min(group.mean(), 0.0))) for group in groups)
-    return Curve(values, len(whole), "probability")
+    sampled = [piece for piece in pieces if piece.kind == "sampled"]
+    confidence = _known([piece.confidence for piece in sampled])
+    logprobs = _known([piece.logprobs for piece in sampled])
+    if len(confidence) and 2 * len(confidence) >= len(logprobs):
+        return Curve(_means(confidence), len(confidence), Measure.CONFIDENCE)
+    if len(logprobs):
+        values = tuple(float(np.exp(min(mean, 0.0))) for mean in _means(logprobs))
+        return Curve(values, len(logprobs), Measure.PROBABILITY)
+    return None
+
+
+def label(attempt: int, line: Curve | None) -> str:
+    """Return what a lane's picture is called."""
+    return f"Attempt {attempt}. {line.told if line else 'Confidence: not recorded'}"
+
+
+def _known(arrays: Sequence[NDArray[np.float16] | None]) -> Floats:
+    """Return the numbers that are there, in order."""
+    given = [array.astype(np.float32) for array in arrays if array is not None]
+    whole = np.concatenate(given) if given else np.empty(0, np.float32)
+    return whole[np.isfinite(whole)]
+
+
+def _means(numbers: Floats) -> tuple[float, ...]:
+    groups = np.array_split(numbers, min(POINTS, len(numbers)))
+    return tuple(float(group.mean()) for group in groups)

@@ -1,17 +1,13 @@
 """Events of a running solve as the page's script takes them: small, and with nothing to escape."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from client.schema import (
-    AttemptCall,
     AttemptEvent,
     AttemptFinished,
-    AttemptGap,
-    AttemptResult,
-    AttemptResumed,
     AttemptStarted,
     AttemptText,
-    AttemptWaiting,
     BallotChanged,
     BallotLine,
     BudgetDecided,
@@ -23,22 +19,41 @@ from client.schema import (
 from server.page.blocks import NAMES, OF_CHANNEL, BlockKind, Blocks
 from server.page.render import ENDS, TONES, duration
 from server.page.visible import visible
+from server.page.writing import BREAKS, Writing
 
 Message = dict[str, Any]
 
 
-def message(event: Event) -> Message | None:
-    """Return what the script is told of an event; None: nothing."""
+class Feed:
+    """What one reader is told of a solve, from the event after `before` on."""
+
+    def __init__(self, before: Iterable[Event] = ()) -> None:
+        self._writing = Writing(before)
+
+    def message(self, event: Event) -> Message | None:
+        """Return what the script is told of the next event; None: nothing.
+
+        Formulas are converted here, which takes milliseconds where there are many.
+        """
+        if isinstance(event, AttemptText):
+            return self._text(event)
+        if isinstance(event, BREAKS):
+            self._writing.close(event)
+            return _block(event)
+        return _other(event)
+
+    def _text(self, event: AttemptText) -> Message:
+        kind = OF_CHANNEL[event.channel]
+        told = {"do": "text", "kind": kind, "name": NAMES[kind], "turn": event.turn} | _of(event)
+        told["sampled"] = event.sampled
+        if kind is BlockKind.CODE:
+            return told | {"text": visible(event.text)}
+        return told | self._writing.stretch(event).take(event.text)
+
+
+def _other(event: Event) -> Message | None:
     told: Message | None = None
     match event:
-        case AttemptText():
-            kind = OF_CHANNEL[event.channel]
-            told = {"do": "text", "kind": kind, "name": NAMES[kind], "turn": event.turn} | _of(
-                event
-            )
-            told |= {"text": visible(event.text), "sampled": event.sampled}
-        case AttemptCall() | AttemptResult() | AttemptWaiting() | AttemptGap() | AttemptResumed():
-            told = _block(event)
         case AttemptStarted():
             told = {"do": "lane", "seed": event.seed} | _state("running") | _of(event)
         case AttemptFinished():

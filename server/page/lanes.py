@@ -20,7 +20,7 @@ from client.schema import (
     SolveStarted,
 )
 from server.page.blocks import Block, Blocks
-from server.page.curves import Curve
+from server.page.curves import Curve, label
 
 #: Characters of a lane: about four screens of it. All of it is on the attempt's own page.
 LANE_CHARS = 6_000
@@ -44,6 +44,11 @@ class Lane:
     def state(self) -> str:
         """`running`, or how it ended."""
         return self.report.end.value if self.report else "running"
+
+    @property
+    def picture(self) -> str:
+        """What its line of confidence is called."""
+        return label(self.attempt, self.curve)
 
 
 @dataclass(slots=True)

@@ -4,13 +4,16 @@ from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
 
+import anyio
+import anyio.to_thread
 import orjson
 from fastapi import Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
+from client.schema import AttemptText
 from server.journal.reader import JournalReader
-from server.page.curves import curve
-from server.page.feed import message
+from server.page.curves import curve, label
+from server.page.feed import Feed
 from server.page.store import token_pieces
 from server.solve.service import SolveHandle
 
@@ -31,24 +34,36 @@ def feed(request: Request, handle: SolveHandle | None, after: int) -> Response:
     last = request.headers.get("last-event-id", "")
     if last.isascii() and last.isdigit() and len(last) < 20:
         after = max(after, int(last))
+    threads: anyio.CapacityLimiter = request.app.state.page_readers
     return EventSourceResponse(
-        _messages(handle, after), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep=LINE_END
+        _messages(handle, after, threads), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep=LINE_END
     )
 
 
-async def _messages(handle: SolveHandle, after: int) -> AsyncIterator[ServerSentEvent]:
+async def _messages(
+    handle: SolveHandle, after: int, threads: anyio.CapacityLimiter
+) -> AsyncIterator[ServerSentEvent]:
+    made = Feed([event for event in handle.events.events if event.id <= after])
     async for event in handle.events.follow(after):
-        told = message(event)
+        if isinstance(event, AttemptText):
+            told = await anyio.to_thread.run_sync(made.message, event, limiter=threads)
+        else:
+            told = made.message(event)
         if told is not None:
             yield ServerSentEvent(orjson.dumps(told).decode(), id=str(event.id), sep=LINE_END)
 
 
 def curves(reader: JournalReader, solve_id: str) -> list[dict[str, Any]]:
-    """Return the lines of all attempts of a solve that have log-probabilities."""
+    """Return the lines of all attempts of a solve whose tokens the engine told about."""
     told = []
     for attempt in reader.attempts(solve_id):
         line = curve(token_pieces(reader, solve_id, attempt.attempt))
         if line is not None:
-            label = f"Probability of the tokens of attempt {attempt.attempt}, mean {line.mean:.2f}"
-            told.append({"attempt": attempt.attempt, "points": line.points, "label": label})
+            told.append(
+                {
+                    "attempt": attempt.attempt,
+                    "points": line.points,
+                    "label": label(attempt.attempt, line),
+                }
+            )
     return told

@@ -5,12 +5,13 @@ used but names and attributes that are known here, and text, which is escaped.
 """
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
 from html import unescape
+from typing import Any
 from xml.etree import ElementTree as ET
 
 from latex2mathml.converter import convert_to_element
-from markupsafe import Markup
 
 from server.page.visible import visible
 
@@ -40,9 +41,29 @@ class NotMathematics(ValueError):
     """A formula that cannot be shown as one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Formula:
+    """A formula as MathML; templates print it as markup, for it can be nothing but harmless."""
+
+    element: ET.Element
+
+    def __html__(self) -> str:
+        """Return the markup: ElementTree escapes text and attributes, names are from our lists."""
+        return ET.tostring(self.element, encoding="unicode")
+
+    def tree(self) -> list[Any]:
+        """Return it for a script, which makes nodes of it: name, attributes, text, children."""
+        return _tree(self.element)
+
+
+def _tree(element: ET.Element) -> list[Any]:
+    children = [_tree(child) for child in element]
+    return [element.tag, dict(element.attrib), element.text or "", *children]
+
+
 @lru_cache(maxsize=4_096)
-def mathml(latex: str, *, display: bool = False) -> Markup | None:
-    """Return a formula as MathML; None where it is to be shown as it is written."""
+def formula(latex: str, *, display: bool = False) -> Formula | None:
+    """Return a formula; None where it is to be shown as it is written."""
     if not latex.strip() or len(latex) > MOST_CHARS:
         return None
     try:
@@ -52,8 +73,7 @@ def mathml(latex: str, *, display: bool = False) -> Markup | None:
         return None
     rebuilt.set("display", "block" if display else "inline")
     rebuilt.set("alttext", visible(latex))
-    # ElementTree escapes text and attributes; names are from the lists above.
-    return Markup(ET.tostring(rebuilt, encoding="unicode"))  # noqa: S704
+    return Formula(rebuilt)
 
 
 def _rebuilt(element: ET.Element, depth: int) -> ET.Element:

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from markupsafe import Markup
-
-from server.page.mathematics import mathml
+from server.page.mathematics import Formula, formula
 from server.page.visible import visible
 
 #: Formulas of one page that are converted; the rest is shown as it is written.
@@ -25,11 +23,11 @@ class PieceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A stretch of text; `math` is the formula as MathML, where `kind` says so."""
+    """A stretch of text; `math` is the formula, where `kind` says so."""
 
     kind: PieceKind
     text: str
-    math: Markup | None = None
+    math: Formula | None = None
 
 
 @dataclass(slots=True)
@@ -38,12 +36,12 @@ class Formulas:
 
     left: int = field(default=MOST_FORMULAS)
 
-    def convert(self, latex: str, *, display: bool) -> Markup | None:
+    def convert(self, latex: str, *, display: bool) -> Formula | None:
         """Return a formula as MathML, None where it is shown as it is written."""
         if self.left <= 0:
             return None
         self.left -= 1
-        return mathml(latex, display=display)
+        return formula(latex, display=display)
 
 
 #: Each alternative ends where another could begin, so that a search takes time in proportion to the
@@ -58,6 +56,29 @@ MARKS = re.compile(
     r"|(?<!`)`(?P<code>[^`\n]{1,300})`(?!`)",
     re.DOTALL,
 )
+#: What may still become a formula on a later line; all else ends with its line.
+OPENINGS = re.compile(r"\$\$|\\\[|\\\(")
+#: Characters that are read again and again while more is awaited: the longest formula has half.
+MOST_OPEN = 4_000
+
+
+def settled(text: str) -> int:
+    """Return the length of the beginning of a text that reads the same whatever comes after it.
+
+    It ends with a line, in no formula, so that the pieces of both parts are those of the whole.
+    """
+    position = cut = 0
+    if len(text) > MOST_OPEN:
+        position = cut = (text.rfind("\n", 0, len(text) - MOST_OPEN // 2) + 1) or len(text)
+    ends = [(match.start(), match.end()) for match in MARKS.finditer(text, position)]
+    for start, end in [*ends, (len(text), len(text))]:
+        opening = OPENINGS.search(text, position, start)
+        newline = text.rfind("\n", position, opening.start() if opening else start)
+        cut = max(cut, newline + 1)
+        if opening:
+            break
+        position = end
+    return cut
 
 
 def pieces(text: str, formulas: Formulas) -> Iterator[Piece]:

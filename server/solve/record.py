@@ -11,13 +11,15 @@ class Segment:
     """Ids `start` … of the list, all sampled or all appended.
 
     `logprobs` is empty where the engine was not asked for them; else it has one natural-log
-    probability for each id, None where the engine lost it.
+    probability for each id, None where the engine lost it. `confidence` likewise: minus the mean
+    log-probability of the likeliest tokens at each place.
     """
 
     kind: SegmentKind
     start: int
     ids: list[int] = field(default_factory=list)
     logprobs: list[float | None] = field(default_factory=list)
+    confidence: list[float | None] = field(default_factory=list)
 
 
 class TokenRecord:
@@ -40,14 +42,17 @@ class TokenRecord:
             self.sampled += len(segment.ids) if segment.kind is SegmentKind.SAMPLED else 0
         self._opening = opening
 
-    def sample(self, token_id: int, logprob: float | None = None) -> None:
+    def sample(
+        self, token_id: int, logprob: float | None = None, confidence: float | None = None
+    ) -> None:
         """Add one sampled id."""
         segment = self._segment(SegmentKind.SAMPLED)
         self.ids.append(token_id)
         segment.ids.append(token_id)
         if logprob is not None or segment.logprobs:
-            missing = len(segment.ids) - 1 - len(segment.logprobs)
-            segment.logprobs += [*[None] * missing, logprob]
+            _note(segment.logprobs, logprob, len(segment.ids))
+        if confidence is not None or segment.confidence:
+            _note(segment.confidence, confidence, len(segment.ids))
         self.sampled += 1
 
     def append(self, ids: Sequence[int]) -> None:
@@ -70,3 +75,9 @@ class TokenRecord:
         segment = Segment(kind, len(self.ids))
         self.segments.append(segment)
         return segment
+
+
+def _note(numbers: list[float | None], number: float | None, length: int) -> None:
+    """Make a list as long as its ids, the number last; those before it were not told."""
+    numbers += [None] * (length - 1 - len(numbers))
+    numbers.append(number)

@@ -4,7 +4,7 @@ The engine may die in mid-stream: what was sampled stands, the turn waits for th
 from the same token list, until its time is up.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -22,7 +22,7 @@ from server.engine.errors import (
 from server.solve.record import TokenRecord
 from server.solve.repetition import EVERY, repeats
 from server.vocabulary.errors import UnknownToken
-from voting.confidence import ConfidenceMeter
+from voting.confidence import ConfidenceMeter, token_confidence
 
 #: Broken streams that one attempt survives. An engine that restarts costs one or two.
 MOST_LOSSES = 20
@@ -165,9 +165,10 @@ class TurnReader:
         for place, (token_id, logprob) in enumerate(zip(chunk.token_ids, logprobs, strict=True)):
             # An id that is none of the vocabulary's raises here, before it is kept.
             parsed = self.conversation.feed(token_id)
-            self.record.sample(token_id, logprob)
-            if self.meter is not None and place < len(chunk.top_logprobs):
-                self.meter.push(likely for _, likely in chunk.top_logprobs[place])
+            confidence = None
+            if place < len(chunk.top_logprobs):
+                confidence = self._weigh(likely for _, likely in chunk.top_logprobs[place])
+            self.record.sample(token_id, logprob, confidence)
             outcome = self._tell(parsed) or self._loop() or self._prune()
             if outcome is None and to_box is not None and to_box():
                 outcome = TurnOutcome(TurnEnd.BOX)
@@ -179,6 +180,9 @@ class TurnReader:
         if chunk.finish_reason is FinishReason.STOP:
             return TurnOutcome(TurnEnd.MESSAGE)
         return None
+
+    def _weigh(self, likely: Iterable[float]) -> float | None:
+        return token_confidence(likely) if self.meter is None else self.meter.push(likely)
 
     def _tell(self, parsed: Sequence[ParseEvent]) -> TurnOutcome | None:
         outcome: TurnOutcome | None = None

@@ -1,6 +1,6 @@
 // A solve while it runs: events are appended as text; nothing in them is ever markup.
 
-import { svg, element } from "./nodes.js";
+import { svg, element, prose } from "./nodes.js";
 
 // A lane keeps about as much as the server renders; the rest is on the attempt's own page.
 const LANE_CHARS = 6000;
@@ -25,7 +25,7 @@ function lane(number) {
       element("span", { class: "state badge live" }, ["running"]),
       element("span", { class: "answer", dir: "auto" }),
     ]),
-    svg("svg", { class: "spark", viewBox: "0 0 240 40", preserveAspectRatio: "none", role: "img", "aria-label": `Probability of the tokens of attempt ${number}` }),
+    svg("svg", { class: "spark", viewBox: "0 0 240 40", preserveAspectRatio: "none", role: "img", "aria-label": `Attempt ${number}. Confidence: not recorded` }),
     element("p", { class: "meta" }, [element("span", { class: "sampled" }, ["0"]), " tokens", element("span", { class: "took" })]),
     element("div", { class: "stream", tabindex: 0, role: "region", "aria-label": `What attempt ${number} wrote` }),
     element("footer", {}, [
@@ -46,11 +46,32 @@ function block(told) {
     head.append(element("span", { class: "meta" }, [` ${bad}${told.seconds}${told.lost ? " · variables lost" : ""}`]));
   }
   const cell = told.kind === "code" || told.kind === "output";
-  const body = element(cell ? "pre" : "div", { class: cell ? "" : "text", dir: cell ? "ltr" : "auto" }, [told.text]);
+  const body = element(cell ? "pre" : "div", { class: cell ? "" : "text", dir: cell ? "ltr" : "auto" }, [told.text ?? ""]);
   return element("section", { class: `block ${told.kind}`, "data-kind": told.kind, "data-turn": told.turn }, [head, body]);
 }
 
 const body = (section) => section.querySelector("pre, .text");
+
+function shorten(text) {
+  let size = text.textContent.length;
+  while (size > LANE_CHARS && text.firstChild !== text.lastChild) {
+    size -= text.firstChild.textContent.length;
+    text.firstChild.remove();
+  }
+  if (size > 2 * LANE_CHARS) text.textContent = text.textContent.slice(-LANE_CHARS);
+}
+
+// Settled pieces stay; the open ones are what the next text may still make a formula of.
+function write(text, told) {
+  if (told.whole) text.replaceChildren();
+  let open = text.querySelector(".open");
+  if (!open) {
+    open = element("span", { class: "open" });
+    text.append(open);
+  }
+  open.before(...prose(told.settled));
+  open.replaceChildren(...prose(told.open));
+}
 
 function trim(stream) {
   let size = stream.textContent.length;
@@ -61,8 +82,7 @@ function trim(stream) {
       first.remove();
       continue;
     }
-    const text = body(first);
-    text.textContent = text.textContent.slice(-LANE_CHARS);
+    shorten(body(first));
     return;
   }
 }
@@ -72,11 +92,15 @@ function append(told) {
   const follows = stream.scrollHeight - stream.scrollTop - stream.clientHeight < NEAR_END_PX;
   const last = stream.querySelector(".block:last-child");
   const same = last && last.dataset.kind === told.kind && last.dataset.turn === String(told.turn);
-  if (told.do === "text" && same) body(last).append(told.text);
-  else {
+  if (told.do === "text" && same) {
+    if (told.settled) write(body(last), told);
+    else body(last).append(told.text);
+  } else {
     // The code that runs takes the place of what was written of it.
     if (told.do === "block" && told.kind === "code" && same) last.remove();
-    stream.append(block(told));
+    const made = block(told);
+    if (told.settled) write(body(made), told);
+    stream.append(made);
   }
   trim(stream);
   if (follows) stream.scrollTop = stream.scrollHeight;

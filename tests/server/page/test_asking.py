@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 import pytest
@@ -44,16 +45,26 @@ def test_solve_is_followed_from_where_the_view_ends(
                 break
     kinds = [message["do"] for message in messages]
     assert "ballot" in kinds
-    text = "".join(m["text"] for m in messages if m["do"] in ("text", "block"))
-    assert "I compute." in text
+    text = "".join(m["text"] for m in messages if "text" in m)
     assert "42" in text
-    # What the view shows already does not come again.
-    assert (stream(view) + text).count("cdot") == 1
+    writes = [m for m in messages if "whole" in m]
+    # What the view shows of a stretch comes once more, to be replaced; then what is new alone.
+    assert [m["whole"] for m in writes if m["turn"] == writes[0]["turn"]][:2] != [True, True]
+    assert writes[0]["whole"]
+    assert "I compute." in json.dumps(writes)
+    name, attributes, *_ = _first_formula(writes)
+    assert (name, attributes["alttext"]) == ("math", "6 \\cdot 7")
     assert messages[-1]["answer"] == "42"
     assert http.get(f"{running}/feed").status_code == 204
     ended = http.get(running).text
     assert 'data-live="0"' in ended
     assert "print(6 * 7)" in ended
+
+
+def _first_formula(writes: list[dict[str, Any]]) -> list[Any]:
+    pieces = [piece for told in writes for piece in (*told["settled"], *told["open"])]
+    tree: list[Any] = next(piece[1] for piece in pieces if piece[0] == "math")
+    return tree
 
 
 def test_reader_that_was_cut_off_goes_on(world: World, http: httpx.Client, running: str) -> None:

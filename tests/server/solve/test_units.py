@@ -36,6 +36,13 @@ class TestTokenRecord:
             record.sample(token_id, logprob)
         assert record.segments[-1].logprobs == [None, -0.5, None, -1.5]
 
+    def test_confidence_goes_with_its_token_whatever_is_missing(self) -> None:
+        record = TokenRecord([1])
+        for token_id, confidence in ((2, None), (3, 4.5), (4, None)):
+            record.sample(token_id, -0.5, confidence)
+        assert record.segments[-1].confidence == [None, 4.5, None]
+        assert record.segments[-1].logprobs == [-0.5, -0.5, -0.5]
+
     def test_counts_tell_the_opening_apart(self) -> None:
         record = TokenRecord([1, 2, 3])
         record.append([4])
