@@ -13,6 +13,8 @@ MAX_PROBLEM_CHARS = 16_000
 MAX_ATTEMPTS = 256
 #: Longest name of a policy with its arguments, in characters.
 MAX_POLICY_CHARS = 400
+#: A mix of 16 attempts that names everything has fewer characters.
+MAX_MIX_CHARS = 2_000
 MAX_SEED = 2**31 - 1
 #: The names of runs: they are part of paths and of file names.
 RUN_ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
@@ -41,6 +43,12 @@ class SolveOptions(RequestModel):
     )
     prune: str | None = Field(
         default=None, max_length=MAX_POLICY_CHARS, description="Which attempts are ended, by name."
+    )
+    mix: str | None = Field(
+        default=None,
+        max_length=MAX_MIX_CHARS,
+        description="What attempts differ in, in turn, as in the setting `solve.mix`: "
+        "`temperature=0; variant=chinese`; `none`: nothing.",
     )
     recipe: str | None = Field(
         default=None,
