@@ -59,6 +59,7 @@ def _round() -> tuple[float, str]:
         folder = Path(name)
         settings = {
             "folder": str(folder / "session"),
+            "linger_s": 0,
             "install": [sys.executable, "-c", f"import time; time.sleep({INSTALL_S})"],
             "server": {"engine.kind": "rehearsal", "rehearsal.machine": "h100-gpt-oss-120b"},
         }

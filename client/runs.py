@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 from urllib.parse import quote
 
 from client.exchange import Call, body_of, reader
-from client.schema import Run, RunFinish, RunList, RunRequest
+from client.schema import GivenAnswer, Run, RunAnswer, RunFinish, RunList, RunRequest
 
 Answer = TypeVar("Answer")
 
@@ -45,6 +45,18 @@ def finish_call(run_id: str, reason: str) -> Call[Run]:
     """Have a run take no more problems."""
     body = body_of(RunFinish(reason=reason)) if reason else None
     return Call("POST", f"{_path(run_id)}/finish", reader(Run), body=body, repeatable=True)
+
+
+def answered_call(run_id: str, told: RunAnswer) -> Call[GivenAnswer]:
+    """Tell what was answered to a problem."""
+    return Call(
+        "POST",
+        f"{_path(run_id)}/answers",
+        reader(GivenAnswer),
+        body=body_of(told),
+        statuses=(200, 201),
+        repeatable=True,
+    )
 
 
 def cancel_call(run_id: str) -> Call[Run]:
@@ -94,6 +106,10 @@ class Runs:
         """Take no more problems; those that run go on."""
         return self.client.ask(finish_call(run_id, reason))
 
+    def answered(self, run_id: str, told: RunAnswer) -> GivenAnswer:
+        """Tell what was answered to a problem; returns what stands, the first that was told."""
+        return self.client.ask(answered_call(run_id, told))
+
     def cancel(self, run_id: str) -> Run:
         """Finish a run and cancel what runs of it."""
         return self.client.ask(cancel_call(run_id))
@@ -120,6 +136,10 @@ class AsyncRuns:
     async def finish(self, run_id: str, reason: str = "") -> Run:
         """Take no more problems; those that run go on."""
         return await self.client.ask(finish_call(run_id, reason))
+
+    async def answered(self, run_id: str, told: RunAnswer) -> GivenAnswer:
+        """Tell what was answered to a problem; returns what stands, the first that was told."""
+        return await self.client.ask(answered_call(run_id, told))
 
     async def cancel(self, run_id: str) -> Run:
         """Finish a run and cancel what runs of it."""

@@ -6,11 +6,13 @@ reboot the latter.
 """
 
 import json
+import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from kaggle_notebook.files import read_json, write_json
 
@@ -67,26 +69,40 @@ def start_clock(usable_s: float, elapsed_s: float) -> SessionClock:
     return SessionClock(usable_s, boottime_s() - elapsed_s)
 
 
-def keep_clock(clock: SessionClock, folder: Path) -> None:
-    """Write the clock's start down. Raises OSError."""
-    anchor = {
+def keep_clock(clock: SessionClock, folder: Path, session: Mapping[str, Any] | None = None) -> None:
+    """Write the clock's start down, with whose it is. Raises OSError."""
+    write_json(folder / FILE, {**anchor_of(clock), "session": dict(session or {})})
+
+
+def anchor_of(clock: SessionClock) -> dict[str, Any]:
+    """Return the clock's start as it is kept: of this boot, and for after another one."""
+    return {
         "boot_id": _boot_id(),
         "started_boottime": clock.started,
         "started_wall": time.time() - clock.elapsed_s,
     }
-    write_json(folder / FILE, anchor)
 
 
-def kept_clock(usable_s: float, folder: Path) -> SessionClock | None:
-    """Return the clock that an earlier process kept in the folder, or None."""
-    anchor = read_json(folder / FILE)
-    if anchor is None:
+def kept_clock(usable_s: float, folder: Path, also: object = None) -> SessionClock | None:
+    """Return the clock that an earlier process kept in the folder, or None.
+
+    `also` is its start as another file has it, should the clock's own be torn.
+    """
+    found = (_from_anchor(each, usable_s) for each in (read_json(folder / FILE), also))
+    return next((clock for clock in found if clock is not None), None)
+
+
+def _from_anchor(anchor: object, usable_s: float) -> SessionClock | None:
+    if not isinstance(anchor, dict):
         return None
     try:
+        boottime, wall = float(anchor["started_boottime"]), float(anchor["started_wall"])
+        if not (math.isfinite(boottime) and math.isfinite(wall)):
+            return None
         if anchor["boot_id"] == _boot_id():
-            return SessionClock(usable_s, float(anchor["started_boottime"]))
-        elapsed_s = max(0.0, time.time() - float(anchor["started_wall"]))
-        return SessionClock(usable_s, boottime_s() - elapsed_s)
+            # no run began after now, whatever a file says
+            return SessionClock(usable_s, min(boottime, boottime_s()))
+        return SessionClock(usable_s, boottime_s() - max(0.0, time.time() - wall))
     except (KeyError, TypeError, ValueError):
         return None
 

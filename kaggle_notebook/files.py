@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,9 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return a file's JSON object; None where there is none that can be read."""
     try:
-        if path.stat().st_size > MOST_BYTES:
+        found = path.stat()
+        # what is no plain file, such as a pipe, might never come to an end
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
             return None
         value = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):

@@ -5,7 +5,7 @@ that nothing the gateway may send is refused. polars and pandas are the image's 
 only to build the answer.
 """
 
-import math
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -14,6 +14,7 @@ from typing import Any
 ID_NAMES = ("id", "ids", "problem_id", "row_id", "uuid", "index", "key")
 PROBLEM_NAMES = ("problem", "question", "statement", "prompt", "text", "query")
 ID, PROBLEM = "id", "problem"
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,12 @@ def read_call(arguments: Sequence[Any], named: dict[str, Any]) -> Asked:
 
 
 def is_missing(value: Any) -> bool:  # noqa: ANN401 - whatever the gateway sends
-    """Tell whether a value is None, NaN, or pandas' or numpy's spelling of that."""
+    """Tell whether a value is None, NaN of any type, or pandas' spelling of that."""
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
     try:
-        return bool(isinstance(value, float) and math.isnan(value))
-    except (TypeError, ValueError):
+        return bool(value != value)  # noqa: PLR0124 - what NaN is known by
+    except Exception:  # noqa: BLE001 - an object that cannot be compared
         return False
 
 
@@ -163,16 +164,13 @@ def _as_text(value: Any, reading: _Reading) -> str:  # noqa: ANN401 - whatever c
     if isinstance(value, bytes | bytearray):
         return bytes(value).decode("utf-8", "replace")
     reading.notes.append(f"the problem is of type {type(value).__name__}")
-    try:
-        return str(value)
-    except Exception:  # noqa: BLE001 - an object of the gateway that has no text
-        return ""
+    return text_of(value)
 
 
 def answer_frame(identity: Any, answer: int, library: str) -> Any:  # noqa: ANN401 - of either library
     """Return the one-row frame of `id` and `answer`, without nulls, in the library of the input.
 
-    Where the image has neither library it is a dictionary of two lists.
+    Where the image has neither library it is a dictionary of two lists. Never raises an Exception.
     """
     values = {ID: [_id_value(identity)], "answer": [int(answer)]}
     other = "pandas" if library == "polars" else "polars"
@@ -185,7 +183,19 @@ def answer_frame(identity: Any, answer: int, library: str) -> Any:  # noqa: ANN4
     return values
 
 
+def text_of(value: Any) -> str:  # noqa: ANN401 - whatever the gateway sends
+    """Return a value as text that can be written and sent; empty where it has none."""
+    try:
+        text = str(value)
+    except Exception:  # noqa: BLE001 - an object of the gateway that has no text
+        return ""
+    return _LONE_SURROGATE.sub("\ufffd", text)
+
+
 def _id_value(identity: Any) -> Any:  # noqa: ANN401 - whatever came
+    """Return an id that both libraries can hold and the gateway's encoding can write."""
     if is_missing(identity):
         return ""
-    return identity if isinstance(identity, str | int | float) else str(identity)
+    if type(identity) in (bool, float) or (type(identity) is int and abs(identity) < 2**63):
+        return identity
+    return text_of(identity)

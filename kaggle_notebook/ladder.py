@@ -4,14 +4,20 @@ The rungs, from the top: the vote of a solve that ended, the ballot of one that 
 `\boxed{}` that an attempt wrote, the last integer that its code printed, a default.
 """
 
+import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from kaggle_notebook.evidence import Evidence
 from voting.answers import AnswerKind, extract, parse_answer
+
+log = logging.getLogger("kaggle_notebook")
+
+Found = TypeVar("Found")
 
 #: The end of each output that is read: results are printed last.
 _OUTPUT_CHARACTERS = 2_000
@@ -57,25 +63,33 @@ def choose(
     """Return the answer of the highest rung.
 
     `evidence` is what was seen of the problem's solves, the latest first; `fallback` is what the
-    server left on disk of it: {"answer", "rung"}.
+    server left on disk of it: {"answer", "rung"}. What of it cannot be read costs its rung alone.
     """
     seen = list(evidence)
-    left = _fallback_choice(fallback)
-    found = [
-        *_first(Rung.VOTE, (contest_integer(each.result) for each in seen)),
-        *_first(Rung.BALLOT, (_leader(each.ballot) for each in seen)),
-        *_first(Rung.BOXED, (_boxed(each.latest_texts()) for each in seen)),
-        *_first(Rung.PRINTED, (_printed(each.outputs) for each in seen)),
-        *([] if left is None else [left]),
-    ]
-    rungs = list(Rung)
-    found.sort(key=lambda choice: rungs.index(choice.rung))
-    return found[0] if found else Choice(default, Rung.DEFAULT)
+    left = _readable(lambda: _fallback_choice(fallback))
+    looks: tuple[tuple[Rung, Callable[[Evidence], int | None]], ...] = (
+        (Rung.VOTE, lambda each: contest_integer(each.result)),
+        (Rung.BALLOT, lambda each: _leader(each.ballot)),
+        (Rung.BOXED, lambda each: _boxed(each.latest_texts())),
+        (Rung.PRINTED, lambda each: _printed(each.outputs)),
+    )
+    for rung, look in looks:
+        for each in seen:
+            answer = _readable(partial(look, each))
+            if answer is not None:
+                return Choice(answer, rung)
+        if left is not None and left.rung is rung:
+            return left
+    return Choice(default, Rung.DEFAULT)
 
 
-def _first(rung: Rung, answers: Iterable[int | None]) -> list[Choice]:
-    answer = next((each for each in answers if each is not None), None)
-    return [] if answer is None else [Choice(answer, rung)]
+def _readable(look: Callable[[], Found | None]) -> Found | None:
+    """Return what is found; None also where looking fails: a rung below may still hold."""
+    try:
+        return look()
+    except Exception as error:  # noqa: BLE001 - a defect of ours, or what no program foresaw
+        log.warning("a rung cannot be read (%s: %s)", type(error).__name__, error)
+        return None
 
 
 def _fallback_choice(fallback: Mapping[str, Any] | None) -> Choice | None:

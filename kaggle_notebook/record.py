@@ -6,24 +6,27 @@ this process lives: what could not be written is kept, and tried again with the 
 
 import json
 import os
-import threading
+import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from kaggle_notebook.disk import Disk
 from kaggle_notebook.ladder import Choice, Rung
 
 FILE = "answers.jsonl"
 #: An answer takes some hundred bytes; what is longer is none, however the file came to be.
 _MOST_LINE_BYTES = 64 * 1024
 _MOST_BYTES = 64 * 1024 * 1024
+#: An answer waits at most this long for the disk, in seconds: one that hangs must not cost it.
+WRITE_WAIT_S = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnswerLine:
-    """One answer as it was given; times in seconds."""
+    """One answer as it was given, in the session of that id; times in seconds."""
 
     key: str
     id: str
@@ -43,6 +46,7 @@ class AnswerLine:
     engine_losses: int = 0
     tries: int = 0
     notes: tuple[str, ...] = ()
+    session: str = ""
 
     @property
     def choice(self) -> Choice:
@@ -51,16 +55,21 @@ class AnswerLine:
 
 
 class AnswerRecord:
-    """All answers of a session, by key. `trouble` says why the last write failed, if it did."""
+    """All answers of a session, by key. `trouble` says why the last write failed, if it did.
 
-    def __init__(self, folder: Path) -> None:
+    Lines of other sessions in the file are passed over, unless `session` is None: all are taken.
+    """
+
+    def __init__(self, folder: Path, session: str | None = None, disk: Disk | None = None) -> None:
         self._path = folder / FILE
-        self._lock = threading.Lock()
+        self._disk = disk or Disk()
         self._answers: dict[str, AnswerLine] = {}
-        self._unwritten: list[AnswerLine] = []
+        self._on_disk: set[str] = set()
         self.trouble = ""
         for line in _read(self._path):
-            self._answers.setdefault(line.key, line)
+            if session is None or line.session in ("", session):
+                self._answers.setdefault(line.key, line)
+                self._on_disk.add(line.key)
 
     def get(self, key: str) -> AnswerLine | None:
         """Return the answer given to a problem, or None."""
@@ -77,35 +86,34 @@ class AnswerRecord:
     def add(self, line: AnswerLine) -> AnswerLine:
         """Keep an answer; returns the one that stands, which is the first of its key.
 
-        Never raises OSError: see `trouble`.
+        Waits for the disk, but for a disk that hangs only so long. Never raises OSError: see
+        `trouble`.
         """
         standing = self._answers.setdefault(line.key, line)
-        if standing is not line:
-            return standing
-        # a disk that hangs must not keep another problem's answer waiting
-        if self._lock.acquire(timeout=1.0):
-            try:
-                self._unwritten.append(line)
-                self._write()
-            finally:
-                self._lock.release()
-        return line
+        if standing.key not in self._on_disk and not self._disk.do(self._keep, WRITE_WAIT_S):
+            self.trouble = self.trouble or f"{self._path}: the disk does not answer"
+        return standing
 
-    def _write(self) -> None:
-        lines = "".join(json.dumps(asdict(line)) + "\n" for line in self._unwritten)
+    def _keep(self) -> bool:
+        """Write what is not on the disk yet, earlier answers too; in the disk's thread alone."""
+        lines = [line for line in self.lines() if line.key not in self._on_disk]
         try:
-            end = self._path.stat().st_size if self._path.exists() else 0
-            with self._path.open("ab") as file:
-                # what a full disk took of an earlier try, or a killed process, ends here
-                torn = end > 0 and not _ends_with_newline(self._path)
-                file.write(b"\n" * torn + lines.encode())
-                file.flush()
-                os.fsync(file.fileno())
+            self._write("".join(json.dumps(asdict(line)) + "\n" for line in lines))
         except OSError as error:
             self.trouble = f"{self._path}: cannot be written ({error.strerror or error})"
         else:
-            self._unwritten.clear()
+            self._on_disk.update(line.key for line in lines)
             self.trouble = ""
+        return True
+
+    def _write(self, lines: str) -> None:
+        end = self._path.stat().st_size if self._path.exists() else 0
+        with self._path.open("ab") as file:
+            # what a full disk took of an earlier try, or a killed process, ends here
+            torn = end > 0 and not _ends_with_newline(self._path)
+            file.write(b"\n" * torn + lines.encode())
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def _ends_with_newline(path: Path) -> bool:
@@ -116,6 +124,8 @@ def _ends_with_newline(path: Path) -> bool:
 
 def _read(path: Path) -> Iterator[AnswerLine]:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return
         with path.open("rb") as file:
             data = file.read(_MOST_BYTES)
     except OSError:

@@ -5,21 +5,24 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kaggle_notebook.allowance import allowance
+from kaggle_notebook.allowance import Allowance, allowance
 from kaggle_notebook.clock import SessionClock
+from kaggle_notebook.disk import Disk
 from kaggle_notebook.files import read_json
-from kaggle_notebook.frames import Asked
+from kaggle_notebook.frames import Asked, text_of
 from kaggle_notebook.ladder import Choice, Rung, choose
 from kaggle_notebook.record import AnswerLine, AnswerRecord
 from kaggle_notebook.settings import Mode, SessionSettings
 from kaggle_notebook.solving import ProblemSolver, RunTerms, Task
 from kaggle_notebook.statement import fit, key_of
 from kaggle_notebook.supervised import SupervisedServer
+from kaggle_notebook.telling import Teller
 
 log = logging.getLogger("kaggle_notebook")
 
@@ -29,6 +32,14 @@ LOG_FILE = "session.log"
 THREAD_GRACE_S = 0.25
 #: Of the margin, what a server's last result may take past the end of the usable time.
 GRACE_OF_MARGIN = 0.25
+#: And once the usable time is over: enough to be given an answer that the server has already.
+LATE_GRACE_OF_MARGIN = 0.01
+#: Of what is left of the limit itself, what any one problem may take past the usable time.
+GRACE_OF_LIMIT = 0.25
+#: Seconds that an answer waits for a file of the server's, where the disk hangs.
+FALLBACK_WAIT_S = 1.0
+#: Lines that are told of one answer, or of one session.
+MOST_NOTES, MOST_TOLD = 40, 1_000
 
 
 @dataclass(slots=True)
@@ -46,6 +57,7 @@ class Session:
     """Answers problems; safe to call from several threads.
 
     ``id`` names the run on the server. A session whose folder has a record goes on from there.
+    ``unkept`` writes down what the folder had no room for at the start; None once it is there.
     """
 
     def __init__(
@@ -55,7 +67,9 @@ class Session:
         self.folder = folder
         self.clock = clock
         self.id = session_id
-        self.record = AnswerRecord(folder)
+        self.unkept: Callable[[], None] | None = None
+        self._disk = Disk()
+        self.record = AnswerRecord(folder, session_id, self._disk)
         self.server = SupervisedServer(settings, folder)
         terms = RunTerms(
             session_id,
@@ -65,36 +79,49 @@ class Session:
             settings.mode,
         )
         self._solver = ProblemSolver(settings, terms, lambda: self.server.state, self.server.ensure)
-        self._lock = threading.Lock()
+        self._teller = Teller(terms, lambda: self.server.state)
+        # a caller's signal handler may ask too, in the middle of anything
+        self._lock = threading.RLock()
         self._pending: dict[str, _Pending] = {}
         self._told: set[tuple[str, str]] = set()
+        self._retired = False
 
     def begin(self) -> None:
         """Start the server in the background, where the mode needs one."""
         if self.settings.mode is not Mode.TIMING:
             self.server.ensure()
+            self._teller.tell(self.record.lines())
         left_s, done = self.clock.left_s, len(self.record)
         self.tell("session", f"{self.id}: {left_s:.0f} s left, {done} answered")
 
+    def retire(self) -> None:
+        """Answer at once whatever is asked, with what is known."""
+        with self._lock:
+            self._retired = True
+            pending = list(self._pending.values())
+        for each in pending:
+            each.task.notes.append("the session was ended")
+            self._settle(each)
+
     def close(self, reason: str = "the session is over") -> None:
         """End the server; the record stays."""
+        self.retire()
+        self._teller.close()
         self._solver.finish_run(reason)
         self.server.close()
 
-    def answer(self, asked: Asked) -> Choice:
+    def answer(self, asked: Asked, *, wait: bool = True) -> Choice:
         """Return a problem's answer, in time; the same for the same id, whenever it is asked.
 
-        An interrupt of the waiting thread makes it answer at once.
+        An interrupt of the waiting thread makes it answer at once, as does `wait` where it is not.
         """
         for note in asked.notes:
             self.tell("input", note)
-        key = key_of(asked.id, asked.text)
-        known = self.record.get(key)
-        if known is not None:
-            return known.choice
-        pending = self._begin(key, asked)
+        pending = self._begin(key_of(asked.id, asked.text), asked)
+        if isinstance(pending, AnswerLine):
+            return pending.choice
         try:
-            while not pending.done.is_set():
+            while wait and not pending.done.is_set():
                 left_s = pending.task.end() + THREAD_GRACE_S - time.monotonic()
                 if left_s <= 0 or pending.done.wait(min(left_s, 1.0)):
                     break
@@ -103,33 +130,58 @@ class Session:
         return self._settle(pending).choice
 
     def tell(self, kind: str, text: str) -> None:
-        """Log a line once; never raises."""
+        """Log a line once; never raises, never waits for the disk."""
         with self._lock:
-            if (kind, text) in self._told or len(self._told) > 1000:
+            if (kind, text) in self._told or len(self._told) > MOST_TOLD:
                 return
             self._told.add((kind, text))
         try:
             log.warning("%s: %s", kind, text)
-            with (self.folder / LOG_FILE).open("a", encoding="utf-8") as file:
-                line = {"at": round(time.time(), 3), "kind": kind, "text": text}
-                file.write(json.dumps(line) + "\n")
+            line = {"at": round(time.time(), 3), "kind": kind, "text": text}
+            self._disk.do(lambda: self._log(json.dumps(line)))
         except Exception as error:  # noqa: BLE001 - a log must not cost an answer
             sys.stderr.write(f"kaggle_notebook: no log ({type(error).__name__})\n")
 
-    def _begin(self, key: str, asked: Asked) -> _Pending:
-        """Start to answer a problem, or join those who wait for it."""
+    def _log(self, line: str) -> None:
+        with (self.folder / LOG_FILE).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def _begin(self, key: str, asked: Asked) -> _Pending | AnswerLine:
+        """Start to answer a problem, or join those who wait for it; its line if it has one."""
         with self._lock:
+            known = self.record.get(key)
+            if known is not None:
+                return known
             found = self._pending.get(key)
             if found is not None:
                 return found
-            left_s = self.clock.left_s
-            done = len(self.record) + len(self._pending)
-            given = allowance(left_s, self.clock.usable_s, self.settings.problems, done)
-            grace_s = GRACE_OF_MARGIN * self.settings.kept_s
-            pending = _Pending(asked, Task(key, fit(asked.text), given, grace_s), left_s)
+            task = Task(key, fit(asked.text), self._allowance(), self._grace_s())
+            pending = _Pending(asked, task, self.clock.left_s)
             self._pending[key] = pending
-        threading.Thread(target=self._work, args=(pending,), daemon=True, name=key[:40]).start()
+        try:
+            name = f"problem-{len(self.record)}"
+            threading.Thread(target=self._work, args=(pending,), daemon=True, name=name).start()
+        except RuntimeError as error:
+            # no thread can be started any more: what a dead server left is still an answer
+            task.notes.append(f"nobody can work at it ({error})")
+            self._settle(pending)
         return pending
+
+    def _allowance(self) -> Allowance:
+        """Return what the next problem gets."""
+        settings = self.settings
+        done = len(self.record) + len(self._pending)
+        given = allowance(self.clock.left_s, self.clock.usable_s, settings.problems, done)
+        # the gateway waits for its first answer without a bound, for the others with one
+        most_s = given.most_s if not done else min(given.most_s, settings.call_limit_s)
+        return replace(given, limit_s=min(given.limit_s, most_s), most_s=most_s)
+
+    def _grace_s(self) -> float:
+        """Return what a problem may take past the usable time: all together never the limit."""
+        kept_s, left_s = self.settings.kept_s, self.clock.left_s
+        wanted_s = min(GRACE_OF_MARGIN * kept_s, max(left_s, LATE_GRACE_OF_MARGIN * kept_s))
+        limit_left_s = self.settings.limit_s - self.clock.elapsed_s
+        return max(0.0, min(wanted_s, GRACE_OF_LIMIT * limit_left_s))
 
     def _work(self, pending: _Pending) -> None:
         """Learn what can be learned of a problem, and answer it."""
@@ -137,44 +189,57 @@ class Session:
         try:
             if self.settings.mode is Mode.TIMING:
                 task.pause(self.settings.timing_s)
-            elif task.text:
+            elif task.text and not self._retired:
                 self._solver.solve(task)
-            self._settle(pending)
         except Exception as error:  # noqa: BLE001 - a defect of ours: the ladder still answers
             task.notes.append(f"a defect: {type(error).__name__}: {error}")
-            self._settle(pending)
+        self._settle(pending)
 
     def _settle(self, pending: _Pending) -> AnswerLine:
-        """Choose and record a problem's answer, once."""
+        """Choose and record a problem's answer, once; whoever comes later gets the same."""
         task = pending.task
         task.stopped.set()
+        line = pending.line or self._line(pending)
         with self._lock:
             first = pending.line is None
-            if pending.line is None:
-                pending.line = self._line(pending)
-                self.record.add(pending.line)
-                self._pending.pop(task.key, None)
-            line = pending.line
+            line = pending.line = pending.line or line
+        line = pending.line = self.record.add(line)
+        if first:
+            self._after(pending, line)
+        with self._lock:
+            if self._pending.get(task.key) is pending:
+                del self._pending[task.key]
         pending.done.set()
-        if first and not (task.evidence and task.evidence[0].finished):
-            threading.Thread(target=self._solver.give_up, args=(task,), daemon=True).start()
+        return line
+
+    def _after(self, pending: _Pending, line: AnswerLine) -> None:
+        """Tell of an answer whoever should know: the log, and the server. Never waits for it."""
+        task = pending.task
+        if self.settings.mode is not Mode.TIMING:
+            self._teller.tell([line])
+        if task.evidence and not task.evidence[0].finished:
+            give_up = threading.Thread(target=self._solver.give_up, args=(task,), daemon=True)
+            with suppress(RuntimeError):
+                give_up.start()
+        if self.unkept is not None:
+            self._disk.do(self._keep)
         if self.record.trouble:
             self.tell("record", self.record.trouble)
         if line.rung not in (Rung.VOTE, Rung.BALLOT):
             self.tell("rung", f"{line.key}: {line.rung}: {'; '.join(line.notes) or line.end}")
-        return line
+
+    def _keep(self) -> None:
+        if self.unkept is not None:
+            self.unkept()
+            self.unkept = None
 
     def _line(self, pending: _Pending) -> AnswerLine:
         task, asked = pending.task, pending.asked
         seen = task.evidence[0] if task.evidence else None
-        try:
-            choice = choose(task.evidence, self._fallback(task.key), self.settings.default_answer)
-        except Exception as error:  # noqa: BLE001 - a defect of ours: some answer is due
-            task.notes.append(f"a defect of the ladder: {type(error).__name__}: {error}")
-            choice = Choice(self.settings.default_answer, Rung.DEFAULT)
+        choice = choose(task.evidence, self._fallback(task), self.settings.default_answer)
         return AnswerLine(
             key=task.key,
-            id=_short(asked.id),
+            id=text_of(asked.id)[:200],
             answer=choice.answer,
             rung=choice.rung.value,
             seconds=round(time.monotonic() - task.begun, 3),
@@ -189,21 +254,19 @@ class Session:
             tool_errors=sum(each.tool_errors for each in task.evidence),
             engine_losses=sum(each.engine_losses for each in task.evidence),
             tries=task.tries,
-            notes=tuple(note[:400] for note in (*asked.notes, *task.notes)),
+            notes=tuple(note[:400] for note in (*asked.notes, *task.notes)[:MOST_NOTES]),
+            session=self.id,
         )
 
-    def _fallback(self, key: str) -> Mapping[str, Any] | None:
+    def _fallback(self, task: Task) -> Mapping[str, Any] | None:
         """Return what the server left on disk of a problem, should it be dead."""
-        value = read_json(self.folder / FALLBACK_FILE)
-        try:
-            found = value["runs"][self.id]["problems"][key] if value else None
-        except (KeyError, TypeError):
-            return None
-        return found if isinstance(found, dict) else None
-
-
-def _short(value: object) -> str:
-    try:
-        return str(value)[:200]
-    except Exception:  # noqa: BLE001 - an object of the gateway that has no text
-        return type(value).__name__
+        path = self.folder / FALLBACK_FILE
+        value = self._disk.do(lambda: read_json(path), FALLBACK_WAIT_S)
+        for name in reversed(task.names):
+            try:
+                found = value["runs"][self.id]["problems"][name]
+            except (KeyError, TypeError, IndexError):
+                continue
+            if isinstance(found, dict) and found.get("answer") is not None:
+                return found
+        return None

@@ -71,8 +71,12 @@ class SessionSettings:
     #: The answer where there is nothing at all to go by.
     default_answer: int = 0
     timing_s: float = 1.0
+    #: What a call may take, but for the first one: gateways of such contests wait for half an hour.
+    call_limit_s: float = 1_740.0
     #: Silence of the server's stream after which it counts as stalled: it sends a comment each 15.
     stall_s: float = 45.0
+    #: For how long the server of a notebook that was killed waits for it to be started again.
+    linger_s: float = 15.0
     #: Waits for a server that has given up: it is started again meanwhile, with growing pauses.
     failed_wait_s: float = 30.0
 
@@ -119,7 +123,9 @@ _LEAST = {
     "margin_s": 0,
     "elapsed_s": 0,
     "timing_s": 0,
+    "call_limit_s": 0.01,
     "stall_s": 0.01,
+    "linger_s": 0,
     "failed_wait_s": 0,
 }
 _TYPES: Mapping[str, tuple[type, ...]] = {
@@ -138,7 +144,9 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "evaluation": (str,),
     "default_answer": (int,),
     "timing_s": (int, float),
+    "call_limit_s": (int, float),
     "stall_s": (int, float),
+    "linger_s": (int, float),
     "failed_wait_s": (int, float),
 }
 

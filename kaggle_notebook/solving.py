@@ -10,6 +10,7 @@ from typing import Any
 from kaggle_notebook.allowance import Allowance
 from kaggle_notebook.errors import KaggleError, ServerRefused
 from kaggle_notebook.evidence import Evidence
+from kaggle_notebook.run_terms import RunTerms
 from kaggle_notebook.server_state import ServerPhase, ServerState
 from kaggle_notebook.settings import Mode, SessionSettings
 from kaggle_notebook.statement import shortened
@@ -25,6 +26,12 @@ PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 MOST_REPEATS = 8
 #: A statement that no attempt can begin on is tried again at half its length, above this length.
 SHORTENED_ABOVE = 1_000
+#: What the mode of that name asks for, and which fields of the first cell it takes beside: how an
+#: attempt is sampled, not how many there are or which of them counts.
+FIRST_BOXED: Mapping[str, Any] = {"strategy": "first_boxed", "attempts": 1, "agree": 1}
+SAMPLING = frozenset(
+    {"max_turns", "max_tokens", "temperature", "top_p", "min_p", "top_k", "seed", "offset"}
+)
 #: Seconds between two looks at a server that is not ready.
 LOOK_EVERY_S = 0.1
 #: A refused or cut request is tried again after pauses of up to this.
@@ -40,11 +47,11 @@ MOST_LIMITS = 2.0
 @dataclass(slots=True)
 class Task:
     """One problem at work. Times are of `time.monotonic`; ``name`` is what the server knows it by,
-    ``limit_s`` its time where that is not the budget's.
+    ``names`` all that it has had, ``limit_s`` its time where that is not the budget's.
 
     ``evidence`` is what was seen of its solves, the latest first. ``hard_end`` is when the answer
     must be there, whatever happens; ``begun_solve`` is when the first solve began, and the longest
-    limit that it had.
+    limit that it had; ``plain`` leaves out what the first cell says of solves.
     """
 
     key: str
@@ -52,11 +59,13 @@ class Task:
     allowance: Allowance
     grace_s: float
     name: str = ""
+    names: list[str] = field(default_factory=list)
     limit_s: float | None = None
     begun: float = field(default_factory=time.monotonic)
     evidence: list[Evidence] = field(default_factory=list)
     tries: int = 0
     repeats: int = 0
+    plain: bool = False
     notes: list[str] = field(default_factory=list)
     begun_solve: tuple[float, float] | None = None
     asked: float | None = None
@@ -64,6 +73,7 @@ class Task:
 
     def __post_init__(self) -> None:
         self.name = self.name or self.key
+        self.names.append(self.name)
 
     @property
     def hard_end(self) -> float:
@@ -96,6 +106,7 @@ class Task:
     def rename(self, mark: str, note: str) -> None:
         """Have it asked under another name: what has a result under one keeps it."""
         self.name = f"{self.key[:180]}~{mark}"
+        self.names.append(self.name)
         self.notes.append(note)
         self.begun_solve = self.asked = None
 
@@ -126,15 +137,13 @@ def _grace(limit_s: float | None) -> float:
     return min(GRACE_S, 0.5 + GRACE_SHARE * (limit_s or 0.0))
 
 
-@dataclass(slots=True)
-class RunTerms:
-    """The run that this session is on the server; ``elapsed_s`` is asked when it is opened."""
-
-    id: str
-    problems: int
-    limit_s: float
-    elapsed_s: Callable[[], float]
-    mode: Mode
+def _plainer(refusal: ServerRefused, task: Task) -> bool:
+    """Tell whether it can be asked without the first cell's fields: they may be what is refused."""
+    if refusal.status not in (400, 422) or task.plain:
+        return False
+    task.plain = True
+    task.notes.append(str(refusal))
+    return True
 
 
 class ProblemSolver:
@@ -180,8 +189,8 @@ class ProblemSolver:
                 if self._done(task):
                     return
             except ServerRefused as refusal:
-                run_is_gone = self._without_run(state.url, refusal, task)
-                if refusal.status not in PASSING and not run_is_gone:
+                otherwise = self._without_run(state.url, refusal, task) or _plainer(refusal, task)
+                if refusal.status not in PASSING and not otherwise:
                     task.notes.append(str(refusal))
                     return
                 self._pause_after(task)
@@ -245,20 +254,22 @@ class ProblemSolver:
 
     def _ask(self, wire: Wire, task: Task) -> None:
         """Start the solve, or join it, and follow its events."""
-        body = {
+        body: dict[str, Any] = {
+            "answer_kind": "integer",
+            **({} if task.plain else self._settings.solve),
             "problem": task.text,
             "problem_id": task.name,
-            "answer_kind": "integer",
-            **dict(self._settings.solve),
         }
-        if self._terms.mode is Mode.FIRST_BOXED:
-            body |= {"strategy": "first_boxed", "attempts": 1}
+        first_boxed = self._terms.mode is Mode.FIRST_BOXED
+        if first_boxed:
+            kept = SAMPLING | {"answer_kind", "problem", "problem_id"}
+            body = {**{name: body[name] for name in body if name in kept}, **FIRST_BOXED}
         in_run = self._open_run(wire, task)
         if in_run:
             body["run"] = self._terms.id
         if task.limit_s is not None:
             body["time_limit_s"] = task.limit_s
-        if not in_run or task.allowance.beyond:
+        if not in_run or first_boxed or task.allowance.beyond:
             left_s = max(0.1, task.hard_end - time.monotonic())
             body.setdefault("time_limit_s", min(task.allowance.limit_s or left_s, left_s))
         task.evidence.insert(0, Evidence())
@@ -282,17 +293,9 @@ class ProblemSolver:
         known = self._run_at.get(wire.url)
         if known is not None:
             return known
-        terms = self._terms
-        run: dict[str, Any] = {
-            "id": terms.id,
-            "name": f"contest, {terms.mode}",
-            "problems": terms.problems,
-            "limit_s": terms.limit_s,
-            "elapsed_s": min(terms.elapsed_s(), terms.limit_s),
-        }
         timeout_s = max(0.01, min(10.0, task.end() - time.monotonic()))
         try:
-            wire.call("POST", "/v1/runs", run, timeout_s=timeout_s)
+            wire.call("POST", "/v1/runs", self._terms.body(), timeout_s=timeout_s)
         except ServerRefused as refusal:
             if refusal.status in PASSING:
                 raise

@@ -3,6 +3,7 @@
 import secrets
 import shutil
 import tempfile
+import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from kaggle_notebook.clock import FILE as CLOCK_FILE
 from kaggle_notebook.clock import (
     SessionClock,
+    anchor_of,
     elapsed_at_start_s,
     keep_clock,
     kept_clock,
@@ -24,6 +26,8 @@ from kaggle_notebook.settings import SessionSettings, read_settings, settings_di
 FILE = "session.json"
 #: What a new session in the folder of an earlier one moves out of its way.
 EARLIER = "earlier"
+#: Of several callers at once, one starts the session.
+_starting = threading.RLock()
 
 
 def start(settings: Mapping[str, Any] | None = None) -> Session:
@@ -36,13 +40,29 @@ def start(settings: Mapping[str, Any] | None = None) -> Session:
         SettingsError: a setting is unknown or malformed.
     """
     chosen = read_settings(settings)
-    earlier = current_session()
-    if earlier is not None:
-        earlier.close("the notebook started another session")
-    session = _opened(chosen, _folder(chosen))
-    set_current(session)
-    session.begin()
+    with _starting:
+        earlier = current_session()
+        if earlier is not None:
+            earlier.retire()
+        session = _opened(chosen, _folder(chosen))
+        set_current(session)
+        if earlier is not None:
+            earlier.close("the notebook started another session")
+        session.begin()
     return session
+
+
+def session_or_start() -> Session:
+    """Return the session, or start one with the settings of the environment.
+
+    Raises:
+        SettingsError: those are malformed.
+    """
+    session = current_session()
+    if session is not None:
+        return session
+    with _starting:
+        return current_session() or start()
 
 
 def finish(reason: str = "all problems are answered") -> None:
@@ -52,7 +72,7 @@ def finish(reason: str = "all problems are answered") -> None:
         return
     session.close(reason)
     with suppress(OSError):
-        write_json(session.folder / FILE, _identity(session, finished=True))
+        _keep(session, finished=True)
 
 
 def _folder(settings: SessionSettings) -> Path:
@@ -65,14 +85,22 @@ def _folder(settings: SessionSettings) -> Path:
 
 
 def _opened(settings: SessionSettings, folder: Path) -> Session:
-    kept = read_json(folder / FILE) or {}
-    clock = kept_clock(settings.usable_s, folder)
+    kept = _kept(folder)
+    clock = kept_clock(settings.usable_s, folder, also=kept.get("clock"))
     same = kept.get("mode") == settings.mode.value and isinstance(kept.get("id"), str)
     unfinished = same and not kept.get("finished")
     if settings.resume and unfinished and clock is not None and clock.left_s > 0:
         return Session(settings, folder, clock, str(kept["id"]))
     _move_earlier(folder, str(kept.get("id", "")))
     return _new(settings, folder)
+
+
+def _kept(folder: Path) -> dict[str, Any]:
+    """Return what is kept of a session; of its two files one may have been torn."""
+    found = read_json(folder / FILE)
+    if found is None:
+        found = (read_json(folder / CLOCK_FILE) or {}).get("session")
+    return found if isinstance(found, dict) else {}
 
 
 def _new(settings: SessionSettings, folder: Path) -> Session:
@@ -82,20 +110,24 @@ def _new(settings: SessionSettings, folder: Path) -> Session:
     )
     session = Session(settings, folder, clock, f"kaggle-{secrets.token_hex(6)}")
     try:
-        keep_clock(clock, folder)
-        write_json(folder / FILE, _identity(session, finished=False))
+        _keep(session, finished=False)
     except OSError as error:
         session.tell("disk", f"{folder}: cannot be written ({error.strerror or error})")
+        session.unkept = lambda: _keep(session, finished=False)
     return session
 
 
-def _identity(session: Session, *, finished: bool) -> dict[str, Any]:
-    return {
+def _keep(session: Session, *, finished: bool) -> None:
+    """Write down whose session it is, and its clock: each file has both. Raises OSError."""
+    identity = {
         "id": session.id,
         "mode": session.settings.mode.value,
-        "settings": settings_dict(session.settings),
         "finished": finished,
     }
+    keep_clock(session.clock, session.folder, identity)
+    settings = settings_dict(session.settings)
+    whole = {**identity, "settings": settings, "clock": anchor_of(session.clock)}
+    write_json(session.folder / FILE, whole)
 
 
 def _move_earlier(folder: Path, name: str) -> None:

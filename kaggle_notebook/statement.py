@@ -4,13 +4,15 @@ import hashlib
 import re
 from typing import Any
 
-from kaggle_notebook.frames import is_missing
+from kaggle_notebook.frames import is_missing, text_of
 
 #: The server takes 16,000 characters; a statement that is longer keeps its beginning and its end.
 MAX_CHARACTERS = 16_000
 CUT = "\n\n[…]\n\n"
 #: The server takes names of problems of up to 200 characters.
 MAX_KEY_CHARACTERS = 200
+#: Floats below this are exact where they are whole.
+MAX_WHOLE = 2**53
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -41,11 +43,14 @@ def _cut(text: str, length: int) -> str:
 def key_of(identity: Any, text: str) -> str:  # noqa: ANN401 - whatever the gateway sends
     """Return the name of a problem on the server and in the record: its id, where it has one.
 
-    Equal ids have equal keys, whatever their type; without an id the statement decides.
+    Equal ids have equal keys, whatever their type: a column of integers in which one is missing
+    comes as floats. Without an id the statement decides.
     """
-    if is_missing(identity) or not str(identity).strip():
+    whole = isinstance(identity, float) and identity.is_integer() and abs(identity) < MAX_WHOLE
+    name = text_of(int(identity) if whole else identity)
+    if is_missing(identity) or not name.strip():
         return f"text-{_digest(text)}"
-    key = _LONE_SURROGATE.sub("\ufffd", _UNPRINTABLE.sub(" ", str(identity)))
+    key = _UNPRINTABLE.sub(" ", name)
     if len(key) <= MAX_KEY_CHARACTERS:
         return key
     return f"{key[:100]}-{_digest(key)}"

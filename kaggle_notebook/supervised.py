@@ -1,17 +1,22 @@
 """The supervisor's process, as the session sees it. Standard library alone."""
 
-import contextlib
+import atexit
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 import kaggle_notebook
+from kaggle_notebook.parent import END, call, digest_of, peer_of
 from kaggle_notebook.server_state import ServerPhase, ServerState, parse_state
 from kaggle_notebook.settings import SessionSettings
 
@@ -43,6 +48,22 @@ def server_arguments(settings: SessionSettings, folder: Path) -> list[str]:
     return arguments
 
 
+@dataclass(slots=True)
+class Link:
+    """The line to a supervisor, started here or taken over: what it says is read from ``said``.
+
+    ``tell`` ends it in order, ``kill`` without asking, ``reap`` frees what is left of one that has
+    ended; ``over`` is set then.
+    """
+
+    pid: int
+    said: IO[bytes]
+    tell: Callable[[], None]
+    kill: Callable[[], None]
+    reap: Callable[[], None]
+    over: threading.Event = field(default_factory=threading.Event)
+
+
 class SupervisedServer:
     """Starts the supervisor, and again should it end; `state` is what it said last."""
 
@@ -50,8 +71,7 @@ class SupervisedServer:
         self._settings = settings
         self._folder = folder
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
-        self._parent = -1
+        self._link: Link | None = None
         self._started = float("-inf")
         self._state: ServerState | None = None
         self._closed = False
@@ -62,78 +82,122 @@ class SupervisedServer:
         """The server's state; None as long as nothing is known of it."""
         return self._state
 
+    @property
+    def supervisor_pid(self) -> int:
+        """The supervisor's process, 0 where none has been started."""
+        return self._link.pid if self._link else 0
+
     def ensure(self) -> None:
         """Start the supervisor if none runs. Raises nothing: see `trouble`."""
         with self._lock:
-            running = self._process is not None and self._process.poll() is None
+            running = self._link is not None and not self._link.over.is_set()
             too_soon = time.monotonic() - self._started < RESTART_EVERY_S
             if running or too_soon or self._closed:
                 return
             self._started = time.monotonic()
             self._state = None
             try:
-                self._start()
+                self._open()
                 self.trouble = ""
-            except OSError as error:
+            except (OSError, RuntimeError) as error:
                 self.trouble = f"the server's supervisor cannot be started ({error})"
 
     def close(self) -> None:
         """End the supervisor and with it the server; bounded."""
         with self._lock:
             self._closed = True
-            self._close_pipe()
-            process = self._process
-        if process is None:
+            link = self._link
+        if link is None:
             return
-        try:
-            process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(STOP_TIMEOUT_S)
+        link.tell()
+        if not link.over.wait(STOP_TIMEOUT_S):
+            link.kill()
+            link.over.wait(STOP_TIMEOUT_S)
 
-    def _start(self) -> None:
-        self._close_pipe()
-        arguments = server_arguments(self._settings, self._folder)
-        configuration: Mapping[str, Any] = {
+    def _open(self) -> None:
+        """Take over the supervisor of a notebook that was killed, or start one."""
+        configuration: dict[str, Any] = {
             "python": self._settings.python,
             "install": list(self._settings.install),
             "command": list(self._settings.command),
-            "arguments": arguments,
+            "arguments": server_arguments(self._settings, self._folder),
             "root": str(source_root()),
+            "linger_s": self._settings.linger_s,
         }
-        child_parent, self._parent = os.pipe()
-        root = str(source_root())
-        paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
-        try:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "kaggle_notebook.supervisor"),
-                    *(str(self._folder), str(child_parent), json.dumps(configuration)),
-                ],
-                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                pass_fds=(child_parent,),
-                start_new_session=True,  # Ctrl-C in the notebook is not for it
-            )
-        finally:
-            os.close(child_parent)
-        output = self._process.stdout
-        if output is not None:
-            threading.Thread(target=self._listen, args=(output,), daemon=True).start()
+        wanted = {"digest": digest_of(configuration), "linger_s": self._settings.linger_s}
+        connection = call(self._folder, wanted)
+        link = _started(self._folder, configuration) if connection is None else _taken(connection)
+        # a notebook that ends in order leaves nobody waiting
+        atexit.register(link.tell)
+        self._link = link
+        threading.Thread(target=self._listen, args=(link,), daemon=True).start()
 
-    def _listen(self, output: IO[bytes]) -> None:
-        with output:
-            for line in output:
-                with contextlib.suppress(ValueError):
+    def _listen(self, link: Link) -> None:
+        with suppress(OSError), link.said:
+            for line in link.said:
+                with suppress(ValueError):
                     value = json.loads(line)
                     self._state = parse_state(value if isinstance(value, dict) else None)
         state = self._state
         if state is not None and state.phase is ServerPhase.SERVING:
             # its server ends with it
             self._state = None
+        atexit.unregister(link.tell)
+        link.tell()
+        link.reap()
+        link.over.set()
 
-    def _close_pipe(self) -> None:
-        if self._parent >= 0:
-            os.close(self._parent)
-            self._parent = -1
+
+def _started(folder: Path, configuration: Mapping[str, Any]) -> Link:
+    """Start a supervisor. Raises OSError."""
+    child_parent, parent = os.pipe()
+    root = str(source_root())
+    paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    try:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "kaggle_notebook.supervisor"),
+                *(str(folder), str(child_parent), json.dumps(configuration)),
+            ],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            pass_fds=(child_parent,),
+            start_new_session=True,  # Ctrl-C in the notebook is not for it
+        )
+    except OSError:
+        os.close(parent)
+        raise
+    finally:
+        os.close(child_parent)
+    if process.stdout is None:
+        raise OSError("it has no output")
+    told = threading.Lock()
+
+    def tell() -> None:
+        if told.acquire(blocking=False):
+            with suppress(OSError):
+                os.write(parent, END)
+            os.close(parent)
+
+    def reap() -> None:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_TIMEOUT_S)
+
+    return Link(process.pid, process.stdout, tell, process.kill, reap)
+
+
+def _taken(connection: socket.socket) -> Link:
+    """Take over a supervisor that answered."""
+
+    def tell() -> None:
+        with suppress(OSError):
+            connection.sendall(END)
+
+    pid = peer_of(connection)[0]
+
+    def kill() -> None:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+    return Link(pid, connection.makefile("rb"), tell, kill, connection.close)

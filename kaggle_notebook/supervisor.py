@@ -4,14 +4,13 @@ A process of its own, so that neither the install nor a start can hold up an ans
 server's environment, starts the server, and starts it again, with growing pauses, when it ends,
 stops answering or has given up on its engine. What it does it says in lines of JSON on its standard
 output, and in `server.json` of the folder, where that can be written. It ends, with the server,
-when its parent does: that holds the other end of the pipe whose descriptor is given. Standard
-library alone.
+when its parent does: that holds the other end of the pipe whose descriptor is given. After one that
+was killed it waits a little for the next. Standard library alone.
 """
 
 import fcntl
 import json
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import IO, Any
 
 from kaggle_notebook.errors import KaggleError
 from kaggle_notebook.files import read_json, write_json
+from kaggle_notebook.parent import Parent, address_of, call, digest_of
 from kaggle_notebook.server_state import FILE, ServerPhase, ServerState, parse_state
 from kaggle_notebook.wire import Wire
 
@@ -58,13 +58,15 @@ class Supervisor:
     """Installs once, then runs the server until the parent ends."""
 
     folder: Path
-    parent_fd: int
+    parent: Parent
     configuration: Mapping[str, Any]
     python: str = ""
     starts: int = 0
     short_lives: int = 0
     has_own_environment: bool = False
     stopping: bool = False
+    said: ServerState | None = None
+    taken_over: int = 0
 
     def run(self) -> None:
         """Work until the parent ends or a signal asks for the end."""
@@ -85,10 +87,8 @@ class Supervisor:
         self.stopping = True
 
     def _say(self, phase: ServerPhase, *, url: str = "", pid: int = 0, detail: str = "") -> None:
-        state = ServerState(phase, url, pid, detail, self.starts)
-        with suppress(OSError):
-            sys.stdout.write(json.dumps(state.as_json()) + "\n")
-            sys.stdout.flush()
+        self.said = state = ServerState(phase, url, pid, detail, self.starts)
+        self.parent.say(json.dumps(state.as_json()))
         with suppress(OSError):
             write_json(self.folder / FILE, state.as_json())
 
@@ -99,10 +99,17 @@ class Supervisor:
             left_s = end - time.monotonic()
             if left_s <= 0:
                 break
-            with suppress(InterruptedError):
-                if select.select([self.parent_fd], [], [], left_s)[0]:
-                    self.stopping = True  # nothing is ever written: readable means that it is gone
+            self._look(left_s)
         return not self.stopping
+
+    def _look(self, seconds: float, *others: int) -> list[int]:
+        """Wait for the parent, or for what else can be read; return that."""
+        readable = self.parent.wait(seconds, *others)
+        self.stopping = self.stopping or self.parent.ended
+        if self.parent.taken_over > self.taken_over and self.said is not None:
+            self.taken_over = self.parent.taken_over
+            self.parent.say(json.dumps(self.said.as_json()))
+        return readable
 
     def _install(self) -> None:
         """Make the server's environment; a failure is told, and the server is tried all the same.
@@ -230,15 +237,11 @@ class Supervisor:
         while b"\n" not in line and len(line) < _READY_BYTES and time.monotonic() < end:
             if self.stopping or process.poll() is not None:
                 return ""
-            with suppress(InterruptedError):
-                readable = select.select([ready, self.parent_fd], [], [], 0.25)[0]
-                if self.parent_fd in readable:
-                    self.stopping = True
-                elif ready in readable:
-                    part = os.read(ready, _READY_BYTES)
-                    if not part:
-                        break
-                    line += part
+            if self._look(0.25, ready):
+                part = os.read(ready, _READY_BYTES)
+                if not part:
+                    break
+                line += part
         try:
             return str(json.loads(line)["url"])
         except (ValueError, KeyError, TypeError):
@@ -287,13 +290,18 @@ def main(arguments: Sequence[str]) -> None:
     """Supervise the server of a session's folder; one process at a time does."""
     folder, parent_fd = Path(arguments[0]), int(arguments[1])
     configuration: dict[str, Any] = json.loads(arguments[2])
+    linger_s = float(configuration.get("linger_s") or 0.0)
+    parent = Parent(parent_fd, 1, address_of(folder), digest_of(configuration), linger_s)
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)  # a full disk has no room for a file
     while not _locked(lock):
-        # the one of a notebook that was restarted is still ending its server
-        if select.select([parent_fd], [], [], 0.1)[0]:
+        # one that waits for a successor need not wait any longer; or it is ending its server
+        if (waiting := call(folder, {"digest": ""})) is not None:
+            waiting.close()
+        parent.wait(0.1)
+        if parent.ended or parent.descriptor < 0:
             return
     _end_orphan(folder)
-    Supervisor(folder, parent_fd, configuration).run()
+    Supervisor(folder, parent, configuration).run()
 
 
 def _end_orphan(folder: Path) -> None:

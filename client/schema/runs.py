@@ -35,6 +35,21 @@ class RunSolveState(StrEnum):
     """It has a result."""
 
 
+class AnswerRung(StrEnum):
+    """Where an answer came from that a run's caller gave on, the surest first."""
+
+    VOTE = "vote"
+    """The solve ended, and its selector chose."""
+    BALLOT = "ballot"
+    """The solve did not end; its ballot so far decided."""
+    BOXED = "boxed"
+    """No vote: the last boxed answer in any attempt's text."""
+    PRINTED = "printed"
+    """No boxed answer: the last integer that code printed."""
+    DEFAULT = "default"
+    """Nothing was known."""
+
+
 class RunRequest(SolveOptions):
     """A run to be opened. What is said of solves holds for those that do not say otherwise."""
 
@@ -74,6 +89,31 @@ class RunFinish(RequestModel):
     )
 
 
+class RunAnswer(RequestModel):
+    """What the caller of a run answered to one of its problems, and from what."""
+
+    problem_id: str = Field(min_length=1, max_length=256, description="The caller's name.")
+    answer: str = Field(max_length=1_000, description="The answer as it was given on.")
+    rung: AnswerRung = Field(description="Where it came from.")
+    solve: str | None = Field(default=None, max_length=100, description="The solve, if any.")
+    seconds: Number | None = Field(default=None, ge=0, description="From question to answer.")
+    notes: list[Annotated[str, Field(max_length=1_000)]] = Field(
+        default=[], max_length=100, description="What was odd."
+    )
+
+
+class GivenAnswer(WireModel):
+    """An answer that the caller of a run gave on; the first one told of a problem stands."""
+
+    problem_id: str
+    answer: str
+    rung: AnswerRung
+    solve: str | None = None
+    seconds: float | None = None
+    notes: list[str] = Field(default=[], description="What was odd.")
+    told_at: datetime = Field(description="When the server was told.")
+
+
 class RunSolve(WireModel):
     """One problem of a run; the last solve of it where there were several."""
 
@@ -104,6 +144,9 @@ class Run(WireModel):
     reason: str = Field(default="", description="Why it was finished.")
     budget: str = Field(description="How the time is given out, by name.")
     solves: list[RunSolve] = Field(default=[], description="Its problems, in order of arrival.")
+    answers: list[GivenAnswer] = Field(
+        default=[], description="What its caller said to have answered, in that order."
+    )
 
 
 class RunList(WireModel):

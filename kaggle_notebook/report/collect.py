@@ -41,7 +41,8 @@ def collect(folder: Path, journal: Path | None = None) -> RunReport:
         KaggleError: the folder holds no session.
     """
     session = read_json(folder / SESSION_FILE)
-    record = AnswerRecord(folder).lines()
+    identity = str((session or {}).get("id", ""))
+    record = AnswerRecord(folder, identity or None).lines()
     if session is None and not (folder / ANSWERS_FILE).exists():
         raise KaggleError(
             f"{folder}: holds no session; name the folder that the notebook wrote, such as "
@@ -52,8 +53,13 @@ def collect(folder: Path, journal: Path | None = None) -> RunReport:
     clock = kept_clock(settings.usable_s, folder)
     expected = _expected(folder)
     with open_journal(journal or folder / JOURNAL_FILE) as found:
+        told = found.rungs(identity)
         problems = [
-            _problem(number, line, found, expected.get(line.key))
+            replace(
+                _problem(number, line, found),
+                expected=expected.get(line.key),
+                journaled=_short(told.get(line.key, "")),
+            )
             for number, line in enumerate(record, 1)
         ]
         cells, lost = found.cells(line.solve for line in record if line.solve)
@@ -87,9 +93,7 @@ def collect(folder: Path, journal: Path | None = None) -> RunReport:
     )
 
 
-def _problem(
-    number: int, line: AnswerLine, journal: RunJournal, expected: int | None
-) -> ProblemLine:
+def _problem(number: int, line: AnswerLine, journal: RunJournal) -> ProblemLine:
     attempts = tuple(_safe_attempt(each) for each in journal.attempts(line.solve))
     votes = tuple(replace(each, answer=_short(each.answer)) for each in journal.votes(line.solve))
     return ProblemLine(
@@ -108,7 +112,6 @@ def _problem(
         tool_errors=line.tool_errors or sum(each.tool_errors for each in attempts),
         engine_losses=max(line.engine_losses, sum(each.engine_losses for each in attempts)),
         notes=tuple(_short(note) for note in line.notes[:MOST_NOTES]),
-        expected=expected,
         votes=votes,
         attempts=attempts,
     )

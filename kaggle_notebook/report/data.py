@@ -37,7 +37,8 @@ class AttemptLine:
 class ProblemLine:
     """One problem: what was answered, from where, and what it took. Times in seconds.
 
-    ``budget_s`` is what it might have taken, ``expected`` the right answer where it is known.
+    ``budget_s`` is what it might have taken, ``expected`` the right answer where it is known,
+    ``journaled`` the rung that the server's journal has, empty where it was not told.
     """
 
     number: int
@@ -56,6 +57,7 @@ class ProblemLine:
     engine_losses: int
     notes: tuple[str, ...] = ()
     expected: int | None = None
+    journaled: str = ""
     votes: tuple[Votes, ...] = ()
     attempts: tuple[AttemptLine, ...] = ()
 

@@ -28,6 +28,7 @@ _RESULT = (
     "SELECT json_extract(body, '$.result') FROM events "
     "WHERE solve_id = ? AND type = 'solve.finished' ORDER BY id DESC LIMIT 1"
 )
+_RUNGS = "SELECT problem_id, rung FROM run_answers WHERE run_id = ?"
 _CELLS = (
     "SELECT json_extract(body, '$.status'), json_extract(body, '$.state_lost'), count(*) "
     "FROM events WHERE solve_id = ? AND type = 'attempt.result' GROUP BY 1, 2"
@@ -76,6 +77,10 @@ class RunJournal:
         """Return the answer object that a solve ended with, empty where there is none."""
         value = next((_decoded(row[0]) for row in self._rows(_RESULT, solve)), None)
         return value if isinstance(value, dict) else {}
+
+    def rungs(self, run: str) -> dict[str, str]:
+        """Return the rungs that the server was told, by problem."""
+        return {str(problem): str(rung) for problem, rung in self._rows(_RUNGS, run)}
 
     def cells(self, solves: Iterable[str]) -> tuple[dict[str, int], int]:
         """Return how many tool calls of the solves ended in which status, and lost their kernel."""

@@ -165,9 +165,14 @@ def _health(report: RunReport) -> str:
         ", ".join(f"{name} {count:,}" for name, count in report.cells.items()) or "no tool calls"
     )
     server = report.server
+    journaled = sum(bool(each.journaled) for each in report.problems)
+    other = sum(each.journaled not in ("", each.rung) for each in report.problems)
     parts = [
         f"Tool calls by result: {cells}; kernels lost: {report.kernels_lost}.",
         f"Engine losses that attempts met: {report.engine_losses}.",
+        f"Rungs that the server's journal has: {journaled} of {len(report.problems)}"
+        + (f"; others there than here: {other}" if other else "")
+        + ".",
         f"Server: {server.get('phase', 'unknown')} after {server.get('starts', 0)} starts"
         + (f"; {server['detail']}" if server.get("detail") else "")
         + ".",

@@ -23,8 +23,10 @@ def show(folder: Path) -> None:
         sys.stdout.write(text_of(report))
         _display(html_of(report))
         write_report(report, folder)
-    except (KaggleError, OSError, ValueError) as error:
+    except KaggleError as error:
         sys.stdout.write(f"no report: {error}\n")
+    except Exception as error:  # noqa: BLE001 - of files that anything may have torn
+        sys.stdout.write(f"no report: {type(error).__name__}: {error}\n")
 
 
 def text_of(report: RunReport) -> str:

@@ -7,9 +7,11 @@ from fastapi import APIRouter, Body, Depends, FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from client.schema import (
+    GivenAnswer,
     InvalidField,
     ProblemDetails,
     Run,
+    RunAnswer,
     RunFinish,
     RunList,
     RunRequest,
@@ -19,6 +21,7 @@ from server.api.problems import problem
 from server.errors import NoEngineError
 from server.runs.errors import FinishedRun, UnknownRun
 from server.runs.registry import RunRegistry
+from server.runs.run import given_answer
 from server.solve.service import SolveHandle, SolveService
 from voting.errors import PolicyError
 
@@ -114,6 +117,26 @@ async def get(run_id: str, runs: Runs) -> Run:
 async def finish(run_id: str, runs: Runs, body: Annotated[RunFinish | None, Body()] = None) -> Run:
     """Take no more problems; those that run go on to their end. Answers can still be asked for."""
     return (await runs.finish(run_id, body or RunFinish())).wire()
+
+
+@router.post(
+    "/{run_id}/answers",
+    status_code=HTTPStatus.CREATED,
+    response_model=GivenAnswer,
+    responses={
+        **UNKNOWN,
+        200: {"model": GivenAnswer, "description": "Told before; the first answer stands."},
+    },
+)
+async def answered(run_id: str, body: RunAnswer, runs: Runs) -> Response:
+    """Tell what was answered to a problem, and from what: the caller may have had to do without.
+
+    The journal keeps it with the run. The first answer told of a problem stands, so telling again
+    is safe; a finished run takes them too.
+    """
+    row, new = await runs.answered(run_id, body)
+    status = HTTPStatus.CREATED if new else HTTPStatus.OK
+    return JSONResponse(given_answer(row).model_dump(mode="json"), status_code=status)
 
 
 @router.delete("/{run_id}", responses=UNKNOWN)

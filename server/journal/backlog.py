@@ -6,7 +6,7 @@ from collections import deque
 
 from client.schema import Event, SolveFinished
 from server.journal.bulk import Entry, total, weigh, without_bulk
-from server.journal.runs import RunRow
+from server.journal.runs import AnswerRow, Row, RunRow
 
 #: A full backlog is cut to this share of its bound, so that it is not cut at every event.
 CUT_TO = 0.8
@@ -32,8 +32,8 @@ class Backlog:
         self._urgent = False
         self._closed_at: float | None = None
 
-    def put(self, event: Event | RunRow) -> None:
-        """Add an event, or a run's row."""
+    def put(self, event: Event | Row) -> None:
+        """Add an event, or a row of a run's."""
         weight = weigh(event)
         with self._changed:
             self._put += 1
@@ -41,7 +41,7 @@ class Backlog:
             self._bytes += weight
             if self._bytes > self.most_bytes:
                 self._cut()
-            if isinstance(event, SolveFinished | RunRow):
+            if isinstance(event, SolveFinished | RunRow | AnswerRow):
                 self._urgent = True
                 self._changed.notify_all()
             elif len(self._queue) == 1:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from client.schema import AttemptCall, AttemptGap, AttemptResult, AttemptSegment, AttemptText, Event
-from server.journal.runs import RunRow
+from server.journal.runs import Row
 
 #: Bytes of an event without its texts and tokens: measured at 0.5-1.5 KiB.
 EVENT_BYTES = 1_000
@@ -13,18 +13,18 @@ ITEM_BYTES = 36
 
 
 class Entry(NamedTuple):
-    """An event, or a run's row, on its way to the file; `recorded` is in seconds since 1970.
+    """An event, or a row of a run's, on its way to the file; `recorded` is in seconds since 1970.
 
     `sequence` counts all entries, from 1.
     """
 
-    event: Event | RunRow
+    event: Event | Row
     recorded: float
     weight: int
     sequence: int
 
 
-def weigh(event: Event | RunRow) -> int:
+def weigh(event: Event | Row) -> int:
     """Return about how many bytes of memory an entry takes."""
     match event:
         case AttemptSegment():

@@ -22,7 +22,7 @@ from client.schema import Event, PartStatus, SolveFinished
 from server.journal.backlog import Backlog
 from server.journal.file import JournalFile
 from server.journal.retention import DAY_S, Retention
-from server.journal.runs import RunRow
+from server.journal.runs import AnswerRow, RunRow
 from server.journal.unfinished import UnfinishedSolve, find_unfinished
 from server.journal.writer import CLOSE_S, Writer
 
@@ -132,6 +132,10 @@ class Journal:
 
     def put_run(self, row: RunRow) -> None:
         """Take a run's row; it is written at once. Never waits, never raises."""
+        self._backlog.put(row)
+
+    def put_answer(self, row: AnswerRow) -> None:
+        """Take what a run's caller answered, after the run's own row. As for `put_run`."""
         self._backlog.put(row)
 
     async def flush(self, timeout_s: float = CLOSE_S) -> bool:

@@ -15,7 +15,14 @@ from server.journal.errors import JournalUnreadable, UnknownSolve, reading
 from server.journal.file import BUSY_MS
 from server.journal.migrations import APPLICATION_ID, schema_version, scripts
 from server.journal.rows import EventRow, SegmentRow, to_event
-from server.journal.runs import RUN_COLUMNS, RUNS_DONE, RUNS_LISTED, RunRow
+from server.journal.runs import (
+    ANSWER_COLUMNS,
+    RUN_COLUMNS,
+    RUNS_DONE,
+    RUNS_LISTED,
+    AnswerRow,
+    RunRow,
+)
 from server.journal.tokens import PIECES, AttemptTokens, StoredSegment, join, to_segments
 
 #: Events fetched at a time: a page with tokens takes a few MB.
@@ -232,6 +239,15 @@ class JournalReader:
         """Return a run, None where there is none of that id."""
         rows = self.query(f"SELECT {RUN_COLUMNS} FROM runs WHERE id = ?", (run_id,))  # noqa: S608
         return RunRow(*rows[0]) if rows else None
+
+    def run_answers(self, run_id: str) -> list[AnswerRow]:
+        """Return what the caller of a run answered, in the order in which it was told."""
+        rows = self.query(
+            f"SELECT {ANSWER_COLUMNS} FROM run_answers "  # noqa: S608
+            "WHERE run_id = ? ORDER BY told, problem_id",
+            (run_id,),
+        )
+        return [AnswerRow(*row) for row in rows]
 
     def attempts(self, solve_id: str) -> list[StoredAttempt]:
         """Return the attempts of a solve, by index."""

@@ -9,7 +9,7 @@ from client.schema import AttemptSegment
 from server.journal.bulk import Entry
 from server.journal.derived import TELLING, add_solves, statement
 from server.journal.rows import EventRow, SegmentRow, event_row, segment_row
-from server.journal.runs import RunRow, put_runs
+from server.journal.runs import AnswerRow, RunRow, put_answers, put_runs
 from server.journal.transaction import transaction
 
 log = structlog.get_logger(__name__)
@@ -55,9 +55,13 @@ def _in_transaction(connection: sqlite3.Connection, entries: Sequence[Entry]) ->
     segments: list[SegmentRow] = []
     solves: dict[str, float] = {}
     runs: list[RunRow] = []
+    answers: list[AnswerRow] = []
     for entry in entries:
         if isinstance(entry.event, RunRow):
             runs.append(entry.event)
+            continue
+        if isinstance(entry.event, AnswerRow):
+            answers.append(entry.event)
             continue
         events.append(event_row(entry.event, entry.recorded))
         solves.setdefault(entry.event.solve_id, entry.recorded)
@@ -65,6 +69,7 @@ def _in_transaction(connection: sqlite3.Connection, entries: Sequence[Entry]) ->
             segments.append(segment_row(entry.event))
     with transaction(connection):
         put_runs(connection, runs)
+        put_answers(connection, answers)
         add_solves(connection, solves.items())
         connection.executemany(ADD_EVENT, events)
         connection.executemany(ADD_SEGMENT, segments)

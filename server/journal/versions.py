@@ -2,17 +2,19 @@
 
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from client.schema import SolveVersions
 from server.prompts import sets
 from server.settings import Settings
 
 #: The sections of the settings that change what comes out of a solve.
-SECTIONS = {"engine", "rehearsal", "sandbox", "solve"}
+SECTIONS = {"engine", "engines", "rehearsal", "sandbox", "solve"}
 #: Settings that may hold paths, by section: where things are on this machine changes nothing.
 PATHS = {
     "engine": ("model", "api_key_file", "python", "log", "arguments"),
@@ -30,10 +32,14 @@ def versions_of(settings: Settings, model_path: Path) -> SolveVersions:
     """
     in_force = settings.model_dump(mode="json", include=SECTIONS)
     for section, names in PATHS.items():
-        for name in names:
-            in_force[section][name] = without_folders(in_force[section][name])
-    # Neither is told who asks the servers.
-    in_force["engine"]["urls"] = _CREDENTIALS.sub("", in_force["engine"]["urls"])
+        _strip(in_force[section], names)
+    engines = in_force["engines"]
+    for further in engines.values():
+        _strip(further, PATHS["engine"])
+        _strip(further["rehearsal"] or {}, PATHS["rehearsal"])
+    # Nobody is told who asks the servers.
+    for each in (in_force["engine"], *engines.values()):
+        each["urls"] = _CREDENTIALS.sub("", each["urls"])
     return SolveVersions(
         quorum=version("quorum-aimo"),
         model_file=model_path.name,
@@ -41,6 +47,13 @@ def versions_of(settings: Settings, model_path: Path) -> SolveVersions:
         prompts=prompts_digest(),
         settings=in_force,
     )
+
+
+def _strip(section: dict[str, Any], names: Iterable[str]) -> None:
+    """Take the folders off the paths in some settings."""
+    for name in names:
+        if name in section:
+            section[name] = without_folders(section[name])
 
 
 def without_folders(text: str) -> str:

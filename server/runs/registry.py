@@ -193,6 +193,8 @@ class RunRegistry:
             # Again: a journal that had to be begun anew has the run then.
             self._journal.put_run(run.row())
             self._journal.put_answer(row)
+            if not await self._journal.flush(WRITTEN_S):
+                log.warning("run.not_written", run=run.id)
         return row, True
 
     async def submit(self, request: SolveRequest) -> SolveHandle:

@@ -1,5 +1,6 @@
 """One run: its clock, its problems, and what became of them."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,9 +9,11 @@ from math import ceil
 import anyio
 
 from client.schema import (
+    AnswerRung,
     BallotChanged,
     BudgetDecided,
     Event,
+    GivenAnswer,
     RunRequest,
     RunSolve,
     RunSolveState,
@@ -21,7 +24,7 @@ from client.schema import (
     SolveStarted,
 )
 from client.schema import Run as WireRun
-from server.journal.runs import RunRow
+from server.journal.runs import AnswerRow, RunRow
 from server.runs.clock import Anchor, Clocks, RunClock
 from server.runs.evidence import Evidence
 from server.runs.pace import RunPace
@@ -116,6 +119,8 @@ class Run:
     policy: Budget | None = None
     history: tuple[ProblemPath, ...] = ()
     """How its problems went, in the order of their ends."""
+    answers: dict[str, AnswerRow] = field(default_factory=dict)
+    """What its caller answered, by problem."""
 
     @property
     def is_open(self) -> bool:
@@ -173,6 +178,7 @@ class Run:
             reason=self.reason,
             budget=self.budget,
             solves=[entry.wire() for entry in self.entries.values()] if solves else [],
+            answers=[given_answer(row) for row in self.answers.values()] if solves else [],
         )
 
     def row(self) -> RunRow:
@@ -212,6 +218,23 @@ def run_of(row: RunRow, clocks: Clocks) -> Run:
         finished=row.finished,
         ended_s=row.ended_s,
         reason=row.reason or "",
+    )
+
+
+def given_answer(row: AnswerRow) -> GivenAnswer:
+    """Return an answer as callers see it.
+
+    Raises:
+        ValueError: the row is not as this program writes it.
+    """
+    return GivenAnswer(
+        problem_id=row.problem_id,
+        answer=row.answer,
+        rung=AnswerRung(row.rung),
+        solve=row.solve_id,
+        seconds=row.seconds,
+        notes=json.loads(row.notes),
+        told_at=_moment(row.told),
     )
 
 

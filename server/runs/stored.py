@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from client.schema import AnswerKind, Event, SolveFinished
 from server.journal.reader import JournalReader
 from server.journal.rows import EventRow, to_event
-from server.journal.runs import RunRow
+from server.journal.runs import AnswerRow, RunRow
 from server.runs.clock import Clocks
 from server.runs.evidence import Evidence
 from server.runs.run import WHOLE, Entry, Run, run_of
@@ -40,6 +40,7 @@ class StoredRun:
     row: RunRow
     entries: Sequence[Entry]
     history: tuple[ProblemPath, ...] = ()
+    answers: tuple[AnswerRow, ...] = ()
 
     def run(self, clocks: Clocks) -> Run:
         """Return the run."""
@@ -47,6 +48,7 @@ class StoredRun:
         # Of several solves of a problem the last one counts.
         run.entries.update((entry.problem_id, entry) for entry in self.entries)
         run.history = self.history
+        run.answers.update((row.problem_id, row) for row in self.answers)
         return run
 
 
@@ -91,7 +93,8 @@ def _stored(reader: JournalReader, row: RunRow) -> StoredRun:
             continue
         if isinstance(event, SolveFinished) and problem_id is not None:
             entries.append(answered(problem_id, event))
-    return StoredRun(row, entries, _history(reader, row) if row.finished is None else ())
+    history = _history(reader, row) if row.finished is None else ()
+    return StoredRun(row, entries, history, tuple(reader.run_answers(row.id)))
 
 
 def _history(reader: JournalReader, row: RunRow) -> tuple[ProblemPath, ...]:

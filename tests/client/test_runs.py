@@ -11,7 +11,14 @@ from client.commands.wishes import wish_of
 from client.errors import InvalidRequest, NotFound, RunFinished
 from client.http import AsyncQuorumClient, QuorumClient
 from client.runs import finish_call, open_call
-from client.schema import RunRequest, RunState, SolveFinished, SolveRequest
+from client.schema import (
+    AnswerRung,
+    RunAnswer,
+    RunRequest,
+    RunState,
+    SolveFinished,
+    SolveRequest,
+)
 from client.session import ServerChoice
 from client.solving import Show
 from server.sections.solve import SolveSettings
@@ -47,6 +54,9 @@ def test_a_run_from_its_opening_to_its_end(gateway: Gateway) -> None:
         found = client.runs.get("a")
         assert (found.done, found.seconds_left < run.seconds_left) == (1, True)
         assert "a" in [each.id for each in client.runs.list()]
+        told = RunAnswer(problem_id="p1", answer="42", rung=AnswerRung.VOTE, seconds=1.5)
+        assert client.runs.answered("a", told).rung is AnswerRung.VOTE
+        assert [each.answer for each in client.runs.get("a").answers] == ["42"]
         assert client.runs.finish("a", "enough").reason == "enough"
         assert client.runs.cancel("a").state is RunState.FINISHED
         with pytest.raises(RunFinished, match="enough"):
@@ -62,6 +72,8 @@ async def test_the_same_asynchronously(gateway: Gateway) -> None:
         assert (result.answer, len(result.attempts)) == ("42", 1)
         assert (await client.runs.get(run.id)).done == 1
         assert run.id in [each.id for each in await client.runs.list()]
+        told = RunAnswer(problem_id="p1", answer="42", rung=AnswerRung.BALLOT)
+        assert (await client.runs.answered(run.id, told)).rung == "ballot"
         assert (await client.runs.finish(run.id)).state is RunState.FINISHED
         assert (await client.runs.cancel(run.id)).done == 1
         with pytest.raises(NotFound):

@@ -37,6 +37,7 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
     "die": [STARTED, BALLOT],
     "fallback": [STARTED],
     "overtime": [STARTED, BALLOT],
+    "picky": [STARTED, PATIENT],
 }
 
 
@@ -61,11 +62,14 @@ class Handler(BaseHTTPRequestHandler):
         if self.fault == "hasty":
             again = b"time_limit_s" in body and b"~again" in body
             BEFORE["hasty"] = [STARTED, PATIENT if again else HASTY]
-        if self.path == "/v1/runs" and self.fault == "hasty":
+        if self.fault in ("hasty", "picky", "stall") and self.path.startswith("/v1/runs"):
+            if self.path.endswith("/answers"):
+                with Path("told.jsonl").open("ab") as file:
+                    file.write(body + b"\n")
             self._json(201, {"id": "a run"})
         elif self.path != "/v1/solves":
             self._json(404, {"detail": "no such route"})
-        elif self.fault == "refuse":
+        elif self.fault == "refuse" or (self.fault == "picky" and b"max_turns" in body):
             self._json(422, {"detail": "the problem is no problem"})
         elif self.fault == "busy":
             self._json(429, {"detail": "too many"})
@@ -100,7 +104,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.fault == "cut":
             self.connection.shutdown(2)
             return
-        while self.fault != "hasty":
+        while self.fault not in ("hasty", "picky"):
             if self.fault == "trickle":
                 self.wfile.write(b":")
             elif self.fault == "garbage":

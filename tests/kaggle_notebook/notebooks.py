@@ -85,6 +85,7 @@ def notebook(folder: Path, rerun: bool, **settings: Any) -> Iterator[Notebook]: 
         "folder": str(folder / "session"),
         "limit_s": 120.0,
         "elapsed_s": 0,
+        "linger_s": 0,
         "evaluation": str(SITE),
         "data": str(folder / "problems.csv"),
         "server": SERVER,

@@ -2,15 +2,18 @@
 
 import json
 import os
+import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from kaggle_notebook.server_state import ServerPhase
+from kaggle_notebook.files import read_json
+from kaggle_notebook.server_state import FILE, ServerPhase, ServerState, parse_state
 from kaggle_notebook.session import Session
 from kaggle_notebook.supervised import source_root
-from tests.kaggle_notebook.test_predict import session_of
+from tests.kaggle_notebook.test_predict import ask, session_of
 
 WITHIN_S = 30.0
 
@@ -58,13 +61,69 @@ def test_a_server_that_ends_again_and_again_counts_as_failed(tmp_path: Path) -> 
         assert getattr(session.server.state, "starts", 0) == 5
 
 
-def test_its_notebook_s_end_ends_it_and_the_server(tmp_path: Path) -> None:
-    with session_of("stall", tmp_path) as session:
+#: A notebook that starts a session and then does nothing.
+NOTEBOOK = """
+import json, sys, time
+from kaggle_notebook.start import start
+start(json.loads(sys.argv[1]))
+time.sleep(60)
+"""
+
+
+@contextmanager
+def killed_notebook(folder: Path, linger_s: float) -> Iterator[ServerState]:
+    """Run a notebook until its server is there, and kill it; yield what that server was."""
+    settings = {
+        "folder": str(folder),
+        "limit_s": 60,
+        "linger_s": linger_s,
+        "command": (sys.executable, "-m", "tests.kaggle_notebook.misbehaving_server", "stall"),
+    }
+    with subprocess.Popen([sys.executable, "-c", NOTEBOOK, json.dumps(settings)]) as process:
+        try:
+            wait_until(lambda: is_serving(folder))
+        finally:
+            process.kill()
+    state = parse_state(read_json(folder / FILE))
+    assert state is not None
+    yield state
+    wait_until(lambda: not Path(f"/proc/{state.pid}/exe").exists())
+
+
+def is_serving(folder: Path) -> bool:
+    state = parse_state(read_json(folder / FILE))
+    return state is not None and state.phase is ServerPhase.SERVING
+
+
+def test_its_notebook_s_death_ends_it_and_the_server(tmp_path: Path) -> None:
+    with killed_notebook(tmp_path, linger_s=0):
+        pass
+
+
+def test_nobody_comes(tmp_path: Path) -> None:
+    with killed_notebook(tmp_path, linger_s=0.5):
+        pass
+
+
+def test_a_notebook_that_is_started_again_takes_over_the_server(tmp_path: Path) -> None:
+    with (
+        killed_notebook(tmp_path, linger_s=30) as left,
+        session_of("stall", tmp_path, limit_s=60) as session,
+    ):
         wait_until(lambda: is_in(session, ServerPhase.SERVING))
-        state, process = session.server.state, session.server._process
-        assert state is not None
-        assert process is not None
-        os.close(session.server._parent)  # as the system does for a notebook that is killed
-        session.server._parent = -1
-        process.wait(WITHIN_S)
-        assert not Path(f"/proc/{state.pid}/exe").exists()
+        assert session.server.state == left
+        assert ask() == 9
+        # it watches over the server as its own: one that dies comes back
+        os.kill(left.pid, 9)
+        assert ask("b2") == 9
+        assert getattr(session.server.state, "starts", 0) == 2
+
+
+def test_one_with_another_server_in_mind_ends_it_first(tmp_path: Path) -> None:
+    with (
+        killed_notebook(tmp_path, linger_s=30) as left,
+        session_of("cut", tmp_path, limit_s=60) as session,
+    ):
+        wait_until(lambda: is_in(session, ServerPhase.SERVING))
+        assert getattr(session.server.state, "pid", 0) != left.pid
+        assert not Path(f"/proc/{left.pid}/exe").exists()

@@ -53,8 +53,13 @@ def make_journal(folder: Path, lines: list[AnswerLine], text: str = "fine") -> P
     """Write a journal with two attempts a solve; what a model wrote is `text`."""
     path = folder / "journal.sqlite"
     with closing(sqlite3.connect(path)) as journal:
+        journal.execute("PRAGMA foreign_keys = ON")
         for script in sorted(SCHEMA.glob("*.sql")):
             journal.executescript(script.read_text())
+        journal.execute(
+            "INSERT INTO runs (id, created, problems, limit_s, budget, request, elapsed_s, boot, "
+            "boot_s, wall) VALUES ('kaggle-1', 1, 50, 18000, 'none', '{}', 0, '', 0, 0)"
+        )
         for each in lines:
             ballot = [
                 {"answer": str(each.answer), "votes": 4, "weight": 3.5, "attempts": [0, 1]},
@@ -62,6 +67,10 @@ def make_journal(folder: Path, lines: list[AnswerLine], text: str = "fine") -> P
             ]
             result = {"ballot": ballot, "sandbox": "strict", "model": "tiny"}
             journal.execute("INSERT INTO solves (id, created) VALUES (?, 1)", (each.solve,))
+            journal.execute(
+                "INSERT INTO run_answers VALUES ('kaggle-1', ?, 1, ?, ?, ?, 1, '[]')",
+                (each.key, str(each.answer), each.rung, each.solve),
+            )
             journal.executemany(
                 "INSERT INTO attempts (solve_id, attempt, outcome, answer, weight, turns, sampled, "
                 "tool_calls, tool_errors, seconds, engine_losses, detail) "

@@ -54,8 +54,16 @@ def test_problem_by_problem_with_votes_time_and_health(tmp_path: Path) -> None:
     first = report.problems[0]
     assert [(vote.answer, vote.votes) for vote in first.votes] == [("11", 4), ("fine", 1)]
     assert (first.seconds, first.budget_s, len(first.attempts)) == (120.5, 300.0, 2)
+    assert [each.journaled for each in report.problems] == ["vote", "ballot"]
     shown = page(report)
-    for text in ("11 right", "22</b> not 5", "2:00 of 5:00", "11 (4), fine (1)", "timeout 2"):
+    for text in (
+        "11 right",
+        "22</b> not 5",
+        "2:00 of 5:00",
+        "11 (4), fine (1)",
+        "timeout 2",
+        "journal has: 2 of 2",
+    ):
         assert text in shown, text
     assert "2 of 50 answered, 1 right" in text_of(report)
 

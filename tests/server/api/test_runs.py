@@ -209,3 +209,23 @@ def test_problems_of_a_run_need_a_name_and_a_run(http: httpx.Client, name: str) 
     assert "POST /v1/runs" in refused(unknown).detail
     for reply in (http.get(f"{RUNS}/nowhere"), http.delete(f"{RUNS}/nowhere")):
         assert reply.status_code == 404
+
+
+def test_what_its_caller_answered_is_kept_with_its_rung_and_the_first_stands(
+    http: httpx.Client, name: str
+) -> None:
+    told = {"problem_id": "p1", "answer": "7", "rung": "default", "notes": ["no server"]}
+    assert refused(http.post(f"{RUNS}/{name}/answers", json=told)).status == 404
+    opened(http, name)
+    first = http.post(f"{RUNS}/{name}/answers", json=told)
+    assert first.status_code == 201, first.text
+    http.post(f"{RUNS}/{name}/finish")
+    again = http.post(f"{RUNS}/{name}/answers", json={**told, "answer": "8", "rung": "vote"})
+    assert again.status_code == 200
+    assert again.json() == first.json()
+    (answer,) = shown(http, name).answers
+    assert (answer.problem_id, answer.answer, answer.rung) == ("p1", "7", "default")
+    assert (answer.notes, answer.solve) == (["no server"], None)
+    for wrong in ({"rung": "guess"}, {"problem_id": ""}, {"seconds": -1}, {"more": 1}):
+        reply = http.post(f"{RUNS}/{name}/answers", json={**told, **wrong})
+        assert refused(reply).status == 422

@@ -17,7 +17,7 @@ from server.journal.journal import Journal
 from server.journal.migrations import migrate, scripts
 from server.journal.reader import JournalReader, SolveFilter
 from server.journal.retention import Retention, delete, next_to_go
-from server.journal.runs import RunRow
+from server.journal.runs import AnswerRow, RunRow
 from tests.server.journal.stories import options, solve_events
 
 RUN = RunRow(
@@ -74,6 +74,32 @@ def test_writing_it_again_changes_the_row(tmp_path: Path) -> None:
     anyio.run(write)
     with JournalReader(tmp_path / "journal.sqlite") as reader:
         assert reader.runs() == [replace(RUN, finished=9.0, ended_s=8.0, reason="done")]
+
+
+def test_the_first_answer_of_a_problem_stands_and_goes_with_its_run(tmp_path: Path) -> None:
+    first = AnswerRow("contest", "p1", 2_000.0, "7", "ballot", "solve-a", 3.5, '["odd"]')
+    second = AnswerRow("contest", "p2", 2_001.0, "0", "default")
+
+    async def write() -> None:
+        async with Journal(options(tmp_path)) as journal:
+            journal.put_answer(replace(first, run_id="unknown"))
+            journal.put_run(RUN)
+            for row in (first, second, replace(first, answer="8", rung="vote")):
+                journal.put_answer(row)
+            # the unknown run's costs nobody else's
+            assert await journal.flush()
+            assert journal.status().dropped == 1
+
+    anyio.run(write)
+    path = tmp_path / "journal.sqlite"
+    with JournalReader(path) as reader:
+        assert reader.run_answers("contest") == [first, second]
+        assert reader.run_answers("unknown") == []
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("DELETE FROM runs")
+    assert connection.execute("SELECT count(*) FROM run_answers").fetchone() == (0,)
+    connection.close()
 
 
 def test_commands_show_runs_and_budgets(told: Path) -> None:

@@ -23,6 +23,7 @@ from tests.server.vocabulary import tiny_models
 ROOT = Path(__file__).parents[3]
 #: A start takes two seconds on a quiet machine.
 STARTED_S = 40.0
+ANSWERED = {"problem_id": "p1", "answer": "5", "rung": "vote"}
 #: uvicorn ends as the signal would have it once all is closed.
 STOPPED = (0, -signal.SIGTERM)
 
@@ -125,6 +126,7 @@ def test_kill_9_loses_no_answer_and_no_solve_of_a_run(folder: Path) -> None:
         until(thinking(folder, 2))
         before = http.get("/v1/runs/r").json()
         until(lambda: fallback(folder, "p2").get("answer") == "17")
+        assert http.post("/v1/runs/r/answers", json=ANSWERED).status_code == 201
         process.send_signal(signal.SIGKILL)
         for thread in threads:
             thread.join(20)
@@ -144,6 +146,8 @@ def test_kill_9_loses_no_answer_and_no_solve_of_a_run(folder: Path) -> None:
         second = ask(http, "p2")
         assert second.solve_id == before["solves"][1]["id"]
         assert (second.answer, second.end) == ("42", SolveEnd.AGREEMENT)
+        told = http.post("/v1/runs/r/answers", json=ANSWERED)
+        assert told.status_code == 200, "told to the dead server"
         again = ask(http, "p1", "[quick] 2 + 3?")
         assert (again.answer, again.solve_id, again.replayed) == ("5", first.solve_id, True)
         assert ask(http, "p3", "[quick]").answer == "5"

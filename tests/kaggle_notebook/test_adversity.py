@@ -1,0 +1,315 @@
+"""`predict` against all that a notebook, its disk and its caller may do to it."""
+
+import _thread
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from kaggle_notebook.current import current_session, set_current
+from kaggle_notebook.files import read_json
+from kaggle_notebook.predict import predict
+from kaggle_notebook.record import AnswerLine, AnswerRecord
+from kaggle_notebook.session import Session
+from kaggle_notebook.settings import ENVIRONMENT
+from tests.kaggle_double.gateway import checked
+from tests.kaggle_notebook.test_predict import NOTICE_S, PROBLEM, ask, rung, session_of
+
+IDS = pl.DataFrame({"id": ["a1"]})
+TIMING: dict[str, Any] = {"mode": "timing", "timing_s": 0.0}
+
+
+def until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 30.0
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def has_ballot(session: Session) -> bool:
+    tasks = [each.task for each in list(session._pending.values())]
+    return any(each.ballot for task in tasks for each in task.evidence)
+
+
+# --- callers ------------------------------------------------------------------------------------
+
+
+def test_an_interrupt_makes_it_answer_at_once_with_what_is_known(tmp_path: Path) -> None:
+    # a long solve: without the interrupt it would go on
+    with session_of("overtime", tmp_path, call_limit_s=20.0) as session:
+
+        def interrupt() -> None:
+            until(lambda: has_ballot(session))
+            _thread.interrupt_main()
+
+        threading.Thread(target=interrupt, daemon=True).start()
+        assert ask() == 9
+        assert any("KeyboardInterrupt" in note for note in session.record.lines()[0].notes) or (
+            rung(session) == "ballot"
+        )
+        assert ask() == 9
+
+
+def test_a_signal_s_handler_may_ask_in_the_middle_of_an_answer(tmp_path: Path) -> None:
+    answers: list[int] = []
+    with session_of("stall", tmp_path):
+        previous = signal.signal(signal.SIGALRM, lambda *_: answers.append(ask()))
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        try:
+            answers.append(ask())
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, previous)
+    assert set(answers) == {9}
+
+
+def test_callers_at_once_without_a_session_start_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(ENVIRONMENT, json.dumps({"folder": str(tmp_path), **TIMING}))
+    threads = [threading.Thread(target=ask, args=(f"p{number}",)) for number in range(6)]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        session = current_session()
+        assert session is not None
+        assert len(session.record) == 6
+        assert not (tmp_path / "earlier").exists()
+    finally:
+        set_current(None)
+
+
+def test_another_start_in_mid_answer_answers_at_once_and_goes_on(tmp_path: Path) -> None:
+    with session_of("overtime", tmp_path) as session:
+        answers: list[int] = []
+        asking = threading.Thread(target=lambda: answers.append(ask()))
+        asking.start()
+        until(lambda: has_ballot(session))
+        with session_of("no-start", tmp_path) as another:
+            asking.join(NOTICE_S)
+            assert answers == [9]
+            assert another.id == session.id
+            assert ask() == 9
+            assert len(another.record) == 1
+
+
+def test_an_ended_session_answers_what_it_knows(tmp_path: Path) -> None:
+    with session_of("stall", tmp_path, default_answer=3) as session:
+        assert ask() == 9
+        session.close()
+        assert ask() == 9
+        began = time.monotonic()
+        assert ask("b2") == 3
+        assert time.monotonic() - began < 3.0
+
+
+def test_equal_ids_have_one_answer_whatever_their_type(tmp_path: Path) -> None:
+    with session_of("no-start", tmp_path, **TIMING) as session:
+        for identity in (7, 7.0, "7"):
+            ask(identity)
+        assert len(session.record) == 1
+        ask(7.5)
+        ask(None)
+        ask(float("nan"))
+        assert len(session.record) == 3
+
+
+class Hostile:
+    """Raises whatever is asked of it."""
+
+    def __getattr__(self, name: str) -> object:
+        raise RuntimeError(name)
+
+    def __eq__(self, other: object) -> bool:
+        raise RuntimeError
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+    __repr__ = __str__
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (2**70, PROBLEM),
+        ("\ud800", "\udfff"),
+        (Hostile(), Hostile()),
+        ([[1, 2]], {"a": object()}),
+        (b"\xff", 1j),
+        (pl.Series("id", [[1]]), pl.Series("problem", [{"a": 1}])),
+        (range(10**12), PROBLEM),
+    ],
+)
+def test_odd_values_are_answered_in_a_frame_that_can_be_sent(
+    tmp_path: Path, arguments: tuple[object, ...]
+) -> None:
+    with session_of("no-start", tmp_path, **TIMING):
+        frame = predict(*arguments)
+        checked(frame, IDS)
+        frame.write_parquet(tmp_path / "sent.parquet")
+
+
+def test_without_any_output_it_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ENVIRONMENT, "{no settings")
+    monkeypatch.setattr(sys, "stderr", None)
+    assert checked(predict("a", PROBLEM), IDS)["answer"][0] == 0
+
+
+def test_no_thread_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with session_of("stall", tmp_path, default_answer=3) as session:
+
+        def refuse(_self: threading.Thread) -> None:
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            assert ask() == 3
+        assert "nobody can work at it" in session.record.lines()[0].notes[0]
+
+
+# --- the clock ----------------------------------------------------------------------------------
+
+
+def test_once_the_time_is_over_all_that_come_are_answered_within_the_margin(
+    tmp_path: Path,
+) -> None:
+    settings = {"limit_s": 12.0, "margin_s": 2.0, "elapsed_s": 10.5}
+    with session_of("mute", tmp_path, **settings) as session:
+        for number in range(40):
+            ask(f"p{number}")
+        assert session.clock.elapsed_s < 12.0
+        assert len(session.record) == 40
+
+
+def test_no_call_but_the_first_takes_longer_than_the_gateway_waits(tmp_path: Path) -> None:
+    with session_of("overtime", tmp_path, limit_s=18_000.0, margin_s=None, problems=2) as session:
+        bounds = []
+        for number in range(2):
+            bounds.append(session._allowance().most_s)
+            session.record.add(
+                AnswerLine(key=f"{number}", id="", answer=1, rung="vote", seconds=1, left_s=1)
+            )
+        assert bounds[0] > 3_600
+        assert bounds[1] + session._grace_s() < 1_800
+
+
+# --- the disk -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["answers.jsonl", "session.log", "fallback.json"])
+def test_a_file_that_never_answers_costs_seconds_and_no_answer(tmp_path: Path, name: str) -> None:
+    os.mkfifo(tmp_path / name)
+    with session_of("stall", tmp_path) as session:
+        assert ask() == 9
+        assert ask("b2") == 9
+        assert {line.rung for line in session.record.lines()} == {"ballot"}
+
+
+@pytest.mark.parametrize("names", [("clock.json",), ("session.json",)])
+@pytest.mark.parametrize("content", [b"", b'{"id": "kag', b"[]", b"\xff\x00"])
+def test_of_two_files_one_may_be_torn(
+    tmp_path: Path, names: tuple[str, ...], content: bytes
+) -> None:
+    with session_of("no-start", tmp_path, default_answer=5, **TIMING) as session:
+        ask()
+        kept, started = session.id, session.clock.started
+    for name in names:
+        (tmp_path / name).write_bytes(content)
+    with session_of("no-start", tmp_path, default_answer=6, **TIMING) as session:
+        assert (session.id, session.clock.started) == (kept, started)
+        assert ask() == 5
+
+
+def test_what_a_full_disk_had_no_room_for_at_the_start_is_written_later(tmp_path: Path) -> None:
+    # a folder in the file's place: it cannot be written, whoever asks
+    blocked = tmp_path / f"clock.json.{os.getpid()}.new"
+    blocked.mkdir()
+    with session_of("no-start", tmp_path, default_answer=5, **TIMING) as session:
+        kept = session.id
+        ask()
+        assert read_json(tmp_path / "session.json") is None
+        blocked.rmdir()
+        ask("b2")
+        until(lambda: session.unkept is None)
+    with session_of("no-start", tmp_path, default_answer=6, **TIMING) as session:
+        assert session.id == kept
+        assert [ask(), ask("b2")] == [5, 5]
+
+
+def test_answers_of_another_session_are_not_taken_for_its_own(tmp_path: Path) -> None:
+    stale = AnswerLine(
+        key="a1", id="a1", answer=77, rung="vote", seconds=1, left_s=1, session="kaggle-other"
+    )
+    AnswerRecord(tmp_path).add(stale)
+    (tmp_path / "earlier").write_text("a file, so that nothing can be moved there")
+    with session_of("no-start", tmp_path, default_answer=5, **TIMING):
+        assert ask() == 5
+
+
+NONSENSE: list[object] = [
+    [], 5, "text", None, {"runs": []}, {"runs": {"R": None}}, {"runs": {"R": {"problems": "a1"}}},
+    {"runs": {"R": {"problems": {"a1": []}}}}, {"runs": {"R": {"problems": {"a1": {}}}}},
+    {"runs": {"R": {"problems": {"a1": {"answer": {}, "rung": []}}}}},
+    {"runs": {"R": {"problems": {"a1": {"answer": "1" * 9_000, "rung": "vote"}}}}},
+    {"runs": {"R": {"problems": {"a1": {"answer": "-3", "rung": "vote"}}}}},
+    {"runs": {"R": {"problems": {"a1": {"answer": True, "rung": "vote"}}}}},
+    {"runs": {"another": {"problems": {"a1": {"answer": "77", "rung": "vote"}}}}},
+]  # fmt: skip
+
+
+def test_nonsense_and_other_runs_in_the_fallback_are_no_answer(tmp_path: Path) -> None:
+    settings = {"default_answer": 3, "limit_s": 1.0, "margin_s": 0.5, "elapsed_s": 0.5}
+    with session_of("no-start", tmp_path, **settings) as session:
+        for number, value in enumerate(NONSENSE):
+            text = json.dumps(value).replace('"R"', json.dumps(session.id))
+            (tmp_path / "fallback.json").write_text(text.replace('"a1"', f'"p{number}"'))
+            assert ask(f"p{number}") == 3
+        (tmp_path / "fallback.json").write_text('{"runs": {"' + session.id)
+        assert ask("torn") == 3
+        good = {"answer": "77", "rung": "ballot"}
+        runs = {session.id: {"problems": {"good": good}}}
+        (tmp_path / "fallback.json").write_text(json.dumps({"runs": runs}))
+        assert ask("good") == 77
+
+
+# --- the server ---------------------------------------------------------------------------------
+
+
+def test_fields_that_the_server_refuses_are_left_out(tmp_path: Path) -> None:
+    with session_of("picky", tmp_path, solve={"max_turns": 0}) as session:
+        assert ask() == 21
+        assert rung(session) == "vote"
+        assert any("422" in note for note in session.record.lines()[0].notes)
+
+
+def test_the_server_is_told_of_every_answer_and_its_rung(tmp_path: Path) -> None:
+    path = tmp_path / "told.jsonl"
+
+    def told() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    with session_of("stall", tmp_path, default_answer=3) as session:
+        ask()
+        ask("b2", "")
+        until(lambda: len(told()) == 2)
+        solves = [line.solve for line in session.record.lines()]
+    assert [(each["problem_id"], each["answer"], each["rung"]) for each in told()] == [
+        ("a1", "9", "ballot"),
+        ("b2", "3", "default"),
+    ]
+    assert [each["solve"] or "" for each in told()] == solves == ["s1", ""]
+    # a notebook that is started again tells a server, which may be another one, all of it
+    with session_of("stall", tmp_path):
+        until(lambda: len(told()) == 4)
