@@ -24,6 +24,7 @@ from server.api import (
     solves,
     tokens,
 )
+from server.api.examples import add_examples
 from server.api.limits import BodyLimit
 from server.api.origin import SameOrigin
 from server.api.services import Services, open_services
@@ -55,7 +56,7 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Return the description of the API."""
         access: Access = self.state.access
-        return problems.relabel(super().openapi(), keys=access.demanded)
+        return add_examples(problems.relabel(super().openapi(), keys=access.demanded))
 
 
 def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> FastAPI:
