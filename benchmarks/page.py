@@ -16,7 +16,8 @@ import httpx
 import structlog
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.page_world import LONG_TOKENS, World, tell
+from benchmarks.page_stories import LONG_TOKENS
+from benchmarks.page_world import World, tell
 from benchmarks.report import Result, finish, print_table
 from server.engine.scripted import Step, StreamRequest
 from server.sections.journal import JournalSettings

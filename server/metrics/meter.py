@@ -5,7 +5,7 @@ label whose values callers choose.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import Metric
@@ -34,6 +34,8 @@ SOLVE_BUCKETS = (1, 2, 5, 10, 20, 30, 60, 120, 180, 300, 450, 600, 900, 1_800)
 CELL_BUCKETS = (0.005, 0.02, 0.1, 0.5, 1, 2, 4, 6, 10, 30)
 #: A status page answers in milliseconds; a solve takes as long as it takes.
 REQUEST_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 120, 600)
+#: Of a time limit; beyond 1 a defect shows.
+BUDGET_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 #: Votes for the answer that was chosen.
 VOTE_BUCKETS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
 
@@ -47,81 +49,60 @@ class Meter:
         self._sampled: dict[tuple[str, int], int] = {}
         self._started: dict[str, float] = {}
         self._queued: dict[str, float] = {}
-        self._make_counters()
+        self._count_solves()
+        self._count_attempts()
+        self._count_requests()
 
-    def _make_counters(self) -> None:
-        registry = self.registry
-        self._solves = Counter(
-            "quorum_solves", "Solves that ended, by why.", ["end"], registry=registry
+    def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        return Counter(f"quorum_{name}", meaning, labels, registry=self.registry)
+
+    def _histogram(
+        self, name: str, meaning: str, buckets: Sequence[float], *labels: str
+    ) -> Histogram:
+        return Histogram(f"quorum_{name}", meaning, labels, buckets=buckets, registry=self.registry)
+
+    def _count_solves(self) -> None:
+        self._solves = self._counter("solves", "Solves that ended, by why.", "end")
+        self._answered = self._counter("answers", "Solves that ended with an answer.")
+        self._solve_s = self._histogram(
+            "solve_seconds", "How long solves took, from their start.", SOLVE_BUCKETS
         )
-        self._answered = Counter(
-            "quorum_answers", "Solves that ended with an answer.", registry=registry
+        self._budget = self._histogram(
+            "solve_budget_ratio", "Share of its time limit that a solve took.", BUDGET_BUCKETS
         )
-        self._solve_s = Histogram(
-            "quorum_solve_seconds",
-            "How long solves took, from their start.",
-            buckets=SOLVE_BUCKETS,
-            registry=registry,
+        self._queue_s = self._histogram(
+            "queue_seconds", "How long solves waited for their turn.", SOLVE_BUCKETS
         )
-        self._budget = Histogram(
-            "quorum_solve_budget_ratio",
-            "Share of its time limit that a solve took.",
-            buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1),
-            registry=registry,
+        self._votes = self._histogram(
+            "votes", "Votes for the answer that was chosen.", VOTE_BUCKETS
         )
-        self._queue_s = Histogram(
-            "quorum_queue_seconds",
-            "How long solves waited for their turn.",
-            buckets=SOLVE_BUCKETS,
-            registry=registry,
-        )
-        self._attempts = Counter(
-            "quorum_attempts", "Attempts that ended, by why.", ["end"], registry=registry
-        )
-        self._tokens = Counter(
-            "quorum_tokens",
+        self._ballots = self._counter("ballots", "Times that votes were counted.", "stop")
+
+    def _count_attempts(self) -> None:
+        self._attempts = self._counter("attempts", "Attempts that ended, by why.", "end")
+        self._tokens = self._counter(
+            "tokens",
             "Tokens of attempts: sampled by the model, or appended (prompts, tools' output).",
-            ["kind"],
-            registry=registry,
+            "kind",
         )
-        self._saved = Counter(
-            "quorum_tokens_saved",
-            "Tokens not sampled because attempts were stopped, an estimate.",
-            registry=registry,
+        self._saved = self._counter(
+            "tokens_saved", "Tokens not sampled because attempts were stopped, an estimate."
         )
-        self._cells = Counter(
-            "quorum_tool_calls", "Cells run for attempts, by how.", ["status"], registry=registry
+        self._cells = self._counter("tool_calls", "Cells run for attempts, by how.", "status")
+        self._cell_s = self._histogram(
+            "tool_call_seconds", "How long cells of attempts took.", CELL_BUCKETS
         )
-        self._cell_s = Histogram(
-            "quorum_tool_call_seconds",
-            "How long cells of attempts took.",
-            buckets=CELL_BUCKETS,
-            registry=registry,
+        self._losses = self._counter("engine_losses", "Times that an attempt lost the engine.")
+
+    def _count_requests(self) -> None:
+        self._requests = self._counter(
+            "http_requests", "Requests, by route, method and status.", "route", "method", "status"
         )
-        self._votes = Histogram(
-            "quorum_votes",
-            "Votes for the answer that was chosen.",
-            buckets=VOTE_BUCKETS,
-            registry=registry,
-        )
-        self._ballots = Counter(
-            "quorum_ballots", "Times that votes were counted.", ["stop"], registry=registry
-        )
-        self._losses = Counter(
-            "quorum_engine_losses", "Times that an attempt lost the engine.", registry=registry
-        )
-        self._requests = Counter(
-            "quorum_http_requests",
-            "Requests, by route, method and status.",
-            ["route", "method", "status"],
-            registry=registry,
-        )
-        self._request_s = Histogram(
-            "quorum_http_request_seconds",
+        self._request_s = self._histogram(
+            "http_request_seconds",
             "How long requests took, to their last byte.",
-            ["route"],
-            buckets=REQUEST_BUCKETS,
-            registry=registry,
+            REQUEST_BUCKETS,
+            "route",
         )
 
     def take(self, event: Event) -> None:
