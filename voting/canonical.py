@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from voting.integers import MAX_CHARACTERS, parse_integer
-from voting.latex import FONTS, SILENT, group_end
+from voting.latex import DECORATION, FONTS, SILENT, group_end
 
 #: Outer braces and full stops taken off, and rounds of spelling, before an answer is refused as
 #: hostile. An ordinary answer settles in two rounds; the bound keeps the work linear.
@@ -19,6 +19,8 @@ _TOKEN = re.compile(
     (?P<nothing>
         \\(?:left|right)(?![A-Za-z])(?:\s*\.)?
       | \\(?:{SILENT}|thinspace)(?![A-Za-z])
+      | {DECORATION}
+      | (?:\\\\|\\)\s*\Z
       | \\[,;:>!/\ ()\[\]$\n]
       | [\s$~\u200b\u2060\ufeff]+
     )

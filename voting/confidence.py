@@ -62,12 +62,12 @@ class ConfidenceMeter:
         Returns its confidence. A token without any that is a number is left out; it has none.
         """
         # One plain loop: this runs for every token of every attempt.
-        count, total, known, rest = 0, 0.0, 0.0, 1.0
+        count, total, known, rest, exp = 0, 0.0, 0.0, 1.0, math.exp
         for given in top_logprobs:
             if given != given:  # noqa: PLR0124 - not a number
                 continue
-            logprob = 0.0 if given > 0.0 else max(given, LEAST_LOGPROB)
-            share = math.exp(logprob)
+            logprob = given if LEAST_LOGPROB < given < 0.0 else min(max(given, LEAST_LOGPROB), 0.0)
+            share = exp(logprob)
             count += 1
             total -= logprob
             known -= logprob * share

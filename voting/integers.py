@@ -7,11 +7,15 @@ than a wrong one.
 
 import re
 
+from voting.exact import read_exact
 from voting.latex import FONTS, THIN_SPACE, group_end, plain_spacing
 from voting.units import is_unit
 
 #: The longest answer, in characters once spaces are plain. Longer ones are essays.
 MAX_CHARACTERS = 1_000
+
+#: Digits of a number whose computation is followed; more are no answer of a contest.
+MAX_COMPUTED = 40
 
 #: Layers of wrapping (delimiters, fonts, a left-hand side, a full stop) taken off before giving up.
 #: ``\text{$\mathbf{x = 42}$.}`` has five.
@@ -38,7 +42,7 @@ _DELIMITERS = (
     ("**", "**"),
     ("{", "}"),
 )
-_CURRENCY = re.compile(r"\\?\$")
+_CURRENCY = re.compile(r"\\?\$|\\pounds(?![A-Za-z])|[\u00a3\u20ac\u00a5]")
 
 _FONT = re.compile(rf"\\(?:{FONTS})\s*\{{")
 _ANSWER = r"(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\s*[:=]?"
@@ -121,6 +125,10 @@ def _right_hand_side(text: str) -> str | None:
     left, equals, right = text.rpartition("=")
     if not equals or _is_to_be_solved(left.strip(), right.strip()):
         return None
+    computed = left.strip() != ""
+    left = _without_computation(left, right)
+    if computed and not left:
+        return right
     left = _TEXT_GROUP.sub(r"\1", left)
     for _ in range(MAX_LAYERS):
         left, replaced = _ATTACHED.subn(" ", left)
@@ -140,3 +148,17 @@ def _is_to_be_solved(left: str, right: str) -> bool:
     if _POWER.fullmatch(left):
         return True
     return right == "0" and bool(_SUM.search(left) or _PRODUCT.fullmatch(left))
+
+
+def _without_computation(left: str, right: str) -> str:
+    """Return a left-hand side without the sides of a chain that come to the number on the right.
+
+    Of ``m+n = 12 + 5 = 17``, what is left is ``m+n``; of ``3 \\times 14 = 42``, nothing.
+    """
+    value = _number(right.strip())
+    if value is None or not 0 < len(value) <= MAX_COMPUTED:
+        return left
+    sides = left.split("=")
+    while sides and read_exact("".join(sides[-1].split())) == int(value):
+        sides.pop()
+    return "=".join(sides)

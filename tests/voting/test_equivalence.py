@@ -55,6 +55,12 @@ SAME, DIFFERENT, UNKNOWN = Comparison.SAME, Comparison.DIFFERENT, Comparison.UNK
         (r"\text{yes}", r"\text{no}", DIFFERENT),
         (r"\text{no solution}", "x+1", DIFFERENT),
         ("9^{9^9}", "9^{9^9}+1", UNKNOWN),
+        ("2024-01-01", "2022", UNKNOWN),
+        ("10--20", "30", UNKNOWN),
+        ("x^2=4", "4", UNKNOWN),
+        (r"\text{all real numbers}", r"\mathbb{R}", SAME),
+        (r"\varnothing", r"\emptyset", SAME),
+        (r"\{\}", r"\text{the empty set}", SAME),
     ],
 )
 def test_two_answers(one: str, other: str, expected: Comparison) -> None:

@@ -8,6 +8,21 @@ from voting.answers import AnswerKind, parse_answer
 from voting.integers import parse_integer
 
 INTEGERS: list[tuple[str, str]] = [
+    # What stands around it, at its ends too.
+    ("\\ 42\\ ", "42"),
+    (r"42\\", "42"),
+    (r"\color{red}{42}", "42"),
+    (r"\textcolor{blue}{42}", "42"),
+    (r"\hspace{1em}42", "42"),
+    ("\u20ac42", "42"),
+    ("\u00a342", "42"),
+    (r"42\ \mathrm{m/s}", "42"),
+    (r"42\;\mathrm{km/h}", "42"),
+    # Sides that come to the same number.
+    ("N = 2^5 = 32", "32"),
+    ("m+n = 12 + 5 = 17", "17"),
+    (r"3 \times 14 = 42", "42"),
+    (r"\frac{84}{2} = 42", "42"),
     # Digits.
     ("42", "42"),
     ("0", "0"),
@@ -112,6 +127,17 @@ def test_an_integer(written: str, digits: str) -> None:
 
 
 NOT_INTEGERS: list[str] = [
+    # Equations to be solved yet, sides that do not fit, dates.
+    "x^2 = 4",
+    r"x^{2}=4",
+    "xy=0",
+    r"x \cdot y = 0",
+    r"3 \times 14 = 43",
+    "x + 1 = 2 + 5 = 7",
+    "5 = x = 6",
+    r"5 \text{ May}",
+    r"5 \text{ PM}",
+    r"5\text{ m/x}",
     "",
     " ",
     "x",
