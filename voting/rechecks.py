@@ -95,6 +95,8 @@ class RecheckVote:
         missing = tuple(each for each in wanted.values() if each not in state.replies)
         if missing:
             return by_weight if state.left_s < self.least_s else Ask(missing, by_weight)
+        if not any(isinstance(state.replies.get(each), Verdict) for each in wanted.values()):
+            return by_weight
         scores = [self._score(line, wanted[line.answer.key], state) for line in lines]
         best = max(range(len(lines)), key=scores.__getitem__)
         odds = [math.exp(score - scores[best]) for score in scores]

@@ -74,7 +74,8 @@ class Tournament:
             winners = [self._winner(group, state) for group in groups]
             standing = [line for line in standing if line in winners]
             leader = _selection(standing[0], state)
-        return leader
+        judged = any(isinstance(reply, Judgment) for reply in state.replies.values())
+        return leader if judged else WeightedVote().decide(state)
 
     def _comparisons(self, group: Group, state: SelectionState) -> list[Compare]:
         attempts = tuple(representative(line, state) for line in group)
