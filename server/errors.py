@@ -9,6 +9,7 @@
     ├── JournalError             (server.journal.errors) the record of solves
     ├── AccessError              (server.access.errors) keys, and who may do what
     ├── EvaluationError          (server.evaluation.errors) an evaluation
+    ├── NamedEngineError         a further engine cannot be opened
     ├── NoEngineError            a problem to solve, and no engine to solve it
     ├── LeaseServiceError        (server.leases.errors) a lease of a kernel over HTTP
     ├── AdmissionError           (server.solve.service) too much work at once
@@ -28,6 +29,10 @@ class QuorumServerError(Exception):
 
 class SettingsError(QuorumServerError):
     """A setting is malformed or unknown."""
+
+
+class NamedEngineError(QuorumServerError):
+    """A further engine cannot be opened, as it is set."""
 
 
 class NoEngineError(QuorumServerError):

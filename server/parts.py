@@ -1,9 +1,9 @@
 """The parts of a running gateway, opened and closed together."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio.to_thread
 import structlog
@@ -14,8 +14,10 @@ from sandbox.settings import PoolSettings
 from server.dialect.base import DialectOptions, Effort
 from server.dialect.catalogue import open_dialect
 from server.engine.base import Engine
+from server.engine.named import NamedEngine
 from server.engine.opening import model_path, open_engine, starts_here
 from server.equivalence.pool import EquivalenceOptions, EquivalencePool
+from server.errors import NamedEngineError, QuorumServerError
 from server.journal.errors import JournalError
 from server.journal.journal import Journal, JournalOptions
 from server.journal.versions import versions_of
@@ -52,6 +54,8 @@ class Parts:
     no_journal: str = ""
     leases: LeaseRegistry | None = None
     runs: RunRegistry | None = None
+    others: Mapping[str, NamedEngine] = field(default_factory=dict)
+    """Further engines by name."""
 
     def close(self) -> None:
         """End solves and leases, and take no more; their callers are answered."""
@@ -99,12 +103,16 @@ async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
     if settings.engine.preload and starts_here(settings):
         await stack.enter_async_context(preloading(path))
     engine = await stack.enter_async_context(open_engine(settings, path, vocabulary))
+    others = {
+        name: await stack.enter_async_context(open_named(settings, name))
+        for name in settings.engines
+    }
     pool = await stack.enter_async_context(KernelPool(pool_settings(settings)))
     checks = EquivalenceOptions(timeout_s=settings.solve.symbolic_timeout_s)
     equivalence = await stack.enter_async_context(EquivalencePool(checks))
     rewards = await stack.enter_async_context(maybe_open_reward_model(settings.reward))
     parts = SolverParts(
-        engine, dialect, vocabulary, pool, confinement_of(pool), equivalence, rewards
+        engine, dialect, vocabulary, pool, confinement_of(pool), equivalence, rewards, others
     )
     journal, no_journal = await open_journal(settings, stack)
     recording = Recording(journal, versions_of(settings, path)) if journal else None
@@ -112,7 +120,29 @@ async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
     opened = open_runs(settings, service, journal, settings.fallback_path)
     runs = await stack.enter_async_context(opened)
     leases = await maybe_open_leases(settings, pool, stack)
-    return Parts(settings, engine, pool, service, started, journal, no_journal, leases, runs)
+    return Parts(
+        settings, engine, pool, service, started, journal, no_journal, leases, runs, others
+    )
+
+
+@asynccontextmanager
+async def open_named(settings: Settings, name: str) -> AsyncIterator[NamedEngine]:
+    """Open a further engine for the length of the block; it gets ready in the background.
+
+    Raises: as `open_parts`, its name said first.
+    """
+    own = settings.for_engine(name)
+    async with AsyncExitStack() as stack:
+        try:
+            path = await anyio.to_thread.run_sync(model_path, own)
+            vocabulary = await anyio.to_thread.run_sync(Vocabulary.load, path)
+            dialect = open_dialect(own.solve.dialect, vocabulary, dialect_options(own))
+            if own.engine.preload and starts_here(own):
+                await stack.enter_async_context(preloading(path))
+            engine = await stack.enter_async_context(open_engine(own, path, vocabulary))
+        except QuorumServerError as error:
+            raise NamedEngineError(f"engine {name} (section engines.{name}): {error}") from error
+        yield NamedEngine(name, engine, dialect, vocabulary, path)
 
 
 def with_preset(settings: Settings, model: str) -> Settings:

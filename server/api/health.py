@@ -45,6 +45,7 @@ def readiness(parts: Parts) -> Readiness:
         engine=engine,
         sandbox=sandbox,
         journal=journal_status(parts.journal, parts.no_journal),
+        engines={name: _engine(other.engine) for name, other in parts.others.items()},
         model=parts.engine.info.model if parts.engine else "",
         running=parts.service.running if parts.service else 0,
         queued=parts.service.queued if parts.service else 0,

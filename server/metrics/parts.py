@@ -1,6 +1,6 @@
 """What the parts of a server say of themselves, as metrics."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -10,6 +10,7 @@ from server.engine.base import Engine, EngineState
 from server.journal.journal import Journal
 from server.parts import Parts
 from server.runs.registry import RunRegistry
+from server.sections.engines import MAIN
 from server.solve.service import SolveService
 
 
@@ -19,7 +20,8 @@ def part_metrics(parts: Parts, now: float) -> Iterator[Metric]:
     yield GaugeMetricFamily("quorum_uptime_seconds", "Since the start.", now - parts.started)
     yield from _pool(parts.pool)
     if parts.engine is not None:
-        yield from _engine(parts.engine)
+        others = {name: other.engine for name, other in parts.others.items()}
+        yield from _engines({MAIN: parts.engine, **others})
     if parts.service is not None:
         yield from _service(parts.service, parts)
     if parts.journal is not None:
@@ -37,21 +39,26 @@ def _info(parts: Parts) -> Metric:
     return family
 
 
-def _engine(engine: Engine) -> Iterator[Metric]:
-    status = engine.status()
+def _engines(engines: Mapping[str, Engine]) -> Iterator[Metric]:
+    """Yield what all engines say; the one that solves is `main`, others have their names."""
     states = GaugeMetricFamily(
-        "quorum_engine_state", "1 for the state that the engine is in.", labels=["state"]
+        "quorum_engine_state", "1 for the state that the engine is in.", labels=["engine", "state"]
     )
-    for state in EngineState:
-        states.add_metric([state.value], float(state is status.state))
-    yield states
-    yield CounterMetricFamily(
-        "quorum_engine_restarts", "Deaths of the engine since the start.", status.restarts
+    restarts = CounterMetricFamily(
+        "quorum_engine_restarts", "Deaths of the engine since the start.", labels=["engine"]
     )
-    yield GaugeMetricFamily("quorum_engine_slots", "Streams at once.", engine.info.slots)
-    yield GaugeMetricFamily(
-        "quorum_engine_context_tokens", "Context of a stream.", engine.info.context_tokens
+    slots = GaugeMetricFamily("quorum_engine_slots", "Streams at once.", labels=["engine"])
+    context = GaugeMetricFamily(
+        "quorum_engine_context_tokens", "Context of a stream.", labels=["engine"]
     )
+    for name, engine in engines.items():
+        status, info = engine.status(), engine.info
+        for state in EngineState:
+            states.add_metric([name, state.value], float(state is status.state))
+        restarts.add_metric([name], status.restarts)
+        slots.add_metric([name], info.slots)
+        context.add_metric([name], info.context_tokens)
+    yield from (states, restarts, slots, context)
 
 
 def _service(service: SolveService, parts: Parts) -> Iterator[Metric]:

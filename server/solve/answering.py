@@ -14,9 +14,9 @@ from sandbox.types import CellStatus
 from server.engine.errors import EngineError
 from server.equivalence.pool import EquivalencePool
 from server.rewards.served import RewardModel
-from server.solve.judge import Judge
 from server.solve.plan import SolvePlan
 from server.solve.solution import Solution
+from server.solve.verifying import Judging
 from voting.printed import printed
 from voting.requests import (
     Compare,
@@ -45,7 +45,7 @@ class Answering:
     """
 
     plan: SolvePlan
-    judge: Judge
+    judge: Judging
     pool: KernelPool
     solutions: dict[int, Solution]
     outcomes: dict[int, AttemptOutcome]

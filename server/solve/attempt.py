@@ -3,7 +3,6 @@
 An attempt never raises but for cancellation: whatever happens is data in its report.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from client.schema import AttemptEnd, AttemptReport
 from sandbox.pool import KernelPool
 from server.dialect.base import Dialect, ToolCall
 from server.engine.base import Engine, Sampling
-from server.prompts import compose, text
+from server.prompts import Guidance, compose, text
 from server.solve.bench import Bench
+from server.solve.box import closes
 from server.solve.events import EventLog
 from server.solve.frame import TimeFrame
 from server.solve.narrator import Narrator
@@ -50,9 +50,6 @@ MARGIN_S = 0.25
 #: Tokens of a tool result that are shown however little room is left.
 LEAST_RESULT_TOKENS = 32
 
-#: A brace of TeX, or an escaped character that is none.
-BRACE = re.compile(r"\\.|[{}]", re.DOTALL)
-
 #: What is made of a turn that ended without a call: the attempt's end where no answer can be
 #: forced, and why one is asked for.
 FORCED: dict[TurnEnd, tuple[AttemptEnd, str]] = {
@@ -82,7 +79,9 @@ class AttemptContext:
 class Attempt:
     """Runs one attempt; `report` and `outcome` say at any time what became of it so far."""
 
-    def __init__(self, context: AttemptContext, index: int) -> None:
+    def __init__(
+        self, context: AttemptContext, index: int, guidance: Guidance | None = None
+    ) -> None:
         plan = context.plan
         prompt = compose(
             plan.problem,
@@ -90,10 +89,12 @@ class Attempt:
             tools=plan.strategy.tools,
             chosen=plan.prompt_set(context.dialect.name),
             variant=plan.style(index).variant,
+            guidance=guidance,
         )
         self._context = context
         self._plan = plan
         self._index = index
+        self._guidance = guidance
         self._session = f"{context.solve_id}/attempt-{index}"
         self._started = anyio.current_time()
         self._conversation = context.dialect.open(prompt)
@@ -112,12 +113,8 @@ class Attempt:
         self._meter = (
             ConfidenceMeter(plan.confidence_window) if plan.policies.needs_scores else None
         )
-        self.narrator = Narrator(
-            context.events,
-            index,
-            self._record,
-            with_tokens=plan.with_tokens or context.events.recorded,
-        )
+        self._recorded = plan.with_tokens or context.events.recorded
+        self.narrator = Narrator(context.events, index, self._record, with_tokens=self._recorded)
         self._reader = TurnReader(
             engine=context.engine,
             session=self._session,
@@ -164,8 +161,12 @@ class Attempt:
             self.narrator.resumed(self._bench.cells_again)
         else:
             seed = self._plan.attempt_seed(self._index)
-            variant = self._plan.style(self._index).variant
-            self.narrator.started(seed, self._plan.sampling(self._index, 0, 0), variant)
+            self.narrator.started(
+                seed,
+                self._plan.sampling(self._index, 0, 0),
+                variant=self._plan.style(self._index).variant,
+                plan=self._guidance.plan if self._guidance else None,
+            )
         end, detail = AttemptEnd.DEADLINE, "the problem's time ran out"
         try:
             with self._bound, self._context.frame.told(self._move):
@@ -330,11 +331,11 @@ class Attempt:
 
         def box_closed() -> bool:
             text = self._conversation.answer_text[start:]
-            return _closes(text) and self._read_answer() is not None
+            return closes(text) and self._read_answer() is not None
 
         def sampling(stream: int) -> Sampling:
             most = min(FORCED_TOKENS, self._room())
-            return self._plan.sampling(self._index, stream, most)
+            return self._plan.sampling(self._index, stream, most, recorded=self._recorded)
 
         outcome = await self._reader.read(sampling, until=self._last_call, to_box=box_closed)
         if self._read_answer() is not None:
@@ -368,7 +369,8 @@ class Attempt:
 
     def _sampling(self, stream: int) -> Sampling:
         left = self._plan.max_tokens - self._record.sampled
-        return self._plan.sampling(self._index, stream, min(left, self._room() - FORCED_ROOM))
+        most = min(left, self._room() - FORCED_ROOM)
+        return self._plan.sampling(self._index, stream, most, recorded=self._recorded)
 
     def _last_call(self) -> float:
         """Return the event-loop time at which the last stream ends."""
@@ -382,13 +384,3 @@ class Attempt:
 
     def _room(self) -> int:
         return self._context.engine.info.context_tokens - len(self._record.ids) - 1
-
-
-def _closes(text: str) -> bool:
-    """Tell whether the text closes the box that was opened right before it."""
-    depth = 1
-    for brace in BRACE.findall(text):
-        depth += {"{": 1, "}": -1}.get(brace, 0)
-        if depth == 0:
-            return True
-    return False

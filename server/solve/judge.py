@@ -2,10 +2,11 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
+from client.schema import TokenCounts
 from server.dialect.base import Conversation, Dialect, Prompt
 from server.engine.base import Engine, Sampling
 from server.prompts import text
@@ -35,6 +36,18 @@ REPEAT_STRIDE = 7_919
 _PLACE = re.compile(r"\{(problem|solutions|count)\}")
 
 
+@dataclass(slots=True)
+class TokenCounter:
+    """Counts the tokens of requests."""
+
+    prompt: int = 0
+    sampled: int = 0
+
+    def counts(self) -> TokenCounts:
+        """Return them."""
+        return TokenCounts(prompt=self.prompt, sampled=self.sampled)
+
+
 @dataclass(frozen=True, slots=True)
 class Judge:
     """Asks the engine about solutions of one solve; `session` names its requests.
@@ -47,6 +60,7 @@ class Judge:
     dialect: Dialect
     vocabulary: Vocabulary
     session: str
+    counter: TokenCounter = field(default_factory=TokenCounter)
 
     async def compare(
         self, request: Compare, solutions: dict[int, Solution], within_s: float = math.inf
@@ -72,6 +86,7 @@ class Judge:
         scores = []
         for reply in ("Yes", "No"):
             target = self.vocabulary.encode(reply)
+            self.counter.prompt += len(ids) + len(target)
             scores.append(sum(await self.engine.score([*ids, *target], start=len(ids))))
         return Verdict(scores[0] - scores[1])
 
@@ -110,6 +125,8 @@ class Judge:
                 )
         finally:
             self.engine.release(session)
+            self.counter.prompt += len(record.ids) - record.sampled
+            self.counter.sampled += record.sampled
         answer = extract(conversation.answer_text, AnswerKind.INTEGER)
         return None if answer is None else answer.integer
 

@@ -49,8 +49,8 @@ class Narrator:
         self._position = 0
         self.turn = 0
 
-    def started(self, seed: int, sampling: Sampling, variant: str = "") -> None:
-        """Tell the start; `variant` names what this attempt is told beside the prompt."""
+    def started(self, seed: int, sampling: Sampling, **told: str | int | None) -> None:
+        """Tell the start; `told` are further fields of the event."""
         self._emit(
             AttemptStarted,
             seed=seed,
@@ -58,7 +58,7 @@ class Narrator:
             top_p=sampling.top_p,
             min_p=sampling.min_p,
             top_k=sampling.top_k,
-            variant=variant,
+            **told,
         )
 
     def resumed(self, cells: int) -> None:
@@ -139,6 +139,7 @@ class Narrator:
             start=segment.start + skip,
             token_ids=ids,
             logprobs=segment.logprobs[skip:] or None,
+            confidence=segment.confidence[skip:] or None,
         )
 
     def _send_text(self) -> None:

@@ -55,6 +55,10 @@ class PastAttempt:
     calls: list[PastCall] = field(default_factory=list)
     final_text: list[str] = field(default_factory=list)
     report: AttemptReport | None = None
+    plan: int | None = None
+    """The plan that its prompt has."""
+    told: bool = False
+    """Whether its start was told."""
     tokens: int = 0
     complete: bool = True
 
@@ -68,7 +72,7 @@ class PastAttempt:
         self.at = event.at
         match event:
             case AttemptStarted():
-                self.begun = event.at
+                self.begun, self.plan, self.told = event.at, event.plan, True
             case AttemptSegment():
                 self._join(event)
             case AttemptText(channel=Channel.FINAL):
@@ -154,6 +158,8 @@ class PastSolve:
     """Seconds since 1970."""
     rebuild_s: float = 0.0
     """How long the cells of an attempt may run again, together."""
+    plans: tuple[PastAttempt, ...] = ()
+    """What further engines wrote for the attempts, under numbers below 0."""
 
     def elapsed_s(self, age_s: float) -> float:
         """Return how long ago it began, `age_s` being the time since its creation."""
@@ -186,13 +192,14 @@ def past_of(
         solve_id=solve_id,
         requested=requested,
         started=started,
-        attempts=tuple(attempts[index] for index in sorted(attempts)),
+        attempts=tuple(attempts[index] for index in sorted(attempts) if index >= 0),
         run_s=run_s,
         marks=marks_of(told),
         at=told[-1].at if told else 0.0,
         events=[event for event in told if not isinstance(event, AttemptSegment)],
         created=created,
         rebuild_s=rebuild_s,
+        plans=tuple(attempts[index] for index in sorted(attempts) if index < 0),
     )
 
 

@@ -1,16 +1,19 @@
 """What a solve will do: the request over the settings, checked before anything is reserved."""
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from client.schema import MAX_SEED, AnswerKind, SolveRequest
 from server.engine.base import Sampling
 from server.prompts import variants
 from server.sections.solve import SolveSettings
 from server.solve.mix import NUMBERS, AttemptStyle, Mix, parse_mix
+from server.solve.recipe import NO_RECIPE, VERIFYING_SELECTOR, Recipe, read_recipe
 from voting.catalogue import Context
 from voting.equivalence import AnswerRules
+from voting.errors import PolicyNameError
 from voting.policies import CATALOGUES, Policies, make_policies
-from voting.strategies import Strategy, strategy
+from voting.strategies import AUTO, Strategy, strategy
 
 #: The reserve for forcing answers is never more than this share of the time limit.
 MOST_RESERVED = 0.15
@@ -32,6 +35,7 @@ class SolvePlan:
     rules: AnswerRules
     symbolic: bool
     likely_tokens: int
+    recorded_likely_tokens: int
     confidence_window: int
     attempts: int
     agree: int
@@ -52,6 +56,7 @@ class SolvePlan:
     with_tokens: bool
     prompts: str
     mix: Mix
+    recipe: Recipe = NO_RECIPE
 
     def reserve(self, limit_s: float) -> float:
         """Return the seconds of a time limit that are kept for forcing an answer."""
@@ -82,8 +87,14 @@ class SolvePlan:
         """Return the set of prompt texts for a model of a dialect; empty is the common one."""
         return {"auto": dialect, "default": ""}.get(self.prompts, self.prompts)
 
-    def sampling(self, attempt: int, stream: int, max_tokens: int) -> Sampling:
-        """Return the sampling of the attempt's `stream`-th request to the engine."""
+    def sampling(
+        self, attempt: int, stream: int, max_tokens: int, *, recorded: bool = False
+    ) -> Sampling:
+        """Return the sampling of the attempt's `stream`-th request to the engine.
+
+        `recorded`: somebody keeps the tokens, and so their log-probabilities.
+        """
+        likely = self.recorded_likely_tokens if recorded else 0
         seed = (self.attempt_seed(attempt) + stream * TURN_STRIDE) % (MAX_SEED + 1)
         own = self.style(attempt)
         return Sampling(
@@ -92,19 +103,23 @@ class SolvePlan:
             seed=seed,
             top_p=self.top_p if own.top_p is None else own.top_p,
             min_p=self.min_p if own.min_p is None else own.min_p,
-            top_k=self.top_k,
-            top_logprobs=self.likely_tokens if self.policies.needs_scores else 0,
+            top_k=self.top_k if own.top_k is None else own.top_k,
+            top_logprobs=self.likely_tokens if self.policies.needs_scores else likely,
         )
 
 
 def make_plan(
-    request: SolveRequest, settings: SolveSettings, *, cell_timeout_s: float
+    request: SolveRequest,
+    settings: SolveSettings,
+    *,
+    cell_timeout_s: float,
+    engines: Collection[str] = (),
 ) -> SolvePlan:
-    """Return the plan of a request.
+    """Return the plan of a request; `engines` are the names of those that recipes may use.
 
     Raises:
         UnknownStrategyError: no strategy of that name.
-        PolicyNameError: a policy is written in a way that names none.
+        PolicyNameError: a policy or recipe is written in a way that names none.
     """
     chosen = strategy(request.strategy or settings.strategy)
     attempts = chosen.attempts or request.attempts or settings.attempts
@@ -113,10 +128,14 @@ def make_plan(
     # A strategy that the request names comes with its own policies, not with those of the settings.
     own = settings.policy_names if request.strategy is None else {}
     asked = {kind: getattr(request, kind) or own.get(kind) for kind in CATALOGUES}
-    policies = make_policies(chosen.named(asked), Context(attempts, agree))
+    recipe = read_recipe(request.recipe or settings.recipe, engines)
+    names, context = chosen.named(asked), Context(attempts, agree)
+    policies = make_policies(names, context)
+    if recipe.judge and asked["selector"] in (None, "", AUTO) and not policies.asks:
+        policies = make_policies(replace(names, selector=VERIFYING_SELECTOR), context)
     # What the request names holds for every attempt.
     named = [name for name in NUMBERS if getattr(request, name) is not None]
-    mix = parse_mix(settings.mix, variants()).without(*named)
+    mix = _mix(settings.mix if request.mix in (None, "", AUTO) else request.mix).without(*named)
     temperature, first_greedy = request.temperature, False
     if temperature is None:
         temperature, first_greedy = settings.temperature, settings.first_greedy
@@ -131,6 +150,7 @@ def make_plan(
         ),
         symbolic=settings.symbolic,
         likely_tokens=settings.likely_tokens,
+        recorded_likely_tokens=settings.recorded_likely_tokens,
         confidence_window=settings.confidence_window,
         attempts=attempts,
         agree=agree,
@@ -151,4 +171,12 @@ def make_plan(
         with_tokens=request.tokens,
         prompts=settings.prompts,
         mix=mix,
+        recipe=recipe,
     )
+
+
+def _mix(text: str | None) -> Mix:
+    try:
+        return parse_mix(text or "none", variants())
+    except ValueError as error:
+        raise PolicyNameError(f"mix: {error}", "mix") from error

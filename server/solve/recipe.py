@@ -14,7 +14,7 @@ from enum import StrEnum
 
 from voting.arguments import Arguments
 from voting.catalogue import Catalogue, Context, Entry
-from voting.errors import PolicyNameError
+from voting.errors import PolicyNameError, VotingError
 
 #: What stands for the only further engine there is.
 AUTO = "auto"
@@ -55,6 +55,9 @@ class Recipe:
     judge: str = ""
 
 
+NO_RECIPE = Recipe()
+
+
 def read_recipe(text: str, engines: Collection[str]) -> Recipe:
     """Return the recipe that a text writes, with the engines of these names.
 
@@ -62,8 +65,17 @@ def read_recipe(text: str, engines: Collection[str]) -> Recipe:
         PolicyNameError: it is malformed, or names what there is not.
     """
     if text.strip() == NONE:
-        return Recipe()
+        return NO_RECIPE
     return _catalogue(tuple(engines), text).make(text, Context(attempts=1, agree=1))
+
+
+def can_be_followed(text: str, engines: Collection[str]) -> bool:
+    """Tell whether these engines are what a recipe needs."""
+    try:
+        read_recipe(text, engines)
+    except VotingError:
+        return False
+    return True
 
 
 def usages() -> list[tuple[str, str]]:

@@ -46,13 +46,16 @@ class TokenRecord:
         self, token_id: int, logprob: float | None = None, confidence: float | None = None
     ) -> None:
         """Add one sampled id."""
-        segment = self._segment(SegmentKind.SAMPLED)
+        segment = self.segments[-1]
+        if segment.kind is not SegmentKind.SAMPLED:
+            segment = self._segment(SegmentKind.SAMPLED)
         self.ids.append(token_id)
-        segment.ids.append(token_id)
+        ids = segment.ids
         if logprob is not None or segment.logprobs:
-            _note(segment.logprobs, logprob, len(segment.ids))
+            _note(segment.logprobs, logprob, len(ids))
         if confidence is not None or segment.confidence:
-            _note(segment.confidence, confidence, len(segment.ids))
+            _note(segment.confidence, confidence, len(ids))
+        ids.append(token_id)
         self.sampled += 1
 
     def append(self, ids: Sequence[int]) -> None:
@@ -77,7 +80,8 @@ class TokenRecord:
         return segment
 
 
-def _note(numbers: list[float | None], number: float | None, length: int) -> None:
-    """Make a list as long as its ids, the number last; those before it were not told."""
-    numbers += [None] * (length - 1 - len(numbers))
+def _note(numbers: list[float | None], number: float | None, before: int) -> None:
+    """Add an id's number to a list; those of so many ids before it that lack one were not told."""
+    if len(numbers) != before:
+        numbers += [None] * (before - len(numbers))
     numbers.append(number)

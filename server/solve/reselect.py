@@ -34,10 +34,12 @@ from server.settings import Settings
 from server.solve.answering import Answering
 from server.solve.judge import Judge
 from server.solve.plan import SolvePlan, make_plan
+from server.solve.recipe import NONE, can_be_followed
 from server.solve.service import AdmissionError
 from server.solve.solution import Solution
 from server.solve.solver import SolverParts
 from server.solve.tally import Tally, wire_lines
+from server.solve.verifying import open_judge
 from server.solve.wording import answer_text
 from voting.answers import AnswerKind, parse_answer
 from voting.confidence import ConfidenceMeter
@@ -130,9 +132,15 @@ class Reselector:
                 f"solve {solve_id}: what it was asked is not recorded; solve the problem again"
             )
         chosen = {"selector": asked.selector, "weight": asked.weight}
+        if not can_be_followed(request.recipe or self._settings.solve.recipe, self._parts.others):
+            # Its engines may be gone since; the attempts' own model judges then.
+            chosen["recipe"] = NONE
         request = request.model_copy(update={k: v for k, v in chosen.items() if v is not None})
         plan = make_plan(
-            request, self._settings.solve, cell_timeout_s=self._settings.sandbox.cell_timeout_s
+            request,
+            self._settings.solve,
+            cell_timeout_s=self._settings.sandbox.cell_timeout_s,
+            engines=self._parts.others,
         )
         require_rewards(plan.policies, self._parts.rewards)
         return plan
@@ -175,9 +183,10 @@ class Reselector:
     ) -> Answering:
         parts = self._parts
         session = f"{solve_id}/select"
+        own = Judge(plan, parts.engine, parts.dialect, parts.vocabulary, session)
         return Answering(
             plan=plan,
-            judge=Judge(plan, parts.engine, parts.dialect, parts.vocabulary, session),
+            judge=open_judge(plan, own, parts.others),
             pool=parts.pool,
             solutions=solutions,
             outcomes=tally.outcomes,
@@ -205,7 +214,8 @@ def _stories(events: Sequence[Event]) -> dict[int, _Story]:
     stories: dict[int, _Story] = {}
     for event in events:
         attempt = getattr(event, "attempt", None)
-        if attempt is not None:
+        # A plan, whose number is below 0, has no answer to choose.
+        if attempt is not None and attempt >= 0:
             stories.setdefault(attempt, _Story()).take(event)
     finished = next((e.result for e in reversed(events) if isinstance(e, SolveFinished)), None)
     for report in finished.attempts if finished else ():

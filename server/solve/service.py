@@ -217,8 +217,12 @@ class SolveService:
             raise ShuttingDownError("the server is being shut down: ask again once it is back")
 
     def _plan(self, request: SolveRequest) -> SolvePlan:
-        timeout = self._settings.sandbox.cell_timeout_s
-        plan = make_plan(request, self._settings.solve, cell_timeout_s=timeout)
+        plan = make_plan(
+            request,
+            self._settings.solve,
+            cell_timeout_s=self._settings.sandbox.cell_timeout_s,
+            engines=self._parts.others,
+        )
         require_rewards(plan.policies, self._parts.rewards)
         return plan
 

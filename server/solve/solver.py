@@ -1,6 +1,7 @@
 """Solves one problem: attempts in one task group, a ballot, and an answer object in any event."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
@@ -17,30 +18,35 @@ from client.schema import (
     SolveFinished,
     SolveResult,
     SolveResumed,
-    SolveStarted,
+    TokenCounts,
 )
 from sandbox.pool import KernelPool
 from server.dialect.base import Dialect
 from server.engine.base import Engine
+from server.engine.named import NamedEngine
 from server.equivalence.pool import EquivalencePool
+from server.prompts import Guidance
 from server.rewards.served import RewardModel
+from server.sections.engines import MAIN
 from server.solve.answering import Answering
 from server.solve.attempt import MARGIN_S, Attempt, AttemptContext
+from server.solve.choosing import Choosing
 from server.solve.events import EventLog
 from server.solve.frame import Pace, TimeFrame
+from server.solve.guiding import GuideContext, Guiding
 from server.solve.judge import Judge
 from server.solve.past import PastAttempt, PastSolve
 from server.solve.plan import SolvePlan
+from server.solve.recipe import NO_RECIPE
 from server.solve.replaying import CannotResume
 from server.solve.solution import Solution
 from server.solve.tally import Tally, finite, in_order, sum_tokens, wire_lines
+from server.solve.telling import ended_by, tell_start
+from server.solve.verifying import open_judge
 from server.solve.wording import answer_text
 from server.vocabulary import Vocabulary
 from voting.answers import AnswerKind
-from voting.ballot import Ballot
 from voting.early_stop import StopDecision, StopReason
-from voting.selecting import rounds, select
-from voting.selectors import PluralityVote, Selection, SelectionReason
 from voting.state import SolveState
 from voting.top_up import top_up
 
@@ -61,6 +67,8 @@ class SolverParts:
     sandbox: str = ""
     equivalence: EquivalencePool | None = None
     rewards: RewardModel | None = None
+    others: Mapping[str, NamedEngine] = field(default_factory=dict)
+    """Further engines by name, for recipes."""
 
 
 class Solver:
@@ -80,19 +88,20 @@ class Solver:
         self._tally = Tally(plan, events.solve_id)
         self._running: dict[int, Attempt] = {}
         self._solutions: dict[int, Solution] = {}
-        self._answering = self._open_answering()
+        self._waiting: dict[int, PastAttempt | None] = {}
         self._merging = anyio.Lock()
         self._frame = TimeFrame(plan, pace)
         self._past = past
+        self._choosing = self._open_choosing()
+        self._guiding = self._open_guiding()
         self._decision: StopDecision | None = None
-        self._selection: Selection | None = None
 
-    def _open_answering(self) -> Answering:
-        parts, plan = self._parts, self._plan
-        judge = Judge(plan, parts.engine, parts.dialect, parts.vocabulary, self._events.solve_id)
-        return Answering(
+    def _open_choosing(self) -> Choosing:
+        parts, plan, solve_id = self._parts, self._plan, self._events.solve_id
+        own = Judge(plan, parts.engine, parts.dialect, parts.vocabulary, solve_id)
+        answering = Answering(
             plan=plan,
-            judge=judge,
+            judge=open_judge(plan, own, parts.others),
             pool=parts.pool,
             solutions=self._solutions,
             outcomes=self._tally.outcomes,
@@ -101,16 +110,33 @@ class Solver:
             emit=self._events.emit,
             at_once=parts.engine.info.slots,
         )
+        return Choosing(solve_id, plan, self._tally, answering, self._frame)
+
+    def _open_guiding(self) -> Guiding | None:
+        parts, guide = self._parts, self._plan.recipe.guide
+        if guide is None:
+            return None
+        context = GuideContext(
+            solve_id=self._events.solve_id,
+            plan=self._plan,
+            guide=guide,
+            by=parts.others[guide.engine],
+            vocabulary=parts.vocabulary,
+            context_tokens=parts.engine.info.context_tokens,
+            events=self._events,
+            frame=self._frame,
+        )
+        return Guiding(context, self._past.plans if self._past else ())
 
     async def run(self) -> SolveResult:
         """Solve within the time that there is; the last event of the log is the result.
 
         Raises nothing but cancellation, and then too the result is in the log.
         """
-        past = self._past
+        past, parts = self._past, self._parts
         self._frame.restart(past.elapsed_s(self._events.age_s) if past else 0.0)
         if past is None or past.started is None:
-            self._tell_start()
+            tell_start(self._events, self._plan, parts.engine.info.model, parts.dialect.name)
         end = SolveEnd.CANCELLED
         try:
             if past is not None:
@@ -127,7 +153,8 @@ class Solver:
             self._close_running(end)
             with anyio.CancelScope(deadline=self._frame.ends - MARGIN_S / 4):
                 await self._merge()
-                self._selection = await self._choose()
+                self._choosing.decision = self._decision
+                await self._choosing.choose()
         except Exception:
             # A defect of the loop itself ends the solve with what the attempts have until now.
             log.exception("solve.failed", solve_id=self._events.solve_id)
@@ -163,16 +190,39 @@ class Solver:
     def _launch_more(self, group: TaskGroup, context: AttemptContext) -> None:
         state = self._state()
         add = self._plan.policies.launch.decide(state).add or self._topped_up(state)
-        first = max([*self._running, *self._tally.outcomes], default=-1) + 1
+        begun = (*self._running, *self._waiting, *self._tally.outcomes)
+        first = max(begun, default=-1) + 1
         for index in range(first, first + add):
             self._launch(group, context, index)
 
     def _launch(
         self, group: TaskGroup, context: AttemptContext, index: int, past: PastAttempt | None = None
     ) -> None:
-        """Start an attempt, or go on with one."""
+        """Start an attempt, or go on with one, once it has the plan that the recipe gives it."""
+        if self._guiding is None:
+            self._begin(group, context, index, past)
+        elif past is not None and past.told:
+            self._begin(group, context, index, past, self._guiding.known(past.plan))
+        else:
+            self._waiting[index] = past
+            group.start_soon(partial(self._launch_guided, self._guiding, group, context, index))
+
+    async def _launch_guided(
+        self, guiding: Guiding, group: TaskGroup, context: AttemptContext, index: int
+    ) -> None:
+        guidance = await guiding.of(index)
+        self._begin(group, context, index, self._waiting.pop(index), guidance)
+
+    def _begin(
+        self,
+        group: TaskGroup,
+        context: AttemptContext,
+        index: int,
+        past: PastAttempt | None = None,
+        guidance: Guidance | None = None,
+    ) -> None:
         try:
-            attempt = Attempt(context, index)
+            attempt = Attempt(context, index, guidance)
             if past is not None and self._past is not None:
                 attempt.resume(past, self._past.rebuild_s)
         except Exception as error:
@@ -230,7 +280,7 @@ class Solver:
         self._events.emit(
             BallotChanged,
             lines=wire_lines(self._tally.ballot()),
-            running=len(self._running),
+            running=len(self._running) + len(self._waiting),
             stop=self._decision.stop,
             reason=self._decision.reason.value,
         )
@@ -247,7 +297,8 @@ class Solver:
         async with self._merging:
             questions = self._tally.classes.questions()
             if questions:
-                self._tally.classes.learn(await self._answering.answer(questions, MERGE_S))
+                answers = await self._choosing.answering.answer(questions, MERGE_S)
+                self._tally.classes.learn(answers)
 
     def _decide_stop(self) -> StopDecision:
         try:
@@ -258,7 +309,7 @@ class Solver:
 
     def _state(self) -> SolveState:
         return self._tally.state(
-            running=len(self._running),
+            running=len(self._running) + len(self._waiting),
             slots=self._parts.engine.info.slots,
             left_s=self._frame.thinking_ends - anyio.current_time(),
         )
@@ -278,8 +329,12 @@ class Solver:
             SolveEnd.FAILED: (AttemptEnd.FAILED, "a defect ended the solve"),
         }
         why = ends.get(end, (AttemptEnd.DEADLINE, "the problem's time ran out"))
+        if self._guiding is not None:
+            self._guiding.close(*why)
         for index in sorted(self._running):
             self._close(index, self._running[index].report(*why))
+        for index in sorted(self._waiting):
+            self._give_up(index, self._waiting.pop(index), *why)
 
     def _end(self, *, timed_out: bool) -> SolveEnd:
         if self._decision is not None and self._decision.stop:
@@ -291,108 +346,39 @@ class Solver:
             return SolveEnd.ENGINE_LOST
         return SolveEnd.FAILED if ends and ends <= {AttemptEnd.FAILED} else SolveEnd.ALL_FINISHED
 
-    async def _choose(self) -> Selection:
-        """Run the selector, answering what it asks while there is time."""
-        ballot = self._tally.ballot()
-        agreed = self._agreed(ballot)
-        if agreed is not None:
-            return agreed
-        try:
-            return await self._ask_selector(ballot)
-        except Exception:
-            # Some answer is better than none.
-            log.exception("solve.selector_failed", solve_id=self._events.solve_id)
-            return select(PluralityVote(), ballot, self._tally.ended)
-
-    async def _ask_selector(self, ballot: Ballot) -> Selection:
-        def left_s() -> float:
-            return max(self._frame.ends - MARGIN_S - anyio.current_time(), 0.0)
-
-        asking = rounds(self._plan.policies.selector, ballot, self._tally.ended, left_s)
-        try:
-            requests = next(asking)
-            while True:
-                requests = asking.send(await self._answering.answer(requests, left_s()))
-        except StopIteration as end:
-            selection: Selection = end.value
-            return selection
-
-    def _agreed(self, ballot: Ballot) -> Selection | None:
-        """Return the answer for which the rest was stopped, whatever the weights say."""
-        if self._decision is None or self._decision.answer is None:
-            return None
-        key = self._tally.classes.of(self._decision.answer).key
-        line = next(line for line in ballot.lines if line.answer.key == key)
-        votes, total = float(line.count), float(ballot.count)
-        return Selection(line.answer, SelectionReason.AGREED, votes, total)
-
-    def _select(self, ballot: Ballot) -> Selection:
-        """Return the selection made, or one that asks for nothing where that failed."""
-        if self._selection is not None:
-            return self._selection
-        agreed = self._agreed(ballot)
-        if agreed is not None:
-            return agreed
-        try:
-            return select(self._plan.policies.selector, ballot, self._tally.ended)
-        except Exception:
-            log.exception("solve.selector_failed", solve_id=self._events.solve_id)
-            return select(PluralityVote(), ballot, self._tally.ended)
-
     def _result(self, end: SolveEnd) -> SolveResult:
         ballot = self._tally.ballot()
-        selection = self._select(ballot)
+        self._choosing.decision = self._decision
+        selection = self._choosing.selection(ballot)
         reports = list(in_order(self._tally.reports))
         weights = f"{finite(selection.weight)} of {finite(selection.total)}"
+        told = (
+            ended_by(end, self._decision, self._frame),
+            f"{selection.reason.value}: {weights}",
+            self._choosing.answering.judge.told(),
+        )
         return SolveResult(
             solve_id=self._events.solve_id,
             problem_id=self._plan.problem_id,
             answer=answer_text(selection.answer),
             end=end,
-            detail=f"{self._ended_by(end)}; {selection.reason.value}: {weights}",
+            detail="; ".join(part for part in told if part),
             strategy=self._plan.strategy.name,
             ballot=wire_lines(ballot),
             attempts=reports,
-            tokens=sum_tokens(reports),
+            tokens=sum_tokens([report.tokens for report in reports]),
+            plans=list(in_order(self._guiding.reports)) if self._guiding else [],
+            engines=self._tokens_by_engine(reports) if self._plan.recipe != NO_RECIPE else {},
             saved=self._tally.saved(),
             seconds=round(anyio.current_time() - self._frame.started, 3),
             model=self._parts.engine.info.model,
             sandbox=self._parts.sandbox,
         )
 
-    def _ended_by(self, end: SolveEnd) -> str:
-        stop = self._decision
-        if end is SolveEnd.AGREEMENT and stop is not None:
-            return f"{_ENDS[end]} ({stop.reason.value}: {stop.measure:.3g} of {stop.needed:.3g})"
-        if end is SolveEnd.DEADLINE and self._frame.reason:
-            return f"{_ENDS[end]} (budget: {self._frame.reason})"
-        return _ENDS[end]
-
-    def _tell_start(self) -> None:
-        plan = self._plan
-        self._events.emit(
-            SolveStarted,
-            problem=plan.problem,
-            problem_id=plan.problem_id,
-            answer_kind=plan.answer_kind,
-            strategy=plan.strategy.name,
-            attempts=plan.attempts,
-            agree=plan.agree,
-            max_turns=plan.max_turns,
-            max_tokens=plan.max_tokens,
-            time_limit_s=plan.time_limit_s,
-            seed=plan.seed,
-            model=self._parts.engine.info.model,
-            dialect=self._parts.dialect.name,
-        )
-
-
-_ENDS = {
-    SolveEnd.AGREEMENT: "enough attempts agreed",
-    SolveEnd.ALL_FINISHED: "every attempt ended",
-    SolveEnd.DEADLINE: "the time limit came",
-    SolveEnd.CANCELLED: "the solve was cancelled",
-    SolveEnd.INTERRUPTED: "the server is being shut down, and goes on at its next start",
-    SolveEnd.ENGINE_LOST: "the engine was lost",
-    SolveEnd.FAILED: "defects ended every attempt",
-}
+    def _tokens_by_engine(self, reports: list[AttemptReport]) -> dict[str, TokenCounts]:
+        spent = {MAIN: [report.tokens for report in reports]}
+        if self._guiding is not None:
+            spent[self._guiding.engine] = self._guiding.tokens
+        for name, tokens in self._choosing.answering.judge.spent().items():
+            spent.setdefault(name or MAIN, []).append(tokens)
+        return {name: sum_tokens(counts) for name, counts in spent.items()}

@@ -124,10 +124,10 @@ def in_order(reports: dict[int, AttemptReport]) -> Sequence[AttemptReport]:
     return [reports[index] for index in sorted(reports)]
 
 
-def sum_tokens(reports: list[AttemptReport]) -> TokenCounts:
-    """Return the tokens of attempts together."""
+def sum_tokens(counts: Sequence[TokenCounts]) -> TokenCounts:
+    """Return counts together."""
     return TokenCounts(
-        prompt=sum(report.tokens.prompt for report in reports),
-        sampled=sum(report.tokens.sampled for report in reports),
-        appended=sum(report.tokens.appended for report in reports),
+        prompt=sum(each.prompt for each in counts),
+        sampled=sum(each.sampled for each in counts),
+        appended=sum(each.appended for each in counts),
     )
