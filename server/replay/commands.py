@@ -17,8 +17,11 @@ from server.replay.study import Study, as_json
 from server.replay.tables import tables
 from server.replay.work import Request, carry_out, learn
 from voting.library import RecordedPaths
-from voting.replay.records import RecordedProblem, with_attempts
+from voting.replay.records import RecordedProblem, machine_of, with_attempts
 from voting.replay.synthetic import Population, draw_population
+
+#: The machine that the attempts' own times tell of.
+RECORDED = "recorded"
 
 FilesArgument = Annotated[
     list[Path] | None,
@@ -53,7 +56,7 @@ def replay_command(  # noqa: PLR0913 - its options
         int, typer.Option(min=1, help="Leave out problems with fewer recorded attempts.")
     ] = 8,
     machine: Annotated[
-        str, typer.Option(help="A machine's name (h100, two-cores), or a file that describes one.")
+        str, typer.Option(help="h100, two-cores, recorded, or a file that describes one.")
     ] = "h100",
     rounds: Annotated[int, typer.Option(min=1, help="Solves of each problem.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same result.")] = 0,
@@ -82,7 +85,7 @@ def replay_command(  # noqa: PLR0913 - its options
         combinations=tuple(
             read_combination(text, attempts=8, agree=4) for text in with_ or DEFAULT_COMBINATIONS
         ),
-        machine=read_machine(machine),
+        machine=machine_of(recorded) if machine == RECORDED else read_machine(machine),
         rounds=rounds,
         seed=seed,
         tune_share=tune_share,

@@ -5,6 +5,7 @@ their columns, not in what they say. Of a journal's row the tokens are counted b
 confidences are summed up as the server does while an attempt runs.
 """
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ def read_row(
             printed=_printed(row, answer, outputs),
             dips=dips,
             step_scores=_step_scores(row),
+            took_s=_seconds(row),
         )
     except VotingError as error:
         raise RecordsUnreadable(f"problem {problem_id[:40]!r}: {error}") from error
@@ -182,6 +184,12 @@ def _step_scores(row: Row) -> tuple[float, ...] | None:
     if not isinstance(scores, list) or not all(isinstance(each, int | float) for each in scores):
         raise RecordsUnreadable("step_scores: must be a list of numbers; correct it")
     return tuple(float(each) for each in scores)
+
+
+def _seconds(row: Row) -> float | None:
+    seconds = row.get("seconds")
+    is_time = isinstance(seconds, int | float) and 0 < seconds < math.inf
+    return float(seconds) if is_time else None
 
 
 def _text(row: Row, names: tuple[str, ...]) -> str | None:

@@ -2,11 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from voting.answers import Answer
 from voting.errors import OutcomeError, ReplayError
+from voting.machine import Machine
 from voting.scores import TokenScores
 from voting.types import AttemptOutcome
+
+#: No solve has more attempts.
+MOST_STREAMS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +29,8 @@ class RecordedAttempt:
     ``right`` is whether its answer is the problem's. ``tokens`` are sampled ones. ``scores``,
     ``printed`` and the counts are as in `AttemptOutcome`. ``dips`` has every new low of its group
     confidence, by rising tokens, so that a `Prune` policy can be replayed. ``step_scores`` are what
-    a process reward model gave the solution's steps, None where none was asked.
+    a process reward model gave the solution's steps, None where none was asked. ``took_s`` is how
+    long it ran when it was recorded, in seconds, None where that is not known.
 
     Raises:
         ReplayError: a count is negative, there are more tool errors than calls, a step's score is
@@ -40,6 +46,7 @@ class RecordedAttempt:
     printed: bool | None = None
     dips: tuple[Dip, ...] = ()
     step_scores: tuple[float, ...] | None = None
+    took_s: float | None = None
 
     def __post_init__(self) -> None:
         if self.right and self.answer is None:
@@ -117,3 +124,27 @@ def with_attempts(problems: Sequence[RecordedProblem], least: int) -> list[Recor
             "has; record more attempts, or ask for fewer"
         )
     return kept
+
+
+def machine_of(problems: Sequence[RecordedProblem]) -> Machine:
+    """Return the machine that the attempts were recorded on, as far as their times tell.
+
+    Each stream is as fast as the median attempt was, tool calls and waits included, however many
+    decode at once: the times do not tell how many did.
+
+    Raises:
+        ReplayError: no attempt has a time.
+    """
+    speeds = [
+        attempt.tokens / attempt.took_s
+        for problem in problems
+        for attempt in problem.attempts
+        if attempt.took_s and attempt.tokens
+    ]
+    if not speeds:
+        raise ReplayError(
+            "machine recorded: no attempt says how long it took; add the column seconds, or "
+            "describe the machine"
+        )
+    speed = median(speeds)
+    return Machine(name="recorded", decode=((1, speed), (MOST_STREAMS, speed)))

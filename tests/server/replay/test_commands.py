@@ -9,12 +9,14 @@ import typer
 from typer.testing import CliRunner, Result
 
 from server.replay.commands import replay_command
-from server.replay.errors import PicturesUnavailable, RecordsUnreadable
+from server.replay.errors import LibraryUnwritten, PicturesUnavailable, RecordsUnreadable
 from server.replay.observe import Progress
 from server.replay.page import page
 from server.replay.plots import pictures
 from server.replay.study import Study
 from server.replay.work import Request, carry_out
+from server.runs.errors import LibraryUnreadable
+from server.runs.library import known_paths, read_library
 from voting.machine import H100
 from voting.policies import PolicyNames
 from voting.replay.evaluate import Evaluator
@@ -158,3 +160,59 @@ def test_an_interrupt_shows_what_there_is() -> None:
     assert later.evaluation.rounds == 6
     assert list(later.budgets) == [0.5]
     assert "Interrupted" in later.notes[-1]
+
+
+def test_a_library_for_budgets_is_written_and_read_by_runs(file: Path, tmp_path: Path) -> None:
+    library = tmp_path / "library.json"
+    result = call(file, "--rounds", 1, "--library", library)
+    assert result.exit_code == 0, result.output
+    read = read_library(library)
+    assert (read.attempts, read.agree) == (8, 4)
+    assert "32 attempts at 4 of 4 problems" in read.source
+    assert len(read.paths) == 4 * 8
+    assert known_paths(str(library)) == read.paths
+    lost = call(file, "--rounds", 1, "--library", tmp_path / "missing" / "library.json")
+    assert isinstance(lost.exception, LibraryUnwritten)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"[1]", b'{"format": "quorum-paths"}'])
+def test_a_file_that_is_no_library_is_refused(content: bytes | None, tmp_path: Path) -> None:
+    library = tmp_path / "library.json"
+    if content is not None:
+        library.write_bytes(content)
+    with pytest.raises(LibraryUnreadable, match=r"runs\.library .*quorum replay --library"):
+        known_paths(str(library))
+    assert known_paths("none") == ()
+
+
+def test_a_selector_that_asks_a_reward_model_is_answered_from_the_record(tmp_path: Path) -> None:
+    """Five of eight attempts are wrong in the same way, and were rated so."""
+    rows = [
+        {"problem_id": "p", "correct_answer": 1, "answer": 1 if number < 3 else 2, "tokens": 100,
+         "step_scores": [0.9, 0.8] if number < 3 else [0.9, 0.1]}
+        for number in range(8)
+    ]  # fmt: skip
+    path = tmp_path / "attempts.jsonl"
+    path.write_bytes(b"\n".join(orjson.dumps(row) for row in rows))
+    names = ["majority", *(f"process_reward({how})" for how in ("last", "least", "product"))]
+    wanted = [part for name in names for part in ("--with", f"selector={name}")]
+    told = orjson.loads(call(path, "--rounds", 2, "--json", *wanted).stdout)
+    assert [each["accuracy"][0] for each in told["combinations"]] == [0, 1, 1, 1]
+    path.write_bytes(path.read_bytes().replace(b"0.1]", b"1.5]"))
+    refused = call(path, "--rounds", 1)
+    assert isinstance(refused.exception, RecordsUnreadable)
+    assert "from 0 to 1" in str(refused.exception)
+
+
+def test_the_machine_is_told_by_the_times_of_the_attempts(file: Path, tmp_path: Path) -> None:
+    """At 50 tokens a second, however many decode, a first attempt of 1,000 tokens takes 20 s."""
+    assert "no attempt says how long" in str(call(file, "--machine", "recorded").exception)
+    rows = [orjson.loads(line) for line in file.read_bytes().splitlines()]
+    timed = [row | {"seconds": row["tokens"] / 50} for row in rows]
+    timed[0]["seconds"] = None
+    path = tmp_path / "timed.jsonl"
+    path.write_bytes(b"\n".join(orjson.dumps(row) for row in timed))
+    arguments = ("--machine", "recorded", "--rounds", 1, "--json", "--with", "attempts=8")
+    told = orjson.loads(call(path, *arguments).stdout)
+    assert told["machine"] == "recorded"
+    assert told["combinations"][0]["seconds"] == pytest.approx(8_000 / 50)
