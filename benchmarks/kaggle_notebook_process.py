@@ -22,7 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def main(settings: dict[str, Any], disturbances: dict[str, float]) -> None:
-    """Run the session to its submission."""
+    """Run the session to its submission.
+
+    Its port is written beside its folder: that may be a disk without room.
+    """
     # the contest's package is the user's; the tests have a double of it
     sys.path += [str(ROOT), str(ROOT / "tests" / "kaggle_double" / "site")]
     start(settings)
@@ -34,6 +37,7 @@ def main(settings: dict[str, Any], disturbances: dict[str, float]) -> None:
         asked += 1
         if asked == disturbances.get("clock_at"):
             _step_wall_clock(disturbances["clock_step_s"])
+            _tell("clock")
         if asked != disturbances.get("twin_at"):
             return original(*arguments)
         frames: list[Any] = []
@@ -41,6 +45,7 @@ def main(settings: dict[str, Any], disturbances: dict[str, float]) -> None:
         twin.start()
         frame = original(*arguments)
         twin.join()
+        _tell("twin")
         if not frame.equals(frames[0]):
             raise AssertionError(f"two calls with one id: {frame} and {frames[0]}")
         return frame
@@ -51,11 +56,21 @@ def main(settings: dict[str, Any], disturbances: dict[str, float]) -> None:
         settings: SessionSettings, endpoint: Callable[..., Any] = predict
     ) -> serve.InferenceServer:
         server = of_contest(settings, endpoint)
-        Path("port").write_text(str(getattr(server, "port", 0)), encoding="ascii")
+        port_file(Path.cwd()).write_text(str(getattr(server, "port", 0)), encoding="ascii")
         return server
 
     serve.inference_server = inference_server
     serve.main(predict)
+
+
+def port_file(folder: Path) -> Path:
+    """Return where the notebook of a folder writes its port."""
+    return folder.with_name(f"{folder.name}.port")
+
+
+def _tell(what: str) -> None:
+    sys.stderr.write(f"disturbed: {what}\n")
+    sys.stderr.flush()
 
 
 def _step_wall_clock(seconds: float) -> None:

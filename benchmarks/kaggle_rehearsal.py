@@ -14,6 +14,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.kaggle_notebook_process import port_file
 from kaggle_notebook.files import read_json
 from kaggle_notebook.settings import RERUN
 
@@ -23,19 +24,33 @@ LOOK_EVERY_S = 0.05
 
 @dataclass(slots=True)
 class Notebook:
-    """A running notebook, and when what happened to it; times in seconds since 1970."""
+    """A running notebook, and when what happened to it; times in seconds since 1970.
+
+    ``struck`` names the faults that found something to strike.
+    """
 
     process: "subprocess.Popen[bytes]"
     folder: Path
     begun: float = field(default_factory=time.time)
     strikes: list[tuple[float, float]] = field(default_factory=list)
-    missed: list[str] = field(default_factory=list)
+    struck: set[str] = field(default_factory=set)
     over: threading.Event = field(default_factory=threading.Event)
 
     @property
     def session(self) -> Path:
         """The session's folder."""
         return self.folder / "session"
+
+    @property
+    def journal(self) -> Path:
+        """The server's journal."""
+        return self.session / "journal.sqlite"
+
+    def log(self, name: str) -> str:
+        """Return a file of the session's folder as text, empty where there is none."""
+        with suppress(OSError):
+            return (self.session / name).read_text(errors="replace")
+        return ""
 
     def answers(self) -> list[dict[str, Any]]:
         """Return the lines of the record so far."""
@@ -95,12 +110,16 @@ def running_notebook(
 @contextmanager
 def running_gateway(notebook: Notebook) -> Iterator["subprocess.Popen[bytes]"]:
     """Run the contest's gateway, a process of its own, as soon as there is a server to ask."""
-    port = notebook.folder / "port"
-    while notebook.process.poll() is None and not (port.exists() and port.read_text()):
+    file = port_file(notebook.folder)
+    port = ""
+    while notebook.process.poll() is None and not port:
         time.sleep(LOOK_EVERY_S)
+        with suppress(OSError):
+            port = file.read_text()
+    file.unlink(missing_ok=True)
     module, path = "tests.kaggle_double.gateway", str(notebook.folder / "problems.csv")
     process = subprocess.Popen(
-        [sys.executable, "-m", module, path, "60", port.read_text() if port.exists() else "1"],
+        [sys.executable, "-m", module, path, "60", port or "1"],
         cwd=notebook.folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     )

@@ -48,6 +48,8 @@ STOP_TIMEOUT_S = 12.0
 #: Seconds until the system has ended a process that was killed.
 ORPHAN_TIMEOUT_S = 5.0
 INSTALL_TRIES = 3
+#: Of the install's priority: the notebook's own process must be reachable within seconds.
+INSTALL_NICE = 10
 #: The server's log is started afresh above this size: a notebook's output is limited.
 MOST_LOG_BYTES = 32 * 1024 * 1024
 _READY_BYTES = 4096
@@ -67,6 +69,7 @@ class Supervisor:
     stopping: bool = False
     said: ServerState | None = None
     taken_over: int = 0
+    unkept: bool = False
 
     def run(self) -> None:
         """Work until the parent ends or a signal asks for the end."""
@@ -89,8 +92,16 @@ class Supervisor:
     def _say(self, phase: ServerPhase, *, url: str = "", pid: int = 0, detail: str = "") -> None:
         self.said = state = ServerState(phase, url, pid, detail, self.starts)
         self.parent.say(json.dumps(state.as_json()))
-        with suppress(OSError):
-            write_json(self.folder / FILE, state.as_json())
+        self._keep()
+
+    def _keep(self) -> None:
+        """Write down what was said; a full disk is tried again while the server runs."""
+        try:
+            if self.said is not None:
+                write_json(self.folder / FILE, self.said.as_json())
+            self.unkept = False
+        except OSError:
+            self.unkept = True
 
     def _pause(self, seconds: float) -> bool:
         """Wait, at most until the parent ends; tell whether it lives."""
@@ -140,6 +151,9 @@ class Supervisor:
         except OSError as error:
             sys.stderr.write(f"quorum: the install cannot be started ({error})\n")
             return None
+        with suppress(OSError):
+            # whoever asks for an answer meanwhile comes first
+            os.setpriority(os.PRIO_PGRP, process.pid, INSTALL_NICE)
         while process.poll() is None and self._pause(0.1):
             pass
         if process.poll() is None:
@@ -225,6 +239,8 @@ class Supervisor:
                 failures += 1
                 readiness = {}
             asked = time.monotonic()
+            if self.unkept:
+                self._keep()
             if failures >= ASK_FAILURES:
                 return "the server stopped answering"
             engine = readiness.get("engine") or {}

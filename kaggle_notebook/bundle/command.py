@@ -15,6 +15,7 @@ from kaggle_notebook.bundle.make import (
     make,
     tested_versions,
 )
+from kaggle_notebook.bundle.wheels import prove, read_wheel
 
 GB = 10**9
 #: A checkout: the folder above the package, where that is not an installed one.
@@ -52,13 +53,17 @@ def bundle(  # noqa: PLR0913 - the command line's options are its parameters
         bool, typer.Option("--lean", help="Leave out what the image has in the same version.")
     ] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Only read a bundle and its hashes.")
+        bool,
+        typer.Option(
+            "--check",
+            help="Only read a bundle: its hashes, and whether each Python has all it needs.",
+        ),
     ] = False,
 ) -> None:
     """Make the offline bundle: wheels, vocabularies and prompts, with their hashes."""
     if check:
         found = manifests.read(out)
-        manifests.verify(out, found)
+        _check(out, found)
         typer.echo(_described(out, found))
         return
     root = project or _ROOT
@@ -76,6 +81,23 @@ def bundle(  # noqa: PLR0913 - the command line's options are its parameters
         lean=lean,
     )
     typer.echo(_described(out, make(request, typer.echo)))
+
+
+def _check(out: Path, found: manifests.Manifest) -> None:
+    """Read all files, and have pip resolve each target from them as it will there."""
+    where = manifests.verify(out, found)
+    wheels = {name: path for name, path in where.items() if path.suffix == ".whl"}
+    project = next(path for name, path in wheels.items() if manifests.PROJECT_WHEEL in name)
+    extras = f"[{','.join(found.extras)}]" if found.extras else ""
+    here = {read_wheel(path).name for path in wheels.values()}
+    for python, target in sorted(found.targets.items()):
+        left_out = sorted(set(target.lock) - here)
+        if left_out:
+            typer.echo(f"Python {python}: rests on the image for {', '.join(left_out)}")
+            continue
+        folders = [path.parent for path in wheels.values()]
+        taken = prove(f"{project}{extras}", folders, python, found.platform)
+        typer.echo(f"Python {python}: pip finds all {len(taken)} packages in the bundle")
 
 
 def _described(out: Path, found: manifests.Manifest) -> str:

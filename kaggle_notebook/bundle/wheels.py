@@ -1,5 +1,6 @@
 """Fetches wheels for another Python and platform, by the installed pip and its own settings."""
 
+import json
 import os
 import re
 import shutil
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
@@ -147,11 +148,38 @@ def _least_dear(names: set[str], image: Image) -> set[str]:
     return ours or free or names
 
 
+def prove(requirement: str, folders: Iterable[Path], python: str, platform: str) -> list[str]:
+    """Resolve a requirement for another Python from folders of wheels alone; return what is taken.
+
+    That is what the target's pip will do, but for the image's own packages.
+
+    Raises:
+        BundleError: the folders do not hold all that is needed.
+    """
+    with tempfile.TemporaryDirectory(prefix="quorum-prove-") as temporary:
+        report = Path(temporary) / "report.json"
+        links = [f"--find-links={folder}" for folder in sorted(set(folders))]
+        command = ["install", "--dry-run", "--no-index", "--only-binary=:all:", "--quiet"]
+        command += [f"--target={temporary}/target", f"--report={report}", *links]
+        done = _run_pip([*command, *_of_target(python, platform), requirement], alone=True)
+        if done.returncode != 0:
+            raise BundleError(
+                f"the bundle does not hold all that Python {python} needs: {_last_error(done)}; "
+                "make it again with `quorum kaggle bundle`"
+            )
+        items = json.loads(report.read_bytes())["install"]
+        return sorted(normal(item["metadata"]["name"]) for item in items)
+
+
+def _of_target(python: str, platform: str) -> list[str]:
+    options = [f"--platform={each}" for each in platforms(platform)]
+    options += [f"--python-version={python}", "--implementation=cp"]
+    tag = "cp" + python.replace(".", "")
+    return options + [f"--abi={abi}" for abi in (tag, "abi3", "none")]
+
+
 def _command(wanted: Wanted, folder: Path) -> list[str]:
-    options = [f"--platform={each}" for each in platforms(wanted.platform)]
-    options += [f"--python-version={wanted.python}", "--implementation=cp"]
-    tag = "cp" + wanted.python.replace(".", "")
-    options += [f"--abi={abi}" for abi in (tag, "abi3", "none")]
+    options = _of_target(wanted.python, wanted.platform)
     extra = f"[{','.join(wanted.extras)}]" if wanted.extras else ""
     return [
         *("download", "--only-binary=:all:", "--dest", str(folder)),
@@ -161,12 +189,19 @@ def _command(wanted: Wanted, folder: Path) -> list[str]:
     ]
 
 
-def _run_pip(arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
+def _run_pip(
+    arguments: Sequence[str], *, alone: bool = False
+) -> "subprocess.CompletedProcess[str]":
+    """Run pip with the user's settings for it, or `alone`: without any."""
+    environment = {**os.environ, "PIP_NO_COLOR": "1"}
+    if alone:
+        environment = {name: value for name, value in environment.items() if name[:4] != "PIP_"}
+        environment["PIP_CONFIG_FILE"] = os.devnull
     command = [sys.executable, "-m", "pip", arguments[0], *_OPTIONS, *arguments[1:]]
     try:
         return subprocess.run(
             command, check=False, capture_output=True, text=True, errors="replace",
-            timeout=LIMIT_S, stdin=subprocess.DEVNULL, env={**os.environ, "PIP_NO_COLOR": "1"},
+            timeout=LIMIT_S, stdin=subprocess.DEVNULL, env=environment,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise BundleError(f"pip did not end within {LIMIT_S:.0f} s") from None

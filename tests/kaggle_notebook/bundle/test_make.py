@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from kaggle_notebook.bundle.command import bundle
 from kaggle_notebook.bundle.image import Image, protected, read_image
 from kaggle_notebook.bundle.make import BundleRequest, make
 from kaggle_notebook.bundle.manifest import Kind, read, verify
@@ -185,3 +186,22 @@ def test_a_manifest_that_leads_out_of_the_bundle_is_refused(tmp_path: Path, proj
     path.write_text(json.dumps(value))
     with pytest.raises(BundleError, match="leads out of the bundle"):
         read(tmp_path / "b")
+
+
+def test_a_check_proves_for_each_python_that_nothing_is_missing(
+    tmp_path: Path, project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "bundle"
+    made = make(BundleRequest(out=out, project=project, pythons=("3.11", "3.12")))
+    bundle(out, check=True)
+    said = capsys.readouterr().out
+    for python in ("3.11", "3.12"):
+        assert f"Python {python}: pip finds all 3 packages" in said
+    # a wheel that nobody listed: the files are whole, and yet it cannot be installed
+    kept = tuple(file for file in made.files if "tiny" not in file.path)
+    (out / "wheels" / "quorum_tiny-2.0-py3-none-any.whl").unlink()
+    lock = {name: v for name, v in made.targets["3.12"].lock.items() if "tiny" not in name}
+    target = replace(made.targets["3.12"], lock=lock)
+    (out / "manifest.json").write_text(replace(made, files=kept, targets={"3.12": target}).text())
+    with pytest.raises(BundleError, match=r"all that Python 3.12 needs: .*quorum-tiny"):
+        bundle(out, check=True)
