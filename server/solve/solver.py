@@ -311,7 +311,7 @@ class Solver:
         return self._tally.state(
             running=len(self._running) + len(self._waiting),
             slots=self._parts.engine.info.slots,
-            left_s=self._frame.thinking_ends - anyio.current_time(),
+            left_s=self._frame.thinking_ends - MARGIN_S - anyio.current_time(),
         )
 
     def _close(self, index: int, report: AttemptReport) -> None:
