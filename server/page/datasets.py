@@ -12,6 +12,7 @@ from server.page.answering import Journal, frame_of, page_router, parts_of, sent
 from server.page.files import (
     ID_FIELDS,
     MASK_FIELDS,
+    RUNS_FIELD,
     DataFile,
     DataKind,
     find_file,
@@ -46,7 +47,7 @@ class MaskedToken:
 @router.get("/data")
 async def listing(request: Request, read: Journal) -> Response:
     """List the files of the training folder."""
-    folder = _folder(request)
+    folder = data_folder(request)
     frame = frame_of(request, "Data", "data")
 
     def work() -> str:
@@ -61,7 +62,7 @@ async def listing(request: Request, read: Journal) -> Response:
 @router.get("/data/{name:path}")
 async def file(request: Request, read: Journal, name: str, at: int = 0, text: str = "") -> Response:
     """Show rows of a file."""
-    folder = _folder(request) or Path("none")
+    folder = data_folder(request) or Path("none")
     frame = frame_of(request, name, "data")
     spelling = spelling_of(request)
 
@@ -73,7 +74,8 @@ async def file(request: Request, read: Journal, name: str, at: int = 0, text: st
     return sent(request, await read.make(work), "data.html")
 
 
-def _folder(request: Request) -> Path | None:
+def data_folder(request: Request) -> Path | None:
+    """Return the folder of training data; None where none is named."""
     named = parts_of(request).settings.page.training
     return None if named == NONE else Path(named).expanduser()
 
@@ -104,7 +106,7 @@ def _shown(kind: DataKind, row: dict[str, Any], vocabulary: Vocabulary | None) -
         shown["rate"] = _rate(row.get("solve_rate"))
     if kind is DataKind.SAMPLES:
         shown["responses"] = _responses(row)
-    skipped = {*ID_FIELDS, *MASK_FIELDS} if kind is DataKind.TOKENS else set()
+    skipped = {*ID_FIELDS, *MASK_FIELDS, RUNS_FIELD} if kind is DataKind.TOKENS else set()
     skipped |= {"responses", "rewards", "advantages", "answers"} if shown["responses"] else set()
     shown["fields"] = {
         visible(name): _text(value) for name, value in row.items() if name not in skipped
@@ -130,6 +132,8 @@ def _tokens(row: dict[str, Any], vocabulary: Vocabulary | None) -> tuple[list[Ma
     mask: list[Any] = next(
         (row[name] for name in MASK_FIELDS if isinstance(row.get(name), list)), []
     )
+    if not mask and isinstance(row.get(RUNS_FIELD), list):
+        mask = _weights(row[RUNS_FIELD])
     decoder = vocabulary.decoder() if vocabulary else None
     tokens = []
     for position, token_id in enumerate(ids[:MOST_TOKENS]):
@@ -141,6 +145,16 @@ def _tokens(row: dict[str, Any], vocabulary: Vocabulary | None) -> tuple[list[Ma
         weight = float(weight) if isinstance(weight, int | float) else 0.0
         tokens.append(MaskedToken(position, token_id, visible(text), weight))
     return tokens, len(ids) - len(tokens)
+
+
+def _weights(runs: list[Any]) -> list[int]:
+    """Return the mask of alternating run lengths, the first of them not learned from."""
+    found: list[int] = []
+    for number, length in enumerate(runs):
+        if not isinstance(length, int) or length < 0 or len(found) >= MOST_TOKENS:
+            break
+        found += [number % 2] * min(length, MOST_TOKENS)
+    return found
 
 
 def _responses(row: dict[str, Any]) -> list[dict[str, Any]]:

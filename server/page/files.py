@@ -30,6 +30,7 @@ class DataKind(StrEnum):
     CORPUS = "corpus"
     TOKENS = "tokens"
     SAMPLES = "samples"
+    ALTERNATES = "alternates"
     OTHER = "other"
 
 
@@ -58,6 +59,8 @@ class Page:
 #: Names under which token ids, and their masks or weights, are kept.
 ID_FIELDS = ("token_ids", "ids", "tokens", "input_ids")
 MASK_FIELDS = ("mask", "weights", "loss_mask", "completion_mask")
+#: The same as alternating run lengths, the first of them not learned from.
+RUNS_FIELD = "runs"
 
 
 def find_files(folder: Path) -> list[DataFile]:
@@ -92,10 +95,12 @@ def _kind(path: Path) -> DataKind:
 def kind_of(names: Iterable[str]) -> DataKind:
     """Return what rows with these columns are."""
     columns = set(names)
-    if columns & set(ID_FIELDS) and columns & set(MASK_FIELDS):
+    if columns & set(ID_FIELDS) and columns & {*MASK_FIELDS, RUNS_FIELD}:
         return DataKind.TOKENS
     if {"prompt", "completion"} <= columns:
         return DataKind.CORPUS
+    if {"alternates", "begin", "before"} <= columns:
+        return DataKind.ALTERNATES
     if "responses" in columns and "rewards" in columns:
         return DataKind.SAMPLES
     if "problem" in columns and columns & {"answer", "solve_rate", "failures"}:

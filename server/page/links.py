@@ -62,6 +62,16 @@ class Links:
         whole = self._to(path, tokens_file(solve_id, attempt))
         return whole if whole is None or position is None else f"{whole}#t={position}"
 
+    def labels(self, name: str = "", at: int | None = None) -> str | None:
+        """Return the address of the alternates to compare, or of one position of a file."""
+        path = f"/label/{quote(name, safe='')}" if name else "/label"
+        return self._to(path if at is None else f"{path}?at={at}", "")
+
+    def label(self, solve_id: str, attempt: int, part: int = 1) -> str | None:
+        """Return the address of an attempt to be labelled."""
+        path = f"/solves/{quote(solve_id, safe='')}/attempts/{attempt}/label"
+        return self._to(path if part == 1 else f"{path}?part={part}", "")
+
     def compare(self, solve_id: str, attempt: int, other_id: str, other: int) -> str | None:
         """Return the address of a comparison."""
         query = urlencode({"a": f"{solve_id}:{attempt}", "b": f"{other_id}:{other}"})

@@ -7,7 +7,7 @@ from fastapi import FastAPI, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-from server.page import asking, attempts, boards, datasets, showing
+from server.page import asking, attempts, boards, datasets, labelling, showing
 from server.page.answering import MOST_READERS
 from server.page.policy import HEADERS
 
@@ -15,7 +15,7 @@ from server.page.policy import HEADERS
 def open_page(app: FastAPI) -> None:
     """Put the page on an application; who may use it is decided before, by `server/access`."""
     app.state.page_readers = anyio.CapacityLimiter(MOST_READERS)
-    for views in (showing, attempts, boards, datasets, asking):
+    for views in (showing, attempts, boards, datasets, labelling, asking):
         app.include_router(views.router)
     app.mount("/static", Assets(directory=str(files("server.page") / "static")), name="static")
 

@@ -9,7 +9,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
@@ -49,8 +49,12 @@ def play(vocabulary: Vocabulary, end: int, request: StreamRequest) -> Iterator[S
         yield [*vocabulary.encode(f"The answer is \\boxed{{{output.split()[-1]}}}."), end]
 
 
+#: Says what the model writes: the vocabulary, the id of its turns' end, the request.
+Play = Callable[[Vocabulary, int, StreamRequest], Iterator[Step]]
+
+
 @contextmanager
-def running_gateway(folder: Path) -> Iterator[str]:
+def running_gateway(folder: Path, play: Play = play) -> Iterator[str]:
     """Serve on a free port of the loopback address, ready to solve; yields the URL."""
     model = folder / "tiny.gguf"
     model.write_bytes(tiny_models.gguf_bytes(tiny_models.train("qwen2"), "qwen2"))
