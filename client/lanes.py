@@ -65,7 +65,7 @@ def lane_panel(lane: Lane, width: int, height: int, at: float) -> Panel:
     )
     return Panel(
         body,
-        title=Text(f" {lane.attempt} · {lane_state(lane)} ", style=style),
+        title=Text(f" {lane.name} · {lane_state(lane)} ", style=style),
         title_align="left",
         border_style=style,
         padding=0,
@@ -76,7 +76,7 @@ def lane_panel(lane: Lane, width: int, height: int, at: float) -> Panel:
 
 def lane_line(lane: Lane, width: int, at: float) -> Text:
     """Return the lane as one line of `width` cells."""
-    line = Text(f"{lane.attempt:>3} ", style="bold")
+    line = Text(f"{lane.name:>3} ", style="bold")
     line.append(f"{lane_state(lane):<13}", style=lane_style(lane))
     numbers = _numbers(lane, at)
     numbers.truncate(_NUMBERS_WIDTH, overflow="ellipsis", pad=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from client.escape import one_line
 from client.schema import (
     AttemptCall,
+    AttemptEnd,
     AttemptFinished,
     AttemptResult,
     AttemptWaiting,
@@ -14,6 +15,7 @@ from client.schema import (
     SolveQueued,
     SolveResult,
     SolveStarted,
+    attempt_name,
 )
 
 #: Characters of code or output that a line shows.
@@ -57,12 +59,13 @@ def _attempt_line(event: Event) -> str | None:
         case AttemptFinished():
             report = event.report
             ended = "no answer" if report.answer is None else f"answer {report.answer}"
+            ended = "written" if report.end is AttemptEnd.PLANNED else ended
             what = f"{ended} ({report.end.value}, {report.tokens.sampled:,} tokens)"
-            if report.answer is None and report.detail:
+            if report.answer is None and report.detail and report.end is not AttemptEnd.PLANNED:
                 what += f": {report.detail}"
         case _:
             return None
-    return one_line(f"attempt {event.attempt} {what}")
+    return one_line(f"{attempt_name(event.attempt)} {what}")
 
 
 def _excerpt(text: str) -> str:

@@ -74,6 +74,11 @@ class Lane:
     _pace: deque[tuple[float, int]] = field(default_factory=deque)
 
     @property
+    def name(self) -> str:
+        """Its number; a plan's, which is below 0, is told as `p0`, `p1`, …"""
+        return str(self.attempt) if self.attempt >= 0 else f"p{-1 - self.attempt}"
+
+    @property
     def answer(self) -> str | None:
         """The attempt's answer, once it has ended with one."""
         return self.report.answer if self.report else None

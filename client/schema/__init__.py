@@ -141,7 +141,14 @@ from client.schema.tokens import (
     TokenizedText,
     TokenizeRequest,
 )
-from client.schema.values import AnswerKind, AttemptEnd, Channel, SegmentKind, SolveEnd
+from client.schema.values import (
+    AnswerKind,
+    AttemptEnd,
+    Channel,
+    SegmentKind,
+    SolveEnd,
+    attempt_name,
+)
 
 __all__ = [
     "CELL_EVENT_ADAPTER",
@@ -274,4 +281,5 @@ __all__ = [
     "TokenizedText",
     "Usage",
     "WireModel",
+    "attempt_name",
 ]

@@ -46,17 +46,14 @@ NEUTRAL: dict[str, tuple[JsonValue, ...]] = {
     "modalities": (None, ["text"]),
     "prediction": (None,),
     "presence_penalty": (None, 0),
-    "reasoning_effort": (None,),
     "repetition_penalty": (None, 1),
     "response_format": (None, {"type": "text"}),
     "service_tier": (None, "auto", "default"),
-    "stop": (None, []),
     "store": (None, False),
     "suffix": (None, ""),
     "tool_choice": (None, "none", "auto"),
     "tools": (None, []),
     "top_logprobs": (None, 0),
-    "verbosity": (None,),
     "web_search_options": (None,),
 }
 
@@ -129,6 +126,9 @@ class ChatMessage(RequestModel):
         return self.content or ""
 
 
+Stop = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARS)]
+
+
 class StreamOptions(RequestModel):
     """What a stream ends with."""
 
@@ -185,7 +185,12 @@ class ChatRequest(_OpenaiRequest):
     seed: Integer | None = Field(
         default=None, ge=0, le=MAX_SEED, description="Attempt i samples with seed + i."
     )
+    stop: Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None = Field(
+        default=None, description="The content ends before the first of these texts in it."
+    )
     user: str | None = Field(default=None, max_length=500, description="Read by nobody.")
+    reasoning_effort: str | None = Field(default=None, max_length=100, description="Likewise.")
+    verbosity: str | None = Field(default=None, max_length=100, description="Likewise.")
     safety_identifier: str | None = Field(default=None, max_length=500, description="Likewise.")
     prompt_cache_key: str | None = Field(default=None, max_length=500, description="Likewise.")
     metadata: dict[str, JsonValue] | None = Field(default=None, description="Likewise.")
@@ -226,16 +231,18 @@ class ChatRequest(_OpenaiRequest):
     modalities: Any = _refused("modalities")
     prediction: Any = _refused("prediction")
     presence_penalty: Any = _refused("presence_penalty")
-    reasoning_effort: Any = _refused("reasoning_effort")
     response_format: Any = _refused("response_format")
     service_tier: Any = _refused("service_tier")
-    stop: Any = _refused("stop")
     store: Any = _refused("store")
     tool_choice: Any = _refused("tool_choice")
     tools: Any = _refused("tools")
     top_logprobs: Any = _refused("top_logprobs")
-    verbosity: Any = _refused("verbosity")
     web_search_options: Any = _refused("web_search_options")
+
+    @property
+    def stops(self) -> list[str]:
+        """The texts before which the content ends."""
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
     @property
     def problem(self) -> str | None:
@@ -257,7 +264,6 @@ class ChatRequest(_OpenaiRequest):
         return self
 
 
-Stop = Annotated[str, StringConstraints(min_length=1, max_length=MAX_STOP_CHARS)]
 TokenId = Annotated[int, Field(strict=True, ge=0, lt=2**31)]
 
 

@@ -69,6 +69,11 @@ class Channel(StrEnum):
     CODE = "code"
 
 
+def attempt_name(attempt: int) -> str:
+    """Return what people call an attempt, or a plan, whose number is below 0."""
+    return f"attempt {attempt}" if attempt >= 0 else f"plan {-1 - attempt}"
+
+
 class SegmentKind(StrEnum):
     """Where a segment's tokens come from; the training mask is this kind."""
 

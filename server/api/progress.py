@@ -7,6 +7,7 @@ to from there on.
 
 from client.schema import (
     AttemptCall,
+    AttemptEnd,
     AttemptFinished,
     AttemptResult,
     AttemptStarted,
@@ -15,6 +16,7 @@ from client.schema import (
     Event,
     SolveQueued,
     SolveStarted,
+    attempt_name,
 )
 
 #: Characters of code and of output that one line of the account may hold.
@@ -43,7 +45,7 @@ class Progress:
     def _text(self, event: AttemptText) -> str:
         if self._heard is None or self._heard not in self._running:
             self._heard = event.attempt
-            return self._line(f"attempt {event.attempt} writes") + self._raw(event.text)
+            return self._line(f"{attempt_name(event.attempt)} writes") + self._raw(event.text)
         return self._raw(event.text) if event.attempt == self._heard else ""
 
     def _line(self, text: str) -> str:
@@ -67,7 +69,8 @@ def _said(event: Event) -> str:
             said = f"attempt {event.attempt} gets ({event.status})\n{_cut(event.output)}"
         case AttemptFinished(report=report):
             answer = "no answer" if report.answer is None else f"answer {report.answer}"
-            said = f"attempt {event.attempt} ended ({report.end.value}): {answer}"
+            answer = f": {answer}" if report.end is not AttemptEnd.PLANNED else ""
+            said = f"{attempt_name(event.attempt)} ended ({report.end.value}){answer}"
         case BallotChanged():
             lines = ", ".join(f"{line.answer}: {line.votes}" for line in event.lines)
             said = f"votes: {lines or 'none'}; {event.running} attempts at work"

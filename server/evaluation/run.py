@@ -1,8 +1,9 @@
 """An evaluation under way: every attempt of every arm and problem, each exactly once."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import anyio
@@ -11,15 +12,19 @@ import anyio.to_thread
 from client.schema import (
     AttemptFinished,
     AttemptReport,
+    SolveEnd,
     SolveFinished,
     SolveResult,
     SolveStarted,
 )
 from server.evaluation.api import Api
 from server.evaluation.arms import Arm
+from server.evaluation.errors import ServerProblem
 from server.evaluation.folder import UNSETTLED, AttemptRow, EvaluationFolder, SolveRow, ranges
 from server.evaluation.judge import Judge
 from server.evaluation.problem import Kind, Problem
+from server.evaluation.scored import decider, voted
+from server.evaluation.server_run import ServerRun
 from server.groups import collapsed
 
 #: Times that a problem is asked for while attempts of it are lost to the engine or cancelled.
@@ -81,6 +86,7 @@ class EvaluationRun:
         self._api = api
         self._judge = judge
         self._observer = observer
+        self._run = ServerRun(api, folder.plan)
         self._tasks = [Task(arm, one) for one in folder.problems.values() for arm in arms]
         self.standing = Standing(
             total=len(self._tasks), arms={arm.name: ArmTally() for arm in arms}
@@ -102,46 +108,65 @@ class EvaluationRun:
         self._observer.begin(self.standing)
         if not missing:
             return self.standing
+        await self._run.open(len(self._tasks))
         queue = iter(missing)
         with collapsed():
             async with anyio.create_task_group() as group:
                 for _ in range(min(parallel, len(missing))):
                     group.start_soon(self._work, queue)
+        if not self.standing.short:
+            await self._run.finish()
         return self.standing
 
     async def _work(self, queue: Iterator[Task]) -> None:
         for task in queue:
-            for _ in range(MOST_ROUNDS):
-                missing = self._folder.missing(task.arm, task.problem.id)
-                for first, count in ranges(missing):
-                    await self._solve(task, first, count)
-                if not missing:
-                    break
-            self.standing.short += len(self._folder.missing(task.arm, task.problem.id))
+            left = len(self._folder.missing(task.arm, task.problem.id))
+            tries = MOST_ROUNDS
+            while left and tries:
+                await self._api.patiently(partial(self._solve, task))
+                before, left = left, len(self._folder.missing(task.arm, task.problem.id))
+                tries -= left == before
+            self.standing.short += left
             line = await self._count(task)
             self._observer.note(line, self.standing)
 
-    async def _solve(self, task: Task, first: int, count: int) -> None:
-        """Have a range of a problem's attempts; each is kept when it ends."""
-        async for event in self._api.solve(self._body(task, first, count)):
-            match event:
-                case SolveStarted():
-                    # What was asked for before this process began, and is joined, has its own.
-                    first, count = event.seed, event.attempts
-                case AttemptFinished():
-                    await self._keep(task, event.solve_id, event.report)
-                case SolveFinished():
-                    for report in event.result.attempts:
-                        await self._keep(task, event.solve_id, report)
-                    row = _solve_row(task, first, count, event.result)
-                    await anyio.to_thread.run_sync(self._folder.add_solve, row)
-                case _:
-                    pass
+    async def _solve(self, task: Task, heard: Callable[[], None]) -> None:
+        """Have attempts that are missing, in one solve; each is kept when it ends.
 
-    async def _keep(self, task: Task, solve_id: str, report: AttemptReport) -> None:
+        A solve that was asked for before, by this process or one that was killed, is joined.
+        """
+        arm, name = task.arm, task.problem.id
+        begun = self._folder.under_way(arm, name)
+        joining = begun is not None and await self._api.knows(begun)
+        first, count = ranges(self._folder.missing(arm, name, joining=joining))[0]
+        asked = len(self._folder.recorded.solves_of(arm.name, name))
+        async with self._run.solving(self._body(task, first, count)) as events:
+            async for event in events:
+                heard()
+                match event:
+                    case SolveStarted():
+                        first, count = event.seed, event.attempts
+                    case AttemptFinished() if not event.is_plan:
+                        await self._keep(task, event.solve_id, event.report, asked)
+                    case SolveFinished():
+                        await self._end(task, first, count, event.result, asked)
+                    case _:
+                        pass
+
+    async def _end(
+        self, task: Task, first: int, count: int, result: SolveResult, asked: int
+    ) -> None:
+        if result.end is SolveEnd.DEADLINE and not result.attempts:
+            raise ServerProblem(f"{result.detail}; the same command goes on from here")
+        for report in result.attempts:
+            await self._keep(task, result.solve_id, report, asked)
+        row = _solve_row(task, first, count, result)
+        await anyio.to_thread.run_sync(self._folder.add_solve, row)
+
+    async def _keep(self, task: Task, solve_id: str, report: AttemptReport, asked: int) -> None:
         if report.end in UNSETTLED:
             return
-        row = AttemptRow(task.arm.name, task.problem.id, solve_id, report)
+        row = AttemptRow(task.arm.name, task.problem.id, solve_id, report, asked)
         await anyio.to_thread.run_sync(self._folder.add_attempt, row)
 
     def _body(self, task: Task, first: int, count: int) -> dict[str, Any]:
@@ -169,17 +194,18 @@ class EvaluationRun:
         arm, problem = task.arm.name, task.problem
         rows = self._folder.recorded.of(arm, problem.id)
         solves = self._folder.recorded.solves_of(arm, problem.id)
-        chosen = solves[-1].answer if solves else None
-        written = [chosen, *(row.report.answer for row in rows)]
+        whole = decider(rows, solves)
+        written = [whole.answer if whole else None, *(row.report.answer for row in rows)]
         vote, *attempts = await self._judge.judge(problem, written)
+        chosen, won = (whole.answer, vote.right) if whole else voted(rows, attempts)
         tally = self.standing.arms[arm]
         right = sum(each.right for each in attempts)
         tally.problems += 1
-        tally.votes_right += vote.right
+        tally.votes_right += won
         tally.attempts += len(attempts)
         tally.attempts_right += right
         self.standing.done += 1
-        verdict = "right" if vote.right else "wrong" if chosen is not None else "no answer"
+        verdict = "right" if won else "wrong" if chosen is not None else "no answer"
         return f"{arm}, {problem.id}: {verdict}, {right} of {len(attempts)} attempts right"
 
 

@@ -110,7 +110,10 @@ def show_command(
     *,
     journal: PathOption = None,
     attempt: Annotated[
-        int | None, typer.Option(min=0, help="Show what this attempt wrote, called and was told.")
+        int | None,
+        typer.Option(
+            help="Show what this attempt wrote, called and was told; plans have numbers below 0."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -123,7 +126,7 @@ def show_command(
         elif attempt is not None:
             _print_transcript(_events(reader, stored.id, attempt))
         else:
-            _print_solve(stored, reader.attempts(stored.id), _decisions(reader, stored))
+            _print_solve(stored, reader.attempts(stored.id, plans=True), _decisions(reader, stored))
 
 
 def _events(reader: JournalReader, solve_id: str, attempt: int | None) -> Iterator[Event]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from server.journal.reader import JournalReader, SolveFilter, StoredAttempt, StoredSolve
 from server.journal.rows import Float16s, Ids
+from server.sections.engines import MAIN
 
 Column = str | int | float | bool | None
 
@@ -30,12 +31,15 @@ class ExportRow(NamedTuple):
 
 
 #: Name to type, of every column but the arrays. `end` is the attempt's, None where the server died
-#: in it; `complete` says that all its tokens are here; `prompts` is the digest of the prompt texts.
+#: in it; `complete` says that all its tokens are here. A `role` of plan says that a further
+#: `engine` wrote it for attempts; its number is below 0. `prompts` is the digest of the prompt
+#: texts.
 COLUMNS: dict[str, type] = {
     "solve_id": str, "run": str, "problem_id": str, "problem": str, "answer_kind": str,
     "created": float,
     "strategy": str, "model": str, "dialect": str, "model_file": str, "prompts": str,
-    "quorum": str, "solve_end": str, "solve_answer": str, "attempt": int, "seed": int,
+    "quorum": str, "solve_end": str, "solve_answer": str, "attempt": int,
+    "role": str, "engine": str, "seed": int,
     "temperature": float, "top_p": float, "min_p": float, "parent": int, "parent_tokens": int,
     "end": str, "answer": str, "weight": float, "turns": int, "tool_calls": int,
     "tool_errors": int, "seconds": float, "token_exact": bool, "complete": bool,
@@ -66,7 +70,7 @@ def export_rows(reader: JournalReader, solve: StoredSolve) -> Iterator[ExportRow
     }
     common |= _versions(reader, solve.id)
     rated = _rated(reader, solve.id)
-    for attempt in reader.attempts(solve.id):
+    for attempt in reader.attempts(solve.id, plans=True):
         row = _row(reader, common, attempt)
         yield row._replace(step_scores=rated.get(attempt.attempt))
 
@@ -79,6 +83,7 @@ def _row(reader: JournalReader, common: dict[str, Column], attempt: StoredAttemp
     own["end"] = attempt.outcome
     own["token_exact"] = None if attempt.token_exact is None else bool(attempt.token_exact)
     own["complete"] = tokens.complete and not attempt.lost_tokens and told
+    own |= _role(reader, attempt)
     values = common | own
     return ExportRow(
         values={name: values[name] for name in COLUMNS},
@@ -87,6 +92,13 @@ def _row(reader: JournalReader, common: dict[str, Column], attempt: StoredAttemp
         logprobs=_or_none(tokens.logprobs),
         confidence=_or_none(tokens.confidence),
     )
+
+
+def _role(reader: JournalReader, attempt: StoredAttempt) -> dict[str, Column]:
+    """Return whether it is an attempt or a plan; a plan is of an engine and a model of its own."""
+    if attempt.attempt >= 0:
+        return {"role": "attempt", "engine": MAIN}
+    return {"role": "plan", "model_file": None} | reader.writer(attempt.solve_id, attempt.attempt)
 
 
 def _versions(reader: JournalReader, solve_id: str) -> dict[str, Column]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import orjson
+
 from client.schema import Event
 from server.journal.errors import JournalUnreadable, UnknownSolve, reading
 from server.journal.file import BUSY_MS
@@ -25,6 +27,8 @@ from server.journal.runs import (
 )
 from server.journal.tokens import PIECES, AttemptTokens, StoredSegment, join, to_segments
 
+#: More plans than attempts there never are.
+MOST_PLANS = 256
 #: Events fetched at a time: a page with tokens takes a few MB.
 PAGE = 1_000
 #: A listing has at most this many solves where nothing else is asked.
@@ -249,13 +253,24 @@ class JournalReader:
         )
         return [AnswerRow(*row) for row in rows]
 
-    def attempts(self, solve_id: str) -> list[StoredAttempt]:
-        """Return the attempts of a solve, by index."""
+    def attempts(self, solve_id: str, *, plans: bool = False) -> list[StoredAttempt]:
+        """Return the attempts of a solve, by index; with `plans` those too, from below 0."""
         rows = self.query(
-            f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE solve_id = ? ORDER BY attempt",  # noqa: S608
-            (solve_id,),
+            f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE solve_id = ? AND attempt >= ? "  # noqa: S608
+            "ORDER BY attempt",
+            (solve_id, -MOST_PLANS if plans else 0),
         )
         return [StoredAttempt(*row) for row in rows]
+
+    def writer(self, solve_id: str, attempt: int) -> dict[str, str]:
+        """Return `engine`, `model` and `dialect` of a plan; what is not known is empty."""
+        rows = self.query(
+            "SELECT body FROM events WHERE solve_id = ? AND attempt = ? "
+            "AND type = 'attempt.started' ORDER BY id LIMIT 1",
+            (solve_id, attempt),
+        )
+        body = orjson.loads(rows[0][0]) if rows else {}
+        return {name: str(body.get(name, "")) for name in ("engine", "model", "dialect")}
 
     def segments(self, solve_id: str, attempt: int) -> list[StoredSegment]:
         """Return an attempt's segments, as its `TokenRecord` had them; up to the first gap."""

@@ -147,7 +147,8 @@ def _unfinished(connection: sqlite3.Connection, solve_id: str, created: float) -
         )
     )
     begun = connection.execute("SELECT attempt FROM attempts WHERE solve_id = ?", (solve_id,))
-    indexes = sorted({row[0] for row in begun} | set(reports) | set(counts))
+    # Plans, whose numbers are below 0, do not vote.
+    indexes = sorted(n for n in {row[0] for row in begun} | set(reports) | set(counts) if n >= 0)
     return UnfinishedSolve(
         solve_id=solve_id,
         created=created,

@@ -14,6 +14,7 @@ from client.schema import (
     AttemptWaiting,
     BudgetDecided,
     Event,
+    attempt_name,
 )
 from server.journal.reader import StoredAttempt, StoredSolve
 from server.journal.retention import Prunable
@@ -74,7 +75,7 @@ def attempts_table(attempts: Iterable[StoredAttempt]) -> Table:
     table = Table(*names, "Detail")
     for attempt in attempts:
         table.add_row(
-            plain(attempt.attempt),
+            plain(attempt.attempt if attempt.attempt >= 0 else attempt_name(attempt.attempt)),
             plain(attempt.answer),
             attempt.outcome or "cut off",
             f"{attempt.weight:.2f}" if attempt.weight is not None else "",

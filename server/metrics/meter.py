@@ -80,6 +80,15 @@ class Meter:
 
     def _count_attempts(self) -> None:
         self._attempts = self._counter("attempts", "Attempts that ended, by why.", "end")
+        self._plans = self._counter(
+            "plans", "Plans that further engines wrote for attempts, by how they ended.", "end"
+        )
+        self._engine_tokens = self._counter(
+            "engine_tokens",
+            "Tokens by engine, of ended solves whose recipe has more than one.",
+            "engine",
+            "kind",
+        )
         self._tokens = self._counter(
             "tokens",
             "Tokens of attempts: sampled by the model, or appended (prompts, tools' output).",
@@ -125,9 +134,9 @@ class Meter:
 
     def _take_of_attempt(self, event: AttemptEvent) -> None:
         match event:
-            case AttemptText():
+            case AttemptText() if not event.is_plan:
                 self._note_sampled(event.solve_id, event.attempt, event.sampled)
-            case AttemptSegment() if event.kind is SegmentKind.APPENDED:
+            case AttemptSegment() if event.kind is SegmentKind.APPENDED and not event.is_plan:
                 self._tokens.labels("appended").inc(len(event.token_ids))
             case AttemptResult():
                 self._cells.labels(event.status).inc()
@@ -152,6 +161,9 @@ class Meter:
 
     def _end_attempt(self, event: AttemptFinished) -> None:
         report = event.report
+        if event.is_plan:
+            self._plans.labels(report.end.value).inc()
+            return
         self._note_sampled(event.solve_id, event.attempt, report.tokens.sampled)
         self._sampled.pop((event.solve_id, event.attempt), None)
         self._attempts.labels(report.end.value).inc()
@@ -162,6 +174,9 @@ class Meter:
         limit_s = self._started.pop(event.solve_id, None)
         self._solves.labels(result.end.value).inc()
         self._saved.inc(max(result.saved.tokens, 0))
+        for engine, tokens in result.engines.items():
+            for kind in ("prompt", "sampled", "appended"):
+                self._engine_tokens.labels(engine, kind).inc(getattr(tokens, kind))
         if result.answer is not None:
             self._answered.inc()
             votes = next((x.votes for x in result.ballot if x.answer == result.answer), 0)

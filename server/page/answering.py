@@ -84,7 +84,8 @@ def spelling_of(request: Request) -> Spelling:
     parts = parts_of(request)
     if parts.service is None or parts.engine is None:
         return Spelling()
-    return Spelling(parts.service.parts.vocabulary, parts.engine.info.model)
+    others = {each.engine.info.model: each.vocabulary for each in parts.others.values()}
+    return Spelling(parts.service.parts.vocabulary, parts.engine.info.model, others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ class Reading:
             await self.parts.journal.flush(FLUSH_S)
 
 
-def reading(request: Request) -> Reading:
+async def reading(request: Request) -> Reading:
     """Return how the journal of this application is read."""
     return Reading(parts_of(request), request.app.state.page_readers)
 

@@ -3,12 +3,19 @@
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
+from client.schema import attempt_name
 from server.journal.reader import JournalReader
 from server.page.answering import Journal, frame_of, page_router, sent, spelling_of
 from server.page.compare import compare_view
 from server.page.links import attempt_file, tokens_file
 from server.page.showing import find_handle
-from server.page.solves import attempt_view, find_attempt, token_chunk, tokens_view
+from server.page.solves import (
+    attempt_view,
+    find_attempt,
+    token_chunk,
+    tokens_view,
+    vocabulary_of,
+)
 from server.page.store import token_pieces
 from server.page.tokens import CHUNK, find
 
@@ -27,7 +34,7 @@ async def messages(
     handle = find_handle(request, solve_id)
     events = list(handle.events.events) if handle else []
     await read.written()
-    frame = frame_of(request, f"Attempt {attempt} of {solve_id}", "solves")
+    frame = frame_of(request, f"{attempt_name(attempt).capitalize()} of {solve_id}", "solves")
 
     def work(reader: JournalReader) -> str:
         return attempt_view(reader, frame, solve_id, attempt, part, events).html()
@@ -39,7 +46,7 @@ async def messages(
 async def tokens(request: Request, read: Journal, solve_id: str, attempt: int) -> Response:
     """Show an attempt token by token."""
     await read.written()
-    frame = frame_of(request, f"Tokens of attempt {attempt}", "solves", "tokens.js")
+    frame = frame_of(request, f"Tokens of {attempt_name(attempt)}", "solves", "tokens.js")
     spelling = spelling_of(request)
 
     def work(reader: JournalReader) -> str:
@@ -58,9 +65,8 @@ async def chunk(
     def work(reader: JournalReader) -> list[list[object]]:
         solve, found, _ = find_attempt(reader, solve_id, attempt)
         first = min(max(start, 0), MOST_START)
-        made = token_chunk(
-            reader, solve.id, found.attempt, spelling.of(solve), first, first + CHUNK
-        )
+        vocabulary = vocabulary_of(reader, spelling, solve, attempt)
+        made = token_chunk(reader, solve.id, found.attempt, vocabulary, first, first + CHUNK)
         return [token.as_list() for token in made]
 
     return JSONResponse(await read(work))
@@ -75,7 +81,7 @@ async def search(
 
     def work(reader: JournalReader) -> list[int]:
         solve, found, _ = find_attempt(reader, solve_id, attempt)
-        vocabulary = spelling.of(solve)
+        vocabulary = vocabulary_of(reader, spelling, solve, attempt)
         if vocabulary is None:
             return []
         pieces = token_pieces(reader, solve.id, found.attempt)

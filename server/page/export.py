@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from client.schema import attempt_name
 from server.journal.errors import ExportFailed
 from server.journal.reader import JournalReader, SolveFilter
 from server.page.board import board_view, runs_view
@@ -106,18 +107,18 @@ def _of_solve(
         return solve_view(view, Frame(solve_title(view), "solves", links))
 
     yield solve_file(solve_id), whole
-    for attempt in reader.attempts(solve_id):
+    for attempt in reader.attempts(solve_id, plans=True):
         number = attempt.attempt
 
         def messages(links: Links, number: int = number) -> View:
-            frame = Frame(f"Attempt {number} of {solve_id}", "solves", links)
+            frame = Frame(f"{attempt_name(number).capitalize()} of {solve_id}", "solves", links)
             return attempt_view(reader, frame, solve_id, number)
 
         yield attempt_file(solve_id, number), messages
         if options.tokens:
 
             def tokens(links: Links, number: int = number) -> View:
-                frame = Frame(f"Tokens of attempt {number}", "solves", links)
+                frame = Frame(f"Tokens of {attempt_name(number)}", "solves", links)
                 return tokens_view(reader, frame, solve_id, number, options.spelling)
 
             yield tokens_file(solve_id, number), tokens

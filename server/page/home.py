@@ -57,7 +57,7 @@ def live_row(handle: SolveHandle) -> LiveRow:
             case SolveStarted():
                 state, waited = "running", event.at
             case AttemptFinished():
-                ended += 1
+                ended += not event.is_plan
             case BallotChanged():
                 leading = (
                     max(event.lines, key=lambda line: line.weight).answer if event.lines else ""

@@ -56,7 +56,7 @@ async def _messages(
 def curves(reader: JournalReader, solve_id: str) -> list[dict[str, Any]]:
     """Return the lines of all attempts of a solve whose tokens the engine told about."""
     told = []
-    for attempt in reader.attempts(solve_id):
+    for attempt in reader.attempts(solve_id, plans=True):
         line = curve(token_pieces(reader, solve_id, attempt.attempt))
         if line is not None:
             told.append(

@@ -8,7 +8,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
 
-from client.schema import PartStatus
+from client.schema import PartStatus, attempt_name
 from server.page.links import Links
 from server.page.policy import exported_policy
 from server.page.prose import Formulas, Piece, pieces
@@ -22,11 +22,12 @@ ENDS = {
     "no_answer": "no answer", "pruned": "pruned", "repetition": "repeated itself",
     "early_stop": "stopped early", "engine_error": "engine error",
     "sandbox_error": "no kernel", "in flight": "in flight", "running": "running",
-    "queued": "queued",
+    "queued": "queued", "planned": "handed on",
 }  # fmt: skip
 #: What an end is a sign of; the style sheet has a colour for each.
 TONES = {
     "agreement": "good", "answered": "good", "all_finished": "good", "forced": "plain",
+    "planned": "good",
     "running": "live", "queued": "live", "in flight": "plain", "early_stop": "plain",
     "pruned": "plain", "cancelled": "plain", "deadline": "warn", "no_answer": "warn",
     "repetition": "warn", "interrupted": "warn",
@@ -115,6 +116,7 @@ def _environment() -> Environment:
         "duration": duration,
         "number": number,
         "moment": moment,
+        "attempt_name": attempt_name,
         "end": lambda value: ENDS.get(value or "in flight", value),
         "tone": lambda value: TONES.get(value or "in flight", "bad"),
     }

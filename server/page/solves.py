@@ -1,10 +1,10 @@
 """Views of a solve and of its attempts, from the journal or while they run."""
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from client.schema import AttemptEvent, Event
+from client.schema import AttemptEvent, Event, attempt_name
 from server.journal.reader import JournalReader, StoredAttempt, StoredSolve
 from server.page.blocks import Block, BlockKind, Blocks
 from server.page.curves import curve
@@ -29,6 +29,8 @@ class Spelling:
 
     vocabulary: Vocabulary | None = None
     model: str | None = ""
+    others: Mapping[str, Vocabulary] = field(default_factory=dict)
+    """Of further engines, by the models that write plans."""
 
     def of(self, solve: StoredSolve) -> Vocabulary | None:
         """Return the vocabulary of the model that solved, where it is that one."""
@@ -74,10 +76,10 @@ def find_attempt(
         UnknownSolve, NotThere: there is none.
     """
     solve = reader.solve(solve_id)
-    siblings = reader.attempts(solve.id)
+    siblings = reader.attempts(solve.id, plans=True)
     found = next((attempt for attempt in siblings if attempt.attempt == number), None)
     if found is None:
-        raise NotThere(f"solve {solve.id} has no attempt {number}")
+        raise NotThere(f"solve {solve.id} has no {attempt_name(number)}")
     return solve, found, siblings
 
 
@@ -152,7 +154,7 @@ def tokens_view(
     """Return an attempt token by token: places for the script, or all of it for a file."""
     solve, attempt, siblings = find_attempt(reader, solve_id, number)
     total = token_count(reader, solve.id, number)
-    vocabulary = spelling.of(solve)
+    vocabulary = vocabulary_of(reader, spelling, solve, number)
     context = _about(solve, attempt, siblings, "tokens") | {
         "total": total,
         "chunk": CHUNK,
@@ -167,6 +169,15 @@ def tokens_view(
         ]
         context["left_out"] = total - stop
     return View("tokens.html", frame, context)
+
+
+def vocabulary_of(
+    reader: JournalReader, spelling: Spelling, solve: StoredSolve, attempt: int
+) -> Vocabulary | None:
+    """Return the vocabulary of an attempt's tokens; a plan's are its own model's."""
+    if attempt >= 0:
+        return spelling.of(solve)
+    return spelling.others.get(reader.writer(solve.id, attempt)["model"])
 
 
 def no_text(solve: StoredSolve, spelling: Spelling) -> str:

@@ -93,7 +93,7 @@ FAILURES = ("engine_lost", "engine_error", "sandbox_error", "failed", "repetitio
 FAILED = "outcome IN ({})".format(", ".join(f"'{end}'" for end in FAILURES))
 HISTORY = f"""
 SELECT {SOLVE_COLUMNS},
-    (SELECT count(*) FROM attempts AS a WHERE a.solve_id = solves.id),
+    (SELECT count(*) FROM attempts AS a WHERE a.solve_id = solves.id AND a.attempt >= 0),
     (SELECT coalesce(sum(tool_errors), 0) FROM attempts AS a WHERE a.solve_id = solves.id),
     (SELECT count(*) FROM attempts AS a WHERE a.solve_id = solves.id AND a.{FAILED})
 FROM solves {{where}} ORDER BY created DESC LIMIT ?

@@ -35,6 +35,8 @@ ENTROPY = ("mean_entropy", "entropy")
 RIGHT = ("correct", "reward")
 #: Ends of a journal's attempt that are its own. Others were cut: what they would have answered, and
 #: at what cost, is not known.
+#: What a further engine wrote for attempts is none.
+PLAN = "plan"
 OWN_ENDS = frozenset(
     {AttemptEnd.ANSWERED, AttemptEnd.FORCED, AttemptEnd.NO_ANSWER, AttemptEnd.REPETITION}
 )
@@ -65,7 +67,7 @@ def read_row(
     problem_id = _text(row, ("problem_id",))
     if problem_id is None:
         raise RecordsUnreadable("no problem_id: must name the attempt's problem; add the column")
-    if "end" in row and row["end"] not in OWN_ENDS:
+    if row.get("role") == PLAN or ("end" in row and row["end"] not in OWN_ENDS):
         return None
     answer = _answer(_text(row, ANSWER))
     scores, dips = read_confidence(row)

@@ -64,7 +64,7 @@ class Evidence:
 
     def _take(self, event: Event) -> bool:
         match event:
-            case AttemptText():
+            case AttemptText() if not event.is_plan:
                 tail = (self._tails.get(event.attempt, "") + event.text)[-TAIL_CHARS:]
                 self._tails[event.attempt] = tail
                 boxed = "}" in event.text and "\\boxed" in tail

@@ -11,6 +11,7 @@ import orjson
 from client.http import AsyncQuorumClient
 from client.schema import (
     AnswerKind,
+    AttemptEvent,
     AttemptFinished,
     AttemptSegment,
     AttemptStarted,
@@ -84,6 +85,7 @@ class Collector:
     """Makes rows, in the form of a journal's export, of a solve's events."""
 
     def __init__(self, problem: Problem) -> None:
+        self.problem = problem
         self._common: dict[str, Any] = {
             "problem_id": problem.id, "problem": problem.statement, "truth": problem.answer,
             "source": problem.source, "licence": problem.licence,
@@ -93,6 +95,9 @@ class Collector:
 
     def take(self, event: Event) -> None:
         """Take an event of the solve."""
+        if isinstance(event, AttemptEvent) and event.is_plan:
+            # Another model wrote it, with another vocabulary.
+            return
         if isinstance(event, SolveRequested):
             self._common |= _some(event.versions, "quorum", "model_file", "prompts")
         elif isinstance(event, SolveStarted):

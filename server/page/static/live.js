@@ -19,18 +19,20 @@ function lane(number) {
   if (found) return found;
   byId("none")?.remove();
   const path = `${window.location.pathname}/attempts/${number}`;
+  const name = number < 0 ? `plan ${-1 - number}` : `attempt ${number}`;
+  const title = name[0].toUpperCase() + name.slice(1);
   const made = element("article", { class: "lane", id: `lane-${number}`, "data-item": "", "data-attempt": number, tabindex: -1 }, [
     element("header", {}, [
-      element("h3", {}, [element("a", { href: path }, [`Attempt ${number}`])]),
+      element("h3", {}, [element("a", { href: path }, [title])]),
       element("span", { class: "state badge live" }, ["running"]),
       element("span", { class: "answer", dir: "auto" }),
     ]),
-    svg("svg", { class: "spark", viewBox: "0 0 240 40", preserveAspectRatio: "none", role: "img", "aria-label": `Attempt ${number}. Confidence: not recorded` }),
+    svg("svg", { class: "spark", viewBox: "0 0 240 40", preserveAspectRatio: "none", role: "img", "aria-label": `${title}. Confidence: not recorded` }),
     element("p", { class: "meta" }, [element("span", { class: "sampled" }, ["0"]), " tokens", element("span", { class: "took" })]),
-    element("div", { class: "stream", tabindex: 0, role: "region", "aria-label": `What attempt ${number} wrote` }),
+    element("div", { class: "stream", tabindex: 0, role: "region", "aria-label": `What ${name} wrote` }),
     element("footer", {}, [
-      element("a", { href: path, "aria-label": `Read attempt ${number}` }, ["Read"]),
-      element("a", { href: `${path}/tokens`, "aria-label": `Tokens of attempt ${number}` }, ["Tokens"]),
+      element("a", { href: path, "aria-label": `Read ${name}` }, ["Read"]),
+      element("a", { href: `${path}/tokens`, "aria-label": `Tokens of ${name}` }, ["Tokens"]),
       element("span", { class: "meta why" }),
     ]),
   ]);
