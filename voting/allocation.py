@@ -42,8 +42,10 @@ DEFAULT_PRIOR_PROBLEMS = 10.0
 #: Of an even share of the run's time, each problem keeps this much for sure: 18 s of 50 problems in
 #: 5 h. Floors buy few answers: in replayed runs 0.1 cost about half a point against 0.03 at 2 h.
 DEFAULT_FLOOR = 0.05
-#: Prices of time tried, in right answers a second, from nothing to one every ten seconds.
-PRICES = np.array([0.0, *np.geomspace(1e-6, 0.1, 120)])
+#: Prices of time tried, in right answers a second, from next to nothing (of rules that bring the
+#: same, the quicker is better) to one every ten seconds.
+PRICES = np.array([1e-8, *np.geomspace(1e-6, 0.1, 120)])
+DIGITS = 6
 #: Multiples of it, modulo 1, are the most evenly spread for any number of problems.
 GOLDEN = (math.sqrt(5) - 1) / 2
 
@@ -210,7 +212,9 @@ class AdaptiveBudget:
         library = self._library
         mass = self._mass(state.history)
         weights = mass / mass.sum()
-        right, seconds = weights @ library.right, weights @ library.seconds
+        # Rounded, so that rules which bring the same stay equal, whatever the last digits of times.
+        right = np.round(weights @ library.right, DIGITS)
+        seconds = np.round(weights @ library.seconds, DIGITS)
         share_s = state.clock.left_s / state.clock.problems_left
         if math.isfinite(share_s):
             # No problem is left before its floor, so that is what the shortest rule takes.

@@ -26,6 +26,8 @@ from voting.replay.solve import Combination
 
 #: The run's own problems count as many times as there are of them, what was known before as one.
 PRIOR = 1.0
+#: Limits that differ by less, of one, are the same: they were told in other units.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Fitted:
         decision = self.budget.decide(_scaled(state, 1 / factor))
         limit_s = decision.limit_s * factor
         even_s = state.clock.left_s / state.clock.problems_left
-        if not state.marks and limit_s < even_s < math.inf:
+        if not state.marks and limit_s < even_s * (1 - ROUNDING) < math.inf:
             return BudgetDecision(even_s, BudgetReason.FIRST_VOTE)
         return BudgetDecision(limit_s, decision.reason)
 
