@@ -105,11 +105,11 @@ class RunAnswer(RequestModel):
 class GivenAnswer(WireModel):
     """An answer that the caller of a run gave on; the first one told of a problem stands."""
 
-    problem_id: str
-    answer: str
-    rung: AnswerRung
-    solve: str | None = None
-    seconds: float | None = None
+    problem_id: str = Field(description="The caller's name for the problem.")
+    answer: str = Field(description="The answer as it was given on.")
+    rung: AnswerRung = Field(description="Where it came from.")
+    solve: str | None = Field(default=None, description="The solve, if any.")
+    seconds: float | None = Field(default=None, description="From question to answer.")
     notes: list[str] = Field(default=[], description="What was odd.")
     told_at: datetime = Field(description="When the server was told.")
 

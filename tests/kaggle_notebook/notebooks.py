@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +123,10 @@ def run_gateway(folder: Path, port: int) -> dict[str, Any]:
     return result
 
 
-def write_problems(folder: Path, rows: dict[str | None, str]) -> None:
+def write_problems(
+    folder: Path, rows: dict[str | None, str], answers: Mapping[str | None, int] | None = None
+) -> None:
     """Write a CSV file of ids and problems, with answers that nobody may read."""
-    frame = {"id": list(rows), "problem": list(rows.values()), "answer": [99_998] * len(rows)}
+    known = [(answers or {}).get(name, 99_998) for name in rows]
+    frame = {"id": list(rows), "problem": list(rows.values()), "answer": known}
     pl.DataFrame(frame).write_csv(folder / "problems.csv")
