@@ -45,6 +45,8 @@ class Evidence:
         reader = _READERS.get(str(event.get("type")))
         try:
             self.solve_id = str(event.get("solve_id") or self.solve_id)
+            if int(event.get("attempt") or 0) < 0:
+                return  # a plan that another model wrote for attempts: it answers nothing
             if reader is not None:
                 reader(self, event)
         except (KeyError, TypeError, ValueError, AttributeError):

@@ -21,7 +21,8 @@ MOST_ATTEMPTS = 64
 _TIMEOUT_S = 5.0
 _ATTEMPTS = (
     "SELECT attempt, answer, outcome, weight, turns, sampled, tool_calls, tool_errors, seconds, "
-    "engine_losses, detail FROM attempts WHERE solve_id = ? ORDER BY attempt LIMIT ?"
+    "engine_losses, detail FROM attempts WHERE solve_id = ? AND attempt >= 0 "
+    "ORDER BY attempt LIMIT ?"
 )
 _BALLOT = "SELECT lines FROM ballots WHERE solve_id = ? ORDER BY id DESC LIMIT 1"
 _RESULT = (

@@ -22,6 +22,7 @@ from server.dialect.base import Prompt
 _ENDING = ".md"
 _VARIANT = "variant_"
 _START = "start_"
+_GUIDED = "guided_"
 
 
 @cache
@@ -69,10 +70,14 @@ def variants() -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Guidance:
-    """What another model wrote for an attempt; `role` names the text around it, `guided_ROLE`."""
+    """What another model wrote for an attempt; `role` names the text around it, `guided_ROLE`.
+
+    `plan` is the number under which it is recorded, below 0.
+    """
 
     role: str
     text: str
+    plan: int = -1
 
 
 def compose(
@@ -97,7 +102,7 @@ def compose(
     system = text(f"system_{kind}", chosen).replace("{answer}", answer)
     said = text(f"{_VARIANT}{variant}", chosen) if variant else ""
     if guidance is not None:
-        around = text(f"guided_{guidance.role}", chosen)
+        around = text(f"{_GUIDED}{guidance.role}", chosen)
         user = _joined(user, around.replace("{guide}", guidance.text, 1), said)
     else:
         system = _joined(system, said)
@@ -117,6 +122,30 @@ def compose_guide(problem: str, role: str, chosen: str = "") -> Prompt:
         user=text(f"user_{role}", chosen).replace("{problem}", problem, 1),
         force=text("force", chosen),
     )
+
+
+def guided_role(asked: str) -> str:
+    """Return for which role a text asks for guidance, as `compose_guide` does; empty: for none."""
+    return next((role for role in _roles() if _after_problem(role) in asked), "")
+
+
+def without_guidance(user: str) -> str:
+    """Return what a user's text says before the guidance that `compose` put into it."""
+    for role in _roles():
+        before = text(f"{_GUIDED}{role}").partition("{guide}")[0]
+        user = user.partition(f"\n\n{before}")[0]
+    return user
+
+
+@cache
+def _roles() -> tuple[str, ...]:
+    names = (name for name in _names(_folder()) if name.startswith(_GUIDED))
+    return tuple(sorted(name.removeprefix(_GUIDED).removesuffix(_ENDING) for name in names))
+
+
+@cache
+def _after_problem(role: str) -> str:
+    return text(f"user_{role}").partition("{problem}")[2]
 
 
 def _joined(*parts: str) -> str:

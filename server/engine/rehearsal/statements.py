@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from client.schema import AnswerKind
 from server.dialect.base import Dialect, Prompt
 from server.engine.rehearsal.script import NAMED
-from server.prompts import compose, sets, variants
+from server.prompts import compose, sets, variants, without_guidance
 from server.vocabulary import Vocabulary
 
 #: Stands for a problem; no text has it.
@@ -25,7 +25,7 @@ class Statements:
 
     def find(self, prompt: Sequence[int]) -> str:
         """Return the problem's text; of a prompt that is none of ours, how it begins."""
-        segments = [*self._segments(prompt)]
+        segments = [without_guidance(segment) for segment in self._segments(prompt)]
         named = [n for n, segment in enumerate(segments) if NAMED.search(segment)]
         # What follows the attempt's name is its own; some families have no mark before it.
         segments = segments[: named[0] + 1] if named else segments

@@ -319,7 +319,7 @@ class TestReasonThenAct:
 
         by = planner(harmony, whole)
         by.engine.script = script
-        solve = prepare(stage, by, "reason_then_act(tokens=12)", attempts=1, agree=1)
+        solve = prepare(stage, by, "reason_then_act(tokens=200)", attempts=1, agree=1)
         result = await solve.run()
         assert report_of(result).end is AttemptEnd.PLANNED
         assert "Six sevens" in stage.vocabulary.decode(solve.prompts(0)[0])
