@@ -100,7 +100,7 @@ async def _write_solve(journal: Journal, progress: mmap.mmap, solve_id: str) -> 
             event = AttemptSegment(
                 id=journal.next_id(), solve_id=solve_id, at=time.monotonic() - begun,
                 attempt=attempt, turn=1, kind=SegmentKind.SAMPLED, start=tick * TOKENS,
-                token_ids=ids, logprobs=[-0.5] * TOKENS,
+                token_ids=ids, logprobs=[-0.5] * TOKENS, confidence=[8.5] * TOKENS,
             )  # fmt: skip
             journal.append(event)
             _note(progress, event.id)

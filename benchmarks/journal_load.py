@@ -97,6 +97,7 @@ class Load:
             kind=SegmentKind.SAMPLED, start=start,
             token_ids=[self.source.randrange(152_000) for _ in range(count)],
             logprobs=[-self.source.random() for _ in range(count)],
+            confidence=[10 * self.source.random() for _ in range(count)],
         )  # fmt: skip
 
 

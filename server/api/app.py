@@ -83,6 +83,9 @@ def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> Fast
         version=version("quorum-aimo"),
         description="Solves olympiad mathematics: parallel tool-using attempts, and a vote.",
         lifespan=lifespan,
+        # A redirection would name the host that the request was sent to, in the scheme that it had
+        # behind a proxy, and lose its body with many clients.
+        redirect_slashes=False,
         # The default pages load scripts from a CDN; Quorum serves nothing from elsewhere.
         docs_url=None,
         redoc_url=None,

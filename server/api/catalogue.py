@@ -18,7 +18,7 @@ HIDDEN = "(set)"
 router = APIRouter(tags=["server"])
 
 
-def parts(request: Request) -> Parts:
+async def parts(request: Request) -> Parts:
     """Return what the lifespan opened."""
     found: Parts = request.state.parts
     return found

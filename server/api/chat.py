@@ -205,7 +205,9 @@ class _Chat:
     def _content(self, answer: str | None) -> str:
         if answer is None:
             return ""
-        return f"\\boxed{{{answer}}}" if self.asked.answer_form == "boxed" else answer
+        content = f"\\boxed{{{answer}}}" if self.asked.answer_form == "boxed" else answer
+        ends = [end for stop in self.asked.stops if (end := content.find(stop)) >= 0]
+        return content[: min(ends, default=len(content))]
 
     def _usage(self, result: SolveResult, choices: Sequence[ChatChoice]) -> Usage:
         tokens = result.tokens

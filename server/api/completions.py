@@ -34,7 +34,7 @@ USUAL_TOKENS = 16
 router = APIRouter(tags=["OpenAI"], responses={422: MALFORMED})
 
 
-def service(request: Request) -> CompletionService:
+async def service(request: Request) -> CompletionService:
     """Return the service that the lifespan opened."""
     services: Services = request.state.services
     return services.completing()

@@ -63,27 +63,21 @@ class History:
         await self._catch_up()
         return await self._read(lambda reader: reader.solves(wanted))
 
-    async def solve(self, solve_id: str) -> StoredSolve | None:
-        """Return a solve that is recorded; its end too, if it has just ended."""
+    async def solve(self, solve_id: str) -> tuple[StoredSolve, SolveResult | None] | None:
+        """Return a solve that is recorded, with its result, also if it has just ended."""
         if self._journal is None:
             return None
         await self._catch_up()
 
-        def find(reader: JournalReader) -> StoredSolve | None:
+        def find(reader: JournalReader) -> tuple[StoredSolve, SolveResult | None] | None:
             try:
                 stored = reader.solve(solve_id)
             except UnknownSolve:
                 return None
             # The beginning of an id is for people at a terminal.
-            return stored if stored.id == solve_id else None
+            return (stored, _result(reader, solve_id)) if stored.id == solve_id else None
 
         return await self._read(find)
-
-    async def result(self, solve_id: str) -> SolveResult | None:
-        """Return the result of a solve."""
-        if self._journal is None:
-            return None
-        return await self._read(lambda reader: _result(reader, solve_id))
 
     async def attempts(self, solve_id: str) -> list[StoredAttempt]:
         """Return the attempts of a solve, by index."""
@@ -102,6 +96,8 @@ class History:
 
     async def _catch_up(self) -> None:
         """Wait until the solves that have ended are in the file; once for each, not each time."""
+        if not self._ended and not self._catching_up.locked():
+            return
         async with self._catching_up:
             if self._ended and self._journal is not None:
                 self._ended = False

@@ -49,7 +49,7 @@ async def _unwritable(request: Request, error: Exception) -> JSONResponse:
     return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
 
 
-def store_of(request: Request) -> LabelStore:
+async def store_of(request: Request) -> LabelStore:
     """Return the store of this application."""
     store: LabelStore = request.app.state.labels
     return store

@@ -22,7 +22,7 @@ MALFORMED = {"model": ProblemDetails, "description": "The request is malformed."
 router = APIRouter(prefix="/v1/models", tags=["OpenAI"], responses={503: WITHOUT, 422: MALFORMED})
 
 
-def engine_info(parts: OpenParts) -> EngineInfo:
+async def engine_info(parts: OpenParts) -> EngineInfo:
     """Return what is known of the engine."""
     if parts.engine is None:
         raise NoEngineError(NO_ENGINE)

@@ -35,7 +35,7 @@ NO_ENGINE: dict[int | str, dict[str, Any]] = {
 router = APIRouter(prefix="/v1/runs", tags=["runs"], responses={422: MALFORMED, **NO_ENGINE})
 
 
-def registry(request: Request) -> RunRegistry:
+async def registry(request: Request) -> RunRegistry:
     """Return the registry that the lifespan opened."""
     found: RunRegistry | None = request.state.runs
     if found is None:
@@ -80,7 +80,7 @@ async def submit(request: Request, solves: SolveService, body: SolveRequest) -> 
     """
     if body.run is None:
         return solves.submit(body)
-    return await registry(request).submit(body)
+    return await (await registry(request)).submit(body)
 
 
 @router.post(

@@ -77,7 +77,7 @@ async def refuse(path: str) -> None:
     )
 
 
-def registry(request: Request) -> LeaseRegistry:
+async def registry(request: Request) -> LeaseRegistry:
     """Return the leases that the lifespan opened."""
     found: LeaseRegistry = request.state.leases
     return found

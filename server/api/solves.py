@@ -1,7 +1,6 @@
 """`/v1/solves`: create a solve (JSON or events), list, look at, follow, cancel, choose again."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -9,7 +8,7 @@ from typing import Annotated, Any
 import structlog
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
-from pydantic import JsonValue
+from pydantic import BaseModel, ConfigDict, Field
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.exceptions import HTTPException
@@ -59,7 +58,7 @@ MALFORMED = {"model": ProblemDetails, "description": "The request is malformed."
 router = APIRouter(prefix="/v1/solves", tags=["solves"], responses={422: MALFORMED})
 
 
-def service(request: Request) -> SolveService:
+async def service(request: Request) -> SolveService:
     """Return the service that the lifespan opened."""
     found: SolveService | None = request.state.service
     if found is None:
@@ -67,7 +66,7 @@ def service(request: Request) -> SolveService:
     return found
 
 
-def history(request: Request) -> History:
+async def history(request: Request) -> History:
     """Return the journal's reader that the lifespan opened."""
     services: Services = request.state.services
     return services.history
@@ -130,32 +129,31 @@ async def create(
     return Response() if result is None else JSONResponse(result.model_dump(mode="json"))
 
 
-@dataclass(frozen=True, slots=True)
-class ListQuery:
+class ListQuery(BaseModel):
     """Which solves to list, as a caller asks."""
 
-    limit: Annotated[int, Query(ge=1, le=MAX_PAGE, description="Most solves of the page.")] = 50
-    after: Annotated[
-        str | None, Query(max_length=200, description="`next` of the page before.")
-    ] = None
-    state: Annotated[SolveState | None, Query(description="Where they are.")] = None
-    run: Annotated[str | None, Query(max_length=100, description="The run they belong to.")] = None
-    problem_id: Annotated[
-        str | None, Query(max_length=300, description="The caller's name for the problem.")
-    ] = None
-    answer: Annotated[str | None, Query(max_length=1_000, description="The answer.")] = None
-    end: Annotated[SolveEnd | None, Query(description="Why they ended.")] = None
-    text: Annotated[
-        str | None, Query(max_length=1_000, description="Words of the problem, in any case.")
-    ] = None
-    since: Annotated[datetime | None, Query(description="Created at this time or later.")] = None
-    until: Annotated[datetime | None, Query(description="Created before this time.")] = None
+    model_config = ConfigDict(frozen=True)
+
+    limit: int = Field(50, ge=1, le=MAX_PAGE, description="Most solves of the page.")
+    after: str | None = Field(None, max_length=200, description="`next` of the page before.")
+    state: SolveState | None = Field(None, description="Where they are.")
+    run: str | None = Field(None, max_length=100, description="The run they belong to.")
+    problem_id: str | None = Field(
+        None, max_length=300, description="The caller's name for the problem."
+    )
+    answer: str | None = Field(None, max_length=1_000, description="The answer.")
+    end: SolveEnd | None = Field(None, description="Why they ended.")
+    text: str | None = Field(
+        None, max_length=1_000, description="Words of the problem, in any case."
+    )
+    since: datetime | None = Field(None, description="Created at this time or later.")
+    until: datetime | None = Field(None, description="Created before this time.")
 
 
-@router.get("", responses={503: UNKNOWN[503]})
+@router.get("", response_model=SolveList, responses={503: UNKNOWN[503]})
 async def show_list(
-    asked: Annotated[ListQuery, Depends()], solves: Service, recorded: Recorded
-) -> SolveList:
+    asked: Annotated[ListQuery, Query()], solves: Service, recorded: Recorded
+) -> Response:
     """List solves, the newest first: those that run, and those of the journal."""
     cursor = Cursor.read(asked.after)
     running = {handle.solve_id: live_info(handle) for handle in solves.live()}
@@ -176,7 +174,7 @@ async def show_list(
         limit=asked.limit + 1,
     )
     stored = await recorded.page(wanted)
-    return merged(found, [stored_info(each, running) for each in stored], asked)
+    return wire(merged(found, [stored_info(each, running) for each in stored], asked))
 
 
 @router.get("/{solve_id}", response_model=SolveDetail, responses={**UNKNOWN, 200: {**STREAMED}})
@@ -190,8 +188,7 @@ async def show(
     if EVENTS in request.headers.get("accept", ""):
         return await _followed(solve_id, 0, False, solves, recorded)
     handle = solves.get(solve_id)
-    found = live_detail(handle) if handle else await _recorded(solve_id, recorded)
-    return JSONResponse(found.model_dump(mode="json"))
+    return wire(live_detail(handle) if handle else await _recorded(solve_id, recorded))
 
 
 @router.get(
@@ -274,19 +271,24 @@ def live_detail(handle: SolveHandle) -> SolveDetail:
     """Return what is known of a solve that has not ended, or has in this moment."""
     finished = handle.events.finished
     result = finished.result if finished else None
-    return SolveDetail(**live_info(handle).model_dump(), result=result)
+    return SolveDetail(**dict(live_info(handle)), result=result)
+
+
+def wire(body: BaseModel) -> Response:
+    """Return an answer; twice as fast as by way of Python's own objects."""
+    return Response(body.model_dump_json(), media_type="application/json")
 
 
 async def _recorded(solve_id: str, recorded: History) -> SolveDetail:
-    stored = await recorded.solve(solve_id)
-    if stored is None:
+    found = await recorded.solve(solve_id)
+    if found is None:
         where = "in the journal" if recorded.kept else "of this server, which keeps no journal"
         raise HTTPException(
             HTTPStatus.NOT_FOUND,
             f"solve {solve_id[:80]!r}: there is none of that id {where}; GET /v1/solves lists them",
         )
-    values: dict[str, JsonValue] = stored_info(stored, {})[1].model_dump()
-    return SolveDetail(**values, result=await recorded.result(solve_id))
+    stored, result = found
+    return SolveDetail(**dict(stored_info(stored, {})[1]), result=result)
 
 
 async def _followed(

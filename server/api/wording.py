@@ -88,13 +88,17 @@ def worded(error: Mapping[str, Any]) -> InvalidField:
     return InvalidField(field=field, message=f"{subject}: {constraint}; {remedy}")
 
 
+#: Members of unions, as pydantic names them in a location.
+_MEMBERS = frozenset({"str", "constrained-str"})
+
+
 def field_path(location: Sequence[str | int]) -> str:
     """Return where a field is in its part of the request, with dots; the part itself if nowhere.
 
     What pydantic calls the members of a union (`str`, `list[…]`) is left out.
     """
     named = [str(each) for each in location[1:]]
-    return ".".join(n for n in named if "[" not in n and n != "str") or str(location[0])
+    return ".".join(n for n in named if "[" not in n and n not in _MEMBERS) or str(location[0])
 
 
 def quoted(value: object) -> str:

@@ -23,6 +23,9 @@ from server.settings import Setting, Settings, declared, load_settings
 
 log = structlog.get_logger(__name__)
 
+#: Seconds: a connection that says nothing is asked after this long, and again; one whose peer
+#: acknowledges nothing is given up. Streams send at least every 15 s.
+SILENCE_S = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_USER_TIMEOUT": 60}
 #: Connections that wait for acceptance.
 BACKLOG = 512
 
@@ -131,6 +134,19 @@ async def _serve(gateway: Gateway, listener: socket.socket, parent_fd: int | Non
     await gateway.serve(sockets=[listener])
 
 
+def _notice_silent_peers(listener: socket.socket) -> None:
+    """Have connections cut whose peer is gone without a word: the network, or the machine, died.
+
+    Accepted connections inherit this. Without it the kernel sends for a quarter of an hour, for
+    which a stream's solve would go on for nobody.
+    """
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, seconds in SILENCE_S.items():
+        if hasattr(socket, name):  # Linux
+            unit = 1_000 if name == "TCP_USER_TIMEOUT" else 1
+            listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds * unit)
+
+
 def listen(settings: GatewaySettings) -> socket.socket:
     """Return a listening socket.
 
@@ -141,6 +157,7 @@ def listen(settings: GatewaySettings) -> socket.socket:
     listener = socket.socket(family)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        _notice_silent_peers(listener)
         listener.bind((settings.host, settings.port))
         listener.listen(BACKLOG)
     except OSError as error:

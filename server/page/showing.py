@@ -6,6 +6,7 @@ from http import HTTPStatus
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
+from server.journal.errors import JournalUnreadable
 from server.journal.reader import JournalReader
 from server.page import live
 from server.page.answering import Journal, Reading, frame_of, page_router, parts_of, sent
@@ -45,10 +46,17 @@ async def answer_home(
     def recorded(reader: JournalReader) -> str:
         return make(reader).html()
 
-    def unrecorded() -> str:
-        return make(None, no_record=read.why_not).html()
+    def unrecorded(why_not: str) -> str:
+        return make(None, no_record=why_not).html()
 
-    html = await read.make(unrecorded) if read.why_not else await read(recorded)
+    why_not = read.why_not
+    if not why_not:
+        try:
+            return sent(request, await read(recorded), "solves.html", status)
+        except JournalUnreadable as error:
+            # What runs now is shown, and the form works, whatever happened to the file.
+            why_not = str(error)
+    html = await read.make(partial(unrecorded, why_not))
     return sent(request, html, "solves.html", status)
 
 

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from server.sections.gateway import GatewaySettings
+from server.sections.journal import JournalSettings
 from server.sections.solve import SolveSettings
 from server.settings import Settings
 from server.vocabulary import Vocabulary
@@ -33,6 +34,7 @@ def vocabulary(folder: Path) -> Vocabulary:
 @pytest.fixture(scope="session")
 def running_gateway(vocabulary: Vocabulary, folder: Path) -> Iterator[Gateway]:
     settings = Settings(
+        journal=JournalSettings(path=str(folder / "journal.sqlite")),
         gateway=GatewaySettings(max_running=2, max_queued=1, max_body_bytes=64 * 1024),
         solve=SolveSettings(attempts=2, agree=2, time_limit_s=30.0, max_tokens=100_000),
     )

@@ -87,3 +87,27 @@ def test_a_slow_reader_delays_nobody(gateway: Gateway) -> None:
             f"{gateway.url}/v1/solves", json={"problem": "6 x 7?"}, timeout=10, trust_env=False
         )
         assert reply.json()["answer"] == "42"
+
+
+def test_a_half_closed_connection_is_gone_too(gateway: Gateway) -> None:
+    with asking(gateway, "text/event-stream", problem="[hang]") as connection:
+        gateway.wait_until(lambda: len(gateway.engine.open_streams) == 2)
+        connection.shutdown(socket.SHUT_WR)
+        gateway.wait_until(gateway.idle, FREED_S)
+
+
+def test_followers_that_go_away_in_any_way_leave_the_solve_as_it_is(gateway: Gateway) -> None:
+    asked = {"problem": "[hang]"}
+    with httpx.Client(base_url=gateway.url, timeout=10, trust_env=False) as http:
+        wish = {"Prefer": "respond-async"}
+        name = http.post("/v1/solves", json=asked, headers=wish).json()["solve_id"]
+        head = f"GET /v1/solves/{name}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        for leave in (None, socket.SHUT_WR, socket.SHUT_RD):
+            with socket.create_connection(gateway.address, timeout=5) as connection:
+                connection.sendall(head)
+                assert connection.recv(64).startswith(b"HTTP/1.1 200")
+                if leave is not None:
+                    connection.shutdown(leave)
+        assert http.get(f"/v1/solves/{name}").json()["state"] == "running"
+        http.delete(f"/v1/solves/{name}")
+    gateway.wait_until(gateway.idle)

@@ -86,6 +86,17 @@ class TestChat:
         assert chat(http, answer_form="boxed").choices[0].message.content == "\\boxed{42}"
 
     @pytest.mark.parametrize(
+        ("stop", "content"),
+        [("2", "4"), (["\n", "Q:"], "42"), (["2", "4"], ""), (["42"], ""), ([], "42")],
+    )
+    def test_content_ends_before_a_stop(
+        self, http: httpx.Client, stop: object, content: str
+    ) -> None:
+        wishes = {"stop": stop, "reasoning_effort": "high", "verbosity": "low"}
+        (choice,) = chat(http, **wishes).choices
+        assert (choice.message.content, choice.finish_reason) == (content, "stop")
+
+    @pytest.mark.parametrize(
         "messages",
         [
             [{"role": "system", "content": "Be brief."}, *PROBLEM],
@@ -105,7 +116,8 @@ class TestChat:
             ({"tools": [{"type": "function"}]}, "tools", "has no meaning"),
             ({"logprobs": True}, "logprobs", "has no meaning"),
             ({"frequency_penalty": 0.5}, "frequency_penalty", "has no meaning"),
-            ({"stop": ["\n"]}, "stop", "has no meaning"),
+            ({"stop": [""]}, "stop", "at least 1"),
+            ({"stop": ["x"] * 17}, "stop", "at most 16"),
             ({"response_format": {"type": "json_object"}}, "response_format", "has no meaning"),
             ({"nonsense": 1}, "nonsense", "must be a field of this request"),
             ({"seed": -1}, "seed", "at least 0"),

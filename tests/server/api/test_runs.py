@@ -13,7 +13,6 @@ from client.schema import (
     SolveResult,
     SolveStarted,
 )
-from server.sections.solve import SolveSettings
 from tests.server.api.gateway import Gateway
 
 RUNS = "/v1/runs"
@@ -82,9 +81,11 @@ def test_a_problem_is_solved_once(http: httpx.Client, gateway: Gateway, name: st
     assert (entry.answer, entry.seconds) == ("42", first.seconds)
 
 
-def test_without_a_budget_a_problem_has_what_it_asks_for(http: httpx.Client, name: str) -> None:
+def test_without_a_budget_a_problem_has_what_it_asks_for(
+    gateway: Gateway, http: httpx.Client, name: str
+) -> None:
     opened(http, name, budget="none")
-    for asked, limit_s in ((None, SolveSettings().time_limit_s), (7.0, 7.0)):
+    for asked, limit_s in ((None, gateway.settings.solve.time_limit_s), (7.0, 7.0)):
         body = {
             "problem": "6 x 7?",
             "run": name,

@@ -1,10 +1,7 @@
 """A disk that is full or slow, and a journal that outgrows its bound: solves go on."""
 
-import os
 import sqlite3
-import subprocess
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import anyio
@@ -14,6 +11,7 @@ from client.schema import AttemptGap
 from server.journal.check import check
 from server.journal.journal import Journal
 from server.journal.reader import JournalReader
+from tests.server.journal.disks import fill, mounted
 from tests.server.journal.stories import attempt_events, opening, options, solve_events
 
 SOON_S = 15.0
@@ -22,20 +20,8 @@ SOON_S = 15.0
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Return a folder on a disk of 2 MiB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "none", str(folder)]
-    if os.getuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("only root can mount a small disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def fill(path: Path) -> None:
-    """Write a file until the disk is full."""
-    with path.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(b"\0" * 4096):
-            pass
+    with mounted(tmp_path / "small") as folder:
+        yield folder
 
 
 async def until_error(journal: Journal) -> str:

@@ -1,5 +1,7 @@
 """Nothing that a model, a kernel or a caller wrote is ever HTML, or commands who reads it."""
 
+from urllib.parse import quote
+
 import httpx
 import pytest
 
@@ -35,6 +37,24 @@ def test_view_shows_hostile_text_as_text(http: httpx.Client, path: str) -> None:
         assert response.headers["content-security-policy"] == CONTENT_POLICY
         assert response.headers["x-content-type-options"] == "nosniff"
         assert response.headers["referrer-policy"] == "same-origin"
+
+
+def test_names_that_callers_give_are_text(http: httpx.Client) -> None:
+    hostile = "".join(each for each in HOSTILE[:200] if each.isprintable())
+    asked = {"id": "hostile-run", "name": hostile, "problems": 1, "limit_s": 60}
+    created = http.post("/v1/runs", json=asked)
+    assert created.status_code in (200, 201), created.text
+    asked = {"run": "hostile-run", "problem_id": hostile, "problem": "What is 6 * 7?"}
+    solve = http.post("/v1/solves", json=asked)
+    assert solve.status_code == 200, solve.text
+    views = ["/runs", "/runs/hostile-run", f"/?source={quote(hostile)}", "/?run=%22%3E%3Cb%3E"]
+    for path in (*views, f"/solves/{solve.json()['solve_id']}"):
+        for export in ("", "&export" if "?" in path else "?export"):
+            page = http.get(path + export)
+            assert dangers(page.text) == [], path
+            assert "\n" not in page.headers.get("content-disposition", "")
+    shown = parse(http.get("/runs/hostile-run").text).text
+    assert SCRIPT[:30] in shown
 
 
 def test_hostile_text_is_all_there(http: httpx.Client) -> None:
