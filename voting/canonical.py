@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 
 from voting.integers import MAX_CHARACTERS, parse_integer
 from voting.latex import DECORATION, FONTS, SILENT, group_end
+from voting.typed import in_latex
+from voting.units import is_unit
 
 #: Outer braces and full stops taken off, and rounds of spelling, before an answer is refused as
 #: hostile. An ordinary answer settles in two rounds; the bound keeps the work linear.
@@ -41,6 +43,11 @@ _SPELLINGS = {
     r"\dfrac": r"\frac",
     r"\tfrac": r"\frac",
     r"\cfrac": r"\frac",
+    r"\dbinom": r"\binom",
+    r"\tbinom": r"\binom",
+    r"\leqslant": r"\le",
+    r"\geqslant": r"\ge",
+    "pi": r"\pi",
     r"\leq": r"\le",
     r"\geq": r"\ge",
     r"\neq": r"\ne",
@@ -91,6 +98,12 @@ _NAMED_SETS = {
 _SCRIPT = re.compile(rf"(?<!\\)([_^])\s*(-?[0-9]+|[A-Za-z]|\\(?!(?:{FONTS})\s*\{{)[A-Za-z]+)")
 _FRACTION = re.compile(r"\\frac(?:([0-9])|\{([^{}]*)\}) ?(?:([0-9])(?![0-9])|\{([^{}]*)\})")
 _ROOT = re.compile(r"\\sqrt ?([0-9])(?![0-9])")
+#: A word set as text at the end, where a number's unit stands; what else a number has no letter of.
+_UNIT = re.compile(
+    r"(?:\\[,;:! ]|~|\s){0,4}\\(?:text|textrm|mathrm|mbox)\s*\{[^{}]{1,60}\}(?:\^(?:[23]|\{[23]\}))?\Z"
+)
+_COMMANDS = re.compile(r"\\(?:[dtc]?frac|sqrt|pi|left|right|cdot|times)(?![A-Za-z])")
+_LETTERS = re.compile(r"[A-Za-z]")
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
 
 
@@ -107,7 +120,7 @@ def canonical_text(written: str) -> str | None:
     integer = parse_integer(written)
     if integer is not None:
         return integer
-    text = _settle(written)
+    text = _settle(in_latex(_without_unit(written)))
     if text is None or len(text) > MAX_CHARACTERS:
         return None
     if _PUNCTUATION.issuperset(text) or text.lower() in _PLACEHOLDERS:
@@ -115,6 +128,17 @@ def canonical_text(written: str) -> str | None:
     return parse_integer(text) or _NAMED_SETS.get(
         text if text.startswith("\\") else text.lower(), text
     )
+
+
+def _without_unit(written: str) -> str:
+    """Return a text without the unit that follows a number: a fraction's, a root's, a decimal's."""
+    match = _UNIT.search(written)
+    if match is None or not is_unit(match[0]):
+        return written
+    number = written[: match.start()]
+    if not _DIGIT.intersection(number) or _LETTERS.search(_COMMANDS.sub("", number)):
+        return written
+    return number
 
 
 def _settle(text: str) -> str | None:

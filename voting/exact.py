@@ -62,6 +62,16 @@ _TOKEN = re.compile(
 _NAME = re.compile(r"[A-Za-z](?:_(?:[A-Za-z0-9]|\{[A-Za-z0-9]*\}))?(?:\([a-z]\))?=(?!=)")
 #: A decimal whose whole part is in groups of three; a list of numbers has no point.
 _GROUPED = re.compile(r"-?[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]+%?")
+_REPEATING = re.compile(
+    r"(?P<sign>-?)(?P<whole>[0-9]{0,40})\.(?P<before>[0-9]{0,40})"
+    r"(?:\\overline\{(?P<line>[0-9]{1,40})\}|\((?P<round>[0-9]{1,40})\)|\\dot\{(?P<dot>[0-9])\})"
+)
+_MIXED = re.compile(
+    r"(?P<sign>-?)(?P<whole>[0-9]{1,40}) (?P<above>[0-9]{1,40})/(?P<below>[0-9]{1,40})"
+)
+_SCIENTIFIC = re.compile(
+    r"(?P<sign>-?)(?P<mantissa>[0-9]{1,40}(?:\.[0-9]{1,40})?)[eE](?P<exponent>[+-]?[0-9]{1,3})"
+)
 _PERCENT = re.compile(r"(?<=[0-9}]) ?(?:percent|percentage|pct)$", re.IGNORECASE)
 _MOD = r"\pmod"
 _RESIDUE = re.compile(
@@ -150,6 +160,8 @@ def _read(text: str, percent_is_number: bool, depth: int) -> Exact:
             if parts is not None and (len(parts) > 1 or opening == r"\{"):
                 values = tuple(_read(part, percent_is_number, depth + 1) for part in parts)
                 return Items(opening, closing, values)
+    if (number := _typed_number(text)) is not None:
+        return number
     parts = _split(text)
     if parts is not None and len(parts) > 1:
         return Items("", "", tuple(_read(part, percent_is_number, depth + 1) for part in parts))
@@ -157,6 +169,24 @@ def _read(text: str, percent_is_number: bool, depth: int) -> Exact:
         return _Rational(text, percent_is_number).value()
     except (_NotExact, ZeroDivisionError):
         return Opaque(text)
+
+
+def _typed_number(text: str) -> Fraction | None:
+    """Return a number in a form of its own: repeating, mixed, with an exponent of ten."""
+    if match := _REPEATING.fullmatch(text):
+        before, again = match["before"], match["line"] or match["round"] or match["dot"]
+        times = 10 ** len(before)
+        whole = Fraction(int((match["whole"] or "0") + before), times)
+        value = whole + Fraction(int(again), times * (10 ** len(again) - 1))
+    elif match := _MIXED.fullmatch(text):
+        if int(match["below"]) == 0:
+            return None
+        value = int(match["whole"]) + Fraction(int(match["above"]), int(match["below"]))
+    elif match := _SCIENTIFIC.fullmatch(text):
+        value = Fraction(match["mantissa"]) * Fraction(10) ** int(match["exponent"])
+    else:
+        return None
+    return -value if match["sign"] else value
 
 
 def _split(text: str) -> list[str] | None:

@@ -24,9 +24,27 @@ MAX_CHARACTERS = 1_000
 RECURSION = 4_000
 
 _DECIMAL = re.compile(r"(?<![0-9.])([0-9]*)\.([0-9]+)(?![0-9.])")
-#: A number with an index is one in another base, and two dashes are a range: the grammar reads past
-#: the one and takes the other for a difference.
-_MISREAD = re.compile(r"[0-9)}]\s*_|--")
+#: What the grammar reads as something else, so that nothing is said of it: an index (a number in
+#: another base), two dashes (a range), a prime, a transpose, a colon (a ratio), hexadecimal digits,
+#: leading zeros (a date), powers of powers without braces, fractions and divisions of which it is
+#: not clear where they end.
+_MISREAD = re.compile(
+    r"[0-9)}]\s*_|--|'|\\prime|\^\s*\{?\s*(?:T|\*|\\top|\\dagger|\\ast)(?![A-Za-z])|:"
+    r"|(?<![0-9.])0(?:[xX][0-9A-Fa-f]|[0-9])|\^\s*(?:\{[^{}]*\}|[A-Za-z0-9])\s*\^"
+    r"|\\frac\s*[0-9]{3}|\\frac\s*(?:\{[^{}]*\}|[0-9])\s*[0-9]{2}"
+    r"|/\s*[0-9]+\s*(?:[A-Za-z(]|\\(?!cdot|times|le|ge|in|cup|cap)[a-z])"
+)
+#: Words of a formula, which are no variables.
+_COMMAND = re.compile(
+    r"\\(?:text|mathrm|operatorname|mathbf|mathit)\s*\{[^{}]*\}|\\begin\{[a-z]+\}(?:\{[^{}]*\})?"
+    r"|\\end\{[a-z]+\}|\\[A-Za-z]+"
+)
+_LETTER = re.compile(r"[A-Za-z]")
+#: Letters that name a constant or an operator.
+_NAMED = frozenset("eidEI")
+_RELATION = re.compile(r"[=<>|]|\\(?:l|g)e|\\in(?![A-Za-z])|\\ne")
+_TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
+_DEGREES = re.compile(r"(?<![0-9.^{}])([0-9]{1,9})\s*\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})")
 _GROUPED = re.compile(r"(?<=[0-9])(?:\\,|\\!|\{,\})(?=[0-9]{3}(?![0-9]))")
 
 
@@ -73,6 +91,8 @@ def _parse(latex: str) -> Any:  # noqa: ANN401 - sympy has no types
     """
     from math_verify import LatexExtractionConfig, parse  # noqa: PLC0415
 
+    if _TRIGONOMETRY.search(latex):
+        latex = _DEGREES.sub(r"\\frac{\1\\pi}{180}", latex)
     text = _DECIMAL.sub(_exact_decimal, _GROUPED.sub("", latex)).replace("$", "")
     found = parse(
         f"${text}$",
@@ -80,7 +100,21 @@ def _parse(latex: str) -> Any:  # noqa: ANN401 - sympy has no types
         fallback_mode="no_fallback",
         parsing_timeout=None,
     )
-    return found[0] if found else None
+    if not found or not _has_letters(text, str(found[0])):
+        return None
+    return found[0]
+
+
+def _has_letters(latex: str, read: str) -> bool:
+    """Return whether every variable of a formula is in what was read of it.
+
+    The grammar leaves letters out that it takes for units: to it ``5m`` is 5. Of relations only
+    one side may be read.
+    """
+    if _RELATION.search(latex):
+        return True
+    letters = set(_LETTER.findall(_COMMAND.sub(" ", latex))) - _NAMED
+    return all(letter in read for letter in letters)
 
 
 def _exact_decimal(match: re.Match[str]) -> str:

@@ -30,8 +30,13 @@ def read_library(file: Path) -> RecordedPaths:
             f"runs.library {file}: cannot be read ({error.strerror or error}); name a file that "
             "`quorum replay --library` wrote, or none"
         ) from error
-    except (ValueError, VotingError) as error:
+    except VotingError as error:
         raise LibraryUnreadable(f"runs.library {file}: {error}") from error
+    except ValueError as error:
+        raise LibraryUnreadable(
+            f"runs.library {file}: no JSON ({error}): must be one that `quorum replay --library` "
+            "wrote; write it again"
+        ) from error
 
 
 def known_paths(setting: str) -> tuple[RatedPath, ...]:
