@@ -8,8 +8,16 @@ import typer
 
 from tests.training.test_corpus import row, write
 from training import errors
-from training.annotate.commands import check_command
-from training.annotate.reflections import Span, Tag, agreement, faults, read_spans, write_spans
+from training.alternates.record import Alternate, AlternateEnd, Position
+from training.annotate.commands import check_command, join_command
+from training.annotate.reflections import (
+    Span,
+    Tag,
+    faults,
+    named_places,
+    read_spans,
+    write_spans,
+)
 
 GOOD = Span("p", "s", 1, "ann", Tag.INSIGHT, 3, 9, None, "uses symmetry,\nwell")
 LENGTHS = {("s", 1): 20}
@@ -52,14 +60,53 @@ def test_better_and_worse_of_two_continuations_go_together() -> None:
     assert faults(pair, {**LENGTHS, ("s", 2): 20}) == []
 
 
-def test_agreement_is_beyond_chance() -> None:
-    tags = [Tag.INSIGHT, Tag.WASTED, Tag.INSIGHT, Tag.WASTED]
-    mine = [replace(GOOD, begin=i, tag=tag) for i, tag in enumerate(tags)]
-    same = [replace(span, annotator="bob") for span in mine]
-    assert agreement([*mine, *same], "ann", "bob") == 1
-    half = [replace(span, tag=Tag.INSIGHT) for span in same]
-    assert agreement([*mine, *half], "ann", "bob") == 0
-    assert agreement(mine, "ann", "bob") is None
+POSITION = Position(
+    problem_id="p", solve_id="s", attempt=1, begin=3, end=9, before="", own="Own.", priority=0.5,
+    named=False, temperature=0.8,
+    alternates=[
+        Alternate(alternate=0, ids=[1, 2], text="Other.", end=AlternateEnd.BOUNDARY, seed=0)
+    ],
+)  # fmt: skip
+BETTER = replace(GOOD, tag=Tag.BETTER)
+OTHER = replace(GOOD, tag=Tag.WORSE, alternate=0, end=5)
+
+
+@pytest.mark.parametrize(
+    ("span", "fault"),
+    [
+        (OTHER, ""),
+        (replace(OTHER, end=6), "not inside the 2 tokens"),
+        (replace(OTHER, alternate=1), "no alternate 1"),
+        (replace(OTHER, begin=4), "no alternate 0 at s/1, 4"),
+        (replace(OTHER, tag=Tag.INSIGHT), "better, neutral or worse, not insight"),
+        (replace(OTHER, reason=""), "no reason"),
+    ],
+)
+def test_rules_of_alternates(span: Span, fault: str) -> None:
+    found = faults([BETTER, span], LENGTHS, {POSITION.key: POSITION})
+    assert (fault in found[0]) if fault else found == []
+
+
+def test_alternates_come_back_from_csv_and_older_files_have_none(tmp_path: Path) -> None:
+    write_spans(tmp_path / "r.csv", [OTHER, BETTER])
+    assert read_spans(tmp_path / "r.csv") == [OTHER, BETTER]
+    lines = (tmp_path / "r.csv").read_text().splitlines()
+    older = [lines[0].removesuffix(",alternate"), "p,s,1,ann,insight,3,9,,why"]
+    (tmp_path / "older.csv").write_text("\n".join(older))
+    assert read_spans(tmp_path / "older.csv") == [replace(GOOD, reason="why")]
+
+
+def test_reflections_name_where_mistakes_come_from() -> None:
+    mistake = replace(GOOD, tag=Tag.MISTAKE, source=1)
+    spans = [mistake, replace(GOOD, tag=Tag.FINAL, begin=7), BETTER]
+    assert named_places(spans) == {("s", 1, 3), ("s", 1, 1)}
+
+
+def test_files_are_joined_and_rows_that_are_twice_stay_once(tmp_path: Path) -> None:
+    write_spans(tmp_path / "a.csv", [GOOD])
+    write_spans(tmp_path / "b.csv", [GOOD, replace(GOOD, annotator="bob")])
+    join_command([tmp_path / "a.csv", tmp_path / "b.csv"], target=tmp_path / "all.csv")
+    assert read_spans(tmp_path / "all.csv") == [GOOD, replace(GOOD, annotator="bob")]
 
 
 def test_faults_are_printed_and_exit_with_1(
@@ -68,7 +115,7 @@ def test_faults_are_printed_and_exit_with_1(
     traces = write(tmp_path / "t.jsonl", [row("p", [1] * 17, solve_id="s", attempt=1)])
     write_spans(tmp_path / "r.csv", [GOOD, replace(GOOD, annotator="bob")])
     check_command(tmp_path / "r.csv", [traces])
-    assert "ann, bob: kappa 1.00" in capsys.readouterr().out
+    assert "ann, bob: kappa 1.00; 100 % of their spans shared" in capsys.readouterr().out
     write_spans(tmp_path / "r.csv", [replace(GOOD, end=99)])
     with pytest.raises(typer.Exit):
         check_command(tmp_path / "r.csv", [traces])

@@ -8,10 +8,10 @@ what came since the last one.
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
 import orjson
 
 from client.http import AsyncQuorumClient
@@ -21,6 +21,7 @@ from training.alternates.choose import Caps, Chosen, TraceKey, choose, read_trac
 from training.alternates.record import Alternate, AlternateEnd, Position
 from training.errors import EmptyCorpus, writing
 from training.files import append_line, read_lines, whole_folder
+from training.parallel import run_all
 from training.provenance import provenance
 from training.served import ServedModel
 from training.traces.read import read_traces
@@ -109,18 +110,17 @@ async def _continue_all(
     for number, each in enumerate(chosen):
         if (*each.trace, each.paragraph.begin) not in writer.done:
             wanted[each.trace].append((number, each))
-    limiter = anyio.CapacityLimiter(plan.parallel)
 
     async def run(trace: Trace, places: list[tuple[int, Chosen]]) -> None:
-        async with limiter:
-            for number, each in sorted(places, key=lambda place: place[1].paragraph.begin):
-                writer.add(await _position(model, trace, each, plan, number))
+        for number, each in sorted(places, key=lambda place: place[1].paragraph.begin):
+            writer.add(await _position(model, trace, each, plan, number))
 
-    async with anyio.create_task_group() as group:
-        for trace in _all(sources):
-            places = wanted.pop(trace_key(trace), None)
-            if places:
-                group.start_soon(run, trace, places)
+    jobs = [
+        partial(run, trace, wanted.pop(trace_key(trace)))
+        for trace in _all(sources)
+        if trace_key(trace) in wanted
+    ]
+    await run_all(jobs, plan.parallel)
 
 
 async def _position(

@@ -4,10 +4,10 @@ import random
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
 import orjson
 
 from training.alternates.choose import trace_key
@@ -19,6 +19,7 @@ from training.annotate.prompts import Wording, wording
 from training.annotate.reflections import Span, Tag, write_spans
 from training.errors import BadTraces, EmptyCorpus, writing
 from training.files import append_line, read_lines, whole_folder
+from training.parallel import run_all
 from training.traces.trace import Trace
 
 REFLECTIONS, REPLIES, ORIGIN = "reflections.csv", "replies.jsonl", "reflections.json"
@@ -170,11 +171,9 @@ async def write(
         figures = Figures()
         for line in done.values():
             figures.take(line)
-        limiter = anyio.CapacityLimiter(plan.parallel)
 
         async def run(item: Item) -> None:
-            async with limiter:
-                line = await _written(item, endpoint, plan.tries)
+            line = await _written(item, endpoint, plan.tries)
             with writing(lines):
                 append_line(lines, line)
             done[item.name] = line
@@ -182,10 +181,8 @@ async def write(
             if observe is not None:
                 observe(figures.items, len(items), figures.valid)
 
-        async with anyio.create_task_group() as group:
-            for item in items:
-                if item.name not in done:
-                    group.start_soon(run, item)
+        waiting = [partial(run, item) for item in items if item.name not in done]
+        await run_all(waiting, plan.parallel)
         if not figures.valid:
             (fault, _), *_ = figures.faults.most_common(1) or [("no reply", 1)]
             raise EmptyCorpus(

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
 import orjson
 
 from client.http import AsyncQuorumClient
@@ -13,6 +13,7 @@ from client.schema import CompletionChoice, CompletionRequest
 from training.errors import EmptyCorpus, writing
 from training.files import append_line, read_lines, whole_folder
 from training.genselect.questions import Question, Solution, prompts_sha256, questions, solution
+from training.parallel import run_all
 from training.provenance import provenance
 from training.served import ServedModel
 from training.traces.read import read_traces
@@ -108,11 +109,8 @@ async def _ask(
     plan: Plan,
     observe: Observe | None,
 ) -> None:
-    limiter = anyio.CapacityLimiter(plan.parallel)
-
     async def run(number: int, question: Question) -> None:
-        async with limiter:
-            rows = await _choices(model, question, plan, plan.seed + number * _SEEDS)
+        rows = await _choices(model, question, plan, plan.seed + number * _SEEDS)
         with writing(lines):
             append_line(lines, {"question": question.name, "rows": rows})
         done[question.name] = rows
@@ -120,10 +118,12 @@ async def _ask(
             right = sum(row["answer"] == row["truth"] for each in done.values() for row in each)
             observe(len(done), len(asked), right)
 
-    async with anyio.create_task_group() as group:
-        for number, question in enumerate(asked):
-            if question.name not in done:
-                group.start_soon(run, number, question)
+    waiting = [
+        partial(run, number, question)
+        for number, question in enumerate(asked)
+        if question.name not in done
+    ]
+    await run_all(waiting, plan.parallel)
 
 
 async def _choices(

@@ -47,7 +47,7 @@ def read_traces(path: Path) -> Iterator[Trace]:
             ) from None
         if "solve_id" not in trace.values:
             # other tools name no solve: file and row do, for what is said of the trace
-            trace.values |= {"solve_id": path.stem, "attempt": number - 1}
+            trace.values.update(solve_id=path.stem, attempt=number - 1)
         yield trace
 
 
