@@ -100,7 +100,8 @@ _FRACTION = re.compile(r"\\frac(?:([0-9])|\{([^{}]*)\}) ?(?:([0-9])(?![0-9])|\{(
 _ROOT = re.compile(r"\\sqrt ?([0-9])(?![0-9])")
 #: A word set as text at the end, where a number's unit stands; what else a number has no letter of.
 _UNIT = re.compile(
-    r"(?:\\[,;:! ]|~|\s){0,4}\\(?:text|textrm|mathrm|mbox)\s*\{[^{}]{1,60}\}(?:\^(?:[23]|\{[23]\}))?\Z"
+    r"(?:\\[,;:! ]|~|\s){0,4}\\(?:text|textrm|mathrm|mbox)\s*\{[^{}]{1,60}\}"
+    r"(?:\^(?:[23]|\{[23]\}))?\Z"
 )
 _COMMANDS = re.compile(r"\\(?:[dtc]?frac|sqrt|pi|left|right|cdot|times)(?![A-Za-z])")
 _LETTERS = re.compile(r"[A-Za-z]")
