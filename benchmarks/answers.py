@@ -30,6 +30,8 @@ import typer
 from rich.progress import track
 
 from benchmarks.answer_cases import DIFFERENT, EQUAL
+from benchmarks.answer_misreadings import DIFFERENT as MISREAD
+from benchmarks.answer_misreadings import EQUAL as REWRITTEN
 from benchmarks.answer_peer import Peer
 from benchmarks.report import Result, finish, print_table
 from server.equivalence.pool import EquivalencePool
@@ -73,8 +75,8 @@ def main(
     peer: Annotated[bool, typer.Option(help="compare with plain Math-Verify")] = True,
 ) -> None:
     """Measure, print, exit 1 when a target is missed."""
-    own = [Case("equal", *pair, equal=True) for pair in EQUAL]
-    own += [Case("different", *pair, equal=False) for pair in DIFFERENT]
+    own = [Case("equal", *pair, equal=True) for pair in (*EQUAL, *REWRITTEN)]
+    own += [Case("different", *pair, equal=False) for pair in (*DIFFERENT, *MISREAD)]
     finish(anyio.run(_measure, [*_theirs(sdist), *own], peer))
 
 
