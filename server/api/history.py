@@ -10,7 +10,6 @@ import anyio
 import anyio.to_thread
 
 from client.schema import Event, SolveFinished, SolveResult
-from server.journal.errors import UnknownSolve
 from server.journal.journal import Journal
 from server.journal.reader import JournalReader, SolveFilter, StoredAttempt, StoredSolve
 from server.journal.rows import EventRow, to_event
@@ -70,12 +69,8 @@ class History:
         await self._catch_up()
 
         def find(reader: JournalReader) -> tuple[StoredSolve, SolveResult | None] | None:
-            try:
-                stored = reader.solve(solve_id)
-            except UnknownSolve:
-                return None
-            # The beginning of an id is for people at a terminal.
-            return (stored, _result(reader, solve_id)) if stored.id == solve_id else None
+            stored = reader.find(solve_id)
+            return None if stored is None else (stored, _result(reader, solve_id))
 
         return await self._read(find)
 

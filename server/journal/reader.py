@@ -33,6 +33,8 @@ MOST_PLANS = 256
 PAGE = 1_000
 #: A listing has at most this many solves where nothing else is asked.
 LIST_LIMIT = 1_000
+#: Sorts after every character of an id.
+LAST_CHARACTER = "\U0010ffff"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,15 +219,26 @@ class JournalReader:
         Raises:
             UnknownSolve: there is none, or there are several.
         """
+        exact = self.find(name)
+        if exact is not None:
+            return exact
+        # A range of the primary key: the end is past all that begin so.
         rows = self.query(
-            f"SELECT {SOLVE_COLUMNS} FROM solves "  # noqa: S608
-            "WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1 ORDER BY id <> ?1 LIMIT 2",
-            (name,),
+            f"SELECT {SOLVE_COLUMNS} FROM solves WHERE id > ?1 AND id < ?1 || ?2 LIMIT 2",  # noqa: S608
+            (name, LAST_CHARACTER),
         )
-        if not rows or (len(rows) > 1 and rows[0][0] != name):
+        if len(rows) != 1:
             found = "begins several ids" if rows else "is not recorded"
             raise UnknownSolve(f"solve {name!r}: {found}; `quorum journal ls` shows them")
         return StoredSolve(*rows[0])
+
+    def find(self, solve_id: str) -> StoredSolve | None:
+        """Return the solve of an id; None where it is not recorded."""
+        rows = self.query(
+            f"SELECT {SOLVE_COLUMNS} FROM solves WHERE id = ?",  # noqa: S608
+            (solve_id,),
+        )
+        return StoredSolve(*rows[0]) if rows else None
 
     def runs(self, limit: int = RUNS_LISTED) -> list[RunRow]:
         """Return runs, the newest first."""
