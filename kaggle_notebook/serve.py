@@ -63,7 +63,11 @@ def inference_server(
     try:
         module = importlib.import_module(MODULE)
     except ModuleNotFoundError:
-        sys.path.append(str(_package_folder(settings)))
+        # another contest's package of the same name may be installed, and is imported by now
+        package = MODULE.partition(".")[0]
+        for name in [each for each in sys.modules if each.partition(".")[0] == package]:
+            del sys.modules[name]
+        sys.path.insert(0, str(_package_folder(settings)))
         importlib.invalidate_caches()
         module = importlib.import_module(MODULE)
     return cast(InferenceServer, module.AIMO3InferenceServer(endpoint))

@@ -235,7 +235,9 @@ class Session:
 
     def _line(self, pending: _Pending) -> AnswerLine:
         task, asked = pending.task, pending.asked
-        seen = task.evidence[0] if task.evidence else None
+        # the last one that told anything: a server that came back may have said nothing yet
+        named = [each for each in task.evidence if each.solve_id]
+        seen = next(iter(named or task.evidence), None)
         choice = choose(task.evidence, self._fallback(task), self.settings.default_answer)
         return AnswerLine(
             key=task.key,

@@ -75,14 +75,14 @@ def prepare(
     root = Path(inputs)
     completed: dict[str, Any] = {**settings, "server": dict(settings.get("server", {}))}
     manifest = _manifest(bundle)
-    findings = [*image_findings()]
+    findings = _image()
     if isinstance(manifest, KaggleError):
         findings.append(Finding("bundle", Verdict.MISSING, str(manifest)))
         manifest = None
     else:
         findings.append(bundle_finding(bundle, manifest))
     if _needs_model(completed):
-        found = _found_model(root, model, bundle, manifest)
+        found = _model(root, model, bundle, manifest)
         findings.append(model_finding(found))
         if isinstance(found, FoundModel):
             completed["server"] = {**engine_settings(found), **completed["server"]}
@@ -127,6 +127,24 @@ def _needs_model(settings: Mapping[str, Any]) -> bool:
     return server.get("engine.kind") in (None, "llamacpp", "sglang") and not any(
         server.get(name) for name in _ELSEWHERE
     )
+
+
+def _image() -> list[Finding]:
+    """Return what the image has; a look that fails is a finding too, and ends no run."""
+    try:
+        return list(image_findings())
+    except Exception as error:  # noqa: BLE001 - of a system that no program foresaw
+        return [Finding("image", Verdict.NOTE, f"{type(error).__name__}: {error}")]
+
+
+def _model(
+    root: Path, wanted: str, bundle: Path | None, manifest: Manifest | None
+) -> FoundModel | KaggleError:
+    """Return the model, or why there is none, whatever the mounts do."""
+    try:
+        return _found_model(root, wanted, bundle, manifest)
+    except (OSError, ValueError) as error:
+        return InputError(f"{root}: cannot be searched ({error}); attach the model again")
 
 
 def _manifest(bundle: Path | None) -> Manifest | KaggleError | None:
