@@ -3,12 +3,18 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
+from tests.training import letters
 from tests.training.test_corpus import read_json, row, write
 from training import errors
+from training.corpus.build import build
+from training.corpus.rules import Rules
 from training.problems import commands
+from training.problems.absent import answer_pattern
 from training.problems.overlap import contaminated
 from training.problems.read import Problem, read_problems
 from training.problems.sources import Wanted, load
@@ -65,6 +71,79 @@ def test_problems_are_rated_by_their_attempts(tmp_path: Path) -> None:
     assert [each["name"] for each in origin["inputs"]] == ["p.jsonl", "t.jsonl"]
 
 
+def test_subjects_and_stated_rates_are_filtered(tmp_path: Path) -> None:
+    rows = [
+        {"unique_id": f"m{n}", "problem": f"{n}?", "solution": rf"\boxed{{{n}}}", **told}
+        for n, told in enumerate([{"type": "Algebra"}, {"subject": "Geometry"}, {}])
+    ]
+    path = write(tmp_path / "math.jsonl", rows)
+    wanted = Wanted(subjects=frozenset({"algebra", "geometry"}))
+    assert [each.id for each in load("math", path, wanted)] == ["m0", "m1"]
+    hard = [
+        {"id": str(n), "problem": f"{n}?", "expected_answer": "1", "pass_rate_72b_tir": rate}
+        for n, rate in enumerate(["0.0", 0.5, "n/a", None, 1.0])
+    ]
+    path = write(tmp_path / "reasoning.jsonl", hard)
+    found = load("openmathreasoning", path, Wanted(least_rate=0.1, most_rate=0.9))
+    assert [each.id for each in found] == ["1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("answer", "text", "there"),
+    [
+        ("1234", "so 1234.", True),
+        ("1234", "so 01234, then", True),
+        ("1234", r"$1{,}234$ or 1,234", True),
+        ("1234", r"$1\,234$", True),
+        ("1234", "1234.00", True),
+        ("01234.0", "n=1234;", True),
+        ("1234", "12345 and 51234", False),
+        ("1234", "1234.5 and 0.1234 and 51,234 and 1,234,567", False),
+        ("1234", "12 34", False),
+        ("-5", "it is \u22125", True),
+        ("-5", "it is 5", False),
+        ("5", "x5 = 15, 50, 5", True),
+        ("x + 1", "is x+1.", True),
+        ("x + 1", "is x+10", False),
+    ],
+)  # fmt: skip
+def test_answers_are_found_however_they_are_written(answer: str, text: str, there: bool) -> None:
+    assert (answer_pattern(answer).search(text) is not None) == there
+
+
+def test_a_corpus_is_shown_not_to_have_an_originals_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = letters.save(tmp_path / "tokenizer.json")
+    texts = ["What is $2^5$? It is 32.", "what IS $3^3$?  It is 27."]
+    rows = [row(f"power-{n}", tokenizer.encode(text).ids) for n, text in enumerate(texts)]
+    build([write(tmp_path / "t.jsonl", rows)], tmp_path / "corpus", Rules())
+
+    def prove(answer: str, statement: str = "What is $2^{10}$?") -> dict[str, Any]:
+        originals = write(
+            tmp_path / "o.jsonl", [{"id": "power", "problem": statement, "answer": answer}]
+        )
+        commands.absent_command(
+            originals, tmp_path / "corpus", tokenizer=tmp_path / "tokenizer.json",
+            target=tmp_path / "proof.json",
+        )  # fmt: skip
+        told: dict[str, Any] = json.loads((tmp_path / "proof.json").read_text())
+        return told
+
+    told = prove("1024")
+    assert told["figures"] == {"originals": 1, "entries": 2, "found": 0}
+    assert told["originals"] == {"power": "absent"}
+    assert [each["name"] for each in told["inputs"]][1:3] == ["entries.parquet", "prompts.parquet"]
+    with pytest.raises(typer.Exit):
+        prove("27")
+    assert "its answer is in entry 1 of power-1" in capsys.readouterr().out
+    with pytest.raises(typer.Exit):
+        prove("1024", "What is $3^3$?")
+    assert "its statement is in entry 1" in capsys.readouterr().out
+    with pytest.raises(errors.BadTraces, match="power has no answer"):
+        prove("")
+
+
 FAMILY = """
 id = "power"
 statement = "What is the remainder when ${a}^{{{n}}}$ is divided by $1000$?"
@@ -119,6 +198,19 @@ def test_large_answers_are_asked_modulo_a_number() -> None:
     assert "divided by $99991$" in made.statement
     assert modulo(Problem("p", "How many?", "5", "S", "MIT", {}), 99_991) is None
     assert modulo(Problem("p", "How many?", "x+1", "S", "MIT", {}), 99_991) is None
+
+
+def test_short_problems_of_an_evaluation_are_found_inside_longer_ones() -> None:
+    evaluation = [Problem("short", "How many primes are below 100?", "25", "", "", {})]
+    problems = [
+        Problem(
+            "inside", "Answer this: how many primes are below $100$? Thank you.", None, "", "", {}
+        ),
+        Problem(
+            "other", "How many primes are below 200, and how many below 1000?", None, "", "", {}
+        ),
+    ]
+    assert contaminated(problems, evaluation) == {"inside": "short"}
 
 
 def test_problems_of_an_evaluation_are_found_in_other_words_about_them() -> None:

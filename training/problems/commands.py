@@ -1,6 +1,7 @@
 """`quorum train problems`: problems with answers, and which of them may be trained on."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,14 +10,17 @@ import typer
 
 from client.http import DEFAULT_URL
 from client.sandbox import LeasedKernel, SandboxClient
-from training.errors import EmptyCorpus
+from training.corpus.store import ENTRIES, PROMPTS, read_entries
+from training.errors import BadTraces, EmptyCorpus
 from training.files import whole_file, write_json
+from training.problems.absent import search
 from training.problems.overlap import contaminated
 from training.problems.rate import Rate, rates, write_table
 from training.problems.read import Problem, read_problems
 from training.problems.sources import Wanted, load
 from training.problems.variants import ProgramFailed, load_family, make, modulo
 from training.provenance import provenance
+from training.text import load_decoder
 
 app = typer.Typer(
     help="Problems with answers: load, rate, vary, and keep evaluations out.",
@@ -31,7 +35,7 @@ PROGRAM_S = 60.0
 
 
 @app.command("load")
-def load_command(
+def load_command(  # noqa: PLR0913 - its options
     source: Annotated[str, typer.Argument(help="The published set, such as numinamath-cot.")],
     path: Annotated[Path, typer.Argument(help="Its file: Parquet, JSON lines or CSV.")],
     *,
@@ -42,13 +46,26 @@ def load_command(
     origin: Annotated[
         list[str] | None, typer.Option(help="Only of this source within the set; repeatable.")
     ] = None,
+    subject: Annotated[
+        list[str] | None, typer.Option(help="Only of this subject, such as Algebra; repeatable.")
+    ] = None,
+    least_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Lowest solve rate that the set states.")
+    ] = 0.0,
+    most_rate: Annotated[
+        float, typer.Option(min=0, max=1, help="Highest solve rate that the set states.")
+    ] = 1.0,
     least_level: Annotated[int | None, typer.Option(help="Lowest level.")] = None,
     most_level: Annotated[int | None, typer.Option(help="Highest level.")] = None,
 ) -> None:
     """Read a published set of problems, with its licence, into the common form."""
-    wanted = Wanted(integer, frozenset(origin or ()), least_level, most_level)
+    wanted = Wanted(
+        integer, frozenset(origin or ()), least_level, most_level,
+        frozenset(each.casefold() for each in subject or ()), least_rate, most_rate,
+    )  # fmt: skip
     problems = list(load(source, path, wanted))
-    settings = {"source": source, "integer": integer, "origins": sorted(wanted.origins)}
+    settings = {"source": source, **asdict(wanted)}
+    settings |= {name: sorted(settings[name]) for name in ("origins", "subjects")}
     _write(target, problems, "problems load", settings, [path])
 
 
@@ -97,6 +114,42 @@ def vary_command(
             for each in left:
                 typer.echo(f"  {each.parameters}: {each.reason}")
     _write(target, made, "problems vary", {"count": count, "seed": seed}, families)
+
+
+@app.command("absent")
+def absent_command(
+    originals: Annotated[Path, typer.Argument(help="Problems with the answers to look for.")],
+    corpus: Annotated[Path, typer.Argument(help="The folder of a corpus of their variants.")],
+    *,
+    tokenizer: Annotated[Path, typer.Option(help="tokenizer.json or .tiktoken of its tokens.")],
+    target: Annotated[Path, typer.Option("--to", help="The proof to write, as JSON.")],
+) -> None:
+    """Prove that no entry of a corpus has an original's answer or statement; exit 1 if one has."""
+    known = read_problems(originals)
+    without = [each.id for each in known if not (each.answer or "").strip()]
+    if without:
+        raise BadTraces(f"{originals}: {without[0]} has no answer to look for; add it")
+    count, found = search(known, read_entries(corpus), load_decoder(tokenizer))
+    if not count:
+        raise EmptyCorpus(f"{corpus}: has no entries; nothing can be shown of it")
+    told = provenance(
+        "problems absent", {}, [originals, corpus / ENTRIES, corpus / PROMPTS, tokenizer]
+    )
+    told["figures"] = {"originals": len(known), "entries": count, "found": len(found)}
+    told["originals"] = {
+        each.id: "present" if any(one.original == each.id for one in found) else "absent"
+        for each in known
+    }
+    told["found"] = [asdict(each) for each in found]
+    write_json(target, told)
+    for each in found:
+        typer.echo(
+            f"{each.original}: its {each.what} is in entry {each.entry} of {each.problem_id}"
+            + (f": {each.around}" if each.around else "")
+        )
+    typer.echo(f"{target}: {count} entries, {len(found) or 'no'} traces of {len(known)} originals")
+    if found:
+        raise typer.Exit(1)
 
 
 @app.command("mod")

@@ -15,22 +15,27 @@ def words(statement: str) -> list[str]:
     return [each for each in _WORD.findall(statement.lower()) if each not in "$,.;:!?"]
 
 
-def shingles(statement: str) -> set[tuple[str, ...]]:
-    """Return all runs of `WORDS` words; a shorter statement is one run."""
-    found = words(statement)
-    if len(found) <= WORDS:
-        return {tuple(found)}
-    return {tuple(found[at : at + WORDS]) for at in range(len(found) - WORDS + 1)}
+def shingles(found: Sequence[str], length: int = WORDS) -> set[tuple[str, ...]]:
+    """Return all runs of so many words; fewer words are no run."""
+    return {tuple(found[at : at + length]) for at in range(len(found) - length + 1)}
 
 
 def contaminated(problems: Iterable[Problem], evaluation: Sequence[Problem]) -> dict[str, str]:
-    """Return the ids of problems that share a run of words with an evaluation's, and with which."""
+    """Return the ids of problems that share a run of words with an evaluation's, and with which.
+
+    A statement of an evaluation that is shorter than such a run is looked for whole.
+    """
     known: dict[tuple[str, ...], str] = {}
     for problem in evaluation:
-        known |= dict.fromkeys(shingles(problem.statement), problem.id)
-    found: dict[str, str] = {}
+        found = words(problem.statement)
+        length = min(max(len(found), 1), WORDS)
+        known |= dict.fromkeys(shingles(found, length), problem.id)
+    lengths = sorted({len(run) for run in known})
+    shared: dict[str, str] = {}
     for problem in problems:
-        shared = next((known[each] for each in shingles(problem.statement) if each in known), None)
-        if shared is not None:
-            found[problem.id] = shared
-    return found
+        own = words(problem.statement)
+        runs = (run for length in lengths for run in shingles(own, length))
+        name = next((known[run] for run in runs if run in known), None)
+        if name is not None:
+            shared[problem.id] = name
+    return shared

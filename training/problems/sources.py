@@ -16,7 +16,10 @@ LEAST, MOST = 0, 99_999
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A published set. The answer is in `answer`, or boxed in `solution`."""
+    """A published set. The answer is in `answer`, or boxed in `solution`.
+
+    `rate` is a column with the share of attempts of some model that were right, 0 to 1.
+    """
 
     title: str
     licence: str
@@ -25,6 +28,8 @@ class Source:
     solution: str = ""
     origin: str = ""
     level: str = ""
+    subject: tuple[str, ...] = ()
+    rate: str = ""
 
 
 #: Columns and licences as the sets' own cards state them.
@@ -37,21 +42,28 @@ SOURCES: dict[str, Source] = {
                              origin="source"),
     "numinamath-tir": Source("NuminaMath-TIR", "Apache-2.0", solution="solution"),
     "openmathreasoning": Source("OpenMathReasoning", "CC BY 4.0", answer="expected_answer",
-                                origin="problem_source"),
+                                origin="problem_source", rate="pass_rate_72b_tir"),
     "openmathinstruct-2": Source("OpenMathInstruct-2", "CC BY 4.0", answer="expected_answer",
                                  origin="problem_source"),
-    "math": Source("MATH", "MIT", solution="solution", level="level"),
+    "math": Source("MATH", "MIT", solution="solution", level="level",
+                   subject=("subject", "type")),
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which problems of a set are taken. `integer` keeps answers from `LEAST` to `MOST`."""
+    """Which problems of a set are taken. `integer` keeps answers from `LEAST` to `MOST`.
+
+    `subjects` are in lower case. A problem whose set states no rate has any rate.
+    """
 
     integer: bool = False
     origins: frozenset[str] = frozenset()
     least_level: int | None = None
     most_level: int | None = None
+    subjects: frozenset[str] = frozenset()
+    least_rate: float = 0.0
+    most_rate: float = 1.0
 
 
 def load(name: str, path: Path, wanted: Wanted) -> Iterator[Problem]:
@@ -76,7 +88,8 @@ def load(name: str, path: Path, wanted: Wanted) -> Iterator[Problem]:
         if answer is None or plain in seen or not _fits(row, source, wanted):
             continue
         seen.add(plain)
-        more = {k: row[k] for k in (source.origin, source.level) if k and row.get(k) is not None}
+        told = (source.origin, source.level, source.rate, *source.subject)
+        more = {name: row[name] for name in told if name and row.get(name) is not None}
         yield Problem(
             id=str(row.get("id") or row.get("unique_id") or f"{name}-{number}"),
             statement=statement,
@@ -104,6 +117,12 @@ def _answer(row: dict[str, Any], source: Source, *, integer: bool) -> str | None
 def _fits(row: dict[str, Any], source: Source, wanted: Wanted) -> bool:
     if wanted.origins and str(row.get(source.origin)) not in wanted.origins:
         return False
+    if wanted.subjects:
+        named = {str(row[name]).casefold() for name in source.subject if row.get(name) is not None}
+        if named.isdisjoint(wanted.subjects):
+            return False
+    if not _rate_fits(row.get(source.rate), wanted):
+        return False
     if wanted.least_level is None and wanted.most_level is None:
         return True
     digits = re.search(r"\d+", str(row.get(source.level, "")))
@@ -111,6 +130,15 @@ def _fits(row: dict[str, Any], source: Source, wanted: Wanted) -> bool:
         return False
     level = int(digits.group())
     return (wanted.least_level or level) <= level <= (wanted.most_level or level)
+
+
+def _rate_fits(told: object, wanted: Wanted) -> bool:
+    """Return whether a stated rate is within the bounds; sets write `n/a` where they have none."""
+    try:
+        rate = float(str(told))
+    except ValueError:
+        return True
+    return wanted.least_rate <= rate <= wanted.most_rate
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
