@@ -6,7 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
-from tests.page.conftest import LONG_TOKENS
+from tests.page.conftest import LONG_TOKENS, RUN
 from tests.server.page.hostile import SOLVE as HOSTILE_SOLVE
 from tests.server.page.stories import LONG, PARAGRAPH
 from tests.server.page.world import World
@@ -20,9 +20,13 @@ VIEWS = [
     "/solves/solve-short/attempts/0/tokens#t=123",
     "/compare?a=solve-a:0&b=solve-a:1",
     "/runs",
+    f"/runs/{RUN}",
     "/data",
     "/data/corpus.csv",
     "/data/corpus.jsonl",
+    "/label",
+    "/label/alternates.jsonl?at=0",
+    "/solves/solve-short/attempts/0/label",
 ]
 #: Elements of a chunk of 500 tokens, with some room, times the chunks near a screen.
 MOST_SPANS = 12_000
@@ -77,6 +81,62 @@ def test_policy_forbids_markup_from_strings(browser: Browser, world: World) -> N
                          catch (error) { return error instanceof TypeError } }"""
     assert page.evaluate(refused)
     page.context.close()
+
+
+def test_attempt_is_labelled_with_keys(page: Page) -> None:
+    page.goto("/solves/solve-short/attempts/0/label")
+    page.get_by_label("Your name").fill("ann")
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("s")
+    page.keyboard.press("j")
+    page.keyboard.press("m")
+    expect(page.locator("#tag")).to_have_text("mistake")
+    page.keyboard.type("it does not follow")
+    page.keyboard.press("Enter")
+    said = page.locator(".passage").nth(1).locator(".said li")
+    expect(said).to_contain_text("mistake it does not follow")
+    expect(said).to_contain_text("ann")
+    begins = [page.locator(".passage").nth(place).get_attribute("data-begin") for place in (0, 1)]
+    expect(said).to_contain_text(f"from {begins[0]}")
+    # a part of a passage, by selecting it
+    page.evaluate(
+        """() => { const text = document.querySelectorAll(".passage .text")[1].firstChild;
+                   getSelection().setBaseAndExtent(text, 0, text, 2) }"""
+    )
+    page.keyboard.press("i")
+    page.keyboard.type("<b>new</b>")
+    page.keyboard.press("Enter")
+    expect(said).to_have_count(2)
+    expect(said.nth(1)).to_contain_text("<b>new</b>")
+    page.reload()
+    expect(said).to_have_count(2)
+    first, last = re.findall(r"\d+", said.nth(1).locator("a").inner_text())
+    assert int(first) == int(begins[1] or 0)
+    assert int(last) <= int(first) + 2
+    page.locator(".passage").nth(1).focus()
+    for left in (1, 0):
+        page.keyboard.press("x")
+        expect(said).to_have_count(left)
+
+
+def test_continuations_are_compared_with_keys(page: Page) -> None:
+    page.goto("/label/alternates.jsonl?at=0")
+    lanes = page.locator("#continuations [data-item]")
+    page.keyboard.press("j")
+    page.keyboard.press("b")
+    page.keyboard.press("j")
+    page.keyboard.press("w")
+    expect(lanes.nth(0).locator(".verdict")).to_have_text("better")
+    expect(lanes.nth(1).locator(".verdict")).to_have_text("worse")
+    expect(lanes.nth(2).locator(".verdict")).to_have_text("neutral")
+    page.keyboard.press("s")
+    page.keyboard.type("it checks")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"at=(?!0$)\d+"))
+    told = page.evaluate("fetch('/v1/labels').then((answer) => answer.json())")
+    assert sorted(label["tag"] for label in told["labels"]) == ["better", "neutral", "worse"]
+    assert {label["reason"] for label in told["labels"]} == {"it checks"}
 
 
 def test_hundred_thousand_tokens_scroll(page: Page) -> None:

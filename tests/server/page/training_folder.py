@@ -35,3 +35,18 @@ def write_training(folder: Path) -> None:
     (folder / "broken.jsonl").write_text("{not json\n", encoding="utf-8")
     (folder / "answers.csv").write_text("id,answer\nname of solve-a,42\n", encoding="utf-8")
     (folder.parent / "secret.csv").write_text("id,problem,answer\n1,2,3\n", encoding="utf-8")
+    for number, name in enumerate(("late", "first")):
+        position = {
+            "problem_id": f"p-{name}", "problem": "What is $6$?" + HOSTILE, "truth": "6",
+            "solve_id": "solve-alternates", "attempt": number, "begin": 5, "end": 8,
+            "before": HOSTILE, "own": "So it is 6.\n\n", "priority": 0.2 + number / 2,
+            "named": False, "temperature": 0.8,
+            "alternates": [
+                {"alternate": 0, "ids": [70, 71], "text": HOSTILE, "end": "boundary", "seed": 1},
+                {"alternate": 1, "ids": [72], "text": "No.\n\n", "end": "boundary", "seed": 2},
+            ],
+        }  # fmt: skip
+        with (folder / "alternates.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(position) + "\n")
+    entry = {"entry": 3, "prompt": 0, "runs": [1, 2, 1], "ids": [70, 71, 72, 73]}
+    (folder / "tokens.jsonl").write_text(json.dumps(entry) + "\n", encoding="utf-8")
