@@ -6,13 +6,23 @@ from dataclasses import dataclass, field, replace
 
 from voting.answers import Answer, AnswerKind
 from voting.ballot import Ballot, Vote
-from voting.exact import Comparison, Exact, Items, Opaque, compare_exact, read_exact
+from voting.exact import (
+    Comparison,
+    Exact,
+    Items,
+    Opaque,
+    compare_exact,
+    read_exact,
+    with_commas,
+)
 from voting.requests import Replies, Same, Sameness
 
 #: A new class is held against so many others, the oldest first: each question may take a worker
 #: seconds, and a ballot with more answers than that is lost anyway.
 MAX_COMPARED = 24
 
+#: One of several choices, as they are lettered.
+_CHOICE = re.compile(r"\(?([A-Z])\)?")
 _WORDS = re.compile(r"[^\W\d_]{2,}(?:[ \-][^\W\d_]+)*")
 
 
@@ -29,7 +39,7 @@ class AnswerRules:
 
     def as_written(self, answer: Answer) -> str:
         """Return an answer in LaTeX such that a symbolic check keeps these rules."""
-        key = answer.key
+        key = with_commas(answer.key)
         if self.percent_is_number:
             key = key.removesuffix("%")
         value = read_exact(key)
@@ -62,6 +72,9 @@ def _value(answer: Answer, rules: AnswerRules) -> Exact:
 
 def _compare_values(one: Exact, other: Exact, rules: AnswerRules) -> Comparison:
     if isinstance(one, Opaque) and isinstance(other, Opaque):
+        choices = [_CHOICE.fullmatch(each.key) for each in (one, other)]
+        if choices[0] and choices[1]:
+            return Comparison.SAME if choices[0][1] == choices[1][1] else Comparison.DIFFERENT
         words = [_WORDS.fullmatch(each.key) for each in (one, other)]
         if all(words):
             same = one.key.casefold() == other.key.casefold()

@@ -66,6 +66,7 @@ _REPEATING = re.compile(
     r"(?P<sign>-?)(?P<whole>[0-9]{0,40})\.(?P<before>[0-9]{0,40})"
     r"(?:\\overline\{(?P<line>[0-9]{1,40})\}|\((?P<round>[0-9]{1,40})\)|\\dot\{(?P<dot>[0-9])\})"
 )
+_JOINED = re.compile(r"(?<=[0-9)}]),?(?:and|or)(?=[-0-9(\\])")
 _MIXED = re.compile(
     r"(?P<sign>-?)(?P<whole>[0-9]{1,40}) (?P<above>[0-9]{1,40})/(?P<below>[0-9]{1,40})"
 )
@@ -89,7 +90,7 @@ def read_exact(key: str, *, percent_is_number: bool = False) -> Exact:
     """Return the value of an answer in canonical spelling; `Opaque` where it is not read here."""
     if len(key) > MAX_CHARACTERS:
         return Opaque(key)
-    key = _PERCENT.sub("%", key)
+    key = with_commas(_PERCENT.sub("%", key))
     if _GROUPED.fullmatch(key):
         key = key.replace(",", "")
     residue = _RESIDUE.fullmatch(key)
@@ -99,6 +100,11 @@ def read_exact(key: str, *, percent_is_number: bool = False) -> Exact:
     name = _NAME.match(key) if key.count("=") == 1 else None
     body = key[name.end() :] if name is not None else key
     return _read(body, percent_is_number, 0)
+
+
+def with_commas(key: str) -> str:
+    """Return a list whose values "and" or "or" join as one with commas: ``1and2`` as ``1,2``."""
+    return _JOINED.sub(",", key)
 
 
 def compare_exact(one: Exact, other: Exact, *, ordered_lists: bool = False) -> Comparison:

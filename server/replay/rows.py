@@ -190,8 +190,9 @@ def _step_scores(row: Row) -> tuple[float, ...] | None:
 
 def _seconds(row: Row) -> float | None:
     seconds = row.get("seconds")
-    is_time = isinstance(seconds, int | float) and 0 < seconds < math.inf
-    return float(seconds) if is_time else None
+    if isinstance(seconds, int | float) and 0 < seconds < math.inf:
+        return float(seconds)
+    return None
 
 
 def _text(row: Row, names: tuple[str, ...]) -> str | None:

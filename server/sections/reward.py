@@ -22,7 +22,9 @@ class RewardSettings(Section):
     timeout_s: float = Field(
         30.0, gt=0, le=600, description="seconds that the steps of one solution may take"
     )
-    at_once: int = Field(4, ge=1, le=256, description="solutions that are scored at once")
+    at_once: int = Field(
+        4, ge=1, le=256, description="requests to that server at once, each of one solution"
+    )
 
     @field_validator("url")
     @classmethod

@@ -31,6 +31,16 @@ SAME: list[tuple[str, ...]] = [
     ("1,2,3", "1, 2, 3", r"1,\ 2,\ 3", "1 , 2 , 3"),
     ("1, 234", r"1,\ 234", "1 , 234"),
     ("caf\u00e9", "\\text{caf\u00e9}"),
+    # Typed without LaTeX.
+    (r"\frac{1}{2}", "\u00bd"),
+    (r"2\sqrt{3}", "2\u221a3", "2sqrt(3)", r"2\sqrt3"),
+    (r"\sqrt{x+1}", "\u221a(x+1)", "sqrt(x + 1)"),
+    ("x^{2}+1", "x\u00b2+1", "x**2+1"),
+    (r"\frac{\pi}{2}", r"\dfrac{pi}{2}", "\\frac{\u03c0}{2}"),
+    (r"\binom{10}{3}", r"\dbinom{10}{3}", r"{10 \choose 3}"),
+    (r"5\times10^{3}", "5 \u00d7 10^3"),
+    (r"\frac{3}{4}", r"\frac{3}{4}\text{ hours}", r"\frac{3}{4}~\mathrm{cm}^2"),
+    (r"\sqrt{2}", r"\textcolor{blue}{\sqrt{2}}", r"\sqrt{2}\ ", r"\sqrt{2}\\"),
     # Integers in disguise, of any size.
     ("42", "042", "$42$", r"\text{42}", "42.0", "x = 42", r"42 \text{ apples}", r"x\text{ = }42"),
     ("1234567", "1,234,567", r"1{,}234{,}567", r"1\,234\,567"),

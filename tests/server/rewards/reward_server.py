@@ -62,7 +62,7 @@ class RewardServer:
         if (fault := await self.played(body["input"])) is not None:
             return fault
         *steps, _ = re.split(r"<extra_0>|ки", body["input"])
-        rows = [[1 - chance(step), chance(step)] for step in steps]
+        rows: list[list[Any]] = [[1 - chance(step), chance(step)] for step in steps]
         if "ки" in body["input"]:
             rows = [row[::-1] for row in rows]
         if self.fault == "logits":

@@ -175,6 +175,6 @@ async def test_a_server_that_hangs_costs_the_time_that_is_left_and_no_more(stage
         agree=3,
         selector="process_reward",
         rewards=rewards,
-        time_limit_s=8.0,
+        time_limit_s=5.7,
     )
     assert (await solve.run()).answer == "41"

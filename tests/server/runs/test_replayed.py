@@ -97,7 +97,7 @@ def served(
     )
     parts = SolverParts(cast("Any", engine), dialect, vocabulary, cast("Any", None))
     settings = Settings(
-        solve={  # type: ignore[arg-type]
+        solve={
             "strategy": "majority_vote", "attempts": ATTEMPTS, "agree": AGREE, "symbolic": False,
             "answer_reserve_s": 0.0, "time_limit_s": 86_400, "mix": "none", "max_tokens": 1_000,
             "early_stop": names.early_stop, "launch": names.launch, "weight": names.weight,
