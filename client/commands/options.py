@@ -59,6 +59,13 @@ Strategy = Annotated[
     str | None,
     typer.Option(help="How attempts are made and chosen, by name.", rich_help_panel=_ASK),
 ]
+Recipe = Annotated[
+    str | None,
+    typer.Option(
+        help="How further engines of the server take part, by name; none: not.",
+        rich_help_panel=_ASK,
+    ),
+]
 Kind = Annotated[
     AnswerKind | None,
     typer.Option(help="integer: a contest's, 0-99999; text: any answer.", rich_help_panel=_ASK),

@@ -9,7 +9,8 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from importlib.metadata import version
 from typing import Annotated
@@ -24,6 +25,7 @@ from rich.table import Table
 from sandbox.errors import SandboxError
 from sandbox.pool import KernelPool
 from sandbox.types import CellStatus, PoolStatus
+from server.engine.memory import embedded_bytes
 from server.engine.opening import model_path
 from server.errors import QuorumServerError
 from server.parts import pool_settings
@@ -90,6 +92,16 @@ def examine() -> Iterator[Finding]:
                 subject, Verdict.MISSING, f"the check failed: {type(error).__name__}: {error}",
                 "please report it",
             )  # fmt: skip
+    yield from _further_engines(settings)
+
+
+def _further_engines(settings: Settings) -> Iterator[Finding]:
+    """Yield engine and weights of each section `engines.NAME`."""
+    for name in settings.engines:
+        own = settings.for_engine(name)
+        for check in (_engine, _weights):
+            found = check(own)
+            yield replace(found, subject=f"{found.subject} {name}")
 
 
 def _python(settings: Settings) -> Finding:
@@ -154,14 +166,30 @@ async def _try_kernel(settings: Settings) -> tuple[float, PoolStatus]:
 
 
 def _memory(settings: Settings) -> Finding:
-    del settings
     free = psutil.virtual_memory().available / GIB
-    if free < NEEDED_MEMORY_GIB:
+    needed = NEEDED_MEMORY_GIB + _further_memory_gib(settings)
+    if free < needed:
         return Finding(
-            "memory", Verdict.NOTE, f"{free:.1f} GiB available, {NEEDED_MEMORY_GIB:g} wanted",
+            "memory", Verdict.NOTE, f"{free:.1f} GiB available, {needed:.2g} wanted",
             "close programs, or lower engine.context_tokens and sandbox.kernels",
         )  # fmt: skip
     return Finding("memory", Verdict.OK, f"{free:.1f} GiB available")
+
+
+def _further_memory_gib(settings: Settings) -> float:
+    """Return what further engines take here; weights that are missing are told elsewhere."""
+    total = 0.0
+    for name in settings.engines:
+        own = settings.for_engine(name)
+        if own.engine.kind != "llamacpp":
+            continue
+        with suppress(QuorumServerError):
+            total += embedded_bytes(
+                model_path(own),
+                slots=own.engine_slots,
+                context_tokens=own.engine.context_tokens,
+            )
+    return total / GIB
 
 
 def _disk(settings: Settings) -> Finding:

@@ -17,7 +17,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from server.dialect.base import Effort
 from server.presets.errors import MalformedPresets, UnknownPreset
 from server.prompts import sets, variants
+from server.sections.engines import NamedEngineSettings
 from server.solve.mix import parse_mix
+from server.solve.recipe import NONE, read_recipe
+from voting.errors import VotingError
 
 Quantisation = Literal["MXFP4", "FP8", "AWQ 4-bit", "8-bit", "BF16", "Q4_K_M"]
 DialectName = Literal["harmony", "qwen", "deepseek", "gemma", "plain"]
@@ -84,6 +87,9 @@ class Preset(_Data):
     kv_bytes_per_token: int = Field(default=0, ge=0)
     sampling: Sampling
     mix: str = ""
+    recipe: str = ""
+    engines: dict[str, dict[str, str | int | float | bool]] = {}
+    """Further engines by name: what `[engines.NAME]` says."""
     machines: dict[str, Layout] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -91,6 +97,7 @@ class Preset(_Data):
         if self.prompts not in {"auto", "default", *sets()}:
             raise ValueError(f"prompts {self.prompts!r}: must be auto, default or a set of prompts")
         parse_mix(self.mix, variants())
+        self._check_engines()
         for name, layout in self.machines.items():
             if name not in MACHINES:
                 raise ValueError(f"machine {name!r}: must be one of {', '.join(MACHINES)}")
@@ -101,6 +108,14 @@ class Preset(_Data):
             if self.full_contexts(name) < 1:
                 raise ValueError(f"{name}: weights and one context must fit its memory")
         return self
+
+    def _check_engines(self) -> None:
+        for values in self.engines.values():
+            NamedEngineSettings.model_validate(values)
+        try:
+            read_recipe(self.recipe or NONE, self.engines)
+        except VotingError as error:
+            raise ValueError(str(error)) from None
 
     def full_contexts(self, machine: str) -> float:
         """Return how many attempts' whole contexts fit beside the weights.

@@ -41,6 +41,8 @@ def configuration(name: str, preset: Preset, machine: str) -> str:
         "min_p": sampling.min_p,
         "top_k": sampling.top_k,
     }
+    if preset.recipe:
+        solve["recipe"] = preset.recipe
     if preset.mix:
         solve["mix"] = preset.mix
     if preset.effort is not None:
@@ -58,7 +60,12 @@ def configuration(name: str, preset: Preset, machine: str) -> str:
         solve["agree"] = max(2, layout.attempts // 2)
         solve["max_turns"], solve["max_tokens"] = _GPU_TURNS, layout.context_tokens
         sandbox["kernels"] = _KERNELS_AN_ATTEMPT * layout.attempts
-    sections = {"engine": engine, "solve": solve, "sandbox": sandbox}
+    sections: dict[str, Mapping[str, object]] = {
+        "engine": engine,
+        **{f"engines.{name}": values for name, values in preset.engines.items()},
+        "solve": solve,
+        "sandbox": sandbox,
+    }
     lines = [line for pair in sections.items() for line in _section(*pair)]
     return "\n".join([*head, *lines])
 
