@@ -100,8 +100,8 @@ _FRACTION = re.compile(r"\\frac(?:([0-9])|\{([^{}]*)\}) ?(?:([0-9])(?![0-9])|\{(
 _ROOT = re.compile(r"\\sqrt ?([0-9])(?![0-9])")
 #: A word set as text at the end, where a number's unit stands; what else a number has no letter of.
 _UNIT = re.compile(
-    r"(?:\\[,;:! ]|~|\s){0,4}\\(?:text|textrm|mathrm|mbox)\s*\{[^{}]{1,60}\}"
-    r"(?:\^(?:[23]|\{[23]\}))?\Z"
+    r"(?:\\[,;:! ]|~|\s){0,4}(?P<unit>\\(?:text|textrm|mathrm|mbox)\s*\{[^{}]{1,60}\}"
+    r"(?:\^(?:[23]|\{[23]\}))?)\Z"
 )
 _COMMANDS = re.compile(r"\\(?:[dtc]?frac|sqrt|pi|left|right|cdot|times)(?![A-Za-z])")
 _LETTERS = re.compile(r"[A-Za-z]")
@@ -134,7 +134,7 @@ def canonical_text(written: str) -> str | None:
 def _without_unit(written: str) -> str:
     """Return a text without the unit that follows a number: a fraction's, a root's, a decimal's."""
     match = _UNIT.search(written)
-    if match is None or not is_unit(match[0]):
+    if match is None or not is_unit(match["unit"]):
         return written
     number = written[: match.start()]
     if not _DIGIT.intersection(number) or _LETTERS.search(_COMMANDS.sub("", number)):
