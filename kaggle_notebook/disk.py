@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+#: Seconds of waiting that are left while earlier work has not come to an end in its time.
+STUCK_WAIT_S = 0.1
 #: Work that waits; above this a disk has hung for very long, and what comes is refused.
 MOST_WAITING = 2_000
 
@@ -18,6 +20,7 @@ class Disk:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._late: _Outcome | None = None
         self._queue: queue.Queue[tuple[Callable[[], Any], _Outcome]] = queue.Queue(MOST_WAITING)
 
     def do(self, work: Callable[[], Any], wait_s: float = 0.0) -> Any:  # noqa: ANN401 - the work's
@@ -35,7 +38,10 @@ class Disk:
         except RuntimeError:
             # no thread can be started: then it is done here
             outcome.take(work)
-        outcome.done.wait(wait_s)
+        if self._late is not None and not self._late.done.is_set():
+            wait_s = min(wait_s, STUCK_WAIT_S)
+        if wait_s and not outcome.done.wait(wait_s):
+            self._late = outcome
         return outcome.value
 
     def _start(self) -> None:

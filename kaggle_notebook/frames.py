@@ -14,6 +14,8 @@ from typing import Any
 ID_NAMES = ("id", "ids", "problem_id", "row_id", "uuid", "index", "key")
 PROBLEM_NAMES = ("problem", "question", "statement", "prompt", "text", "query")
 ID, PROBLEM = "id", "problem"
+#: A column that a local file may have: nobody looks at it.
+ANSWER = "answer"
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -52,6 +54,8 @@ def read_call(arguments: Sequence[Any], named: dict[str, Any]) -> Asked:
     """
     reading = _Reading()
     for name, value in [*(("", value) for value in arguments[:2]), *named.items()]:
+        if name == ANSWER:
+            continue
         try:
             reading.columns += _columns(value, name)
         except Exception as error:  # noqa: BLE001 - an object of the gateway that cannot be read
@@ -81,9 +85,11 @@ def is_missing(value: Any) -> bool:  # noqa: ANN401 - whatever the gateway sends
 def _columns(value: Any, name: str) -> list[_Column]:  # noqa: ANN401 - whatever comes
     library = _library(value)
     if hasattr(value, "columns") and hasattr(value, "__getitem__"):
-        return [_Column(str(each), _listed(value[each]), library) for each in value.columns]
+        names = [each for each in value.columns if str(each) != ANSWER]
+        return [_Column(str(each), _listed(value[each]), library) for each in names]
     if isinstance(value, dict):
-        return [_Column(str(key), _listed(each), library) for key, each in value.items()]
+        names = [each for each in value if str(each) != ANSWER]
+        return [_Column(str(each), _listed(value[each]), library) for each in names]
     own = getattr(value, "name", None)
     return [_Column(str(own) if isinstance(own, str) and own else name, _listed(value), library)]
 
@@ -172,7 +178,7 @@ def answer_frame(identity: Any, answer: int, library: str) -> Any:  # noqa: ANN4
 
     Where the image has neither library it is a dictionary of two lists. Never raises an Exception.
     """
-    values = {ID: [_id_value(identity)], "answer": [int(answer)]}
+    values = {ID: [_id_value(identity)], ANSWER: [int(answer)]}
     other = "pandas" if library == "polars" else "polars"
     for name in (library, other):
         try:

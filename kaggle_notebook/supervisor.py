@@ -310,9 +310,8 @@ def main(arguments: Sequence[str]) -> None:
     parent = Parent(parent_fd, 1, address_of(folder), digest_of(configuration), linger_s)
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)  # a full disk has no room for a file
     while not _locked(lock):
-        # one that waits for a successor need not wait any longer; or it is ending its server
-        if (waiting := call(folder, {"digest": ""})) is not None:
-            waiting.close()
+        # one that waits for a successor ends when it hears of another server; or it is ending now
+        call(folder, {"digest": ""})
         parent.wait(0.1)
         if parent.ended or parent.descriptor < 0:
             return

@@ -102,3 +102,24 @@ def test_the_gateway_refuses_what_is_wrong() -> None:
     for frame in wrong:
         with pytest.raises(InvalidSubmission):
             checked(frame, ids)
+
+
+class Secret(dict[str, list[object]]):
+    """A frame whose answers must not be looked at."""
+
+    columns = ("id", "problem", "answer")
+
+    def __getitem__(self, name: str) -> list[object]:
+        assert name != "answer"
+        return ["a1" if name == "id" else PROBLEM]
+
+
+def test_an_answer_is_never_read() -> None:
+    hidden: tuple[tuple[tuple[object, ...], dict[str, object]], ...] = (
+        (("a1", PROBLEM, Hostile()), {}),
+        (("a1", PROBLEM), {"answer": Hostile()}),
+        ((Secret(),), {}),
+    )
+    for arguments, named in hidden:
+        asked = read_call(arguments, named)
+        assert (asked.id, asked.text, asked.notes) == ("a1", PROBLEM, ())
