@@ -2,12 +2,16 @@
 
     make bench NAME=prefix
 
-Solves with tools, over a rehearsal in each of its dialects. From turn to turn an attempt's prompt
-is all it had before, to the token, and a tool's result. The engine's own count of cached tokens
-(`cached_tokens`, in pages of 64 as SGLang's) is compared with the tokens of the attempt's request
-before: the missing ones must be fewer than a page, in every turn. For comparison: what a gateway
-would find that renders the conversation again, whose text is the same but whose tokens are made
-anew.
+Solves with tools, over a rehearsal in each dialect (small vocabularies are made for those that have
+none of their own here). From turn to turn an attempt's prompt is all it had before, to the token,
+and a tool's result. The engine's own count of cached tokens (`cached_tokens`, in pages of 64 as
+SGLang's) is compared with the tokens of the attempt's request before: the missing ones must be
+fewer than a page, in every turn. For comparison: what a gateway would find that renders the
+conversation again, whose text is the same but whose tokens are made anew.
+
+Then llama.cpp with the default weights: four sessions in turns, all at once. What it tells of each
+prompt itself (`prompt_progress.cache`) must be all of the turns before but one token, since it
+never computes the last one that it samples.
 """
 
 import itertools
@@ -21,6 +25,7 @@ from typing import Annotated
 import anyio
 import typer
 
+from benchmarks.prefix_llamacpp import measure_llamacpp
 from benchmarks.report import Result, finish, print_table
 from client.schema import SolveRequest
 from sandbox.pool import KernelPool
@@ -28,6 +33,7 @@ from sandbox.settings import PoolSettings
 from server.dialect.catalogue import open_dialect
 from server.engine.base import Chunk, EngineInfo, EngineStatus, Sampling, Stream
 from server.engine.rehearsal.scheduler import PAGE_TOKENS, PrefixCache
+from server.engine.rehearsal.vocabularies.make import OTHERS, write
 from server.engine.rehearsal_process import OWN_VOCABULARIES, RehearsalOptions, open_rehearsal
 from server.engine.sglang import SglangEngine, SglangLimits
 from server.sections.solve import SolveSettings
@@ -131,22 +137,27 @@ class Turns:
 
 def main(
     solves: Annotated[int, typer.Option(help="solves a dialect")] = 3,
+    llamacpp: Annotated[bool, typer.Option(help="measure the embedded model too")] = True,
 ) -> None:
     """Measure, print, exit 1 when a target is missed."""
-    finish(anyio.run(_measure, solves))
+    finish(anyio.run(_measure, solves, llamacpp))
 
 
-async def _measure(solves: int) -> list[Result]:
+async def _measure(solves: int, llamacpp: bool) -> list[Result]:
     async with KernelPool(PoolSettings(kernels=ATTEMPTS)) as pool:
-        found = [await _turns(family, pool, solves) for family in OWN_VOCABULARIES]
-    return _report(found)
+        families = [*OWN_VOCABULARIES, *OTHERS]
+        found = [await _turns(family, pool, solves) for family in families]
+    results = _report(found)
+    return results + (await measure_llamacpp() if llamacpp else [])
 
 
 async def _turns(family: str, pool: KernelPool, solves: int) -> Turns:
-    path = OWN_VOCABULARIES[family]
-    vocabulary = Vocabulary.load(path)
-    dialect = open_dialect("auto", vocabulary)
     with tempfile.TemporaryDirectory() as folder:
+        path = OWN_VOCABULARIES.get(family) or Path(folder) / family
+        if family in OTHERS:
+            write(family, path)
+        vocabulary = Vocabulary.load(path)
+        dialect = open_dialect("auto", vocabulary)
         machine = Path(folder) / "machine.toml"
         machine.write_text(MACHINE, encoding="utf-8")
         options = RehearsalOptions(
@@ -242,6 +253,7 @@ def _report(found: Sequence[Turns]) -> list[Result]:
     for each in found:
         share = 100 * each.cached / each.tokens
         results += [
+            Result(f"{each.dialect}_turns", each.turns, "turns", least=20),
             Result(f"{each.dialect}_cached_of_prompts", share, "%"),
             Result(f"{each.dialect}_most_missing", each.most_missing, "tokens", most=PAGE_TOKENS),
             Result(f"{each.dialect}_most_streams", each.most_open, "streams", most=ATTEMPTS),

@@ -134,6 +134,7 @@ def _rehearsal(settings: Settings, path: Path) -> RehearsalOptions:
         grain=rehearsal.grain,
         seed=rehearsal.seed,
         problems=rehearsal.problems,
+        traces=rehearsal.traces,
         faults=rehearsal.faults,
         max_restarts=settings.engine.max_restarts,
     )

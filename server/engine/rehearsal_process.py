@@ -38,6 +38,7 @@ class RehearsalOptions:
     grain: int = 1
     seed: int = 0
     problems: str = "none"
+    traces: str = "none"
     faults: str = "none"
     together: bool = True
     max_restarts: int = 5
@@ -98,6 +99,7 @@ class _Process:
             grain=options.grain,
             seed=options.seed,
             problems=options.problems,
+            traces=options.traces,
             faults=options.faults,
             context_tokens=options.limits.context_tokens,
             begun=self._begun,

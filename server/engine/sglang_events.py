@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from server.engine.base import Chunk, FinishReason, TopLogprobs, merged
+from server.engine.base import Chunk, FinishReason, TopLogprobs
 from server.engine.errors import EngineError, EngineProtocolError, EngineUnavailable
 from server.engine.remote import refusal
 
@@ -36,14 +36,21 @@ class EventReader:
 
     def read_all(self, lines: Sequence[bytes]) -> Iterator[Chunk]:
         """Yield what events that came together brought, in few chunks; errors come last."""
-        chunks: list[Chunk] = []
+        gathered = _Gathered()
         try:
             for line in lines:
-                chunks.append(self.read(line))  # noqa: PERF401 - what came before an error stands
+                new = self._read(line)
+                if not gathered.takes(new):
+                    yield gathered.chunk()
+                    gathered = _Gathered()
+                gathered.add(new)
         except EngineError:
-            yield from merged(chunks)
+            # What came before an error stands.
+            if gathered.events:
+                yield gathered.chunk()
             raise
-        yield from merged(chunks)
+        if gathered.events:
+            yield gathered.chunk()
 
     def read(self, line: bytes) -> Chunk:
         """Return the chunk of one event.
@@ -52,22 +59,27 @@ class EventReader:
             EngineRefused, EngineUnavailable: the event is an error, or an abort, that says so.
             EngineProtocolError: the event is another error, or not one of SGLang's.
         """
+        ids, logprobs, top, reason = self._read(line)
+        return Chunk(tuple(ids), tuple(logprobs), tuple(top), reason)
+
+    def _read(self, line: bytes) -> "_New":
         try:
             event = orjson.loads(line)
             if "error" in event:
                 raise _told(event["error"])
-            return self._chunk(event["output_ids"], event["meta_info"])
+            return self._new(event["output_ids"], event["meta_info"])
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as problem:
             raise EngineProtocolError(
                 f"not an event of SGLang ({type(problem).__name__}): {line[:200]!r}"
             ) from None
 
-    def _chunk(self, ids: list[Any], meta: dict[str, Any]) -> Chunk:
+    def _new(self, ids: list[Any], meta: dict[str, Any]) -> "_New":
+        """Return what of an event was not there before."""
         finish = meta["finish_reason"]
         if finish is not None and finish["type"] == "abort":
             raise _aborted(finish)
         skip = self._repeated(len(ids), meta["completion_tokens"])
-        new = tuple(ids[skip:]) if skip else tuple(ids)
+        new = ids[skip:] if skip else ids
         size = self._vocabulary_size
         for token_id in new:
             if type(token_id) is not int or not 0 <= token_id < size:
@@ -78,7 +90,7 @@ class EventReader:
         self._seen += len(new)
         reason = None if finish is None else _FINISH[finish["type"]]
         logprobs, top = _probabilities(meta, skip, new)
-        return Chunk(new, logprobs, top, reason)
+        return new, logprobs, top, reason
 
     def _repeated(self, length: int, total: int) -> int:
         """Return how many ids at the front of an event have been there before."""
@@ -88,6 +100,39 @@ class EventReader:
             self.cumulative = True
             return self._seen
         raise ValueError("ids are missing")
+
+
+_New = tuple[list[int], list[float], list[TopLogprobs], FinishReason | None]
+"""Of one event: ids, their log-probabilities and the likeliest ones, and why the stream ends."""
+
+
+class _Gathered:
+    """Events that came together and are alike in what they tell, as one chunk."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self._ids: list[int] = []
+        self._logprobs: list[float] = []
+        self._top: list[TopLogprobs] = []
+        self._reason: FinishReason | None = None
+
+    def takes(self, new: "_New") -> bool:
+        """Tell whether a chunk can say an event together with those before it."""
+        if not self.events:
+            return True
+        return bool(new[1]) is bool(self._logprobs) and bool(new[2]) is bool(self._top)
+
+    def add(self, new: "_New") -> None:
+        """Take an event."""
+        self.events += 1
+        self._ids += new[0]
+        self._logprobs += new[1]
+        self._top += new[2]
+        self._reason = new[3]
+
+    def chunk(self) -> Chunk:
+        """Return the chunk of all that was taken."""
+        return Chunk(tuple(self._ids), tuple(self._logprobs), tuple(self._top), self._reason)
 
 
 def _told(error: str | dict[str, Any]) -> EngineError:
@@ -106,15 +151,15 @@ def _aborted(finish: dict[str, Any]) -> EngineError:
 
 def _probabilities(
     meta: dict[str, Any], skip: int, ids: Sequence[int]
-) -> tuple[tuple[float, ...], tuple[TopLogprobs, ...]]:
+) -> tuple[list[float], list[TopLogprobs]]:
     """Return the log-probabilities of the event's new ids, or none where they are not whole."""
     entries = meta.get("output_token_logprobs")
     if not entries or not ids:
-        return (), ()
+        return [], []
     new = entries[skip : skip + len(ids)]
     logprobs = [entry[0] for entry in new]
-    if None in logprobs or [entry[1] for entry in new] != list(ids):
-        return (), ()
+    if None in logprobs or [entry[1] for entry in new] != ids:
+        return [], []
     likely = (meta.get("output_top_logprobs") or ())[skip : skip + len(ids)]
     if len(likely) != len(ids):
         likely = [None] * len(ids)
@@ -123,4 +168,4 @@ def _probabilities(
         tuple([(int(e[1]), float(e[0])) for e in place or () if e[0] is not None])
         for place in likely
     ]
-    return tuple(map(float, logprobs)), tuple(top)
+    return [*map(float, logprobs)], top

@@ -30,6 +30,12 @@ class RehearsalSettings(Section):
         description="JSON-lines file of problems with their answers; any other problem has the"
         " answer that its text hashes to",
     )
+    traces: str = Field(
+        "none",
+        description="JSON-lines file of recorded attempts (`quorum journal export`, or Harmony's"
+        " prompt_tokens and completion_tokens), of engine.model's vocabulary: problems that have"
+        " some are answered by them",
+    )
     faults: str = Field(
         "none",
         description="what goes wrong and when (die@600; stall@900+30; slow@1200+60x5), in the"

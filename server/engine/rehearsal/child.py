@@ -46,6 +46,7 @@ class ChildConfig:
     grain: int
     seed: int
     problems: str
+    traces: str
     faults: str
     context_tokens: int
     begun: float
@@ -91,7 +92,10 @@ def _service(config: ChildConfig, clock: Clock, faults: Schedule) -> Service:
     dialect = open_dialect(config.dialect, vocabulary, DialectOptions(think=config.think))
     machine = read_machine(config.machine).grained(config.grain)
     known = {} if config.problems == "none" else read_answers(Path(config.problems).expanduser())
-    player = Player(vocabulary, dialect, machine.habits, seed=config.seed, known=known)
+    traces = None if config.traces == "none" else Path(config.traces).expanduser()
+    player = Player(
+        vocabulary, dialect, machine.habits, seed=config.seed, known=known, traces=traces
+    )
     scheduler = Scheduler(machine, clock, faults, die, together=config.together)
     options = ServiceOptions(
         model=Path(config.model_path).name,

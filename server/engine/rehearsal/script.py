@@ -38,12 +38,23 @@ class Turn:
 
 
 class Script:
-    """One attempt at a problem; `name` is written at its beginning, and tells it from others."""
+    """One attempt at a problem; `name` is written at its beginning, and tells it from others.
+
+    `fenced`: its message begins in a program, as where a prompt has opened a fence for it.
+    """
 
     def __init__(
-        self, name: str, problem: RehearsalProblem, habits: Habits, writer: Writer, prose: Prose
+        self,
+        name: str,
+        problem: RehearsalProblem,
+        habits: Habits,
+        writer: Writer,
+        prose: Prose,
+        *,
+        fenced: bool = False,
     ) -> None:
         self.name = name
+        self._fenced = fenced
         self.problem = problem
         self._writer, self._prose = writer, prose
         self._seed = f"{problem.key} {name}"
@@ -57,6 +68,7 @@ class Script:
         self.tokens = int(min(max(length, LEAST_TOKENS), habits.tokens_most))
         calls = habits.calls_median * (self.tokens / habits.tokens_median) ** 0.5
         self.calls = max(round(calls * chance.uniform(0.5, 1.5)), 1) if habits.calls_median else 0
+        self.calls = max(self.calls, int(fenced))
         self._made: dict[tuple[int, str], Turn] = {}
 
     def turn(self, number: int, results: Sequence[str]) -> Turn:
@@ -96,6 +108,9 @@ class Script:
 
     def _call(self, number: int) -> Turn:
         head, ids = self._thought(number)
+        if self._fenced and number == 0:
+            ids = self._writer.program(ids, self._program(number))
+            return Turn(ids, head + len(self._writer.encode("# ")), last=False)
         return Turn(self._writer.call(ids, self._program(number)), head, last=False)
 
     def _final(self, number: int, value: str | None) -> Turn:

@@ -127,10 +127,11 @@ class FakeRouter:
             return refused
         if not self.workers:
             return own_error(503, "no_available_workers", "No available workers")
-        key = request.headers["x-smg-routing-key"]
-        worker = self.places.get(key)
+        key = request.headers.get("x-smg-routing-key")
+        worker = self.places.get(key) if key else None
         if worker is None:
             worker = min(self.workers.values(), key=lambda each: self.load[each.url])
+        if key:
             self.places[key] = worker
         # Unknown values are passed on as they are; the router's own key is not.
         headers = {"Authorization": f"Bearer {worker.api_key}"} if worker.api_key else {}

@@ -195,7 +195,7 @@ class FakeSglang:
         self.tasks: set[asyncio.Task[None]] = set()
         self.bytes_sent = 0
         paths = {
-            "/health": self.model_info,
+            "/health": self.health,
             "/generate": self.generate,
             "/abort_request": self.abort_request,
             "/model_info": self.model_info,
@@ -215,6 +215,11 @@ class FakeSglang:
         if key and request.headers.get("authorization") != f"Bearer {key}":
             return JSONResponse({"error": "Unauthorized"}, 401)
         return None
+
+    async def health(self, request: HttpRequest) -> Response:
+        # Without a key, as in SGLang.
+        del request
+        return Response()
 
     async def model_info(self, request: HttpRequest) -> Response:
         return self.refuses(request) or JSONResponse({"model_path": "fake"})

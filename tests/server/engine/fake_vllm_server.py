@@ -54,6 +54,9 @@ FAULTS: dict[str, list[bytes] | Response] = {
     "unknown_finish": [event(finish_reason="mood")],
     "ends_before_the_last_event": [event(), b"data: [DONE]\n\n"],
     "silent_in_mid_stream": [event(), b"silence"],
+    "dies_in_prefill": [b"death"],
+    "dies_in_decode": [event(), b"death"],
+    "dies_at_abort": [event(), b"death when it is left"],
 }
 
 
@@ -100,6 +103,15 @@ class FakeVllm:
         for part in parts:
             if part == b"silence":
                 await asyncio.Event().wait()
+            elif part == b"death":
+                # What was written before is on its way.
+                await asyncio.sleep(0.05)
+                os._exit(1)
+            elif part == b"death when it is left":
+                try:
+                    await asyncio.Event().wait()
+                finally:
+                    os._exit(1)
             yield part
 
     def scored(self, prompt: list[int]) -> dict[str, Any]:
@@ -155,12 +167,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--vocabulary-size", type=int, required=True)
     parser.add_argument("--end-id", type=int, required=True)
+    parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--owned-by", default="vllm")
     parser.add_argument("--gives-no-ids", dest="gives_ids", action="store_false")
     threading.Thread(target=_end_with_input, daemon=True).start()
+    options = parser.parse_args()
     listener = socket.socket()
-    listener.bind(("127.0.0.1", 0))
-    app = FakeVllm(parser.parse_args()).app
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", options.port))
+    app = FakeVllm(options).app
     sys.stdout.write(json.dumps({"url": f"http://127.0.0.1:{listener.getsockname()[1]}"}) + "\n")
     sys.stdout.flush()
     config = uvicorn.Config(app, log_level="error", lifespan="off")

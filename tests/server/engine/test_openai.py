@@ -47,6 +47,7 @@ ERRORS: dict[str, type[EngineError]] = {
     "ends_before_the_last_event": EngineUnavailable,
     "silent_in_mid_stream": EngineStalled,
 }
+DEATHS = {"dies_in_prefill", "dies_in_decode", "dies_at_abort"}
 SAMPLING = Sampling(max_tokens=8, temperature=0, seed=0)
 
 
@@ -65,7 +66,7 @@ async def ids_from(engine: OpenaiEngine, first: int) -> list[int]:
 
 
 def test_each_fault_has_its_error() -> None:
-    assert set(FAULTS) == {"works", *ERRORS}
+    assert set(FAULTS) == {"works", *ERRORS, *DEATHS}
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -80,6 +81,33 @@ async def test_a_fault_is_the_right_error_in_bounded_time(engine: OpenaiEngine, 
     assert engine.faults[ERRORS[name].__name__] == counted + 1
     assert engine.status().state is EngineState.READY
     assert len(await ids_from(engine, 300)) == 8
+
+
+@pytest.mark.parametrize("name", sorted(DEATHS))
+async def test_a_death_is_noticed_at_once_and_a_return_too(
+    tiny_vocabulary: Vocabulary, name: str
+) -> None:
+    with fake_vllm(tiny_vocabulary) as url:
+        async with attached(url, tiny_vocabulary) as engine:
+            with anyio.fail_after(BOUND_S):
+                await engine.wait_ready()
+                if name == "dies_at_abort":
+                    prompt = [PLACES.index(name)]
+                    async with engine.generate(prompt, SAMPLING, session="s") as stream:
+                        await anext(stream)
+                    while engine.status().state is EngineState.READY:
+                        await engine.life.confirm_death()
+                else:
+                    with pytest.raises(EngineUnavailable):
+                        await ids_from(engine, PLACES.index(name))
+                assert engine.status().state is EngineState.RESTARTING
+                with pytest.raises(EngineUnavailable, match="was lost"):
+                    await ids_from(engine, 300)
+            port = url.rpartition(":")[2]
+            with fake_vllm(tiny_vocabulary, f"--port={port}"), anyio.fail_after(BOUND_S):
+                await engine.wait_ready()
+                assert len(await ids_from(engine, 300)) == 8
+            assert engine.status().restarts == 1
 
 
 async def test_a_server_that_gives_no_ids_is_refused(tiny_vocabulary: Vocabulary) -> None:

@@ -15,13 +15,14 @@ from client.schema import AnswerKind
 from server.dialect.base import Conversation, Dialect, MessageEnd, ToolCall
 from server.engine.rehearsal.likely import NEUTRAL
 from server.engine.rehearsal.machine import Habits
-from server.engine.rehearsal.player import Player, find, overlap
+from server.engine.rehearsal.player import Player
 from server.engine.rehearsal.problems import (
     problem_of,
     read_answers,
     right_answer,
     synthetic,
 )
+from server.engine.rehearsal.search import find, overlap
 from server.prompts import compose, text
 from server.solve.repetition import repeats
 from server.vocabulary import Vocabulary
@@ -46,13 +47,17 @@ class Talk:
     problem: str = SURE
     tools: bool = True
     chosen: str = ""
+    variant: str = ""
     run: Callable[[str], str] | None = None
     ids: list[int] = field(default_factory=list)
     turns: list[list[int]] = field(default_factory=list)
     names: dict[str, Any] = field(default_factory=lambda: {"math": __import__("math")})
 
     def __post_init__(self) -> None:
-        prompt = compose(self.problem, AnswerKind.INTEGER, tools=self.tools, chosen=self.chosen)
+        prompt = compose(
+            self.problem, AnswerKind.INTEGER, tools=self.tools, chosen=self.chosen,
+            variant=self.variant,
+        )  # fmt: skip
         self.conversation: Conversation = self.dialect.open(prompt)
         self.ids = list(self.conversation.opening)
 

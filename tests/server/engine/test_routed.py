@@ -1,6 +1,6 @@
 """Several SGLang servers by sglang-router: a stand-in's process, and the real one where it is.
 
-The real one is used where this interpreter, or the one that QUORUM_TEST_ROUTER names, has it.
+The real one is used where this interpreter, or the one that SGLANG_ROUTER_PYTHON names, has it.
 """
 
 import importlib.util
@@ -28,11 +28,11 @@ from tests.server.engine.fake_sglang_server import FAULTS
 from tests.server.engine.sglang_cases import CONTEXT_TOKENS, KEY, ROOT, fake_server, load
 
 PATIENCE_S = 45
-REAL = os.environ.get("QUORUM_TEST_ROUTER") or (
+REAL = os.environ.get("SGLANG_ROUTER_PYTHON") or (
     sys.executable if importlib.util.find_spec("sglang_router") else ""
 )
 needs_the_real_one = pytest.mark.skipif(
-    not REAL, reason="needs sglang-router: install it, or set QUORUM_TEST_ROUTER to a Python"
+    not REAL, reason="needs sglang-router: install it, or set SGLANG_ROUTER_PYTHON to a Python"
 )
 LIMITS = SglangLimits(
     slots=2, context_tokens=CONTEXT_TOKENS, start_timeout_s=20, stall_timeout_s=20

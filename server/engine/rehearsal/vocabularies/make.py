@@ -1,4 +1,7 @@
-"""Trains the vocabularies again: `python -m server.engine.rehearsal.vocabularies.make`."""
+"""Trains the vocabularies again: `python -m server.engine.rehearsal.vocabularies.make`.
+
+Those of `FAMILIES` come with Quorum; those of `OTHERS` are made where they are wanted.
+"""
 
 from collections.abc import Iterator
 from importlib.resources import files
@@ -22,6 +25,22 @@ FAMILIES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "qwen": ("qwen2", ("<|endoftext|>", "<|im_start|>", "<|im_end|>")),
 }  # fmt: skip
+#: Of the other dialects: DeepSeek's distillations are Qwen's; `plain` is any with a template.
+OTHERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "deepseek": (
+        "qwen2",
+        ("<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>", "<｜User｜>", "<｜Assistant｜>",  # noqa: RUF001
+         "<think>", "</think>"),
+    ),
+    "gemma": ("gpt-4o", ("<bos>", "<eos>", "<start_of_turn>", "<end_of_turn>")),
+    "plain": ("llama-bpe", ("<|begin_of_text|>", "<|end_of_text|>")),
+}  # fmt: skip
+#: A model's own way of writing turns, for the dialect that takes it from there.
+TEMPLATE = (
+    "{{ bos_token }}{% for message in messages %}### {{ message['role'] }}\n"
+    "{{ message['content'] }}\n\n{% endfor %}"
+    "{% if add_generation_prompt %}### assistant\n{% endif %}"
+)
 
 
 def corpus() -> Iterator[str]:
@@ -39,7 +58,7 @@ def corpus() -> Iterator[str]:
 
 def train(family: str) -> bytes:
     """Return the tokenizer.json of a family."""
-    rule, controls = FAMILIES[family]
+    rule, controls = (FAMILIES | OTHERS)[family]
     split = pre_tokenizers.Split(Regex(split_rule(rule).pattern), behavior="isolated")
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer = Tokenizer(models.BPE())
@@ -55,12 +74,21 @@ def train(family: str) -> bytes:
     return orjson.dumps(orjson.loads(tokenizer.to_str()))
 
 
+def write(family: str, folder: Path) -> None:
+    """Write a family's vocabulary into a folder, as a model's folder has it."""
+    folder.mkdir(exist_ok=True)
+    (folder / "tokenizer.json").write_bytes(train(family) + b"\n")
+    if family == "plain":
+        (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+        begin, end = OTHERS[family][1]
+        named = {"bos_token": begin, "eos_token": end}
+        (folder / "tokenizer_config.json").write_bytes(orjson.dumps(named))
+
+
 def main() -> None:
     """Write the files."""
     for family in FAMILIES:
-        folder = Path(__file__).parent / family
-        folder.mkdir(exist_ok=True)
-        (folder / "tokenizer.json").write_bytes(train(family) + b"\n")
+        write(family, Path(__file__).parent / family)
 
 
 if __name__ == "__main__":
