@@ -12,6 +12,7 @@
     ├── EmptyCorpus        nothing is left to train on
     ├── OutputExists       an output is there already, or another job works on it
     ├── OutputFailed       an output cannot be written
+    ├── RolloutsFailed     attempts came to nothing that can be learnt from
     ├── ServiceFailed      the training service refused or did not answer
     └── MissingExtra       a step needs a package that is not installed
 """
@@ -64,6 +65,10 @@ class OutputExists(TrainingError):
 
 class OutputFailed(TrainingError):
     """An output cannot be written."""
+
+
+class RolloutsFailed(TrainingError):
+    """Attempts came to nothing that can be learnt from, for other reasons than the model's."""
 
 
 class ServiceFailed(TrainingError):

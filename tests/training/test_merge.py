@@ -198,6 +198,10 @@ BAD_ADAPTERS: dict[str, tuple[dict[str, tuple[int, ...] | None], dict[str, objec
     "dora": ({}, {"use_dora": True}, "use_dora"),
     "alpha": ({}, {"lora_alpha": None}, "lora_alpha"),
     "bias": ({}, {"bias": "all"}, "bias"),
+    "named": (
+        {f"{Q}.lora_A.weight": None, f"{Q}.lora_B.weight": None},
+        {"target_modules": ["q_proj", "w1"]}, "has nothing for model.layers.0.self_attn.q_proj",
+    ),
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The real SDK against a server that speaks its protocol and trains a bigram model."""
 
 import gc
+import importlib.util
 import json
 import math
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from tests.training.test_corpus import read_json
 from tests.training.tinker_server import Service, running
 from training import errors
 from training.tuning import sft
+from training.tuning.folder import RunFolder
 from training.tuning.recipe import load_recipe, names
 from training.tuning.service import open_service
 from training.tuning.sweep import sweep
@@ -94,6 +96,47 @@ def test_a_run_that_the_service_fails_goes_on_to_the_same_weights(
     steps = [each["step"] for each in read_json(tmp_path / "run" / "metrics.jsonl")]
     assert sorted(set(steps)) == list(range(whole.steps))
     assert steps.count(0) == 1
+
+
+def test_a_service_that_does_not_answer_in_time_ends_the_run_by_name(
+    client: ServiceClient, service: Service, corpus: Path, tmp_path: Path
+) -> None:
+    service.stall = {"optim_step"}
+    try:
+        with pytest.raises(errors.ServiceFailed, match=r"step 0: TimeoutError; run the same"):
+            sft.train(client, corpus, tmp_path / "run", "tiny", RECIPE, timeout_s=2)
+    finally:
+        service.stall = set()
+    assert not (tmp_path / "run" / "metrics.jsonl").exists()
+
+
+def test_a_checkpoint_name_that_is_taken_is_refused_and_not_waited_for(
+    client: ServiceClient, corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sft, "checkpoint_name", lambda _: "the-same")
+        with pytest.raises(errors.ServiceFailed, match=r"saving the-same: .*exists"):
+            sft.train(client, corpus, tmp_path / "run", "tiny", RECIPE, timeout_s=20)
+    (kept,) = read_json(tmp_path / "run" / "checkpoints.jsonl")
+    assert kept["batch"] == 3
+    again = sft.train(client, corpus, tmp_path / "run", "tiny", RECIPE)
+    assert again.after["trained"] > again.before["trained"]
+
+
+def test_entries_of_a_recipes_kinds_are_trained_on(
+    client: ServiceClient, corpus: Path, tmp_path: Path
+) -> None:
+    recipe = RECIPE.model_copy(update={"kinds": ("cot",)})
+    with pytest.raises(errors.EmptyCorpus, match="no entry of kind cot has an id"):
+        sft.train(client, corpus, tmp_path / "run", "tiny", recipe)
+
+
+def test_trackers_are_named_and_installed(tmp_path: Path) -> None:
+    with pytest.raises(errors.BadFile, match="must be one of tensorboard, wandb"):
+        RunFolder(tmp_path / "one", {}, {}, trackers=["nonsense"])
+    if importlib.util.find_spec("wandb") is None:
+        with pytest.raises(errors.MissingExtra, match="needs wandb"):
+            RunFolder(tmp_path / "two", {}, {}, trackers=["wandb"])
 
 
 def test_a_sweep_chooses_by_held_out_examples(

@@ -1,9 +1,10 @@
-"""A small server that speaks Tinker's protocol and really trains, a bigram model with Adam.
+"""A small server that speaks Tinker's protocol and really trains, an n-gram model with Adam.
 
-It covers what a LoRA training run uses: sessions, models, forward and backward passes, steps,
-checkpoints, futures. Weights are a table of logits, [token before, token].
+It covers what LoRA training uses: sessions, models, forward and backward passes, steps,
+checkpoints, sampling, futures. Weights are a table of logits, [the tokens before, token].
 """
 
+import asyncio
 import contextlib
 import socket
 import threading
@@ -18,6 +19,8 @@ from fastapi import FastAPI, Request, Response
 from numpy.typing import NDArray
 from tinker.proto import tinker_public_pb2 as wire
 
+from tests.training.ngram import Model
+
 VOCABULARY = 64
 _TYPES: dict[int, type] = {
     wire.DTYPE_FLOAT32: np.float32, wire.DTYPE_INT64: np.int64, wire.DTYPE_INT32: np.int32,
@@ -25,64 +28,18 @@ _TYPES: dict[int, type] = {
 
 
 @dataclass
-class Model:
-    """Weights, gradients and Adam's moments of one training run."""
-
-    base: str
-    weights: NDArray[np.float64] = field(default_factory=lambda: np.zeros((VOCABULARY, VOCABULARY)))
-    gradient: NDArray[np.float64] = field(
-        default_factory=lambda: np.zeros((VOCABULARY, VOCABULARY))
-    )
-    moments: list[NDArray[np.float64]] = field(
-        default_factory=lambda: [np.zeros((VOCABULARY, VOCABULARY)) for _ in range(2)]
-    )
-    steps: int = 0
-
-    def logprobs(self, tokens: NDArray[Any]) -> NDArray[np.float64]:
-        """Return log-probabilities of all next tokens, shape (count, VOCABULARY)."""
-        logits = self.weights[tokens]
-        logits = logits - logits.max(axis=1, keepdims=True)
-        logs: NDArray[np.float64] = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        return logs
-
-    def loss(
-        self, tokens: NDArray[Any], inputs: dict[str, NDArray[Any]], name: str, *, learn: bool
-    ) -> NDArray[np.float64]:
-        """Return the targets' log-probabilities; learn: add the loss's gradient."""
-        targets, places = inputs["target_tokens"], np.arange(len(tokens))
-        logs = self.logprobs(tokens)
-        own: NDArray[np.float64] = logs[places, targets]
-        if learn:
-            if name == "cross_entropy":
-                factor = inputs["weights"].astype(np.float64)
-            else:
-                factor = np.exp(own - inputs["logprobs"]) * inputs["advantages"]
-            slope = np.exp(logs) * factor[:, None]
-            slope[places, targets] -= factor
-            np.add.at(self.gradient, tokens, slope)
-        return own
-
-    def step(self, rate: float) -> None:
-        """Take a step of Adam."""
-        self.steps += 1
-        first, second = self.moments
-        first += 0.1 * (self.gradient - first)
-        second += 0.05 * (self.gradient**2 - second)
-        right = (1 - 0.9**self.steps, 1 - 0.95**self.steps)
-        self.weights -= rate * (first / right[0]) / (np.sqrt(second / right[1]) + 1e-8)
-        self.gradient[:] = 0
-
-    def state(self) -> "Model":
-        """Return a copy, as a checkpoint holds it."""
-        copied = Model(self.base, self.weights.copy(), self.gradient.copy(), steps=self.steps)
-        copied.moments = [moment.copy() for moment in self.moments]
-        return copied
-
-
-@dataclass
 class Service:
-    """Everything that the server knows. `fail` names a path whose calls fail, after so many."""
+    """Everything that the server knows.
 
+    `fail` names a path whose calls fail, after so many; the futures of calls in `stall` never come.
+    `bases` are the models that can be trained, others begin empty. `exported` are the files of
+    every exported adapter.
+    """
+
+    bases: dict[str, Model] = field(default_factory=dict)
+    samplers: dict[str, Model] = field(default_factory=dict)
+    stall: set[str] = field(default_factory=set)
+    exported: dict[str, bytes] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)
     checkpoints: dict[str, Model] = field(default_factory=dict)
     futures: dict[str, Any] = field(default_factory=dict)
@@ -93,8 +50,17 @@ class Service:
 
     def future(self, value: Any) -> dict[str, Any]:  # noqa: ANN401
         name = f"request-{len(self.futures)}"
-        self.futures[name] = value
+        stalled = self.calls[-1] in self.stall
+        self.futures[name] = None if stalled else value
         return {"request_id": name, "model_id": None}
+
+    def new_model(self, base: str) -> Model:
+        return self.bases[base].state() if base in self.bases else Model(base, VOCABULARY)
+
+    def sampler(self, model: Model) -> str:
+        name = f"sampler-{len(self.samplers)}"
+        self.samplers[name] = model
+        return name
 
     def checkpoint(self, body: dict[str, Any], kind: str) -> dict[str, Any]:
         path = f"tinker://{body['model_id']}/{kind}/{body['path']}"
@@ -134,7 +100,28 @@ def output(logprobs: list[NDArray[np.float64]], loss: float) -> bytes:
     return bytes(message.SerializeToString())
 
 
-def make_app(service: Service) -> FastAPI:  # noqa: C901 - the routes of a protocol
+def samples(service: Service, body: dict[str, Any]) -> bytes:
+    """Return the answer to a request for samples as it goes over the wire."""
+    model, message = service.samplers[body["sampling_session_id"]], wire.SampleResponse()
+    prompt = [token for chunk in body["prompt"]["chunks"] for token in chunk["tokens"]]
+    asked = body["sampling_params"]
+    stops = set(asked.get("stop") or ())
+    for number in range(body["num_samples"]):
+        seed = asked.get("seed", 0) + number
+        ids, logprobs = model.sample(prompt, asked["max_tokens"], asked["temperature"], stops, seed)
+        sequence = message.sequences.add()
+        sequence.tokens = np.asarray(ids, np.int32).tobytes()
+        sequence.logprobs = np.asarray(logprobs, np.float32).tobytes()
+        ended = ids[-1] in stops
+        sequence.stop_reason = wire.STOP_REASON_STOP if ended else wire.STOP_REASON_LENGTH
+    if body.get("prompt_logprobs"):
+        logs = model.logprobs(model.contexts(prompt[:-1]))
+        own = logs[np.arange(len(prompt) - 1), prompt[1:]]
+        message.prompt_logprobs = np.concatenate([[np.nan], own]).astype(np.float32).tobytes()
+    return bytes(message.SerializeToString())
+
+
+def make_app(service: Service) -> FastAPI:  # noqa: C901, PLR0915 - the routes of a protocol
     """Return the server."""
     app = FastAPI()
 
@@ -157,7 +144,7 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901 - the routes of a proto
     async def create_model(request: Request) -> dict[str, Any]:
         body = await request.json()
         name = f"{body['session_id']}:train:{body['model_seq_id']}"
-        service.models[name] = Model(body["base_model"])
+        service.models[name] = service.new_model(body["base_model"])
         return service.future({"model_id": name, "type": "create_model"})
 
     @app.post("/api/v1/get_info")
@@ -174,7 +161,8 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901 - the routes of a proto
             chunks = [np.frombuffer(c.encoded_text.tokens, np.int32) for c in datum.model_input]
             inputs = {name: tensor(value) for name, value in datum.loss_fn_inputs.items()}
             tokens, learn = np.concatenate(chunks), not message.forward_only
-            own = model.loss(tokens, inputs, message.loss_fn, learn=learn)
+            bounds = dict(message.loss_fn_config)
+            own = model.loss(tokens, inputs, message.loss_fn, bounds, learn=learn)
             logprobs.append(own)
             loss -= float(own @ inputs.get("weights", np.zeros(len(own))))
         return service.future(output(logprobs, loss))
@@ -191,7 +179,43 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901 - the routes of a proto
 
     @app.post("/api/v1/save_weights_for_sampler")
     async def save_for_sampler(request: Request) -> dict[str, Any]:
-        return service.checkpoint(await request.json(), "sampler_weights")
+        body = await request.json()
+        if body.get("path") is None:
+            model = service.models[body["model_id"]].state()
+            return service.future({"sampling_session_id": service.sampler(model)})
+        return service.checkpoint(body, "sampler_weights")
+
+    @app.post("/api/v1/save_weights_external")
+    async def save_external(request: Request) -> dict[str, Any]:
+        return service.checkpoint(await request.json(), "external_weights")
+
+    @app.get(
+        "/api/v1/training_runs/{run}/checkpoints/external_weights/{name}/external_weights_urls"
+    )
+    async def external_urls(run: str, name: str) -> dict[str, Any]:
+        assert f"tinker://{run}/external_weights/{name}" in service.checkpoints
+        urls = {each: f"{service.url}/files/{each}?secret=grant" for each in service.exported}
+        return {"urls": urls, "expires": "2100-01-01T00:00:00Z"}
+
+    @app.get("/files/{name}")
+    async def file(name: str) -> Response:
+        return Response(service.exported[name])
+
+    @app.post("/api/v1/create_sampling_session")
+    async def create_sampling_session(request: Request) -> dict[str, Any]:
+        path = (await request.json())["model_path"]
+        return {"sampling_session_id": service.sampler(service.checkpoints[path])}
+
+    @app.get("/api/v1/samplers/{name}")
+    async def sampler(name: str) -> dict[str, Any]:
+        return {"sampler_id": name, "base_model": service.samplers[name].base}
+
+    @app.post("/api/v1/asample")
+    async def sample(request: Request) -> dict[str, Any]:
+        body = await request.json()
+        sampled = await asyncio.to_thread(samples, service, body)
+        names = [f"sequence-{place}" for place in range(body["num_samples"])]
+        return service.future(sampled) | {"sample_sequence_ids": names}
 
     @app.post("/api/v1/load_weights")
     async def load_weights(request: Request) -> dict[str, Any]:
@@ -202,7 +226,11 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901 - the routes of a proto
 
     @app.post("/api/v1/retrieve_future")
     async def retrieve(request: Request) -> Any:  # noqa: ANN401
-        value = service.futures[(await request.json())["request_id"]]
+        name = (await request.json())["request_id"]
+        value = service.futures[name]
+        if value is None:
+            await asyncio.sleep(0.2)  # the client asks again at once
+            return {"type": "try_again", "request_id": name, "queue_state": "active"}
         if isinstance(value, bytes):
             return Response(value, media_type="application/x-protobuf")
         return value

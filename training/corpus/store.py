@@ -9,7 +9,7 @@ A mask is kept as lengths of runs that alternate, the first of them not trained:
 
 import csv
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -242,8 +242,12 @@ class Example:
     weights: NDArray[np.float32]
 
 
-def read_examples(folder: Path, *, longest: int | None = None) -> list[Example]:
+def read_examples(
+    folder: Path, *, longest: int | None = None, kinds: Collection[str] = ()
+) -> list[Example]:
     """Return the trained entries whole, prompt and completion; longer ones are cut at the end.
+
+    `kinds` are those that are wanted, of all kinds where it is empty.
 
     Raises:
         EmptyCorpus: there are none, or none has an id that is trained.
@@ -251,7 +255,7 @@ def read_examples(folder: Path, *, longest: int | None = None) -> list[Example]:
     """
     examples = []
     for entry in read_entries(folder):
-        if not entry.trained:
+        if not entry.trained or (kinds and entry.kind not in kinds):
             continue
         ids = np.concatenate([entry.prompt, entry.ids])[:longest]
         weights = np.zeros(len(ids), np.float32)
@@ -260,8 +264,9 @@ def read_examples(folder: Path, *, longest: int | None = None) -> list[Example]:
         if weights.any():
             examples.append(Example(entry.number, entry.problem_id, ids, weights))
     if not examples:
+        told = f"of kind {' or '.join(sorted(kinds))} " if kinds else ""
         raise EmptyCorpus(
-            f"{folder}: no entry has an id to train on; loosen the rules that chose them"
+            f"{folder}: no entry {told}has an id to train on; loosen the rules that chose them"
         )
     return examples
 

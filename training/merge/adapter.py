@@ -84,7 +84,7 @@ def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
         BadAdapter: tensors are missing, unknown, or of a wrong shape; the settings are unsupported.
         BadTensors: the file is cut short or damaged.
     """
-    scaling, rank = _settings(folder / CONFIG)
+    config, scaling, rank = _settings(folder / CONFIG)
     file = open_tensors(folder / WEIGHTS)
     modules: dict[str, dict[str, str]] = {}
     for name in file.entries:
@@ -106,6 +106,7 @@ def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
     for module, sides in sorted(modules.items()):
         lora = _lora(file, module, sides, base, scaling, rank)
         deltas.setdefault(lora.target, []).append(lora)
+    _check_complete(file, config, base, deltas)
     for target, loras in deltas.items():
         parts = [lora.part for lora in loras]
         if len(set(parts)) < len(parts) or (None in parts and len(parts) > 1):
@@ -122,8 +123,36 @@ def _is_of_base(file: TensorFile, name: str, base: Base) -> bool:
     return floats and np.array_equal(read_floats(file, name), read_floats(base.where[own], own))
 
 
-def _settings(path: Path) -> tuple[float, int]:
-    """Return the scaling of the deltas and the rank."""
+def _check_complete(
+    file: TensorFile, config: dict[str, Any], base: Base, deltas: dict[str, list[Lora]]
+) -> None:
+    """Raise `BadAdapter` where the settings name a module that the base has and the adapter lacks.
+
+    Names that are patterns, and settings that leave layers out, say nothing of that.
+    """
+    named = config.get("target_modules")
+    if not isinstance(named, list) or any(config.get(name) for name in _PARTIAL):
+        return
+    for tensor in base.where:
+        module = tensor.removesuffix(".weight")
+        whole = tensor.endswith(".weight") and len(base.entry(tensor).shape) == 2
+        if whole and tensor not in deltas and any(_names(module, str(each)) for each in named):
+            raise BadAdapter(
+                f"{file.path}: has nothing for {module}, which {CONFIG} names among what was "
+                "trained; export the adapter again"
+            )
+
+
+#: Settings of PEFT by which only some of the modules that are named are trained.
+_PARTIAL = ("layers_to_transform", "exclude_modules", "layers_pattern")
+
+
+def _names(module: str, name: str) -> bool:
+    return module == name or module.endswith(f".{name}")
+
+
+def _settings(path: Path) -> tuple[dict[str, Any], float, int]:
+    """Return the settings, the scaling of the deltas and the rank."""
     with reading(path, BadAdapter):
         content = path.read_bytes()
     try:
@@ -138,7 +167,7 @@ def _settings(path: Path) -> tuple[float, int]:
         )
     if rank < 1 or not math.isfinite(alpha):
         raise BadAdapter(f"{path}: r {rank} must be at least 1, lora_alpha {alpha} a number")
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank), rank
+    return config, alpha / (math.sqrt(rank) if config.get("use_rslora") else rank), rank
 
 
 def _lora(

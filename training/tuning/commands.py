@@ -7,6 +7,9 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+TrackerOption = Annotated[
+    list[str] | None, typer.Option("--tracker", help="wandb or tensorboard; repeatable.")
+]
 CorpusArgument = Annotated[Path, typer.Argument(help="A corpus's folder.")]
 TargetOption = Annotated[Path, typer.Option("--to", help="The run's folder.")]
 ModelOption = Annotated[str, typer.Option(help="The base model, by the service's name.")]
@@ -27,6 +30,7 @@ def sft_command(
     recipe: RecipeOption = "sft",
     learning_rate: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
     url: UrlOption = None,
+    tracker: TrackerOption = None,
 ) -> None:
     """Train a LoRA on a corpus, on Tinker; stopped, it goes on from its last checkpoint."""
     # the SDK takes seconds to import; the other commands do without it
@@ -43,34 +47,9 @@ def sft_command(
         def observe(step: int, total: int, loss: float) -> None:
             progress.update(bar, completed=step, total=total, loss=f"loss {loss:.4f}")
 
-        outcome = train(client, corpus, target, model, chosen, observe=observe)
-    for kind, before in outcome.before.items():
-        typer.echo(f"{kind}: log-probability {before:.4f} before, {outcome.after[kind]:.4f} after")
-    typer.echo(f"{target}: {outcome.steps} steps; adapter {outcome.sampler_path}")
-
-
-def local_command(
-    corpus: CorpusArgument,
-    *,
-    base: Annotated[Path, typer.Option(help="The base model's folder.")],
-    target: TargetOption,
-    stage: RecipeOption = "sft",
-    learning_rate: Annotated[float | None, typer.Option(help="Instead of the recipe's.")] = None,
-) -> None:
-    """Train a LoRA for a small model on this machine; stopped, it goes on."""
-    from training.local.train import train_here  # noqa: PLC0415 - loads pyarrow
-    from training.tuning.recipe import load_recipe  # noqa: PLC0415
-
-    chosen = load_recipe(stage)
-    if learning_rate is not None:
-        chosen = chosen.model_copy(update={"learning_rate": learning_rate})
-    with _progress() as progress:
-        bar = progress.add_task("steps", total=None, loss="")
-
-        def observe(step: int, total: int, loss: float) -> None:
-            progress.update(bar, completed=step, total=total, loss=f"loss {loss:.4f}")
-
-        outcome = train_here(corpus, target, base, chosen, observe=observe)
+        outcome = train(
+            client, corpus, target, model, chosen, trackers=tuple(tracker or ()), observe=observe
+        )
     for kind, before in outcome.before.items():
         typer.echo(f"{kind}: log-probability {before:.4f} before, {outcome.after[kind]:.4f} after")
     typer.echo(f"{target}: {outcome.steps} steps; adapter {outcome.sampler_path}")

@@ -1,13 +1,17 @@
 """A run's folder, as users of tinker-cookbook know it: config, metrics, checkpoints."""
 
 import uuid
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import orjson
 
 from training.errors import OutputExists, writing
 from training.files import append_line, read_lines, write_json
+from training.tuning.trackers import open_trackers
 
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints.jsonl"
 
@@ -15,9 +19,23 @@ CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints.json
 class RunFolder:
     """Metrics and checkpoints of one run; a run that was stopped goes on in it."""
 
-    def __init__(self, path: Path, config: dict[str, Any], origin: dict[str, Any]) -> None:
-        """Open or make the folder; raises `OutputExists` when it is another run's."""
+    def __init__(
+        self,
+        path: Path,
+        config: dict[str, Any],
+        origin: dict[str, Any],
+        *,
+        trackers: Sequence[str] = (),
+    ) -> None:
+        """Open or make the folder.
+
+        Raises:
+            BadFile: there is no such tracker.
+            MissingExtra: a tracker's package is not installed.
+            OutputExists: the folder is another run's.
+        """
         self.path = path
+        self._stack = ExitStack()
         with writing(path):
             path.mkdir(parents=True, exist_ok=True)
         described = orjson.loads(orjson.dumps(config))
@@ -31,6 +49,18 @@ class RunFolder:
                 )
         else:
             write_json(there, {**described, "origin": origin})
+        self._trackers = open_trackers(trackers, path, described, self._stack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
 
     def checkpoint(self) -> dict[str, Any] | None:
         """Return the last checkpoint that can be gone on from."""
@@ -44,6 +74,9 @@ class RunFolder:
     def add_metrics(self, row: dict[str, Any]) -> None:
         """Note a step's figures."""
         append_line(self.path / METRICS, row)
+        told = {name: value for name, value in row.items() if name != "step"}
+        for send in self._trackers:
+            send(row["step"], told)
 
     def metrics(self) -> list[dict[str, Any]]:
         """Return the figures of all steps; of a step that was made again, the last."""

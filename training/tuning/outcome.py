@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-#: Its name in the run's folder.
-RESULT = "result.json"
+#: Names in the run's folder: what it came to, and each example's log-probability.
+RESULT, BEFORE, AFTER = "result.json", "logprobs-before.json", "logprobs-after.json"
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,33 @@ def open_service(url: str | None, folder: Path) -> Iterator[Any]:
             client.close(ended).result(CLOSE_S)
 
 
+def open_trainer(
+    client: Any,  # noqa: ANN401 - the SDK's service client
+    model: str,
+    rank: int,
+    seed: int,
+    state_path: str | None,
+    *,
+    start: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+) -> Any:  # noqa: ANN401
+    """Return a training client with a new adapter, or with that of a checkpoint's state.
+
+    `start` is the state of another run whose weights a new adapter begins with.
+
+    Raises:
+        ServiceFailed: the service refused, or did not answer in time.
+    """
+    if state_path is None and start is not None:
+        made = client.create_training_client_from_state(start)
+        return wait(made, f"beginning with {start}", timeout_s)
+    if state_path is None:
+        made = client.create_lora_training_client(base_model=model, rank=rank, seed=seed)
+        return wait(made, "creating the adapter", timeout_s)
+    made = client.create_training_client_from_state_with_optimizer(state_path)
+    return wait(made, f"going on from {state_path}", timeout_s)
+
+
 def _from_file(path: Path) -> str | None:
     if not path.is_file():
         return None

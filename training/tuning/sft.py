@@ -13,10 +13,10 @@ from training.corpus.store import ENTRIES, PROMPTS, Example, read_examples
 from training.files import write_json
 from training.provenance import of_file, provenance
 from training.tuning.folder import RunFolder, checkpoint_name
-from training.tuning.outcome import RESULT, Outcome, means
+from training.tuning.outcome import AFTER, BEFORE, RESULT, Outcome, means
 from training.tuning.recipe import Recipe
 from training.tuning.schedule import batch_at, rate_at, split, steps_of
-from training.tuning.service import TIMEOUT_S, wait
+from training.tuning.service import TIMEOUT_S, open_trainer, wait
 
 #: Examples of a call that only measures.
 _MEASURED = 64
@@ -33,6 +33,7 @@ def train(
     recipe: Recipe,
     *,
     timeout_s: float = TIMEOUT_S,
+    trackers: Sequence[str] = (),
     observe: Observe | None = None,
 ) -> Outcome:
     """Train a LoRA on a corpus; return what it came to. Stopped, it goes on from its checkpoint.
@@ -42,29 +43,30 @@ def train(
         OutputExists: the folder is that of another run.
         ServiceFailed: the service refused, or did not answer in time.
     """
-    examples, held_out = split(read_examples(corpus, longest=recipe.longest), recipe)
+    known = read_examples(corpus, longest=recipe.longest, kinds=recipe.kinds)
+    examples, held_out = split(known, recipe)
     inputs = [of_file(corpus / name) for name in (ENTRIES, PROMPTS)]
     config = {"model": model, "recipe": recipe.model_dump(mode="json"), "corpus": inputs}
-    run = RunFolder(folder, config, provenance("sft", config))
-    checkpoint = run.checkpoint()
-    trainer = _trainer(client, model, recipe, checkpoint, timeout_s)
-    first = int(checkpoint["batch"]) if checkpoint else 0
-    before_path = folder / "logprobs-before.json"
-    if not before_path.exists():
-        write_json(before_path, _measure(trainer, examples, held_out, timeout_s))
-    _steps(trainer, run, examples, recipe, first, timeout_s, observe)
-    total = steps_of(len(examples), recipe)
-    if checkpoint is None or not checkpoint.get("final"):
-        checkpoint = _save(trainer, run, total, timeout_s, final=True)
-    after_path = folder / "logprobs-after.json"
-    write_json(after_path, _measure(trainer, examples, held_out, timeout_s))
+    with RunFolder(folder, config, provenance("sft", config), trackers=trackers) as run:
+        checkpoint = run.checkpoint()
+        state = checkpoint["state_path"] if checkpoint else None
+        trainer = open_trainer(client, model, recipe.rank, recipe.seed, state, timeout_s=timeout_s)
+        first = int(checkpoint["batch"]) if checkpoint else 0
+        before, after = folder / BEFORE, folder / AFTER
+        if not before.exists():
+            write_json(before, _measure(trainer, examples, held_out, timeout_s))
+        _steps(trainer, run, examples, recipe, first, timeout_s, observe)
+        total = steps_of(len(examples), recipe)
+        if checkpoint is None or not checkpoint.get("final"):
+            checkpoint = _save(trainer, run, total, timeout_s, final=True)
+        write_json(after, _measure(trainer, examples, held_out, timeout_s))
     outcome = Outcome(
         learning_rate=recipe.learning_rate,
         steps=total,
         state_path=checkpoint["state_path"],
         sampler_path=checkpoint["sampler_path"],
-        before=means(before_path),
-        after=means(after_path),
+        before=means(before),
+        after=means(after),
     )
     write_json(folder / RESULT, asdict(outcome))
     return outcome
@@ -79,23 +81,6 @@ def to_datum(example: Example) -> types.Datum:
             "weights": types.TensorData.from_numpy(example.weights[1:]),
         },
     )
-
-
-def _trainer(
-    client: Any,  # noqa: ANN401
-    model: str,
-    recipe: Recipe,
-    checkpoint: dict[str, Any] | None,
-    timeout_s: float,
-) -> Any:  # noqa: ANN401
-    if checkpoint is None:
-        made = client.create_lora_training_client(
-            base_model=model, rank=recipe.rank, seed=recipe.seed
-        )
-        return wait(made, "creating the adapter", timeout_s)
-    path = checkpoint["state_path"]
-    made = client.create_training_client_from_state_with_optimizer(path)
-    return wait(made, f"going on from {path}", timeout_s)
 
 
 def _steps(

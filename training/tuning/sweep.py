@@ -10,12 +10,13 @@ import orjson
 
 from training.errors import BadFile
 from training.files import whole_file, write_json
-from training.tuning.outcome import RESULT, Outcome
+from training.tuning.outcome import AFTER, BEFORE, RESULT, Outcome
 from training.tuning.recipe import Recipe
 from training.tuning.service import TIMEOUT_S
 from training.tuning.sft import train
 
 REPORT, PICTURE = "sweep.json", "sweep.png"
+_NAMES = {"trained": "trained", "held_out": "held out"}
 
 
 def sweep(
@@ -51,23 +52,41 @@ def sweep(
         folder / REPORT,
         {"best": best.learning_rate, "runs": [asdict(outcome) for outcome in outcomes]},
     )
-    _draw(outcomes, folder / PICTURE)
+    _draw(outcomes, best, folder / f"{best.learning_rate:g}", folder / PICTURE)
     return best, outcomes
 
 
-def _draw(outcomes: Sequence[Outcome], target: Path) -> None:
-    """Draw log-probabilities over learning rates, where matplotlib is installed."""
+def _draw(outcomes: Sequence[Outcome], best: Outcome, place: Path, target: Path) -> None:
+    """Draw means over learning rates, and each example before and after the best run.
+
+    Where matplotlib is not installed, nothing is drawn.
+    """
     try:
         figures = importlib.import_module("matplotlib.figure")
     except ImportError:
         return
-    figure = figures.Figure(figsize=(6, 4), layout="constrained")
-    axes = figure.add_subplot()
+    figure = figures.Figure(figsize=(11, 4.5), layout="constrained")
+    means, each = figure.subplots(1, 2)
     rates = [outcome.learning_rate for outcome in outcomes]
-    for kind in outcomes[0].after:
-        axes.plot(rates, [each.after[kind] for each in outcomes], marker="o", label=kind)
-        axes.axhline(outcomes[0].before[kind], linestyle=":", label=f"{kind}, before")
-    axes.set(xscale="log", xlabel="learning rate", ylabel="mean log-probability")
-    axes.legend()
+    befores, afters = (orjson.loads((place / name).read_bytes()) for name in (BEFORE, AFTER))
+    for color, kind in enumerate(best.after):
+        line = {"color": f"C{color}"}
+        values = [outcome.after[kind] for outcome in outcomes]
+        means.plot(rates, values, marker="o", label=_NAMES[kind], **line)
+        means.axhline(best.before[kind], linestyle=":", label=f"{_NAMES[kind]}, before", **line)
+        sides = [
+            [row["logprob"] for row in rows if row["kind"] == kind] for rows in (befores, afters)
+        ]
+        each.scatter(*sides, s=12, alpha=0.7, label=_NAMES[kind], **line)
+    means.axvline(best.learning_rate, color="0.8", zorder=0)
+    means.set(xscale="log", xlabel="learning rate", ylabel="mean log-probability", title="Runs")
+    low, high = min(*each.get_xlim(), *each.get_ylim()), max(*each.get_xlim(), *each.get_ylim())
+    each.plot([low, high], [low, high], color="0.6", linewidth=0.8, zorder=0)
+    each.set(
+        xlim=(low, high), ylim=(low, high), aspect="equal", xlabel="before", ylabel="after",
+        title=f"Examples at {best.learning_rate:g}: above the line, likelier than before",
+    )  # fmt: skip
+    means.legend()
+    each.legend()
     with whole_file(target) as partial:
-        figure.savefig(partial, format="png")
+        figure.savefig(partial, format="png", dpi=120)

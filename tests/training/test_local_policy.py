@@ -1,0 +1,135 @@
+"""A small model as a policy, served and trained by rewards; stages; needs torch."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from tests.training.test_corpus import row, write
+from training import errors
+from training.corpus.build import build
+from training.corpus.rules import Rules
+from training.local.policy import LocalLearner, LocalSampler, open_sampler
+from training.local.stages import Inputs, train_stages
+from training.rl.bridge import open_bridge
+from training.rl.policy import Asked, Rollout
+from training.tuning.recipe import load_rl_recipe
+
+torch: Any = pytest.importorskip("torch", reason="needs torch: install the extra `train`")
+pytest.importorskip("peft", reason="needs peft: install the extra `train`")
+transformers: Any = pytest.importorskip("transformers", reason="install the extra `train`")
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore:Setting `save_embedding_layers`:UserWarning"),
+]
+RECIPE = load_rl_recipe("rl").model_copy(update={"rank": 4, "learning_rate": 0.01})
+PROMPT = (1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    config = transformers.Qwen3Config(
+        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=16, tie_word_embeddings=False,
+    )  # fmt: skip
+    model = transformers.Qwen3ForCausalLM(config)
+    model.lm_head.weight.data.mul_(10)
+    folder = tmp_path_factory.mktemp("models") / "base"
+    model.save_pretrained(folder)
+    return folder
+
+
+def rollouts(sampler: LocalSampler) -> list[Rollout]:
+    """Return continuations that are rewarded for even ids."""
+    made = []
+    for seed in range(12):
+        sampled = sampler.sample(Asked(PROMPT, 6, 1.0, seed=seed))
+        ids = np.array([*PROMPT, *sampled.ids], np.uint32)
+        mask = np.array([0, 0, 0, *[1] * len(sampled.ids)], np.uint8)
+        logprobs = np.array([0, 0, 0, *sampled.logprobs], np.float32)
+        even = float(np.mean([token % 2 == 0 for token in sampled.ids]))
+        made.append(Rollout(ids, mask, logprobs, even - 0.5))
+    return made
+
+
+@pytest.mark.parametrize("loss", ["importance_sampling", "ppo"])
+def test_a_policy_samples_learns_and_goes_on_from_its_checkpoint(
+    loss: str, base: Path, tmp_path: Path
+) -> None:
+    recipe = RECIPE.model_copy(update={"loss": loss})
+    learner = LocalLearner(tmp_path, base, recipe, None)
+    made = rollouts(learner.sampler())
+    first = learner.learn(made, 0.01, recipe)
+    for rollout, logprobs in zip(made, first, strict=True):
+        # with weights that have not moved, the trainer says what the sampler said
+        assert np.allclose(logprobs[2:], rollout.logprobs[3:], atol=1e-4)
+    second = learner.learn(made, 0.01, recipe)
+    gains = [each.advantage for each in made]
+    moved = [float((after - before)[2:].sum()) for before, after in zip(first, second, strict=True)]
+    assert np.dot(gains, moved) > 0
+    saved = learner.save("one")
+    third = learner.learn(made, 0.0, recipe)
+    again = LocalLearner(tmp_path, base, recipe, saved["state_path"])
+    assert np.allclose(np.concatenate(again.learn(made, 0.0, recipe)), np.concatenate(third))
+
+
+def test_sampling_follows_what_is_asked(base: Path) -> None:
+    sampler = open_sampler(base)
+    greedy = sampler.sample(Asked(PROMPT, 8, 0.0))
+    assert sampler.sample(Asked(PROMPT, 8, 1.0, top_k=1, seed=5)).ids == greedy.ids
+    assert sampler.sample(Asked(PROMPT, 8, 1.0, top_p=1e-6, seed=5)).ids == greedy.ids
+    one, same, other = (sampler.sample(Asked(PROMPT, 8, 1.0, seed=seed)) for seed in (1, 1, 2))
+    assert one == same
+    assert one.ids != other.ids
+    scores = sampler.score([*PROMPT, *one.ids])
+    assert scores[0] is None
+    assert np.allclose([float(each or 0) for each in scores[3:]], one.logprobs, atol=1e-4)
+    cut = sampler.sample(Asked(PROMPT, 8, 1.0, seed=1, stop_ids=(one.ids[2],)))
+    assert cut.ids == one.ids[: one.ids.index(one.ids[2]) + 1]
+
+
+async def test_a_model_is_served_in_parts_with_scores(base: Path) -> None:
+    sampler = open_sampler(base)
+    async with (
+        open_bridge(sampler, "tiny", context=512, chunk=3) as bridge,
+        httpx.AsyncClient(base_url=bridge.url, timeout=30) as http,
+    ):
+        listing = (await http.get("/v1/models")).json()
+        assert listing["data"][0]["max_model_len"] == 512
+        body: dict[str, Any] = {
+            "prompt": list(PROMPT), "max_tokens": 7, "temperature": 0, "logprobs": 1,
+            "prompt_logprobs": 1,
+        }  # fmt: skip
+        answer = (await http.post("/v1/completions", json=body)).json()["choices"][0]
+        streamed = (await http.post("/v1/completions", json=body | {"stream": True})).text
+        wrong = await http.post("/v1/completions", json={"prompt": [], "max_tokens": 1})
+    assert wrong.status_code == 422
+    assert answer["token_ids"] == sampler.sample(Asked(PROMPT, 7, 0.0)).ids
+    assert answer["finish_reason"] == "length"
+    assert len(answer["logprobs"]["token_logprobs"]) == 7
+    assert [each is None for each in answer["prompt_logprobs"]] == [True, False, False]
+    assert streamed.count('"token_ids"') == 3
+    assert streamed.rstrip().endswith("data: [DONE]")
+
+
+def test_full_goes_through_the_stages_that_there_is_a_corpus_for(
+    base: Path, corpus: Path, tmp_path: Path
+) -> None:
+    told = train_stages("full", Inputs(base=base, corpus=corpus, bits=4), tmp_path / "run")
+    assert "of kind cot" in told["cot"]["left_out"]
+    assert told["tir"]["after"]["trained"] >= told["tir"]["before"]["trained"]
+    assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").is_file()
+    config = (tmp_path / "run" / "tir" / "config.json").read_text()
+    assert '"bits": 16' in config  # no four bits on a CPU
+    words = [row(f"p{n}", [10 + n, 11, 12, 13, 14]) for n in range(6)]
+    build([write(tmp_path / "words.jsonl", words)], tmp_path / "words", Rules())
+    more = Inputs(base=base, corpus=tmp_path / "words", start=tmp_path / "run" / "adapter")
+    assert train_stages("cot", more, tmp_path / "more")["cot"]["steps"] == 3
+    with pytest.raises(errors.BadFile, match="needs problems"):
+        train_stages("rl", more, tmp_path / "rl")
+    with pytest.raises(errors.BadFile, match="needs a corpus"):
+        train_stages("sft", Inputs(base=base), tmp_path / "sft")

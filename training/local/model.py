@@ -1,0 +1,154 @@
+"""A small model on this machine with a LoRA, by transformers and peft."""
+
+import importlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.errors import BadBase, MissingExtra, writing
+
+#: Every linear layer of attention and feed-forward, as transformers names them.
+TARGETS = r".*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+OPTIMIZER = "optimizer.pt"
+#: Bits of a weight that the base can be loaded with.
+WHOLE, BYTE, NIBBLE = 16, 8, 4
+log = logging.getLogger(__name__)
+
+
+def library(name: str) -> Any:  # noqa: ANN401 - not installed where the checks run
+    """Return a package.
+
+    Raises:
+        MissingExtra: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError:
+        raise MissingExtra(
+            f'training here needs {name}: `pip install "quorum-aimo[train]" torch`'
+        ) from None
+
+
+def device_of(torch: Any) -> str:  # noqa: ANN401
+    """Return where models run: CUDA or MPS where there is one, else the CPU."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def bits_here(bits: int) -> int:
+    """Return the bits that weights are loaded with: fewer than 16 only where the platform can."""
+    torch = library("torch")
+    if bits == WHOLE or (device_of(torch) == "cuda" and _is_there("bitsandbytes")):
+        return bits
+    log.warning("%d-bit weights need CUDA and bitsandbytes: 16 bits are used", bits)
+    return WHOLE
+
+
+def _is_there(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+def load(base: Path, bits: int = WHOLE) -> Any:  # noqa: ANN401 - transformers' own
+    """Return a model: in BF16 on CUDA and MPS, in float32 on the CPU.
+
+    Raises:
+        BadBase: transformers cannot load it.
+        MissingExtra: torch or transformers is not installed.
+    """
+    torch, transformers = library("torch"), library("transformers")
+    device = device_of(torch)
+    more: dict[str, Any] = {}
+    if bits != WHOLE:
+        more["quantization_config"] = transformers.BitsAndBytesConfig(
+            load_in_4bit=bits == NIBBLE, load_in_8bit=bits == BYTE
+        )
+    dtype = torch.float32 if device == "cpu" else torch.bfloat16
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=dtype, **more)
+    except (OSError, ValueError) as error:
+        raise BadBase(f"{base}: transformers cannot load it ({error})") from None
+    return model if more else model.to(device)
+
+
+class LoraModel:
+    """A model with an adapter and its optimiser.
+
+    `checkpoint` is a folder that `save` wrote; `start` one with an adapter to begin with.
+    """
+
+    def __init__(
+        self,
+        base: Path,
+        rank: int,
+        seed: int,
+        *,
+        checkpoint: Path | None = None,
+        start: Path | None = None,
+        adam: tuple[float, float, float] = (0.9, 0.95, 1e-8),
+        bits: int = WHOLE,
+    ) -> None:
+        """Load everything; raises `BadBase` and `MissingExtra`."""
+        self.torch, peft = library("torch"), library("peft")
+        self.torch.manual_seed(seed)
+        self.device = device_of(self.torch)
+        model = load(base, bits)
+        kept = checkpoint or start
+        if kept is None:
+            settings = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS)
+            self.model = peft.get_peft_model(model, settings)
+        else:
+            self.model = peft.PeftModel.from_pretrained(model, kept, is_trainable=True)
+        beta1, beta2, epsilon = adam
+        self.optimizer = self.torch.optim.AdamW(
+            [weight for weight in self.model.parameters() if weight.requires_grad],
+            lr=0.0, betas=(beta1, beta2), eps=epsilon, weight_decay=0.0,
+        )  # fmt: skip
+        if checkpoint is not None:
+            state = self.torch.load(
+                checkpoint / OPTIMIZER, map_location=self.device, weights_only=True
+            )
+            self.optimizer.load_state_dict(state)
+
+    def logprobs(self, ids: NDArray[Any]) -> Any:  # noqa: ANN401 - torch's own
+        """Return the log-probability of each id after the first, with its gradient."""
+        known = self.torch.tensor(ids.astype(np.int64), device=self.device)
+        logits = self.model(known[None, :-1]).logits[0].float()
+        return self.torch.log_softmax(logits, dim=-1).gather(1, known[1:, None])[:, 0]
+
+    def tensor(self, values: NDArray[Any]) -> Any:  # noqa: ANN401
+        """Return an array on the model's device."""
+        return self.torch.tensor(values, device=self.device)
+
+    def step(self, rate: float) -> None:
+        """Take a step along the gradients that have been added up."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def save(self, place: Path) -> None:
+        """Save adapter and optimiser."""
+        with writing(place):
+            self.model.save_pretrained(place)
+            self.torch.save(self.optimizer.state_dict(), place / OPTIMIZER)
+
+
+def mean_logprob(model: LoraModel, ids: NDArray[Any], weights: NDArray[np.float32]) -> float:
+    """Return the mean log-probability of an example's trained ids; both of shape (count,)."""
+    with model.torch.no_grad():
+        total = (model.logprobs(ids) * model.tensor(weights[1:])).sum()
+    return float(total) / float(weights[1:].sum())
+
+
+def weights_of(examples: Sequence[Any]) -> float:
+    """Return the sum of all examples' weights."""
+    return sum(float(each.weights[1:].sum()) for each in examples)

@@ -1,0 +1,1 @@
+"""Adapters from the service to this machine, and outputs to Kaggle."""

@@ -1,0 +1,1 @@
+"""Reinforcement learning: groups of attempts on our own server, rewarded and trained on."""
