@@ -17,8 +17,10 @@ a query), and that what was never made is gone after DELETE.
 """
 
 import argparse
+import asyncio
 import math
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -29,6 +31,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 import anyio
 import httpx
@@ -41,10 +44,13 @@ RATE = 500
 SECONDS = 20.0
 ATTEMPTS = 16
 READERS = 1_000
+#: Readers that connect at once, and the pause after them, in seconds.
+BURST, BURST_S = 50, 0.05
 CONNECTIONS = 32
 #: Idle connections are dropped before the server drops them (uvicorn: 5 s), in seconds.
 KEPT_S = 2.0
 P99_MS = 50.0
+LENGTH = re.compile(rb"content-length: (\d+)")
 #: Longest wait for the gateway, and for all readers.
 START_S = 60.0
 READERS_S = 60.0
@@ -70,8 +76,8 @@ FILES = 8_192
 
 
 @contextmanager
-def gateway(folder: Path, machine: str, *flags: str) -> Iterator[str]:
-    """Serve the rehearsal engine in a process of its own; yields the URL."""
+def gateway(folder: Path, machine: str, *flags: str) -> Iterator[tuple[str, int]]:
+    """Serve the rehearsal engine in a process of its own; yields the URL and the process's id."""
     folder.mkdir()
     ready, child_ready = os.pipe()
     command = [
@@ -95,7 +101,7 @@ def gateway(folder: Path, machine: str, *flags: str) -> Iterator[str]:
             if time.monotonic() > until:
                 sys.exit(f"the gateway is not ready: {(folder / 'gateway.log').read_text()}")
             time.sleep(0.2)
-        yield url
+        yield url, process.pid
     finally:
         process.terminate()
         try:
@@ -107,24 +113,33 @@ def gateway(folder: Path, machine: str, *flags: str) -> Iterator[str]:
             print(f"the gateway's log ended with\n{told[-2_000:]}")
 
 
-async def paced(
-    http: httpx.AsyncClient, paths: list[str], seconds: float
-) -> dict[str, list[float]]:
-    """Send RATE requests a second to the paths in turn; return the milliseconds of each by path."""
-    took: dict[str, list[float]] = {path: [] for path in paths}
-    began = time.perf_counter()
+async def paced(url: str, paths: list[str], seconds: float) -> dict[str, list[float]]:
+    """Send RATE requests a second to the paths in turn; return the milliseconds of each by path.
 
-    async def ask(path: str, due: float) -> None:
-        reply = await http.get(path)
-        if reply.status_code != 200:
-            raise SystemExit(f"GET {path}: {reply.status_code} {reply.text[:200]}")
-        took[path].append((time.perf_counter() - due) * 1e3)
+    Each is timed from when it was due. The connections are plain streams: a client with a pool
+    takes more of the machine than the server does.
+    """
+    took: dict[str, list[float]] = {path: [] for path in paths}
+    parts = urlsplit(url)
+    began = time.perf_counter()
+    numbers = iter(range(int(RATE * seconds)))
+
+    async def lane() -> None:
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        for number in numbers:
+            path, due = paths[number % len(paths)], began + number / RATE
+            await anyio.sleep(max(due - time.perf_counter(), 0))
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readexactly(int(LENGTH.findall(head)[0]))
+            if not head.startswith(b"HTTP/1.1 200"):
+                raise SystemExit(f"GET {path}: {head.decode()}")
+            took[path].append((time.perf_counter() - due) * 1e3)
+        writer.close()
 
     async with anyio.create_task_group() as group:
-        for number in range(int(RATE * seconds)):
-            due = began + number / RATE
-            await anyio.sleep(max(due - time.perf_counter(), 0))
-            group.start_soon(ask, paths[number % len(paths)], due)
+        for _ in range(CONNECTIONS):
+            group.start_soon(lane)
     return took
 
 
@@ -135,7 +150,13 @@ async def start(http: httpx.AsyncClient, **body: object) -> str:
     return str(reply.json()["solve_id"])
 
 
-async def under_load(url: str, seconds: float) -> list[Result]:
+def cpu_s(process: int) -> float:
+    """Return the CPU seconds of a process until now, its children not counted."""
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def under_load(url: str, process: int, seconds: float) -> list[Result]:
     limits = httpx.Limits(
         max_connections=CONNECTIONS, max_keepalive_connections=CONNECTIONS, keepalive_expiry=KEPT_S
     )
@@ -161,7 +182,9 @@ async def under_load(url: str, seconds: float) -> list[Result]:
             await followed.wait()
             before = told
             paths = [f"{SOLVES}/{done}", f"{SOLVES}?limit=20", "/health"]
-            took = await paced(http, paths, seconds)
+            used = cpu_s(process)
+            took = await paced(url, paths, seconds)
+            used = cpu_s(process) - used
             streamed = (told - before) / seconds
             await http.delete(f"{SOLVES}/{name}")
     ours = [ms for path in paths[:2] for ms in took[path]]
@@ -173,6 +196,7 @@ async def under_load(url: str, seconds: float) -> list[Result]:
         Result("status_and_list_p99", quantile(ours, 0.99), "ms", most=P99_MS),
         Result("status_and_list_over_limit_p99", quantile(ours, 0.99) / limit, "ratio"),
         Result("events_streamed", streamed, "1/s"),
+        Result("gateway_cpu", 100 * used / seconds, "% of a core"),
     ]
 
 
@@ -181,33 +205,38 @@ def quantile(values: list[float], share: float) -> float:
 
 
 async def idle_readers(url: str) -> list[Result]:
-    limits = httpx.Limits(max_connections=None, keepalive_expiry=KEPT_S)
-    last = 0
-    async with httpx.AsyncClient(base_url=url, limits=limits, trust_env=False, timeout=120) as http:
+    parts = urlsplit(url)
+    last = connected = 0
+    all_there = anyio.Event()
+
+    async def read(path: str) -> None:
+        nonlocal connected, last
+        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode())
+        async for line in reader:
+            if line.startswith(b"event: solve.queued"):
+                connected += 1
+                if connected == READERS:
+                    all_there.set()
+            elif line.startswith(b"event: solve.finished"):
+                last += 1
+                break
+        writer.close()
+
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=120) as http:
         works = await start(http, problem="Work", attempts=1)
         name = await start(http, problem="Wait", attempts=1)
-        connected = 0
-        all_there = anyio.Event()
-
-        async def read() -> None:
-            nonlocal connected, last
-            async with http.stream("GET", f"{SOLVES}/{name}/events") as reply:
-                async for line in reply.aiter_lines():
-                    if line.startswith("event: solve.queued"):
-                        connected += 1
-                        if connected == READERS:
-                            all_there.set()
-                    last += line.startswith("event: solve.finished")
-
         began = time.perf_counter()
         with anyio.move_on_after(2 * READERS_S):
             async with anyio.create_task_group() as group:
-                for _ in range(READERS):
-                    group.start_soon(read)
+                for number in range(READERS):
+                    group.start_soon(read, f"{SOLVES}/{name}/events")
+                    if number % BURST == BURST - 1:
+                        await anyio.sleep(BURST_S)
                 with anyio.move_on_after(READERS_S):
                     await all_there.wait()
                 connecting = time.perf_counter() - began
-                took = await paced(http, ["/health"], 3.0)
+                took = await paced(url, ["/health"], 3.0)
                 await http.delete(f"{SOLVES}/{name}")
         await http.delete(f"{SOLVES}/{works}")
     print(f"{connected} idle readers in {connecting:.1f} s; {last} got the last event")
@@ -279,14 +308,14 @@ def main() -> None:
         machine.write_text(MACHINE, encoding="utf-8")
         limits = ("--solve-max-tokens", "100000", "--solve-time-limit-s", "600")
         if given.part in ("load", "all"):
-            with gateway(folder / "load", str(machine), *limits) as url:
-                results += anyio.run(partial(under_load, url, given.seconds))
+            with gateway(folder / "load", str(machine), *limits) as (url, process):
+                results += anyio.run(partial(under_load, url, process, given.seconds))
         if given.part in ("readers", "all"):
-            with gateway(folder / "readers", str(machine), *limits) as url:
+            with gateway(folder / "readers", str(machine), *limits) as (url, _):
                 results += anyio.run(idle_readers, url)
         if given.part in ("nonsense", "all"):
             quick = ("--gateway-max-running", "4", "--solve-time-limit-s", "5")
-            with gateway(folder / "nonsense", "instant", *quick) as url:
+            with gateway(folder / "nonsense", "instant", *quick) as (url, _):
                 results += nonsense(url, folder, given.nonsense)
     finish(results)
 

@@ -140,6 +140,7 @@ def shoot(browser: Browser, world: World, folder: Path) -> None:
         "home": "/", "solve": solve, "attempt": f"{solve}/attempts/0",
         "tokens": f"{solve}/attempts/0/tokens#t=60",
         "compare": f"/compare?a={solve_id}:0&b={solve_id}:2", "board": "/runs/contest",
+        "runs": "/runs", "label": f"{solve}/attempts/0/label", "none": "/solves/none",
     }  # fmt: skip
     for form, options in FORMS.items():
         page = browser.new_context(**options).new_page()  # type: ignore[arg-type]
@@ -150,7 +151,7 @@ def shoot(browser: Browser, world: World, folder: Path) -> None:
         page.goto(world.url)
         page.get_by_label("A problem").fill(PROBLEM)
         page.get_by_role("button", name="Solve").click()
-        page.wait_for_function("() => document.querySelectorAll('.stream .block').length > 3")
+        page.wait_for_function("() => document.querySelectorAll('.stream math').length > 8")
         page.screenshot(path=folder / f"page-live-{form}.png")
         page.get_by_role("button", name="Cancel").click()
         page.context.close()

@@ -82,6 +82,8 @@ Modulo $8$ and $125$: since $\varphi(125) = 100$ we have $7^{{100}} \equiv 1 \pm
 and $7^2 \equiv 1 \pmod 8$. **Both** exponents are even.
 """
 THOUGHTS = [f"{paragraph.strip()}\n\n" for paragraph in _PARAGRAPHS.split("==")]
+#: Of the first problem, which all attempts speak of.
+DIGIT_SUM = 17
 CODE = """from itertools import product
 
 count = sum(1 for d in product(range(10), repeat=4) if sum(d) == {n})
@@ -170,7 +172,7 @@ class Teller:
             writer.turn = turn
             for _ in range(self.source.randint(3, 6)):
                 yield from writer.write(Channel.THINKING, self.thought())
-            code = CODE.format(n=self.source.randint(11, 19))
+            code = CODE.format(n=DIGIT_SUM)
             yield from writer.write(Channel.CODE, code)
             yield from writer.run(code, f"{answer}\n")
         writer.turn = turns + 1
@@ -188,7 +190,7 @@ class Teller:
 
     def thought(self) -> str:
         """Return a paragraph."""
-        n = self.source.randint(11, 19)
+        n = DIGIT_SUM
         return self.source.choice(THOUGHTS).format(n=n, m=n + 3, k=n - 10)
 
     def ballot(self, solve_id: str, reports: list[AttemptReport], running: int) -> Event:
@@ -213,7 +215,7 @@ class Teller:
             writer.turn += 1
             for _ in range(80):
                 yield from writer.write(Channel.THINKING, self.thought())
-            yield from writer.run(CODE.format(n=17), "660\n")
+            yield from writer.run(CODE.format(n=DIGIT_SUM), "660\n")
         yield from writer.write(Channel.FINAL, f"The answer is $\\boxed{{{answer}}}$.")
         report = AttemptReport(
             attempt=0, seed=7, end=AttemptEnd.ANSWERED, answer=answer, weight=1.0,

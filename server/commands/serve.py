@@ -15,6 +15,7 @@ import uvicorn
 from starlette.types import Message, Receive, Scope, Send
 
 from server.api.app import create_app
+from server.api.connection import PromptProtocol
 from server.errors import QuorumServerError
 from server.logs import configure
 from server.parts import Parts, open_parts
@@ -47,6 +48,7 @@ class Gateway(uvicorn.Server):
             uvicorn.Config(
                 self._without_traceback,
                 interface="asgi3",
+                http=PromptProtocol,
                 log_config=None,
                 lifespan="on",
                 timeout_graceful_shutdown=max(1, round(settings.gateway.shutdown_s)),

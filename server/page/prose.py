@@ -45,10 +45,11 @@ class Formulas:
 
 
 #: Each alternative ends where another could begin, so that a search takes time in proportion to the
-#: text, whatever it says. A dollar before a space or a digit after one is money.
+#: text, whatever it says. A dollar before a space or a digit after one is money. A display is a
+#: line of its own, and so is the line end after it.
 MARKS = re.compile(
-    r"\$\$(?P<display>[^$]{1,2000})\$\$"
-    r"|\\\[(?P<bracket>(?:(?!\\[()\[\]]).){1,2000})\\\]"
+    r"\$\$(?P<display>[^$]{1,2000})\$\$\n?"
+    r"|\\\[(?P<bracket>(?:(?!\\[()\[\]]).){1,2000})\\\]\n?"
     r"|\\\((?P<paren>(?:(?!\\[()\[\]]).){1,1000})\\\)"
     r"|(?<![\\$\w])\$(?P<inline>[^\s$](?:[^$\n]{0,500}[^\s$\\])?)\$(?!\d)"
     r"|(?P<box>\\boxed\{[^{}\n]{1,200}\})"

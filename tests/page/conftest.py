@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
@@ -22,6 +23,7 @@ ARGUMENTS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 LONG_TOKENS = 100_000
+RUN = "contest"
 
 
 # Playwright's blocking API keeps an event loop running in this thread for as long as it is open, in
@@ -55,7 +57,18 @@ def world(
         world.tell(hostile_solve)
         world.tell(partial(long_solve, vocabulary=page_vocabulary, tokens=LONG_TOKENS))
         world.tell(partial(long_solve, vocabulary=page_vocabulary, tokens=600, name="solve-short"))
+        fill_board(world.url)
         yield world
+
+
+def fill_board(url: str) -> None:
+    """Solve two problems of a run, one of which has a true answer to compare with."""
+    with httpx.Client(base_url=url, timeout=30.0, trust_env=False) as http:
+        asked = {"id": RUN, "name": "A contest", "problems": 3, "limit_s": 600}
+        http.post("/v1/runs", json=asked).raise_for_status()
+        for name in ("name of solve-a", "a name that is so long that a narrow screen has no room"):
+            asked = {"run": RUN, "problem_id": name, "problem": "What is 6 * 7?"}
+            http.post("/v1/solves", json=asked).raise_for_status()
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ from fastapi import FastAPI
 
 from sandbox.pool import KernelPool
 from server.api.app import create_app
+from server.api.connection import PromptProtocol
 from server.dialect.catalogue import open_dialect
 from server.engine.scripted import ScriptedEngine, Step, StreamRequest
 from server.journal.journal import Journal, JournalOptions
@@ -146,7 +147,9 @@ def listening(app: FastAPI) -> Iterator[str]:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
-        config = uvicorn.Config(app, log_config=None, lifespan="on", timeout_graceful_shutdown=2)
+        config = uvicorn.Config(
+            app, http=PromptProtocol, log_config=None, lifespan="on", timeout_graceful_shutdown=2
+        )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

@@ -1,6 +1,7 @@
 """A caller that goes away, or does not read, costs nothing for long."""
 
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,6 +9,7 @@ import httpx
 import orjson
 import pytest
 
+from server.api import connection as connections
 from server.api import solves
 from tests.server.api.gateway import FREED_S, Gateway
 
@@ -111,3 +113,38 @@ def test_followers_that_go_away_in_any_way_leave_the_solve_as_it_is(gateway: Gat
         assert http.get(f"/v1/solves/{name}").json()["state"] == "running"
         http.delete(f"/v1/solves/{name}")
     gateway.wait_until(gateway.idle)
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX"])
+def test_a_head_that_does_not_end_is_cut_however_it_drips(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT_S", 0.5)
+    with socket.create_connection(gateway.address, timeout=5) as connection:
+        connection.sendall(sent)
+        connection.settimeout(0.05)
+        until = time.monotonic() + 5
+        closed = False
+        while not closed and time.monotonic() < until:
+            try:
+                if sent:
+                    connection.sendall(b"x")
+                closed = connection.recv(1) == b""
+            except TimeoutError:
+                pass
+            except ConnectionError:
+                closed = True
+    assert closed
+
+
+def test_requests_one_after_the_other_on_a_slow_connection(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "HEAD_TIMEOUT_S", 1.0)
+    head = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with socket.create_connection(gateway.address, timeout=5) as connection:
+        begun = time.monotonic()
+        while time.monotonic() - begun < 1.5:
+            connection.sendall(head[:20])
+            connection.sendall(head[20:])
+            assert connection.recv(4096).startswith(b"HTTP/1.1 200")

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import anyio
+import numpy as np
 import pytest
 
 from client.schema import (
@@ -85,6 +86,8 @@ async def test_events_tokens_and_votes_of_a_solve(
                 prompt = prompts[report.attempt]
                 assert tokens.ids.tolist()[: len(prompt)] == prompt
                 assert int(tokens.sampled.sum()) == report.tokens.sampled
+                for numbers in (tokens.logprobs, tokens.confidence):
+                    assert (np.isfinite(numbers) == tokens.sampled).all()
                 assert reader.attempts(result.solve_id)[report.attempt].answer == "42"
             assert reader.solve(result.solve_id).answer == result.answer == "42"
 

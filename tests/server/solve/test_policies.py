@@ -7,7 +7,14 @@ from typing import Any
 import anyio
 import pytest
 
-from client.schema import AttemptEnd, AttemptStarted, BallotChanged, SolveEnd
+from client.schema import (
+    AttemptEnd,
+    AttemptSegment,
+    AttemptStarted,
+    BallotChanged,
+    SegmentKind,
+    SolveEnd,
+)
 from server.engine.scripted import Step, StreamRequest
 from server.equivalence.pool import EquivalenceOptions, EquivalencePool
 from server.sections.solve import SolveSettings
@@ -182,6 +189,20 @@ class TestConfidence:
             solve = stage.rehearse(lambda *_: boxed("1"), weight=weight)
             await solve.run()
             assert solve.engine.requests[0].sampling.top_logprobs == asked
+
+    @pytest.mark.parametrize("asked", [0, 3])
+    async def test_who_keeps_tokens_is_told_how_sure_the_model_was(
+        self, stage: Stage, asked: int
+    ) -> None:
+        settings = SolveSettings(recorded_likely_tokens=asked)
+        solve = stage.rehearse(lambda *_: boxed("1"), settings=settings, tokens=True)
+        await solve.run()
+        assert solve.engine.requests[0].sampling.top_logprobs == asked
+        for segment in solve.events(AttemptSegment):
+            known = bool(asked) and segment.kind is SegmentKind.SAMPLED
+            for numbers in (segment.logprobs, segment.confidence):
+                assert (numbers is not None) == known
+                assert numbers is None or len(numbers) == len(segment.token_ids)
 
     async def test_a_hopeless_attempt_is_ended_and_does_not_vote(self, stage: Stage) -> None:
         """Attempt 1 goes on once attempt 0 has set the bar, and is less sure of its tokens."""
