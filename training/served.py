@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from client.exchange import Call, reader
-from client.http import AsyncQuorumClient
+from client.http import AsyncQuorumClient, QuorumClient
 from client.schema import (
     Completion,
     CompletionChoice,
@@ -51,11 +51,40 @@ class ServedModel:
         return found
 
     async def _tokens(self, path: str, asked: RequestModel) -> TokenizedText:
-        call = Call(
-            "POST", path, reader(TokenizedText), read_timeout_s=TOKENS_S, body=_body(asked),
-            repeatable=True,
-        )  # fmt: skip
-        return await self._client.ask(call)
+        return await self._client.ask(_tokens_call(path, asked))
+
+
+class ServedDecoder:
+    """Reads token ids by asking a server, as a `training.text.Decoder` that needs no file.
+
+    Its methods raise `QuorumClientError`. Close it.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._client = QuorumClient(url)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def decode(self, ids: list[int]) -> str:
+        """Return the text of ids."""
+        return "".join(self.pieces(ids))
+
+    def pieces(self, ids: list[int]) -> list[str]:
+        """Return what each id adds to the text."""
+        found: list[str] = []
+        for begin in range(0, len(ids), MOST_IDS):
+            part = DetokenizeRequest(token_ids=ids[begin : begin + MOST_IDS])
+            found += self._client.ask(_tokens_call("/v1/detokenize", part)).texts
+        return found
+
+
+def _tokens_call(path: str, asked: RequestModel) -> Call[TokenizedText]:
+    return Call(
+        "POST", path, reader(TokenizedText), read_timeout_s=TOKENS_S, body=_body(asked),
+        repeatable=True,
+    )  # fmt: skip
 
 
 def _body(asked: RequestModel) -> bytes:

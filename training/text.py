@@ -3,6 +3,8 @@
 import base64
 import binascii
 from codecs import getincrementaldecoder
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -10,6 +12,7 @@ from tokenizers import Tokenizer
 from tokenizers.decoders import DecodeStream
 
 from training.errors import BadFile, reading
+from training.served import ServedDecoder
 
 #: gpt-oss's control tokens, which a file of ranks does not have (openai-harmony's documentation).
 HARMONY = {
@@ -29,6 +32,21 @@ class Decoder(Protocol):
     def pieces(self, ids: list[int]) -> list[str]:
         """Return what each id adds to the text: nothing while a character is not whole."""
         ...
+
+
+@contextmanager
+def open_decoder(path: Path | None, url: str | None) -> Iterator[Decoder | None]:
+    """Yield the decoder of a file, or else that of a server; None where neither is named.
+
+    Raises:
+        BadFile: the file cannot be read.
+        QuorumClientError: the server's address is malformed.
+    """
+    if path is None and url is not None:
+        with closing(ServedDecoder(url)) as served:
+            yield served
+    else:
+        yield None if path is None else load_decoder(path)
 
 
 def load_decoder(path: Path) -> Decoder:

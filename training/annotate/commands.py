@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from client.errors import UsageError
-from client.http import DEFAULT_URL, AsyncQuorumClient
+from client.http import DEFAULT_URL
 from training.alternates.record import Position, read_positions
 from training.annotate.agreement import comparison_alpha, kappa, shared_spans, token_alpha
 from training.annotate.endpoint import Asked, ChatEndpoint
@@ -22,15 +22,13 @@ from training.annotate.write import (
     Item,
     Writing,
     comparisons,
-    reflections,
+    reflection,
     write,
 )
 from training.errors import BadTraces
 from training.provenance import provenance
-from training.served import ServedModel
-from training.text import Decoder, load_decoder
+from training.text import open_decoder
 from training.traces.read import read_traces
-from training.traces.trace import Trace
 
 app = typer.Typer(
     help="Reflections on traces and comparisons: written by a model, joined, checked.",
@@ -115,12 +113,13 @@ def write_command(  # noqa: PLR0913 - its options
     told = provenance("annotations write", settings, sources)
     key = next((os.environ[name] for name in KEY_VARIABLES if os.environ.get(name)), "")
 
+    items = (
+        comparisons(_positions(alternates), plan)
+        if alternates
+        else _reflections(traces or [], tokenizer, url, plan)
+    )
+
     async def run() -> dict[str, Any]:
-        items = (
-            comparisons(_positions(alternates), plan)
-            if alternates
-            else await _reflections(traces or [], tokenizer, url, plan)
-        )
         async with ChatEndpoint(endpoint, key, asked) as chat:
             return await write(items, chat, target, plan, told)
 
@@ -146,24 +145,14 @@ def _plan(
     )
 
 
-async def _reflections(
+def _reflections(
     sources: list[Path], tokenizer: Path | None, url: str, plan: Writing
 ) -> list[Item]:
     traces = [trace for path in sources for trace in read_traces(path)]
-    if tokenizer is not None:
-        decoder: Decoder = load_decoder(tokenizer)
-
-        async def here(trace: Trace) -> list[str]:
-            return decoder.pieces(trace.ids.tolist())
-
-        return [item async for item in reflections(traces, here, plan)]
-    async with AsyncQuorumClient(url) as client:
-        model = ServedModel(client)
-
-        async def served(trace: Trace) -> list[str]:
-            return await model.texts(trace.ids.tolist())
-
-        return [item async for item in reflections(traces, served, plan)]
+    with open_decoder(tokenizer, url) as decoder:
+        if decoder is None:
+            raise AssertionError("a server is asked for want of a tokenizer")
+        return [reflection(trace, decoder.pieces(trace.ids.tolist()), plan) for trace in traces]
 
 
 def _positions(sources: list[Path]) -> list[Position]:

@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -27,8 +27,6 @@ REFLECTIONS, REPLIES, ORIGIN = "reflections.csv", "replies.jsonl", "reflections.
 REFLECTION_PLACES = frozenset({"problem", "passages"})
 COMPARISON_PLACES = frozenset({"problem", "before", "continuations"})
 
-#: Returns what each id of a trace adds to its text.
-Texts = Callable[[Trace], Awaitable[Sequence[str]]]
 #: Is told how many items of how many are done, and how many of them are valid.
 Observe = Callable[[int, int, int], None]
 
@@ -94,52 +92,49 @@ class Figures:
         return {**asdict(self), "faults": dict(self.faults.most_common(20))}
 
 
-async def reflections(traces: Sequence[Trace], texts: Texts, plan: Writing) -> AsyncIterator[Item]:
-    """Yield what is asked about each trace."""
-    for trace in traces:
-        passages = Passages(trace, await texts(trace))
-        values = {
-            "problem": trace.text_of("problem") or "not stated",
-            "truth": trace.text_of("truth") or "not known",
-            "answer": trace.text_of("answer") or "none",
-            "passages": passages.shown(MOST_CHARS),
-            "most": str(plan.most_spans),
-        }
+def reflection(trace: Trace, texts: Sequence[str], plan: Writing) -> Item:
+    """Return what is asked about a trace; `texts` has what each of its ids adds to the text."""
+    passages = Passages(trace, texts)
+    values = {
+        "problem": trace.text_of("problem") or "not stated",
+        "truth": trace.text_of("truth") or "not known",
+        "answer": trace.text_of("answer") or "none",
+        "passages": passages.shown(MOST_CHARS),
+        "most": str(plan.most_spans),
+    }
+    solve_id, attempt = trace_key(trace)
 
-        def read(reply: str, trace: Trace = trace, passages: Passages = passages) -> Judged:
-            return read_reflection(reply, trace, passages, plan.annotator, plan.most_spans)
+    def read(reply: str) -> Judged:
+        return read_reflection(reply, trace, passages, plan.annotator, plan.most_spans)
 
-        solve_id, attempt = trace_key(trace)
-        yield Item(f"{solve_id}/{attempt}", plan.reflection.fill(values), read)
+    return Item(f"{solve_id}/{attempt}", plan.reflection.fill(values), read)
 
 
 def comparisons(positions: Sequence[Position], plan: Writing) -> list[Item]:
     """Return what is asked about each position, its continuations in an order of chance."""
-    items = []
-    for position in positions:
-        order: list[int | None] = [None, *(each.alternate for each in position.alternates)]
-        name = f"{position.solve_id}/{position.attempt}/{position.begin}"
-        random.Random(f"{plan.seed}/{name}").shuffle(order)
-        text = {None: position.own, **{each.alternate: each.text for each in position.alternates}}
-        shown = [
-            f"Continuation {number}:\n{text[which].strip()}"
-            for number, which in enumerate(order, start=1)
-        ]
-        values = {
-            "problem": position.problem or "not stated",
-            "truth": position.truth or "not known",
-            "before": position.before,
-            "continuations": "\n\n".join(shown),
-            "count": str(len(order)),
-        }
+    return [_comparison(position, plan) for position in positions]
 
-        def read(
-            reply: str, position: Position = position, order: Sequence[int | None] = tuple(order)
-        ) -> Judged:
-            return read_comparison(reply, position, order, plan.annotator)
 
-        items.append(Item(name, plan.comparison.fill(values), read))
-    return items
+def _comparison(position: Position, plan: Writing) -> Item:
+    order: list[int | None] = [None, *(each.alternate for each in position.alternates)]
+    name = f"{position.solve_id}/{position.attempt}/{position.begin}"
+    random.Random(f"{plan.seed}/{name}").shuffle(order)
+    text = {None: position.own, **{each.alternate: each.text for each in position.alternates}}
+    shown = [
+        f"Continuation {number}:\n{text[which].strip()}" for number, which in enumerate(order, 1)
+    ]
+    values = {
+        "problem": position.problem or "not stated",
+        "truth": position.truth or "not known",
+        "before": position.before,
+        "continuations": "\n\n".join(shown),
+        "count": str(len(order)),
+    }
+
+    def read(reply: str) -> Judged:
+        return read_comparison(reply, position, order, plan.annotator)
+
+    return Item(name, plan.comparison.fill(values), read)
 
 
 async def write(

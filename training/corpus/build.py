@@ -168,15 +168,16 @@ def _pairs(
         if usable and not each.included and (each.characters or 0) <= rules.most_characters:
             wrong.setdefault((each.key, each.prompt), []).append(each)
     pairs: list[tuple[Candidate, Candidate]] = []
-    counts: Counter[str] = Counter()
+    counts: Counter[tuple[str, bool]] = Counter()
     for each in candidates:
         others = wrong.get((each.key, each.prompt))
-        if each.included and each.reward and others and counts[each.key] < per_problem:
+        group = (each.key, each.kind is Kind.GENSELECT)
+        if each.included and each.reward and others and counts[group] < per_problem:
             # the wrong one of nearest length: length must not be what tells them apart
             other = min(others, key=lambda one, own=each: abs(one.sampled - own.sampled))  # type: ignore[misc]
             others.remove(other)
             pairs.append((each, other))
-            counts[each.key] += 1
+            counts[group] += 1
     return pairs
 
 

@@ -9,7 +9,7 @@ import typer
 from training.corpus.build import Compared, build
 from training.corpus.rules import Kind, Order, Rules
 from training.errors import BadTraces, reading
-from training.text import load_decoder
+from training.text import open_decoder
 
 
 def corpus_command(  # noqa: PLR0913 - its options
@@ -21,6 +21,9 @@ def corpus_command(  # noqa: PLR0913 - its options
     tokenizer: Annotated[
         Path | None,
         typer.Option(help="tokenizer.json or .tiktoken: writes corpus.csv, checks characters."),
+    ] = None,
+    decode_url: Annotated[
+        str | None, typer.Option(help="The server that reads token ids, for want of a tokenizer.")
     ] = None,
     answers: Annotated[
         Path | None, typer.Option(help="Right answers: JSON lines with id and answer.")
@@ -74,17 +77,18 @@ def corpus_command(  # noqa: PLR0913 - its options
             "corpus: --alternates and --reflections go together: continuations are taken by what "
             "annotators said of them"
         )
-    figures = build(
-        sources,
-        target,
-        rules,
-        decoder=None if tokenizer is None else load_decoder(tokenizer),
-        truths=_by_id(answers, "answer"),
-        excluded=frozenset(_by_id(exclude, "id")),
-        pairs_per_problem=pairs,
-        lines=lines,
-        compared=Compared(tuple(alternates or ()), tuple(reflections or ())),
-    )
+    with open_decoder(tokenizer, decode_url) as decoder:
+        figures = build(
+            sources,
+            target,
+            rules,
+            decoder=decoder,
+            truths=_by_id(answers, "answer"),
+            excluded=frozenset(_by_id(exclude, "id")),
+            pairs_per_problem=pairs,
+            lines=lines,
+            compared=Compared(tuple(alternates or ()), tuple(reflections or ())),
+        )
     typer.echo(
         f"{target}: {figures['entries']} entries of {figures['problems']} problems from "
         f"{figures['traces']} traces, {figures['trained_tokens']} tokens to train on, "
@@ -92,6 +96,11 @@ def corpus_command(  # noqa: PLR0913 - its options
     )
     for reason, count in figures["reason"].items():
         typer.echo(f"  {count} times {reason}")
+    if decoder is None:
+        typer.echo(
+            f"  entries over {rules.most_characters} characters were not looked for: name "
+            "--tokenizer or --decode-url"
+        )
 
 
 def _by_id(path: Path | None, wanted: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from training.problems.read import Problem, read_problems
 from training.problems.sources import Wanted, load
 from training.problems.variants import ProgramFailed, load_family, make, modulo
 from training.provenance import provenance
-from training.text import load_decoder
+from training.text import open_decoder
 
 app = typer.Typer(
     help="Problems with answers: load, rate, vary, and keep evaluations out.",
@@ -121,19 +121,29 @@ def absent_command(
     originals: Annotated[Path, typer.Argument(help="Problems with the answers to look for.")],
     corpus: Annotated[Path, typer.Argument(help="The folder of a corpus of their variants.")],
     *,
-    tokenizer: Annotated[Path, typer.Option(help="tokenizer.json or .tiktoken of its tokens.")],
     target: Annotated[Path, typer.Option("--to", help="The proof to write, as JSON.")],
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="tokenizer.json or .tiktoken; else the server is asked.")
+    ] = None,
+    url: Annotated[
+        str, typer.Option(envvar="QUORUM_URL", help="The server that reads token ids.")
+    ] = DEFAULT_URL,
 ) -> None:
     """Prove that no entry of a corpus has an original's answer or statement; exit 1 if one has."""
     known = read_problems(originals)
     without = [each.id for each in known if not (each.answer or "").strip()]
     if without:
         raise BadTraces(f"{originals}: {without[0]} has no answer to look for; add it")
-    count, found = search(known, read_entries(corpus), load_decoder(tokenizer))
+    with open_decoder(tokenizer, url) as decoder:
+        if decoder is None:
+            raise AssertionError("a server is asked for want of a tokenizer")
+        count, found = search(known, read_entries(corpus), decoder)
     if not count:
         raise EmptyCorpus(f"{corpus}: has no entries; nothing can be shown of it")
     told = provenance(
-        "problems absent", {}, [originals, corpus / ENTRIES, corpus / PROMPTS, tokenizer]
+        "problems absent",
+        {"decoded_by": "the server" if tokenizer is None else "the tokenizer"},
+        [originals, corpus / ENTRIES, corpus / PROMPTS, *([tokenizer] if tokenizer else ())],
     )
     told["figures"] = {"originals": len(known), "entries": count, "found": len(found)}
     told["originals"] = {
