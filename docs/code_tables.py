@@ -8,7 +8,10 @@ import annotated_types
 
 import client.errors
 from docs.markdown import code, sentence, table
-from server.settings import Setting, Settings, declared
+from server.sections.engine import EngineSettings
+from server.sections.engines import NamedEngineSettings
+from server.settings import Setting, Settings, declared, declared_of_engine
+from server.solve import recipe
 from voting.policies import CATALOGUES
 from voting.strategies import STRATEGIES, Strategy
 
@@ -20,7 +23,23 @@ def settings() -> str:
         rows = [_setting_row(setting) for setting in group]
         heading = f"## `[{section}]`\n\n{_meaning_of(section)}"
         parts.append(f"{heading}\n\n{table(_SETTING_HEADINGS, rows)}")
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, _further_engines()])
+
+
+def _further_engines() -> str:
+    """Return the part on settings of further engines: those that section `engine` has not."""
+    own = [
+        setting
+        for setting in declared_of_engine("name")
+        if setting.name not in EngineSettings.model_fields
+    ]
+    meaning = sentence((inspect.getdoc(NamedEngineSettings) or "").partition("\n")[0])
+    rest = (
+        "It has every setting of `[engine]`, by file or by variable (`model` of an engine called"
+        " planner is `QUORUM_ENGINES_PLANNER_MODEL`), but no flags; and these:"
+    )
+    rows = [_setting_row(setting)[:-1] for setting in own]
+    return f"## `[engines.NAME]`\n\n{meaning} {rest}\n\n{table(_SETTING_HEADINGS[:-1], rows)}"
 
 
 _SETTING_HEADINGS = ("Name", "Default", "Meaning, unit", "Range", "Variable", "Flag")
@@ -94,6 +113,11 @@ def policies() -> str:
         rows = [[code(usage), meaning] for usage, meaning in catalogue.usages()]
         parts.append(f"### `{kind}`\n\n{table(('Written', 'Meaning'), rows)}")
     return "\n\n".join(parts)
+
+
+def recipes() -> str:
+    """Return the table of recipes by name."""
+    return table(("Written", "Meaning"), [[code(usage), say] for usage, say in recipe.usages()])
 
 
 def client_errors() -> str:

@@ -21,6 +21,7 @@ GENERATORS: dict[str, Callable[..., str]] = {
     "settings": code_tables.settings,
     "strategies": code_tables.strategies,
     "policies": code_tables.policies,
+    "recipes": code_tables.recipes,
     "client-errors": code_tables.client_errors,
     "command": command_tables.command,
     "routes": wire_tables.routes,
