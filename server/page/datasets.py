@@ -20,6 +20,7 @@ from server.page.files import (
     read_page,
 )
 from server.page.render import Frame
+from server.page.tokens import BYTES_BEFORE
 from server.page.view import View
 from server.page.visible import visible
 from server.vocabulary import Vocabulary
@@ -60,16 +61,19 @@ async def listing(request: Request, read: Journal) -> Response:
 
 
 @router.get("/data/{name:path}")
-async def file(request: Request, read: Journal, name: str, at: int = 0, text: str = "") -> Response:
-    """Show rows of a file."""
+async def file(
+    request: Request, read: Journal, name: str, at: int = 0, text: str = "", token: int = 0
+) -> Response:
+    """Show rows of a file; of long lists of tokens, those from one on."""
     folder = data_folder(request) or Path("none")
-    frame = frame_of(request, name, "data")
+    frame = frame_of(request, name, "data", "data.js")
     spelling = spelling_of(request)
 
     def work() -> str:
         found = find_file(folder, name)
         first = min(max(at, 0), MOST_AT)
-        return file_view(frame, found, first, text, spelling.vocabulary).html()
+        begin = min(max(token, 0), MOST_AT)
+        return file_view(frame, found, first, text, spelling.vocabulary, begin).html()
 
     return sent(request, await read.make(work), "data.html")
 
@@ -81,7 +85,7 @@ def data_folder(request: Request) -> Path | None:
 
 
 def file_view(
-    frame: Frame, file: DataFile, at: int, text: str, vocabulary: Vocabulary | None
+    frame: Frame, file: DataFile, at: int, text: str, vocabulary: Vocabulary | None, token: int = 0
 ) -> View:
     """Return a page of a file's rows."""
     page = read_page(file, at, text)
@@ -92,16 +96,19 @@ def file_view(
         "at": at,
         "following": f"?{following}" if page.next is not None else None,
         "gave_up": page.gave_up,
-        "rows": [(place, _shown(file.kind, row, vocabulary)) for place, row in page.rows],
+        "rows": [(place, _shown(file.kind, row, vocabulary, token)) for place, row in page.rows],
+        "most_tokens": MOST_TOKENS,
     }
     return View("file.html", frame, context)
 
 
-def _shown(kind: DataKind, row: dict[str, Any], vocabulary: Vocabulary | None) -> dict[str, Any]:
+def _shown(
+    kind: DataKind, row: dict[str, Any], vocabulary: Vocabulary | None, token: int
+) -> dict[str, Any]:
     """Return a row as the template takes it: texts that are bounded, lists that fit."""
     shown: dict[str, Any] = {"tokens": [], "rate": None, "responses": [], "left_out": 0}
     if kind is DataKind.TOKENS:
-        shown["tokens"], shown["left_out"] = _tokens(row, vocabulary)
+        shown["tokens"], shown["left_out"] = _tokens(row, vocabulary, token)
     if kind is DataKind.PROBLEMS:
         shown["rate"] = _rate(row.get("solve_rate"))
     if kind is DataKind.SAMPLES:
@@ -127,33 +134,39 @@ def _rate(value: object) -> float | None:
     return min(max(rate, 0.0), 1.0) if math.isfinite(rate) else None
 
 
-def _tokens(row: dict[str, Any], vocabulary: Vocabulary | None) -> tuple[list[MaskedToken], int]:
+def _tokens(
+    row: dict[str, Any], vocabulary: Vocabulary | None, first: int
+) -> tuple[list[MaskedToken], int]:
+    """Return the tokens from `first` on, so many as are shown, and how many follow."""
     ids: list[Any] = next((row[name] for name in ID_FIELDS if isinstance(row.get(name), list)), [])
+    stop = first + MOST_TOKENS
     mask: list[Any] = next(
         (row[name] for name in MASK_FIELDS if isinstance(row.get(name), list)), []
     )
     if not mask and isinstance(row.get(RUNS_FIELD), list):
-        mask = _weights(row[RUNS_FIELD])
+        mask = _weights(row[RUNS_FIELD], len(ids))
     decoder = vocabulary.decoder() if vocabulary else None
     tokens = []
-    for position, token_id in enumerate(ids[:MOST_TOKENS]):
+    for position in range(max(first - BYTES_BEFORE, 0), min(stop, len(ids))):
+        token_id = ids[position]
         if not isinstance(token_id, int):
             break
         known = decoder is not None and vocabulary is not None and 0 <= token_id < vocabulary.size
         text = decoder.feed([token_id]) if known and decoder is not None else f"⟨{token_id}⟩"
         weight = mask[position] if position < len(mask) else 0.0
         weight = float(weight) if isinstance(weight, int | float) else 0.0
-        tokens.append(MaskedToken(position, token_id, visible(text), weight))
-    return tokens, len(ids) - len(tokens)
+        if position >= first:
+            tokens.append(MaskedToken(position, token_id, visible(text), weight))
+    return tokens, max(len(ids) - stop, 0)
 
 
-def _weights(runs: list[Any]) -> list[int]:
+def _weights(runs: list[Any], most: int) -> list[int]:
     """Return the mask of alternating run lengths, the first of them not learned from."""
     found: list[int] = []
     for number, length in enumerate(runs):
-        if not isinstance(length, int) or length < 0 or len(found) >= MOST_TOKENS:
+        if not isinstance(length, int) or length < 0 or len(found) >= most:
             break
-        found += [number % 2] * min(length, MOST_TOKENS)
+        found += [number % 2] * min(length, most)
     return found
 
 

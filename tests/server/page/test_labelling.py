@@ -173,6 +173,20 @@ def test_runs_of_a_mask_are_shaded(client: httpx.Client) -> None:
     assert classes == ["masked", "learned", "learned", "masked"]
 
 
+def test_long_entries_are_shown_a_stretch_at_a_time(client: httpx.Client) -> None:
+    def shown(path: str) -> tuple[list[str], list[str]]:
+        elements = parse(client.get(f"/data/long.jsonl{path}").text).elements
+        links = [str(a["href"]) for _, a in elements if "token=" in str(a.get("href"))]
+        return [str(a["id"]) for _, a in elements if "weight" in str(a.get("title"))], links
+
+    tokens, (later,) = shown("")
+    assert (tokens[0], tokens[-1]) == ("b0t0", "b0t3999")
+    tokens, (earlier,) = shown(later)
+    assert (tokens[0], tokens[-1]) == ("b0t4000", "b0t5999")
+    assert shown(earlier)[0][0] == "b0t0"
+    assert shown("?token=99999999999999999999999999")[0] == []
+
+
 def test_store_survives_a_line_cut_short(tmp_path: Path) -> None:
     store = LabelStore(tmp_path / "new" / "labels.jsonl")
     body = LabelBody.model_validate(INSIGHT)

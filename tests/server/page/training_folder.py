@@ -50,3 +50,5 @@ def write_training(folder: Path) -> None:
             file.write(json.dumps(position) + "\n")
     entry = {"entry": 3, "prompt": 0, "runs": [1, 2, 1], "ids": [70, 71, 72, 73]}
     (folder / "tokens.jsonl").write_text(json.dumps(entry) + "\n", encoding="utf-8")
+    long = {"entry": 4, "prompt": 0, "runs": [5_000, 1_000], "ids": [70] * 6_000}
+    (folder / "long.jsonl").write_text(json.dumps(long) + "\n", encoding="utf-8")
