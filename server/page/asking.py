@@ -4,6 +4,7 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qs
 
+import anyio
 from fastapi import Request, Response
 from fastapi.responses import RedirectResponse
 from pydantic import ValidationError
@@ -18,6 +19,8 @@ from server.solve.service import AdmissionError
 from voting.errors import PolicyNameError, UnknownStrategyError
 
 router = page_router()
+#: How long the view of a cancelled solve waits for its end, in seconds; kernels are freed by then.
+CANCELLED_S = 3.0
 SEE_OTHER = int(HTTPStatus.SEE_OTHER)
 #: Fields of a form; ours has six.
 MOST_FIELDS = 20
@@ -86,4 +89,6 @@ async def cancel(request: Request, solve_id: str) -> Response:
     handle = find_handle(request, solve_id)
     if handle is not None:
         handle.cancel()
+        with anyio.move_on_after(CANCELLED_S):
+            await handle.result()
     return RedirectResponse(Links().solve(solve_id) or "/", SEE_OTHER)

@@ -37,7 +37,7 @@ def rows(http: httpx.Client, query: str) -> set[str]:
         ("answer=43", set()),
         ("source=name+of+solve-b", {"solve-b"}),
         ("source=name+of&outcome=agreement", {"solve-a", "solve-b"}),
-        ("outcome=all_finished", {"solve-hostile"}),
+        ("outcome=all_finished&text=%3Cscript%3E", {"solve-hostile"}),
         ("outcome=none", set()),
         ("run=contest", set()),
         ("errors=1", set()),
