@@ -19,7 +19,7 @@ class LocalSampler:
     Log-probabilities are the model's own, of temperature 1, as vLLM tells them.
     """
 
-    def __init__(self, model: Any, lock: threading.Lock | None = None) -> None:  # noqa: ANN401
+    def __init__(self, model: Any, lock: "threading.Lock | None" = None) -> None:  # noqa: ANN401
         self._torch, self._model = library("torch"), model
         self._device = device_of(self._torch)
         self._lock = lock or threading.Lock()
