@@ -52,8 +52,10 @@ test: check unit
 versions: env
 	$(BIN)/python -m tests.versions.run $(ARGS)
 
-gpu-check: env
-	$(BIN)/pytest tests/gpu $(ARGS)
+# GPU_PYTHON names an interpreter that has all packages, where none can be fetched.
+gpu-check: $(if $(GPU_PYTHON),,env)
+	$(or $(GPU_PYTHON),$(BIN)/python) -m pytest -p no:cacheprovider tests/gpu $(ARGS)
+	$(or $(GPU_PYTHON),$(BIN)/python) -m benchmarks.gpu_throughput
 
 locks: env
 	$(BIN)/python -m tests.locks.check $(ARGS)

@@ -1,5 +1,4 @@
-"""How much of each prompt llama.cpp finds in its slots: the part of `benchmarks.prefix` with weights
-of a model.
+"""How much of each prompt llama.cpp finds in its slots: `benchmarks.prefix` with real weights.
 
 As many sessions as slots, each a token list that grows from turn to turn, all at work at once.
 llama.cpp says of every request what it had in its cache (`return_progress`).
@@ -50,7 +49,7 @@ async def measure_llamacpp() -> list[Result]:
     async with open_llamacpp(options, vocabulary) as engine:
         await engine.wait_ready()
         async with anyio.create_task_group() as group:
-            cached = _told(engine)
+            cached = told_cached(engine)
             for number in range(SESSIONS):
                 group.start_soon(_session, engine, vocabulary, number, cached, turns)
         slots = engine.info.slots
@@ -91,7 +90,7 @@ async def _session(
     engine.release(f"s-{number}")
 
 
-def _told(engine: LlamaCppEngine) -> dict[tuple[int, ...], int]:
+def told_cached(engine: LlamaCppEngine) -> dict[tuple[int, ...], int]:
     """Have llama.cpp tell, of each prompt from now on, what it had in its cache."""
     found: dict[tuple[int, ...], int] = {}
     server = engine.server

@@ -57,6 +57,7 @@ class RemoteServer:
     ) -> None:
         self.name = name
         self.url = url
+        self.api_key = api_key
         self._confirm_death = confirm_death
         # A kept connection may be closed by the server as it is used, which looks like a death.
         headers = {"Connection": "close", "Accept-Encoding": "identity"}

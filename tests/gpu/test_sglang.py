@@ -1,10 +1,8 @@
 """The real SGLang on a GPU, with a tiny model of random weights: ids, abort, log-probabilities."""
 
 import importlib.util
-import json
 import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import anyio
 import pytest
@@ -12,8 +10,7 @@ import pytest
 from server.engine.base import Chunk, FinishReason, Sampling
 from server.engine.sglang import SglangEngine, SglangLimits
 from server.engine.sglang_process import SglangOptions, open_sglang
-from server.vocabulary import Vocabulary
-from tests.server.vocabulary import tiny_models
+from tests.gpu.models import write_qwen
 
 #: Loading SGLang and compiling its kernels takes minutes on a fresh machine.
 START_S = 570
@@ -28,40 +25,10 @@ pytestmark = [
 ]
 
 
-def write_model(folder: Path) -> Vocabulary:
-    """Write a Qwen2 model of two layers whose weights SGLang makes up (`--load-format dummy`)."""
-    bpe = tiny_models.train("qwen2")
-    tokenizer = bpe.tokenizer
-    tokenizer.add_special_tokens(list(tiny_models.CONTROLS))
-    tokenizer.save(str(folder / "tokenizer.json"))
-    end = tokenizer.token_to_id(tiny_models.ENDS["eos"])
-    config = {
-        "architectures": ["Qwen2ForCausalLM"],
-        "model_type": "qwen2",
-        "torch_dtype": "bfloat16",
-        "hidden_act": "silu",
-        "hidden_size": 256,
-        "intermediate_size": 512,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 4096,
-        "rms_norm_eps": 1e-6,
-        "rope_theta": 10000.0,
-        "tie_word_embeddings": False,
-        "vocab_size": tokenizer.get_vocab_size(),
-        "eos_token_id": end,
-    }
-    (folder / "config.json").write_text(json.dumps(config))
-    kind = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": tiny_models.ENDS["eos"]}
-    (folder / "tokenizer_config.json").write_text(json.dumps(kind))
-    return Vocabulary.load(folder)
-
-
 @pytest.fixture(scope="module")
 async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SglangEngine]:
     folder = tmp_path_factory.mktemp("model")
-    vocabulary = write_model(folder)
+    vocabulary = write_qwen(folder)
     limits = SglangLimits(slots=8, context_tokens=CONTEXT_TOKENS, start_timeout_s=START_S)
     options = SglangOptions(
         model_path=folder,
