@@ -10,8 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from client.http import DEFAULT_URL
 from training.alternates.choose import Caps
-from training.alternates.generate import Plan, generate
+from training.alternates.generate import Plan, Told, generate
 from training.annotate.reflections import named_places, read_spans
+from training.traces.answers import read_column
 
 
 def alternates_command(  # noqa: PLR0913 - its options
@@ -29,6 +30,9 @@ def alternates_command(  # noqa: PLR0913 - its options
     reflections: Annotated[
         Path | None, typer.Option(help="A reflections.csv: positions that it names come first.")
     ] = None,
+    answers: Annotated[
+        Path | None, typer.Option(help="Right answers: JSON lines or CSV with id and answer.")
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0, max=5, help="Of sampling.")] = 0.8,
     max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a continuation.")] = 512,
     parallel: Annotated[int, typer.Option(min=1, help="Traces at a time.")] = 2,
@@ -38,6 +42,7 @@ def alternates_command(  # noqa: PLR0913 - its options
     caps = Caps(per_trace, per_problem, most, least_priority)
     plan = Plan(count, caps, temperature, max_tokens, parallel, seed)
     named = frozenset(named_places(read_spans(reflections)) if reflections else ())
+    known = Told(named, read_column(answers, "answer"))
     console = Console(stderr=True)
     progress = Progress(
         TextColumn("positions"), BarColumn(), MofNCompleteColumn(),
@@ -50,7 +55,7 @@ def alternates_command(  # noqa: PLR0913 - its options
             progress.update(bar, completed=done, total=total)
 
         async def run() -> dict[str, int]:
-            return await generate(url, sources, target, plan, named=named, observe=observe)
+            return await generate(url, sources, target, plan, known=known, observe=observe)
 
         figures = anyio.run(run)
     typer.echo(f"{target}: {figures['alternates']} alternates at {figures['positions']} positions")

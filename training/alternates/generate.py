@@ -6,7 +6,7 @@ what came since the last one.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -24,7 +24,7 @@ from training.files import append_line, read_lines, whole_folder
 from training.parallel import run_all
 from training.provenance import provenance
 from training.served import ServedModel
-from training.traces.read import read_traces
+from training.traces.answers import traces_with
 from training.traces.trace import Trace
 
 ALTERNATES, ORIGIN = "alternates.jsonl", "alternates.json"
@@ -48,13 +48,21 @@ class Plan:
     logprobs: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What is known of the traces beside them: places that reflections name, right answers."""
+
+    named: frozenset[tuple[str, int, int]] = frozenset()
+    truths: dict[str, str] = field(default_factory=dict)
+
+
 async def generate(
     url: str,
     sources: Sequence[Path],
     target: Path,
     plan: Plan,
     *,
-    named: frozenset[tuple[str, int, int]] = frozenset(),
+    known: Told | None = None,
     observe: Observe | None = None,
 ) -> dict[str, int]:
     """Write the folder `target` with the alternates of traces; return its figures.
@@ -67,7 +75,8 @@ async def generate(
         EmptyCorpus: no trace has a position that is wanted.
         OutputExists, OutputFailed: the folder cannot be written.
     """
-    settings = {"plan": asdict(plan), "named": sorted(named)}
+    known = known or Told()
+    settings = {"plan": asdict(plan), "named": sorted(known.named), "truths": known.truths}
     told = provenance("alternates", {**settings, "url": url}, sources)
     # the server may have moved when the job goes on
     job = {"settings": settings, "inputs": told["inputs"]}
@@ -75,9 +84,10 @@ async def generate(
         async with AsyncQuorumClient(url) as client:
             model = ServedModel(client)
             reads = [
-                read_trace(trace, await model.texts(trace.ids.tolist())) for trace in _all(sources)
+                read_trace(trace, await model.texts(trace.ids.tolist()))
+                for trace in traces_with(sources, known.truths)
             ]
-            chosen = choose(reads, plan.caps, named)
+            chosen = choose(reads, plan.caps, known.named)
             del reads
             if not chosen:
                 raise EmptyCorpus(
@@ -85,7 +95,8 @@ async def generate(
                     "or give traces of problems with right and wrong attempts"
                 )
             writer = _Writer(work, len(chosen), observe)
-            await _continue_all(model, sources, chosen, plan, writer)
+            traces = traces_with(sources, known.truths)
+            await _continue_all(model, traces, chosen, plan, writer)
         figures = writer.figures()
         told["figures"] = figures
         with writing(work):
@@ -93,14 +104,9 @@ async def generate(
     return figures
 
 
-def _all(sources: Sequence[Path]) -> Iterator[Trace]:
-    for path in sources:
-        yield from read_traces(path)
-
-
 async def _continue_all(
     model: ServedModel,
-    sources: Sequence[Path],
+    traces: Iterable[Trace],
     chosen: Sequence[Chosen],
     plan: Plan,
     writer: "_Writer",
@@ -117,7 +123,7 @@ async def _continue_all(
 
     jobs = [
         partial(run, trace, wanted.pop(trace_key(trace)))
-        for trace in _all(sources)
+        for trace in traces
         if trace_key(trace) in wanted
     ]
     await run_all(jobs, plan.parallel)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -27,7 +27,7 @@ from training.errors import BadTraces, EmptyCorpus
 from training.files import whole_folder
 from training.provenance import provenance
 from training.text import Decoder
-from training.traces.read import read_traces
+from training.traces.answers import traces_with
 from training.traces.trace import Trace
 
 
@@ -102,15 +102,8 @@ def build(  # noqa: PLR0913 - its options
     return figures
 
 
-def _all(sources: Iterable[Path], truths: dict[str, str]) -> Iterator[tuple[int, Trace]]:
-    number = 0
-    for path in sources:
-        for trace in read_traces(path):
-            # a choice's right answer is a number of its own question
-            if trace.key in truths and trace.text_of("kind") is None:
-                trace.values["truth"] = truths[trace.key]
-            yield number, trace
-            number += 1
+def _all(sources: Sequence[Path], truths: dict[str, str]) -> Iterator[tuple[int, Trace]]:
+    return enumerate(traces_with(sources, truths))
 
 
 def _candidate(number: int, trace: Trace, decoder: Decoder | None) -> Candidate:

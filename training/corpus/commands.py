@@ -1,15 +1,15 @@
 """`quorum train corpus`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-import orjson
 import typer
 
 from training.corpus.build import Compared, build
 from training.corpus.rules import Kind, Order, Rules
-from training.errors import BadTraces, reading
+from training.errors import BadTraces
 from training.text import open_decoder
+from training.traces.answers import read_column
 
 
 def corpus_command(  # noqa: PLR0913 - its options
@@ -83,8 +83,8 @@ def corpus_command(  # noqa: PLR0913 - its options
             target,
             rules,
             decoder=decoder,
-            truths=_by_id(answers, "answer"),
-            excluded=frozenset(_by_id(exclude, "id")),
+            truths=read_column(answers, "answer"),
+            excluded=frozenset(read_column(exclude, "id")),
             pairs_per_problem=pairs,
             lines=lines,
             compared=Compared(tuple(alternates or ()), tuple(reflections or ())),
@@ -101,18 +101,3 @@ def corpus_command(  # noqa: PLR0913 - its options
             f"  entries over {rules.most_characters} characters were not looked for: name "
             "--tokenizer or --decode-url"
         )
-
-
-def _by_id(path: Path | None, wanted: str) -> dict[str, str]:
-    """Return a column of a file of problems, by id."""
-    if path is None:
-        return {}
-    with reading(path, BadTraces):
-        lines = path.read_bytes().splitlines()
-    try:
-        rows: list[dict[str, Any]] = [orjson.loads(line) for line in lines if line.strip()]
-        return {str(row["id"]): str(row[wanted]) for row in rows}
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise BadTraces(
-            f"{path}: each line must be an object with id and {wanted} ({error})"
-        ) from None

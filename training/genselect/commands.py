@@ -8,6 +8,7 @@ import typer
 
 from client.http import DEFAULT_URL
 from training.genselect.generate import Plan, generate
+from training.traces.answers import read_column
 
 
 def genselect_command(  # noqa: PLR0913 - its options
@@ -23,6 +24,9 @@ def genselect_command(  # noqa: PLR0913 - its options
         int, typer.Option(min=100, help="Characters of a solution that are shown, its end.")
     ] = 3_000,
     samples: Annotated[int, typer.Option(min=1, max=64, help="Choices of each question.")] = 4,
+    answers: Annotated[
+        Path | None, typer.Option(help="Right answers: JSON lines or CSV with id and answer.")
+    ] = None,
     temperature: Annotated[float, typer.Option(min=0, max=5, help="Of sampling.")] = 0.8,
     max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a choice.")] = 1_024,
     parallel: Annotated[int, typer.Option(min=1, help="Questions at a time.")] = 2,
@@ -34,7 +38,7 @@ def genselect_command(  # noqa: PLR0913 - its options
     )
 
     async def run() -> dict[str, int]:
-        return await generate(url, sources, target, plan)
+        return await generate(url, sources, target, plan, truths=read_column(answers, "answer"))
 
     figures = anyio.run(run)
     typer.echo(

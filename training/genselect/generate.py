@@ -1,6 +1,6 @@
 """Choices by the served model, as traces; a right one and a wrong one make a pair."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from training.genselect.questions import Question, Solution, prompts_sha256, que
 from training.parallel import run_all
 from training.provenance import provenance
 from training.served import ServedModel
-from training.traces.read import read_traces
+from training.traces.answers import traces_with
 from training.traces.trace import Trace
 from voting.answers import AnswerKind, extract
 
@@ -48,6 +48,7 @@ async def generate(
     target: Path,
     plan: Plan,
     *,
+    truths: Mapping[str, str] | None = None,
     observe: Observe | None = None,
 ) -> dict[str, int]:
     """Write the folder `target` with choices as traces; return its figures.
@@ -60,14 +61,15 @@ async def generate(
         EmptyCorpus: no problem has right and wrong solutions.
         OutputExists, OutputFailed: the folder cannot be written.
     """
-    settings = {"plan": asdict(plan), "prompts_sha256": prompts_sha256()}
+    known = dict(truths or {})
+    settings = {"plan": asdict(plan), "prompts_sha256": prompts_sha256(), "truths": known}
     told = provenance("genselect", {**settings, "url": url}, sources)
     job = {"settings": settings, "inputs": told["inputs"]}
     with whole_folder(target, job) as work:
         done = {line["question"]: line["rows"] for line in read_lines(work / _DONE)}
         async with AsyncQuorumClient(url) as client:
             model = ServedModel(client)
-            asked = await _questions(model, sources, plan)
+            asked = await _questions(model, traces_with(sources, known), plan)
             if not asked:
                 raise EmptyCorpus(
                     f"{target}: no problem has a right and a wrong attempt with an answer; give "
@@ -85,20 +87,15 @@ async def generate(
     return figures
 
 
-async def _questions(model: ServedModel, sources: Sequence[Path], plan: Plan) -> list[Question]:
+async def _questions(model: ServedModel, traces: Iterable[Trace], plan: Plan) -> list[Question]:
     found: list[Solution] = []
-    for trace in _all(sources):
+    for trace in traces:
         one = solution(trace, await model.texts(trace.ids.tolist()), plan.characters)
         if one is not None:
             found.append(one)
     return list(
         questions(found, candidates=plan.candidates, per_problem=plan.per_problem, seed=plan.seed)
     )
-
-
-def _all(sources: Sequence[Path]) -> Iterator[Trace]:
-    for path in sources:
-        yield from read_traces(path)
 
 
 async def _ask(

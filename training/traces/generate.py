@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import anyio
 import orjson
 
 from client.http import AsyncQuorumClient
@@ -25,6 +25,7 @@ from client.schema import (
 from training.corpus.rules import reward_of
 from training.errors import writing
 from training.files import append_line, read_lines, whole_folder
+from training.parallel import run_all
 from training.problems.read import Problem
 from training.provenance import provenance
 from training.traces.read import to_trace
@@ -172,27 +173,23 @@ async def _stage(
     attempts: int,
     observe: Observe | None,
 ) -> None:
-    limiter = anyio.CapacityLimiter(plan.parallel)
     finished = 0
 
     async def solve(problem: Problem) -> None:
         nonlocal finished
-        async with limiter:
-            collector = Collector(problem)
-            request = _request(problem, plan, stage, attempts)
-            async with client.stream(request) as events:
-                async for event in events:
-                    collector.take(event)
-                    if isinstance(event, SolveFinished):
-                        break
+        collector = Collector(problem)
+        request = _request(problem, plan, stage, attempts)
+        async with client.stream(request) as events:
+            async for event in events:
+                collector.take(event)
+                if isinstance(event, SolveFinished):
+                    break
         writer.add(problem.id, stage, collector.rows)
         finished += 1
         if observe is not None:
             observe(finished, len(problems), sum(writer.right.values()))
 
-    async with anyio.create_task_group() as group:
-        for problem in problems:
-            group.start_soon(solve, problem)
+    await run_all([partial(solve, problem) for problem in problems], plan.parallel)
 
 
 def _request(problem: Problem, plan: Plan, stage: int, attempts: int) -> SolveRequest:
