@@ -9,6 +9,8 @@ from pydantic import ValidationError
 
 from client.schema import SolveRequest
 from server.evaluation.errors import MalformedArm
+from server.prompts import variants
+from server.solve.mix import parse_mix
 from voting.catalogue import Context
 from voting.errors import VotingError
 from voting.policies import CATALOGUES, PolicyNames, make_policies
@@ -16,10 +18,12 @@ from voting.strategies import strategy
 
 #: What an arm may set: the fields of a request that say how, not what.
 NUMBERS: Mapping[str, Callable[[str], int | float]] = {
-    "agree": int, "max_turns": int, "max_tokens": int,
+    "agree": int, "max_turns": int, "max_tokens": int, "top_k": int,
     "temperature": float, "top_p": float, "min_p": float,
 }  # fmt: skip
-TEXTS = ("strategy", *CATALOGUES)
+TEXTS = ("strategy", *CATALOGUES, "recipe", "mix")
+#: For a mix of one entry, and between the entries of a longer one, where ; parts an arm's own.
+VARIANT, ENTRIES = "variant", "|"
 #: Every attempt comes to its own end, so that any other vote, stop or budget can be scored later.
 DEFAULT_ARM = "name=recorded; strategy=weighted_vote"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,39}")
@@ -43,6 +47,8 @@ def read_arm(text: str) -> Arm:
     """Return the arm that a text writes: `key=value` pairs with semicolons between.
 
     `name` names it, in a report and in what it is compared with; left out, it is the strategy's.
+    `variant=chinese` is what every attempt is told besides; `mix` has one entry an attempt, in
+    turn: `mix=temperature=0 | variant=chinese`.
 
     Raises:
         MalformedArm: the text is malformed, or names what there is not.
@@ -50,13 +56,14 @@ def read_arm(text: str) -> Arm:
     given: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(";"))):
         key, equals, value = (piece.strip() for piece in part.partition("="))
-        if not equals or key in given or key not in ("name", *TEXTS, *NUMBERS):
+        if not equals or key in given or key not in ("name", VARIANT, *TEXTS, *NUMBERS):
             raise MalformedArm(
                 f"arm {text[:80]!r}: {part[:40]!r}: must be key=value, each key once, of name, "
-                f"{', '.join((*TEXTS, *NUMBERS))}; for example "
+                f"{', '.join((VARIANT, *TEXTS, *NUMBERS))}; for example "
                 "'name=plain; strategy=majority_vote; temperature=0.7'"
             )
         given[key] = value
+    _mixed(text, given)
     name = given.pop("name", given.get("strategy", "settings"))
     if not _NAME.fullmatch(name):
         raise MalformedArm(
@@ -66,6 +73,22 @@ def read_arm(text: str) -> Arm:
     arm = Arm(name, {key: _value(text, key, value) for key, value in given.items()})
     _check(text, arm)
     return arm
+
+
+def _mixed(text: str, given: dict[str, str]) -> None:
+    """Put a mix as a request has it."""
+    variant = given.pop(VARIANT, None)
+    if variant is not None:
+        if "mix" in given:
+            raise MalformedArm(f"arm {text[:80]!r}: must have a variant or a mix; leave one out")
+        given["mix"] = f"{VARIANT}={variant}"
+    if "mix" not in given:
+        return
+    given["mix"] = given["mix"].replace(ENTRIES, ";")
+    try:
+        parse_mix(given["mix"], variants())
+    except ValueError as error:
+        raise MalformedArm(f"arm {text[:80]!r}: mix: {error}") from error
 
 
 def _value(text: str, key: str, value: str) -> str | int | float:

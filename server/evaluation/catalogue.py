@@ -13,18 +13,24 @@ from server.evaluation.problem import Kind
 
 #: What a column of a problem is, and the names that it goes by where a set names none.
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "id": ("id", "problem_id", "unique_id", "problem_idx"),
-    "statement": ("problem", "statement", "question", "prompt"),
-    "answer": ("answer", "correct_answer", "expected_answer", "final_answer"),
+    "id": ("id", "problem_id", "unique_id", "problem_idx", "question_id", "uuid"),
+    "statement": ("problem", "statement", "question", "problem_statement", "problem_text",
+                  "question_text", "prompt", "query", "input"),
+    "answer": ("answer", "correct_answer", "expected_answer", "final_answer", "right_answer",
+               "answer_key", "correct", "ground_truth", "gold", "gold_answer", "reference_answer",
+               "target"),
     "level": ("level", "difficulty"),
-    "subject": ("subject", "type"),
+    "subject": ("subject", "type", "topic", "category"),
     "year": ("year",),
     "source": ("source",),
-}
+}  # fmt: skip
 
 
 class SetSource(BaseModel):
-    """Where a set is and what its columns are; see `problem_sets.toml`."""
+    """Where a set is and what its columns are; see `problem_sets.toml`.
+
+    Without a `kind`, a row that has choices is a multiple choice, and any other a text.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -36,7 +42,7 @@ class SetSource(BaseModel):
     obtain: str = ""
     count: int | None = Field(default=None, ge=1)
     checked: bool = True
-    kind: Kind = Kind.TEXT
+    kind: Kind | None = None
     columns: dict[str, str] = {}
     answer_from_solution: str | None = None
     where: dict[str, tuple[str, ...]] = {}

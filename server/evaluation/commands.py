@@ -1,6 +1,7 @@
 """`quorum eval`: problem sets over the server's API, and what the results are worth."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -13,14 +14,30 @@ from rich.table import Table
 from server.evaluation.api import Api
 from server.evaluation.arms import DEFAULT_ARM, read_arms
 from server.evaluation.catalogue import known_sets
-from server.evaluation.contamination import DEFAULT_WORDS, overlaps
+from server.evaluation.contamination import DEFAULT_WORDS, documents, overlaps
 from server.evaluation.errors import EvaluationError, SetUnreadable
 from server.evaluation.export import write_report
 from server.evaluation.load import load_set
 from server.evaluation.observe import ProgressObserver, warnings_on_stderr
+from server.evaluation.options import (
+    ColumnOption,
+    DataOption,
+    FirstOption,
+    JournalOption,
+    JsonOption,
+    KindOption,
+    MachineOption,
+    PageOption,
+    PointsOption,
+    RoundsOption,
+    SeedOption,
+    SetOption,
+    TrackOption,
+    WhereOption,
+    WithOption,
+)
 from server.evaluation.problem import Kind, ProblemSet
 from server.evaluation.report import Report, Request, build, plan_notes
-from server.evaluation.rows import read_rows
 from server.evaluation.scored import ScoredArm, from_records
 from server.evaluation.trackers import track
 from server.evaluation.work import Wish, evaluate, local_url, score_folder, select, side_by_side
@@ -35,44 +52,6 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-
-SetOption = Annotated[
-    str, typer.Option("--set", help="A set's name (`quorum eval sets`), or a file of problems.")
-]
-DataOption = Annotated[
-    Path | None, typer.Option(help="Read the set from this file: .jsonl, .json, .csv, .parquet.")
-]
-ColumnOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME=COLUMN", help="Which column is what: statement=question."),
-]
-KindOption = Annotated[Kind | None, typer.Option(help="How answers are compared.")]
-FirstOption = Annotated[
-    int | None, typer.Option(min=1, help="Only so many problems: the first by hash of their ids.")
-]
-JournalOption = Annotated[
-    Path | None,
-    typer.Option(help="Read confidences and outputs from this journal, not the server's own."),
-]
-WithOption = Annotated[
-    list[str] | None,
-    typer.Option("--with", metavar="POLICIES", help="Score these policies too: 'attempts=8; …'."),
-]
-MachineOption = Annotated[
-    str, typer.Option(help="The machine whose seconds are told: h100, two-cores, or a file.")
-]
-RoundsOption = Annotated[int, typer.Option(min=1, help="Orders of attempts that are replayed.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Of intervals and orders: same, same result.")]
-PointsOption = Annotated[
-    float, typer.Option(min=0.01, help="The difference, in problems, that runs should show.")
-]
-PageOption = Annotated[
-    str | None, typer.Option(metavar="URL", help="Link problems to solves on this server's page.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
-TrackOption = Annotated[
-    list[str] | None, typer.Option(help="Also log to: tensorboard, wandb or trackio (extras).")
-]
 
 
 @app.callback()
@@ -98,6 +77,7 @@ def run_command(  # noqa: PLR0913 - its options
     ] = None,
     data: DataOption = None,
     column: ColumnOption = None,
+    where: WhereOption = None,
     kind: KindOption = None,
     first: FirstOption = None,
     repeat: Annotated[int, typer.Option(min=1, help="Solve the whole set so many times.")] = 1,
@@ -121,9 +101,11 @@ def run_command(  # noqa: PLR0913 - its options
     tracker: TrackOption = None,
 ) -> None:
     """Have every attempt of a set, each exactly once, and report; run it again to resume."""
-    problems = _chosen(
-        load_set(set_, data=data, kind=kind, columns=_columns(column), refresh=refresh), problem
-    )
+    chosen = load_set(
+        set_, data=data, kind=kind, refresh=refresh,
+        columns=_pairs("column", column), where=_pairs("where", where),
+    )  # fmt: skip
+    problems = _chosen(chosen, problem)
     wish = Wish(
         problems=problems.first(first).repeated(repeat),
         arms=read_arms(arm or [DEFAULT_ARM]),
@@ -253,7 +235,9 @@ def sets_command(*, as_json: JsonOption = False) -> None:
     for name, source in known.items():
         count = "" if source.count is None else f"{source.count}{'' if source.checked else ' ~'}"
         where = source.repo or "a file of yours"
-        table.add_row(name, count, source.kind.value, source.licence, where, source.title)
+        table.add_row(
+            name, count, (source.kind or Kind.TEXT).value, source.licence, where, source.title
+        )
     Console().print(table)
 
 
@@ -266,14 +250,19 @@ def overlap_command(
     set_: SetOption,
     data: DataOption = None,
     column: ColumnOption = None,
+    where: WhereOption = None,
     words: Annotated[
         int, typer.Option(min=5, help="Words in a row that count as overlap.")
     ] = DEFAULT_WORDS,
     as_json: JsonOption = False,
 ) -> None:
     """Check whether a corpus holds a set's problems: n-gram overlap of words."""
-    problems = load_set(set_, data=data, columns=_columns(column)).problems
-    found = overlaps(problems, (text for path in corpus for text in _documents(path)), words)
+    chosen = load_set(
+        set_, data=data, columns=_pairs("column", column), where=_pairs("where", where)
+    )
+    problems = chosen.problems
+    texts = (text for path in corpus for text in documents(path, words))
+    found = overlaps(problems, texts, words)
     hit = sorted((one for one in found if one.grams), key=lambda one: -one.share)
     if as_json:
         rows = [
@@ -292,28 +281,17 @@ def overlap_command(
         raise typer.Exit(1)
 
 
-def _documents(path: Path) -> Sequence[str]:
-    if path.suffix.lower() in (".jsonl", ".ndjson", ".json", ".csv", ".parquet"):
-        return [
-            " ".join(str(value) for value in row.values() if isinstance(value, str))
-            for row in read_rows(path)
-        ]
-    try:
-        return path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError as error:
-        raise SetUnreadable(f"{path}: cannot be read ({error.strerror}); name a file") from error
-
-
-def _columns(given: list[str] | None) -> dict[str, str]:
-    columns = {}
+def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
+    pairs = {}
     for text in given or []:
-        name, equals, column = text.partition("=")
-        if not equals or not name or not column:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name or not value:
             raise SetUnreadable(
-                f"column {text[:60]!r}: must be NAME=COLUMN, for example statement=question"
+                f"{option} {text[:60]!r}: must be two names with = between, as in "
+                "--column statement=question and --where source=olympiads"
             )
-        columns[name.strip()] = column.strip()
-    return columns
+        pairs[name] = value
+    return pairs
 
 
 def _chosen(problems: ProblemSet, ids: list[str] | None) -> ProblemSet:
@@ -333,6 +311,7 @@ def _reported(folders: Sequence[Path], journal: Path | None, request: Request) -
     """Score folders, and build their report."""
     own = load_settings().journal_path
     notes: list[str] = []
+    pages: list[str] = []
     sides: list[tuple[str, Sequence[ScoredArm]]] = []
     names = [folder.resolve().name for folder in folders]
     for number, folder in enumerate(folders):
@@ -342,6 +321,10 @@ def _reported(folders: Sequence[Path], journal: Path | None, request: Request) -
             name = f"{names[number]} {number + 1}"
         sides.append((name, arms))
         notes += plan_notes(plan)
+        pages += [plan.url] if plan.url else []
+    # Solves of two servers have no page in common.
+    if request.page is None and len(set(pages)) == 1:
+        request = replace(request, page=pages[0])
     title = f"Evaluation of {' and '.join(names)}"
     with Progress() as progress:
         return build(title, side_by_side(sides), request, notes, progress)

@@ -6,16 +6,24 @@ one shared formula is another thing than the whole statement.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
+from server.evaluation.errors import SetUnreadable
 from server.evaluation.problem import Problem
+from server.evaluation.rows import GZIP, read_rows
 
 #: Words in a row; 13 is GPT-3's choice. Shorter statements are compared whole, from this many on.
 DEFAULT_WORDS = 13
 LEAST_WORDS = 5
 
-_WORD = re.compile(r"[^\W_]+", re.UNICODE)
+#: Scripts without spaces between words: there each character counts as one.
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f"
+_WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
+#: Files of rows; any other one is text.
+_ROWS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +41,42 @@ class Overlap:
 
 def words(text: str) -> list[str]:
     """Return the words of a text, in lower case; marks and LaTeX's backslashes are none."""
-    return _WORD.findall(text.casefold())
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def documents(path: Path, length: int = DEFAULT_WORDS) -> Iterator[str]:
+    """Yield the documents of a corpus: the texts of each row, or a text file's lines.
+
+    A line comes with the end of those before it, of a problem that goes over several.
+
+    Raises:
+        SetUnreadable: the file cannot be read.
+    """
+    endings = [each.lower() for each in path.suffixes[-2:] if each != GZIP]
+    if endings and endings[-1] in _ROWS:
+        yield from (" ".join(_texts(row)) for row in read_rows(path))
+        return
+    before: list[str] = []
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                own = words(line)
+                yield " ".join([*before, *own])
+                before = [*before, *own][-(length - 1) :]
+    except OSError as error:
+        raise SetUnreadable(f"{path}: cannot be read ({error.strerror}); name a file") from error
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield all texts in a row, also those of a conversation's messages."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, list | tuple):
+        for each in value:
+            yield from _texts(each)
 
 
 def overlaps(

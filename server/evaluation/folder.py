@@ -35,7 +35,7 @@ SETTLED_SOLVES = frozenset({SolveEnd.AGREEMENT, SolveEnd.ALL_FINISHED, SolveEnd.
 
 
 class Plan(BaseModel):
-    """What an evaluation is of. All but `model` and `created` must be equal to resume it."""
+    """What an evaluation is of, and where; `fixed` is what must be equal to resume it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -52,20 +52,27 @@ class Plan(BaseModel):
     time_limit_s: float | None
     model: str = ""
     created: float = 0.0
+    url: str = ""
 
     def fixed(self) -> dict[str, Any]:
         """Return what must not change."""
-        return self.model_dump(exclude={"id", "model", "created", "origin", "notes", "licence"})
+        return self.model_dump(
+            exclude={"id", "model", "created", "url", "origin", "notes", "licence"}
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptRow:
-    """An attempt that has ended; arm, problem and the report's seed name it."""
+    """An attempt that has ended; arm, problem and the report's seed name it.
+
+    `asked` counts the problem's solves that had ended before the one that it belongs to.
+    """
 
     arm: str
     problem: str
     solve_id: str
     report: AttemptReport
+    asked: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,7 +297,7 @@ class EvaluationFolder:
             return False
         body = {
             "arm": row.arm, "problem": row.problem, "solve_id": row.solve_id,
-            "report": row.report.model_dump(mode="json"),
+            "asked": row.asked, "report": row.report.model_dump(mode="json"),
         }  # fmt: skip
         self._append(self._attempts, body)
         self.recorded.add(row)
@@ -310,12 +317,22 @@ class EvaluationFolder:
         """Return the seed of a problem's first attempt."""
         return self.plan.seed + self.problems[problem].copy * self.plan.attempts
 
-    def missing(self, arm: Arm, problem: str) -> list[int]:
+    def under_way(self, arm: Arm, problem: str) -> str | None:
+        """Return the solve that was under way when the last attempt was kept, if any."""
+        asked = len(self.recorded.solves_of(arm.name, problem))
+        rows = [row for row in self.recorded.of(arm.name, problem) if row.asked == asked]
+        return rows[-1].solve_id if rows else None
+
+    def missing(self, arm: Arm, problem: str, *, joining: bool = False) -> list[int]:
         """Return the seeds of the attempts that are still to be had, rising.
 
-        Copies of a problem have the seeds that come after those of the earlier ones.
+        Copies of a problem have the seeds that come after those of the earlier ones. Of the solve
+        that is under way, those it has brought are not missing, unless it is asked for again to
+        join it (`joining`): that request must be the one that began it.
         """
-        settled = {row.report.seed for row in self.recorded.of(arm.name, problem)}
+        asked = len(self.recorded.solves_of(arm.name, problem))
+        rows = self.recorded.of(arm.name, problem)
+        settled = {row.report.seed for row in rows if not joining or row.asked < asked}
         for solve in self.recorded.solves_of(arm.name, problem):
             if solve.end in SETTLED_SOLVES:
                 settled.update(range(solve.first_seed, solve.first_seed + solve.count))

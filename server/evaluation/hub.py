@@ -31,7 +31,8 @@ def hub_rows(name: str, source: SetSource) -> Iterator[Row]:
             f"problem set {name!r}: {source.repo} has no file {' or '.join(source.files)} any "
             "more: its layout has changed; give a copy with --data FILE"
         )
-    for path in paths:
+    tests = [path for path in paths if "test" in path.name]
+    for path in tests or paths:
         yield from read_rows(path)
 
 

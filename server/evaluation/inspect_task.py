@@ -1,7 +1,7 @@
 """The problem sets as a task of inspect-ai, against the OpenAI-compatible route.
 
     inspect eval server/evaluation/inspect_task.py@problems -T set=math500 \\
-        --model openai-api/quorum/NAME --model-base-url http://127.0.0.1:8642/v1
+        --model openai-api/quorum/quorum --model-base-url http://127.0.0.1:8642/v1
 
 Each answer is scored twice: by inspect-ai's own scorer of mathematics, which knows nothing of
 Quorum, and by `quorum eval`'s judge. So one log shows both scores of the same answers, and where

@@ -6,8 +6,9 @@ written under another name and renamed: half of one is never read.
 
 import hashlib
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import orjson
@@ -19,10 +20,16 @@ from server.evaluation.errors import SetChanged, SetGone, UnknownSet
 from server.evaluation.hub import hub_rows
 from server.evaluation.problem import Fault, Kind, Problem, ProblemSet
 from server.evaluation.reading import file_source, read_problems
-from server.evaluation.rows import read_rows
+from server.evaluation.rows import GZIP, read_rows
 from server.weights.cache import CACHE_VARIABLE
 
 log = structlog.get_logger(__name__)
+#: What a dataset of the hub is named by.
+HUB = "hf:"
+#: What is fetched of a dataset that nothing more is known of; files of a test split come first.
+ANY_FILES = tuple(f"*{split}*.{end}" for split in ("test", "train") for end in ("jsonl", "parquet"))
+_PART = re.compile(r"[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 #: Of the form of the kept files: another one is fetched again.
 VERSION = 1
 
@@ -40,54 +47,94 @@ def load_set(
     data: Path | None = None,
     kind: Kind | None = None,
     columns: Mapping[str, str] | None = None,
+    where: Mapping[str, str] | None = None,
     refresh: bool = False,
 ) -> ProblemSet:
-    """Return a set: of a name, of a file named in place of one, or a known set from a file `data`.
+    """Return a set: of a name, of a file or `hf:OWNER/NAME` in place of one, or a known set from a
+    file `data`.
+
+    `where` keeps the rows that have these values in these columns.
 
     Raises:
         UnknownSet, SetUnreadable, SetGone, SetChanged: see `server.evaluation.errors`.
     """
+    asked = Asked(kind, columns or {}, {name: (value,) for name, value in (where or {}).items()})
     path = data
-    if name not in known_sets() and data is None:
+    if name not in known_sets() and data is None and not name.startswith(HUB):
         path = Path(name)
         if not path.is_file():
             known_set(name)
             raise UnknownSet(f"problem set {name!r}: there is no such file; name one that is there")
-        name = path.stem
+        name = (path.with_suffix("") if path.suffix == GZIP else path).stem
     if path is not None:
-        return _from_file(name, path, kind, columns or {})
-    return _known(name, known_set(name), refresh=refresh)
+        return _from_file(name, path, asked)
+    source = hub_source(name) if name.startswith(HUB) else known_set(name)
+    return _fetched(name, source, asked, refresh=refresh)
 
 
-def _from_file(name: str, path: Path, kind: Kind | None, columns: Mapping[str, str]) -> ProblemSet:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a caller says of a set beside its name."""
+
+    kind: Kind | None
+    columns: Mapping[str, str]
+    where: Mapping[str, tuple[str, ...]]
+
+    def of(self, source: SetSource, **changes: object) -> SetSource:
+        """Return a set's description with what was said."""
+        checked = file_source(self.kind, self.columns, source.title)
+        update = {
+            "kind": self.kind or source.kind, "columns": {**source.columns, **checked.columns},
+            "where": {**source.where, **self.where},
+        }  # fmt: skip
+        return source.model_copy(update={**update, **changes})
+
+    def __bool__(self) -> bool:
+        return bool(self.kind or self.columns or self.where)
+
+
+def hub_source(name: str) -> SetSource:
+    """Return the description of any dataset of the hub: `hf:OWNER/NAME`, perhaps with `/FILES`.
+
+    Raises:
+        UnknownSet: the name is malformed.
+    """
+    parts = name.removeprefix(HUB).split("/", 2)
+    if len(parts) < 2 or not all(_PART.fullmatch(part) for part in parts[:2]):
+        raise UnknownSet(
+            f"problem set {name[:80]!r}: must be {HUB}OWNER/NAME or {HUB}OWNER/NAME/FILES, for "
+            "example hf:MathArena/aime_2025/data/train-*.parquet"
+        )
+    return SetSource(
+        title=name, source="hub", repo="/".join(parts[:2]), checked=False,
+        files=tuple(parts[2:]) or ANY_FILES, licence="the dataset's own",
+    )  # fmt: skip
+
+
+def _from_file(name: str, path: Path, asked: Asked) -> ProblemSet:
     known = known_sets().get(name)
     if known is None:
-        source = file_source(kind or Kind.TEXT, columns, f"{path}")
+        source = asked.of(file_source(None, {}, str(path)))
     else:
         # A copy of a known set may have columns of its own, and need not be filtered again.
-        source = known.model_copy(
-            update={
-                "columns": dict(columns),
-                "where": {},
-                "contains": {},
-                "kind": kind or known.kind,
-            }
-        )
+        source = asked.of(known, columns=dict(asked.columns), where=asked.where, contains={})
     return read_problems(name, source, read_rows(path), str(path))
 
 
-def _known(name: str, source: SetSource, *, refresh: bool) -> ProblemSet:
+def _fetched(name: str, source: SetSource, asked: Asked, *, refresh: bool) -> ProblemSet:
     if source.source == "file":
         raise SetGone(
             f"problem set {name!r}: is not on the hub; obtain it with `{source.obtain}` and name "
             "the file with --data"
         )
-    kept = sets_folder() / f"{name}.json"
+    checked = source.checked and not asked
+    source = asked.of(source)
+    kept = sets_folder() / f"{_file_name(name, source, plain=not asked)}.json"
     if not refresh and (found := _kept(kept, name, source)) is not None:
         return found
     fetched = read_problems(name, source, hub_rows(name, source), source.repo)
     rows = len(fetched.problems) + sum(len(ids) for ids in fetched.faults.values())
-    if source.checked and source.count is not None and rows != source.count:
+    if checked and source.count is not None and rows != source.count:
         raise SetChanged(
             f"problem set {name!r}: {rows} rows where {source.repo} had {source.count}: the set "
             "has changed, and scores on it cannot be compared; give the copy that you want with "
@@ -95,6 +142,13 @@ def _known(name: str, source: SetSource, *, refresh: bool) -> ProblemSet:
         )
     _keep(kept, fetched)
     return fetched
+
+
+def _file_name(name: str, source: SetSource, *, plain: bool) -> str:
+    if plain and name in known_sets():
+        return name
+    told = hashlib.sha256(source.model_dump_json().encode()).hexdigest()[:12]
+    return f"{_UNSAFE.sub('-', name)[:80]}-{told}"
 
 
 def _keep(path: Path, problem_set: ProblemSet) -> None:

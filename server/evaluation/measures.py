@@ -10,6 +10,7 @@ from server.evaluation.scored import Floats, ScoredArm, ScoredProblem
 from server.evaluation.statistics.calibration import Calibration, auc_within, calibration
 from server.evaluation.statistics.correlation import ErrorCorrelation, error_correlation
 from server.evaluation.statistics.estimators import majority_at_k, pass_at_k
+from server.evaluation.statistics.rates import rate
 from voting.replay.statistics import Estimate, estimate
 
 
@@ -30,7 +31,7 @@ def at_k(arm: ScoredArm, k: int, seed: int) -> AtK | None:
     if not known:
         return None
     majority = majority_rates(arm, k)
-    return AtK(k, estimate(passed, seed=seed), estimate(majority, seed=seed), known)
+    return AtK(k, rate(passed, seed=seed), rate(majority, seed=seed), known)
 
 
 def majority_rates(arm: ScoredArm, k: int) -> Floats:
@@ -76,8 +77,8 @@ def groups(arm: ScoredArm, label: Callable[[ScoredProblem], str | None], seed: i
         tokens = np.mean([a.record.tokens for p in problems for a in p.attempts])
         found.append(
             Group(
-                name, len(problems), estimate(single_rates(part), seed=seed),
-                estimate(votes, seed=seed), float(tokens),
+                name, len(problems), rate(single_rates(part), seed=seed),
+                rate(votes, seed=seed), float(tokens),
             )
         )  # fmt: skip
     return found

@@ -1,5 +1,6 @@
 """A report as one HTML file that needs nothing beside it: no script, no fetch; and as Markdown."""
 
+from collections.abc import Sequence
 from html import escape
 
 from server.evaluation.report import Report
@@ -24,6 +25,8 @@ table { border-collapse: collapse; margin: 0 0 1.5rem; font-variant-numeric: tab
 caption { text-align: left; color: var(--soft); padding-bottom: .35rem; }
 th, td { padding: .28rem .8rem .28rem 0; text-align: right; border-bottom: 1px solid var(--rule);
   white-space: nowrap; }
+td.marks { font-family: ui-monospace, monospace; white-space: normal; overflow-wrap: anywhere;
+  letter-spacing: .12em; max-width: 28rem; } td.marks a { text-decoration: none; }
 th { font-weight: 600; } th:first-child, td:first-child { text-align: left; }
 figure { margin: 1rem 0 2rem; } figcaption { color: var(--soft); font-size: .9rem; }
 svg { width: 100%; height: auto; max-width: 720px; } svg text { font: 13px system-ui, sans-serif;
@@ -57,7 +60,7 @@ def page(report: Report) -> str:
 
 def _section(number: int, section: Section) -> str:
     text = f"<p>{escape(section.text)}</p>\n" if section.text else ""
-    tables = "".join(_table(table, section.links) for table in section.tables if table.rows)
+    tables = "".join(_table(table, section) for table in section.tables if table.rows)
     pictures = "".join(_figure(picture) for picture in section.pictures)
     return (
         f'<section id="s{number}">\n<h2>{escape(section.title)}</h2>\n{text}{tables}{pictures}'
@@ -65,20 +68,27 @@ def _section(number: int, section: Section) -> str:
     )
 
 
-def _table(table: TextTable, links: dict[str, str]) -> str:
+def _table(table: TextTable, section: Section) -> str:
     head = "".join(f'<th scope="col">{escape(column)}</th>' for column in table.columns)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{_cell(cell, links)}</td>" for cell in row) + "</tr>\n"
-        for row in table.rows
-    )
+    rows = "".join(f"<tr>{_row(row, section)}</tr>\n" for row in table.rows)
     return (
         f'<div class="wide"><table>\n<caption>{escape(table.title)}</caption>\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table></div>\n"
     )
 
 
-def _cell(text: str, links: dict[str, str]) -> str:
-    address = links.get(text)
+def _row(row: Sequence[str], section: Section) -> str:
+    cells = [_link(text, section.links.get(text)) for text in row]
+    addresses = section.marked.get(row[0]) if row else None
+    if addresses:
+        cells[1] = "".join(_link(m, to) for m, to in zip(row[1], addresses, strict=False))
+    return "".join(
+        f'<td class="marks">{cell}</td>' if addresses and place == 1 else f"<td>{cell}</td>"
+        for place, cell in enumerate(cells)
+    )
+
+
+def _link(text: str, address: str | None) -> str:
     # Only the server's own pages are linked: an address from a file would be someone else's.
     if address is None or not address.startswith(("http://", "https://")):
         return escape(text)

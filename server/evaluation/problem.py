@@ -8,6 +8,8 @@ from enum import StrEnum
 
 import orjson
 
+from server.evaluation.choices import choice_letter
+from server.evaluation.errors import SetUnreadable
 from voting.answers import Answer, AnswerKind, parse_answer
 
 #: Rows that one fault names by their ids; the count has them all.
@@ -33,6 +35,7 @@ class Fault(StrEnum):
     UNPARSED = "an answer that does not parse"
     DUPLICATE = "an id that another row has"
     TOO_LONG = "a statement longer than the server takes"
+    NOT_TEXT = "a statement that is not text"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,22 +81,6 @@ def read_answer(written: str | None, kind: Kind) -> Answer | None:
     return parse_answer(written, AnswerKind.INTEGER if kind is Kind.INTEGER else AnswerKind.TEXT)
 
 
-def choice_letter(written: str) -> str | None:
-    r"""Return the letter of ``(B)``, ``B.``, ``\text{(B)}`` or ``B) 12``, None where it is none."""
-    text = written.strip()
-    for font in ("\\text", "\\textbf", "\\mathrm", "\\mathbf", "\\boxed"):
-        if text.startswith(f"{font}{{"):
-            text = text[len(font) + 1 :].replace("}", " ", 1).strip()
-    text = text.lstrip("($").strip()
-    letter, after = text[:1].upper(), text[1:2]
-    if not ("A" <= letter <= "J") or (after and after not in ")$.,: ~\\"):
-        return None
-    # "A number" begins with a word that is no choice.
-    if after == " " and text[2:3].isalpha():
-        return None
-    return letter
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProblemSet:
     """Problems under a name, with what was wrong with the other rows of the source."""
@@ -130,12 +117,23 @@ class ProblemSet:
         return self.having(ordered[:count])
 
     def repeated(self, times: int) -> "ProblemSet":
-        """Return the set so many times over: `x`, `x@1`, `x@2` …, in rounds of the whole set."""
+        """Return the set so many times over: `x`, `x@1`, `x@2` …, in rounds of the whole set.
+
+        Raises:
+            SetUnreadable: a problem is called as a repetition of another would be.
+        """
         copies = [
             replace(problem, id=f"{problem.id}@{copy}" if copy else problem.id, copy=copy)
             for copy in range(times)
             for problem in self.problems
         ]
+        taken = Counter(problem.id for problem in copies)
+        doubled = next((name for name, count in taken.items() if count > 1), None)
+        if doubled is not None:
+            raise SetUnreadable(
+                f"problem {doubled[:60]!r}: is also what a repetition would be called; rename it, "
+                "or evaluate without --repeat"
+            )
         return self.having(copies)
 
     def having(self, problems: Sequence[Problem]) -> "ProblemSet":

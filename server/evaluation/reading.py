@@ -4,98 +4,147 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from client.schema import MAX_PROBLEM_CHARS
+from pydantic import ValidationError
+
+from client.schema import MAX_PROBLEM_CHARS, SolveRequest
 from server.evaluation.catalogue import COLUMNS, SetSource
+from server.evaluation.cells import cell, first_cell, text_of
+from server.evaluation.choices import choices_of, right_letter, with_choices
 from server.evaluation.errors import SetUnreadable
 from server.evaluation.problem import Fault, Kind, Problem, ProblemSet, read_answer
 from server.evaluation.rows import Row
 from voting.answers import AnswerKind, extract
+
+#: What stands before the answer at the end of a worked solution, as GSM8K has it.
+SOLUTION_MARK = "####"
+#: Columns that an error names, at the most.
+NAMED = 12
 
 
 def read_problems(name: str, source: SetSource, rows: Iterable[Row], origin: str) -> ProblemSet:
     """Return the problems of rows. Of rows with one id, none is a problem: nobody knows which.
 
     Raises:
-        SetUnreadable: no row is a problem; the text says what was wrong.
+        SetUnreadable: no row is a problem, or none has a column that was named; the text says so.
     """
-    kept: list[tuple[str, Row]] = []
+    made: list[tuple[str, Problem | Fault]] = []
+    columns: dict[str, None] = {}
+    unseen = dict(source.columns)
     for number, row in enumerate(rows):
-        if _wanted(row, source):
-            own = _text(_column(row, "id", source))
-            kept.append((own if own is not None else f"{name}-{number}", row))
-    taken = Counter(identity for identity, _ in kept)
+        if not _wanted(row, source):
+            continue
+        columns |= dict.fromkeys(map(str, row))
+        unseen = {what: column for what, column in unseen.items() if cell(row, column) is None}
+        own = _readable((text_of(_column(row, "id", source)) or "").strip())
+        identity = own or f"{name}-{number}"
+        made.append((identity, _problem(identity, row, source)))
+    taken = Counter(identity for identity, _ in made)
     faults: dict[Fault, list[str]] = defaultdict(list)
     problems = []
-    for identity, row in kept:
-        made = Fault.DUPLICATE if taken[identity] > 1 else _problem(identity, row, source)
-        if isinstance(made, Problem):
-            problems.append(made)
+    for identity, found in made:
+        one = Fault.DUPLICATE if taken[identity] > 1 else found
+        if isinstance(one, Problem):
+            problems.append(one)
         else:
-            faults[made].append(identity)
-    found = ProblemSet(
+            faults[one].append(identity)
+    kept = ProblemSet(
         name=name, problems=tuple(problems), licence=source.licence, origin=origin,
         faults=dict(faults),
     )  # fmt: skip
-    if not problems:
-        why = "; ".join(found.notes()) or f"{len(kept)} rows"
+    _check(kept, len(made), list(columns), unseen)
+    return kept
+
+
+def _check(found: ProblemSet, rows: int, columns: list[str], unseen: Mapping[str, str]) -> None:
+    there = ", ".join(repr(column[:40]) for column in columns[:NAMED]) or "none"
+    if rows and unseen:
+        what, column = next(iter(unseen.items()))
         raise SetUnreadable(
-            f"{origin}: holds no problem ({why}); name the columns with --column, for example "
-            "--column statement=question --column answer=target"
+            f"{found.origin}: column {column[:60]!r} for {what}: no row has anything in it; name "
+            f"one of its columns: {there}"
         )
-    return found
+    if not found.problems:
+        why = "; ".join(found.notes()) or f"{rows} rows"
+        raise SetUnreadable(
+            f"{found.origin}: holds no problem ({why}); its columns are {there}: say which is what "
+            "with --column, for example --column statement=question --column answer=target"
+        )
+
+
+def _readable(name: str) -> str:
+    """Return a name that can be written: a lone surrogate as its escape."""
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _wanted(row: Row, source: SetSource) -> bool:
-    return all(str(row.get(column)) in values for column, values in source.where.items()) and all(
-        text in str(row.get(column, "")) for column, text in source.contains.items()
+    return all(str(cell(row, column)) in values for column, values in source.where.items()) and all(
+        text in str(cell(row, column)) for column, text in source.contains.items()
     )
 
 
 def _problem(identity: str, row: Row, source: SetSource) -> Problem | Fault:
-    statement = _text(_column(row, "statement", source))
+    statement = text_of(_column(row, "statement", source))
     if statement is None or not statement.strip():
         return Fault.NO_STATEMENT
-    if len(statement) > MAX_PROBLEM_CHARS:
-        return Fault.TOO_LONG
-    written = _answer(row, source)
-    if written is None or not written.strip():
+    choices = choices_of(row) if source.kind in (None, Kind.CHOICE) else {}
+    answer, kind = _answer(row, source), source.kind
+    if kind is None:
+        kind = Kind.CHOICE if choices and right_letter(answer, choices) else Kind.TEXT
+    written = right_letter(answer, choices) if kind is Kind.CHOICE else _written(answer, kind)
+    if choices and kind is Kind.CHOICE:
+        statement = with_choices(statement, choices)
+    fault = _fault(statement)
+    if fault is not None:
+        return fault
+    if answer is None or not (text_of(answer) or "").strip():
         return Fault.NO_ANSWER
-    if read_answer(written, source.kind) is None:
+    if written is None or read_answer(written, kind) is None:
         return Fault.UNPARSED
     rest: dict[str, Any] = {
-        name: _text(_column(row, name, source)) for name in ("level", "subject", "year", "source")
+        name: text_of(_column(row, name, source)) for name in ("level", "subject", "year", "source")
     }
-    return Problem(id=identity, statement=statement, answer=written, kind=source.kind, **rest)
+    return Problem(id=identity, statement=statement, answer=written, kind=kind, **rest)
 
 
-def _answer(row: Row, source: SetSource) -> str | None:
+def _fault(statement: str) -> Fault | None:
+    """Return why the server would not take a problem."""
+    if len(statement) > MAX_PROBLEM_CHARS:
+        return Fault.TOO_LONG
+    try:
+        SolveRequest(problem=statement)
+    except ValidationError:
+        return Fault.NOT_TEXT
+    return None
+
+
+def _answer(row: Row, source: SetSource) -> object:
+    """Return the right answer as the row has it, None where it has none."""
     if source.answer_from_solution is not None:
-        solution = _text(row.get(source.answer_from_solution))
+        solution = text_of(row.get(source.answer_from_solution))
         found = None if solution is None else extract(solution, AnswerKind.TEXT)
         return None if found is None else found.written
-    return _text(_column(row, "answer", source))
+    answer = _column(row, "answer", source)
+    if isinstance(answer, str) and SOLUTION_MARK in answer:
+        return answer.rpartition(SOLUTION_MARK)[2].strip()
+    return answer
+
+
+def _written(answer: object, kind: Kind) -> str | None:
+    text = text_of(answer)
+    if text is None or kind is not Kind.INTEGER:
+        return text
+    # A table of integers with a gap is written as one of floats.
+    whole, point, rest = text.strip().partition(".")
+    return whole if point and rest and not rest.strip("0") else text
 
 
 def _column(row: Row, what: str, source: SetSource) -> object:
     """Return a column: the one that the set names, else the first that goes by a known name."""
     named = source.columns.get(what)
-    names = COLUMNS[what] if named is None else (named,)
-    return next((row[name] for name in names if row.get(name) is not None), None)
+    return first_cell(row, COLUMNS[what]) if named is None else cell(row, named)
 
 
-def _text(value: object) -> str | None:
-    """Return a cell as text: a whole float as its integer, a list of one as what is in it."""
-    if isinstance(value, list | tuple):
-        parts = [_text(each) for each in value]
-        return ", ".join(part for part in parts if part is not None) or None
-    if value is None or isinstance(value, bool | Mapping):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
-
-
-def file_source(kind: Kind, columns: Mapping[str, str], title: str) -> SetSource:
+def file_source(kind: Kind | None, columns: Mapping[str, str], title: str) -> SetSource:
     """Return the description of a file that the user names.
 
     Raises:

@@ -1,10 +1,10 @@
 """What an evaluation found, whole: sections of tables and pictures, the same as data, and rows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from server.evaluation.comparing import arms_compared
+from server.evaluation.comparing import arms_compared, repeats_compared
 from server.evaluation.folder import Plan
 from server.evaluation.scored import ScoredArm
 from server.evaluation.section import Section
@@ -79,30 +79,38 @@ def build(
     """
     sections: list[Section] = [summary_section(arms, request.seed)]
     if len(arms) > 1:
-        sections.append(arms_compared(arms, request.seed))
+        sections.append(arms_compared([arm.merged() for arm in arms], request.seed))
+        sections += repeats_compared(arms)
     for arm in arms:
-        attempts = request.attempts or arm.typical_attempts
         observe = None if progress is None else progress.stage(f"strategies of {arm.name}")
-        evaluation = evaluate(
-            arm, request.combinations, request.machine,
-            attempts=attempts, rounds=request.rounds, seed=request.seed, observe=observe,
-        )  # fmt: skip
-        sections.append(strategies_section(arm, evaluation, request.machine.name, request.seed))
-        sections.append(at_k_section(arm, attempts, request.seed))
-        sections += groups_section(arm, request.seed)
-        sections += [
-            lengths_section(arm, request.seed),
-            errors_section(arm, request.seed),
-            calibration_section(arm, request.seed),
-            cost_section(arm),
-            runs_section(arm, attempts, request.points, request.seed),
-        ]
-        sections += repeats_section(arm)
+        sections += _arm_sections(arm, request, observe)
     sections.append(problems_section(arms, request.page))
     rows = [row for arm in arms for row in problem_rows(arm)]
     return Report(
         title=title, notes=(*notes, *_open_notes(arms)), sections=tuple(sections), rows=tuple(rows)
     )
+
+
+def _arm_sections(
+    arm: ScoredArm, request: Request, observe: Callable[[int, int], None] | None
+) -> list[Section]:
+    attempts, seed = request.attempts or arm.typical_attempts, request.seed
+    whole = arm.merged()
+    evaluation = evaluate(
+        whole, request.combinations, request.machine,
+        attempts=attempts, rounds=request.rounds, seed=seed, observe=observe,
+    )  # fmt: skip
+    return [
+        strategies_section(whole, evaluation, request.machine.name, seed),
+        at_k_section(whole, attempts, seed),
+        *groups_section(whole, seed),
+        lengths_section(whole, seed),
+        errors_section(whole, seed),
+        calibration_section(whole, seed),
+        cost_section(arm),
+        runs_section(whole, attempts, request.points, seed),
+        *repeats_section(arm),
+    ]
 
 
 def _open_notes(arms: Sequence[ScoredArm]) -> list[str]:

@@ -1,6 +1,7 @@
 """Attempts with verdicts: what all statistics are of."""
 
-from collections import Counter
+import math
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from client.schema import AttemptEnd
 from server.evaluation.errors import NothingRecorded
 from server.evaluation.evidence import NO_EVIDENCE, Evidence
-from server.evaluation.folder import AttemptRow, Recorded
+from server.evaluation.folder import AttemptRow, Recorded, SolveRow
 from server.evaluation.judge import Judge, Judged
 from server.evaluation.problem import Problem
 from voting.printed import printed
@@ -31,6 +32,7 @@ class ScoredAttempt:
     end: str = "answered"
     seconds: float | None = None
     seed: int = 0
+    number: int = 0
     solve_id: str = ""
     unparsed: bool = False
 
@@ -38,6 +40,10 @@ class ScoredAttempt:
     def right(self) -> bool:
         """Whether its answer is the right one."""
         return self.record.right
+
+
+#: Attempts that ended so have no vote, whatever they had said.
+VOTELESS = frozenset({AttemptEnd.EARLY_STOP, AttemptEnd.PRUNED, AttemptEnd.FAILED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,8 @@ class LiveAnswer:
 class ScoredProblem:
     """A problem with its attempts. `live` is None where no solve of it has ended.
 
-    `chosen` says by selector whether what it chose among the recorded attempts is right.
+    `chosen` says by selector whether what it chose among the recorded attempts is right. `copies`
+    are the solves of a problem that was solved several times, where this is all of them together.
     """
 
     id: str
@@ -64,6 +71,18 @@ class ScoredProblem:
     original: str = ""
     live: LiveAnswer | None = None
     chosen: Mapping[str, bool] = field(default_factory=dict)
+    copies: tuple["ScoredProblem", ...] = ()
+
+    @property
+    def live_rate(self) -> float:
+        """The share of solves in which the server's answer was right; NaN where none has ended."""
+        lives = [each.live for each in self.copies or (self,) if each.live is not None]
+        return sum(one.right for one in lives) / len(lives) if lives else math.nan
+
+    def chosen_rate(self, selector: str) -> float:
+        """Return the share of solves in which a selector was right; NaN where it had none."""
+        told = [one.chosen[selector] for one in self.copies or (self,) if selector in one.chosen]
+        return sum(told) / len(told) if told else math.nan
 
     @property
     def right(self) -> int:
@@ -111,10 +130,48 @@ class ScoredArm:
                 counts["unparsed answer" if attempt.unparsed else attempt.end] += 1
         return counts
 
+    def merged(self) -> "ScoredArm":
+        """Return the arm with the copies of each problem as one: they are no further problems."""
+        copies: dict[str, list[ScoredProblem]] = defaultdict(list)
+        for problem in self.problems:
+            copies[problem.original or problem.id].append(problem)
+        return replace(self, problems=tuple(map(_together, copies.values())))
+
     def common(self, ids: Sequence[str]) -> "ScoredArm":
         """Return the arm with these problems alone, in this order."""
         own = {problem.id: problem for problem in self.problems}
         return replace(self, problems=tuple(own[name] for name in ids))
+
+
+def decider(rows: Sequence[AttemptRow], solves: Sequence[SolveRow]) -> SolveRow | None:
+    """Return the solve that chose among all of a problem's attempts; None where none did."""
+    made = {row.solve_id for row in rows}
+    if len(made) > 1:
+        return None
+    return next((solve for solve in reversed(solves) if solve.solve_id in made or not made), None)
+
+
+def voted(rows: Sequence[AttemptRow], verdicts: Sequence[Judged]) -> tuple[str | None, bool]:
+    """Return the answer whose votes weigh most, as the server weighed them, and if it is right."""
+    weights: dict[str, float] = defaultdict(float)
+    first: dict[str, int] = {}
+    for place, (row, verdict) in enumerate(zip(rows, verdicts, strict=True)):
+        if verdict.answer is not None and row.report.end not in VOTELESS:
+            weights[verdict.answer.key] += row.report.weight
+            first.setdefault(verdict.answer.key, place)
+    if not first:
+        return None, False
+    leader = first[max(first, key=lambda key: (weights[key], -first[key]))]
+    return rows[leader].report.answer, verdicts[leader].right
+
+
+def _together(copies: Sequence[ScoredProblem]) -> ScoredProblem:
+    first = copies[0]
+    if len(copies) == 1:
+        return first
+    attempts = tuple(attempt for copy in copies for attempt in copy.attempts)
+    name = first.original or first.id
+    return replace(first, id=name, attempts=attempts, live=None, chosen={}, copies=tuple(copies))
 
 
 async def score_arm(
@@ -137,20 +194,22 @@ async def score_arm(
         if not rows:
             continue
         solves = recorded.solves_of(arm, problem.id)
-        last = solves[-1] if solves else None
         selections = list(recorded.selections.get((arm, problem.id), {}).values())
-        told = [last.answer if last else None, *(row.answer for row in selections)]
-        judged = await judge.judge(problem, [*told, *(row.report.answer for row in rows)])
-        vote, choices, verdicts = judged[0], judged[1 : len(told)], judged[len(told) :]
+        whole = decider(rows, solves)
+        told = [whole.answer if whole else None, *(row.answer for row in selections)]
+        judged = await judge.judge(problem, [*(row.report.answer for row in rows), *told])
+        verdicts, vote, choices = judged[: len(rows)], judged[len(rows)], judged[len(rows) + 1 :]
+        # Where it took several solves none chose among all attempts: their votes count together.
+        answer, right = (whole.answer, vote.right) if whole else voted(rows, verdicts)
         chosen = {
             row.selector: choice.right for row, choice in zip(selections, choices, strict=True)
         }
         live = None
-        if last is not None:
+        if solves:
             seconds = sum(solve.seconds for solve in solves)
             sampled = sum(solve.sampled for solve in solves)
-            live = LiveAnswer(last.answer, vote.right, seconds, sampled)
-            model = last.model or model
+            live = LiveAnswer(answer, right, seconds, sampled)
+            model = solves[-1].model or model
         attempts = tuple(
             _attempt(row, verdict, (evidence or {}).get((row.solve_id, row.report.attempt)))
             for row, verdict in zip(rows, verdicts, strict=True)
@@ -185,10 +244,11 @@ def _attempt(row: AttemptRow, verdict: Judged, evidence: Evidence | None) -> Sco
         scores=found.scores,
         printed=shown,
         dips=found.dips,
+        took_s=report.seconds,
     )
     return ScoredAttempt(
         record=record, end=report.end.value, seconds=report.seconds, seed=report.seed,
-        solve_id=row.solve_id, unparsed=verdict.unparsed,
+        number=report.attempt, solve_id=row.solve_id, unparsed=verdict.unparsed,
     )  # fmt: skip
 
 

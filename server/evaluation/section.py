@@ -13,7 +13,8 @@ from voting.replay.statistics import Estimate
 class Section:
     """A heading, tables, pictures, a sentence on how to read them, and the figures as JSON values.
 
-    ``links`` leads from a cell's text to an address.
+    ``links`` leads from a cell's text to an address, ``marked`` from a row's first cell to the
+    addresses of the marks that its second one is made of.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Section:
     text: str = ""
     data: Any = None
     links: dict[str, str] = field(default_factory=dict)
+    marked: dict[str, list[str]] = field(default_factory=dict)
 
 
 def interval(one: Estimate | None) -> list[float] | None:

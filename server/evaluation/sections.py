@@ -1,41 +1,45 @@
 """The sections of a report: each a table or two, perhaps a picture, and the figures as data."""
 
-import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 
 from server.evaluation import measures
-from server.evaluation.comparing import live_rates
-from server.evaluation.scored import ScoredArm, ScoredProblem
+from server.evaluation.comparing import live_rates, series_of
+from server.evaluation.scored import ScoredArm, ScoredAttempt, ScoredProblem
 from server.evaluation.section import Section, difference, finite, interval, number, share
 from server.evaluation.statistics.contest import two_runs
 from server.evaluation.statistics.paired import power
+from server.evaluation.statistics.rates import rate, widened
 from server.evaluation.strategies import sizes
 from server.evaluation.svg import Line, forest, lines
 from server.replay.tables import TextTable
 from voting.replay.evaluate import Evaluation, Measure
-from voting.replay.statistics import Estimate, compare, estimate
+from voting.replay.statistics import Estimate, compare
 
 
 def summary_section(arms: Sequence[ScoredArm], seed: int) -> Section:
     """Return what each arm came to, and how its attempts ended."""
     rows, data = [], {}
     for arm in arms:
-        single = estimate(measures.single_rates(arm), seed=seed)
-        told = live_rates(arm)
-        live = None if np.isnan(told).all() else estimate(told, seed=seed)
-        right = int(np.nansum(told))
+        whole = arm.merged()
+        single = rate(measures.single_rates(whole), seed=seed)
+        told = live_rates(whole)
+        live = None if np.isnan(told).all() else rate(told, seed=seed)
+        lives = [problem.live for problem in arm.problems if problem.live is not None]
+        right = sum(one.right for one in lives)
         rows.append(
             (
-                arm.name, str(len(arm.problems)), str(arm.attempts), share(single),
+                arm.name, str(len(whole.problems)), str(arm.attempts), share(single),
                 "-" if live is None else share(live),
-                "-" if live is None else f"{right} of {int((~np.isnan(told)).sum())}",
+                "-" if live is None else f"{right} of {len(lives)}",
             )
         )  # fmt: skip
         data[arm.name] = {
-            "model": arm.model, "problems": len(arm.problems), "attempts": arm.attempts,
+            "model": arm.model, "problems": len(whole.problems), "attempts": arm.attempts,
             "single": interval(single), "answer": interval(live), "right": right,
             "ends": dict(arm.ends().most_common()), "absent": arm.absent,
         }  # fmt: skip
@@ -60,13 +64,13 @@ def summary_section(arms: Sequence[ScoredArm], seed: int) -> Section:
 
 def strategies_section(arm: ScoredArm, evaluation: Evaluation, machine: str, seed: int) -> Section:
     """Return every strategy on the same attempts; the first is the plain majority of all."""
-    single = estimate(measures.single_rates(arm), seed=seed)
-    oracle = evaluation.estimate(0, Measure.ORACLE, seed)
+    single = rate(measures.single_rates(arm), seed=seed)
+    oracle = widened(evaluation.estimate(0, Measure.ORACLE, seed), len(arm.problems))
     rows = [("single attempt", share(single), "", "", "", "")]
     picture: list[tuple[str, Estimate]] = [("single attempt", single)]
     data: dict[str, Any] = {"single attempt": {"accuracy": interval(single)}}
     for place, combination in enumerate(evaluation.combinations):
-        accuracy = evaluation.estimate(place, Measure.ACCURACY, seed)
+        accuracy = widened(evaluation.estimate(place, Measure.ACCURACY, seed), len(arm.problems))
         gain = evaluation.compare(place, 0, Measure.ACCURACY, seed).difference
         tokens, seconds, launched = (
             float(evaluation.by_problem(place, measure).mean())
@@ -116,13 +120,18 @@ def _chosen(
     """Return by selector that the server ran: accuracy, gain on the majority, of how many."""
     majority = evaluation.by_problem(0, Measure.ACCURACY)
     found = {}
-    for selector in sorted({name for problem in arm.problems for name in problem.chosen}):
-        right = np.array([float(p.chosen.get(selector, math.nan)) for p in arm.problems])
+    solves = [solve for problem in arm.problems for solve in problem.copies or (problem,)]
+    for selector in sorted({name for solve in solves for name in solve.chosen}):
+        right = arm.by_problem(partial(_chosen_rate, selector))
         known = ~np.isnan(right)
         gain = compare(right[known], majority[known], seed=seed).difference
         name = f"{selector}, by the server ({known.sum()} problems)"
-        found[name] = (estimate(right, seed=seed), gain, int(known.sum()))
+        found[name] = (rate(right, seed=seed), gain, int(known.sum()))
     return found
+
+
+def _chosen_rate(selector: str, problem: ScoredProblem) -> float:
+    return problem.chosen_rate(selector)
 
 
 def at_k_section(arm: ScoredArm, attempts: int, seed: int) -> Section:
@@ -318,36 +327,37 @@ def runs_section(arm: ScoredArm, attempts: int, points: float, seed: int) -> Sec
 
 def repeats_section(arm: ScoredArm) -> list[Section]:
     """Return problems that were solved several times: solved of k, and wall time."""
-    copies: dict[str, list[ScoredProblem]] = {}
-    for problem in arm.problems:
-        copies.setdefault(problem.original or problem.id, []).append(problem)
-    if all(len(problems) == 1 for problems in copies.values()):
+    found = {name: one for name, one in series_of(arm).items() if one.count > 1}
+    if not found:
         return []
-    rows, data = [], {}
-    for name, problems in copies.items():
-        live = [problem.live for problem in problems if problem.live is not None]
-        solved, seconds = sum(one.right for one in live), [one.seconds for one in live]
-        wall = sum(seconds)
-        rows.append(
-            (name, f"{solved} of {len(live)}", f"{wall:.0f}", number(float(np.median(seconds)), 1))
-            if live
-            else (name, "-", "-", "-")
+    rows = [
+        (
+            name, f"{one.solved} of {one.count}", share(one.share), number(sum(one.seconds), 0),
+            number(one.median_s, 1),
         )
-        data[name] = {"solved": solved, "of": len(live), "seconds": wall}
-    columns = ("problem", "solved", "seconds in all", "median")
+        for name, one in found.items()
+    ]  # fmt: skip
+    columns = ("problem", "solved", "share", "seconds in all", "median")
     return [
         Section(
             name=f"repeats {arm.name}",
             title=f"Problems solved again, {arm.name}",
+            text="Intervals of one problem's share are Wilson's.",
             tables=(TextTable("repetitions", columns, tuple(rows)),),
-            data=data,
+            data={
+                name: {
+                    "solved": one.solved, "of": one.count, "share": interval(one.share),
+                    "seconds": sum(one.seconds), "median": one.median_s,
+                }
+                for name, one in found.items()
+            },
         )
-    ]
+    ]  # fmt: skip
 
 
 def problems_section(arms: Sequence[ScoredArm], page: str | None) -> Section:
-    """Return every problem with its attempts, linked to where the solve can be read."""
-    rows, links = [], {}
+    """Return every problem with its attempts, linked to where solve and attempts can be read."""
+    rows, links, marked = [], {}, {}
     for arm in arms:
         for problem in arm.problems:
             marks = "".join(
@@ -355,9 +365,10 @@ def problems_section(arms: Sequence[ScoredArm], page: str | None) -> Section:
                 for a in problem.attempts
             )
             name = f"{arm.name}: {problem.id}"
-            solve = next((a.solve_id for a in problem.attempts if a.solve_id), "")
-            if page is not None and solve:
-                links[name] = f"{page.rstrip('/')}/solves/{solve}"
+            if page is not None:
+                addresses = [_address(page, attempt) for attempt in problem.attempts]
+                marked[name] = addresses
+                links[name] = next((a.partition("/attempts/")[0] for a in addresses if a), "")
             live = problem.live
             answer = "-" if live is None or live.answer is None else live.answer[:40]
             verdict = "-" if live is None else "right" if live.right else "wrong"
@@ -370,4 +381,12 @@ def problems_section(arms: Sequence[ScoredArm], page: str | None) -> Section:
             TextTable("problems", ("problem", "attempts", "server's answer", ""), tuple(rows)),
         ),
         links=links,
+        marked=marked,
     )
+
+
+def _address(page: str, attempt: ScoredAttempt) -> str:
+    if not attempt.solve_id:
+        return ""
+    solve = quote(attempt.solve_id, safe="")
+    return f"{page.rstrip('/')}/solves/{solve}/attempts/{attempt.number}"

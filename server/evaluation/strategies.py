@@ -13,6 +13,7 @@ from voting.policies import PolicyNames
 from voting.replay.evaluate import Evaluation, Evaluator
 from voting.replay.records import RecordedAttempt
 from voting.replay.solve import Combination
+from voting.strategies import strategy
 
 #: Solves of each problem where the order of attempts matters; without interest where it does not.
 DEFAULT_ROUNDS = 8
@@ -21,7 +22,7 @@ DEFAULT_ROUNDS = 8
 MOST_COUNTED = 10_000_000
 #: The share of equal answers at which stopping strategies stop, of the attempts.
 AGREE_SHARE = 0.5
-MAJORITY = "majority of {}"
+MAJORITY = "majority_vote of {}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,7 @@ def combinations(known: Known, attempts: int) -> list[Combination]:
         (MAJORITY.format(attempts), PolicyNames(), attempts)
     ]
     named += [(MAJORITY.format(k), PolicyNames(), k) for k in sizes(attempts)[1:-1]]
-    named.append(
-        ("first to finish", PolicyNames(selector="first", early_stop="agree(1)"), attempts)
-    )
+    named.append(("first_boxed", PolicyNames(selector="first", early_stop="agree(1)"), attempts))
     named += [(name, names, attempts) for name, names in _weighted(known)]
     named += [
         (f"majority, stop at {agree} equal", PolicyNames(early_stop="agree"), attempts),
@@ -82,12 +81,13 @@ def _weighted(known: Known) -> list[tuple[str, PolicyNames]]:
     if known.calls:
         found += [
             ("weighted: tool errors", _weight("tool_errors")),
-            ("programs that ran only", _weight("executed")),
+            ("filtered: programs that ran", _weight("executed")),
         ]
     if known.printed:
         found += [
             ("weighted: code agreement", _weight("code_agreement")),
-            ("tir's weight", _weight("tool_errors*code_agreement")),
+            ("weighted_vote", strategy("weighted_vote").policies),
+            ("tir", strategy("tir").policies),
             ("answers that code prints", PolicyNames(selector="rerun")),
         ]
     if known.entropy:

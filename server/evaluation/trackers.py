@@ -51,7 +51,8 @@ def track(report: Report, trackers: Sequence[str], folder: Path) -> None:
                 f"tracker {name!r}: needs a package that is not installed ({error.name}): install "
                 f"it, as in `pip install {PACKAGES[name]}`, or leave it out"
             ) from error
-        except (OSError, ValueError, RuntimeError) as error:
+        # Each package has errors of its own, without a common root.
+        except Exception as error:
             raise TrackerUnavailable(
                 f"tracker {name!r}: {type(error).__name__}: {error}; log in to it, or leave it out"
             ) from error

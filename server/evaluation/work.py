@@ -122,6 +122,7 @@ def make_plan(wish: Wish, model: str) -> Plan:
         time_limit_s=wish.time_limit_s,
         model=model,
         created=time.time(),
+        url=wish.url,
     )
 
 

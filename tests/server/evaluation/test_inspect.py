@@ -9,52 +9,57 @@ from pathlib import Path
 import orjson
 import pytest
 
-from server.evaluation.judge import Judge
-from server.evaluation.problem import Problem
 from tests.server.evaluation.conftest import PROBLEMS, Rehearsal
 
 pytestmark = pytest.mark.skipif(
-    importlib.util.find_spec("inspect_ai") is None or "QUORUM_TEST_INSPECT" not in os.environ,
-    reason="needs inspect-ai and a network for its token counts: set QUORUM_TEST_INSPECT",
+    importlib.util.find_spec("inspect_ai") is None,
+    reason="needs inspect-ai: pip install inspect-ai",
 )
 SCRIPT = "tests.server.evaluation.inspected"
+Verdicts = dict[str, dict[str, bool]]
 #: Right answer, the model's, and whether that is right; both must see so.
 CASES = [
     ("42", "So it is \\boxed{42}.", True), ("42", "\\boxed{43}", False),
     ("\\frac{1}{2}", "\\boxed{0.5}", True), ("\\frac{1}{2}", "\\boxed{\\frac{2}{4}}", True),
     ("2\\sqrt{2}", "\\boxed{\\sqrt{8}}", True), ("2\\sqrt{2}", "\\boxed{\\sqrt{6}}", False),
     ("x^2+1", "\\boxed{1+x^2}", True), ("7", "I do not know.", False),
+    ("12,345", "\\boxed{12345}", True), ("(3, \\frac{\\pi}{2})", "\\boxed{(3,\\pi/2)}", True),
+    ("(3, \\frac{\\pi}{2})", "\\boxed{(\\pi/2, 3)}", False),
+    ("11\\sqrt2", "First \\boxed{1}, no: \\boxed{11\\sqrt{2}}", True),
+    ("6 - 5i", "\\boxed{-5i+6}", True), ("6 - 5i", "\\boxed{6+5i}", False),
+    ("90^\\circ", "\\boxed{90}", True), ("\\frac{9}{7}", "\\boxed{1.2857}", False),
 ]  # fmt: skip
 
 
-def verdicts(data: Path, logs: Path, source: str) -> dict[str, dict[str, bool]]:
-    command = [sys.executable, "-m", SCRIPT, str(data), str(logs), source]
-    root = Path(__file__).parents[3]
-    told = subprocess.run(
-        command, capture_output=True, text=True, cwd=root, check=False, timeout=55
-    )
-    assert told.returncode == 0, told.stderr[-2_000:]
-    found: dict[str, dict[str, bool]] = orjson.loads(told.stdout)
-    return found
-
-
-async def test_its_score_of_recorded_outputs_is_ours(tmp_path: Path) -> None:
-    data, outputs = tmp_path / "cases.jsonl", tmp_path / "outputs.json"
+@pytest.fixture(scope="module")
+def found(rehearsal: Rehearsal, tmp_path_factory: pytest.TempPathFactory) -> list[Verdicts]:
+    """Return the verdicts on recorded outputs, and on the route's; one process has both."""
+    folder = tmp_path_factory.mktemp("inspect")
+    data, outputs = folder / "cases.jsonl", folder / "outputs.json"
     rows = [{"id": f"c{n}", "problem": f"{n}?", "answer": case[0]} for n, case in enumerate(CASES)]
     data.write_bytes(b"\n".join(orjson.dumps(row) for row in rows))
     outputs.write_bytes(orjson.dumps([case[1] for case in CASES]))
-    found = verdicts(data, tmp_path / "logs", str(outputs))
+    command = [
+        sys.executable, "-m", SCRIPT, str(folder / "logs"),
+        str(data), str(outputs), str(rehearsal.problems), rehearsal.url,
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=Path(__file__).parents[3], check=False,
+        timeout=55, env={**os.environ, "HOME": str(folder), "INSPECT_TELEMETRY": ""},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2_000:]
+    told: list[Verdicts] = orjson.loads(done.stdout)
+    return told
+
+
+def test_its_score_of_recorded_outputs_is_ours(found: list[Verdicts]) -> None:
+    recorded = {int(name.removeprefix("c")): both for name, both in found[0].items()}
+    assert sorted(recorded) == list(range(len(CASES)))
     for number, (answer, text, right) in enumerate(CASES):
-        both = found[f"c{number}"]
-        assert both["math"] == both["quorum"] == right, (answer, text, both)
-    async with Judge() as judge:
-        one = Problem(id="p", statement="?", answer="2\\sqrt{2}")
-        (verdict,) = await judge.judge(one, ["\\sqrt{8}"])
-        assert verdict.right
+        assert recorded[number] == {"math": right, "quorum": right}, (answer, text)
 
 
-def test_the_openai_route_is_scored_alike_by_both(rehearsal: Rehearsal, tmp_path: Path) -> None:
-    found = verdicts(rehearsal.problems, tmp_path / "logs", rehearsal.url)
-    assert len(found) == PROBLEMS
-    assert all(both["math"] == both["quorum"] for both in found.values())
-    assert any(both["quorum"] for both in found.values())
+def test_the_openai_route_is_scored_alike_by_both(found: list[Verdicts]) -> None:
+    assert len(found[1]) == PROBLEMS
+    assert all(both["math"] == both["quorum"] for both in found[1].values())
+    assert any(both["quorum"] for both in found[1].values())

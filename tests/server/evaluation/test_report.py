@@ -8,18 +8,18 @@ from pathlib import Path
 
 import orjson
 import pytest
+import scipy.stats
 from typer.testing import CliRunner, Result
 
 from server.evaluation.arms import read_arm, read_arms
 from server.evaluation.commands import app
 from server.evaluation.contamination import overlaps
-from server.evaluation.errors import MalformedArm, TrackerUnavailable
+from server.evaluation.errors import MalformedArm
 from server.evaluation.export import write_report
 from server.evaluation.page import markdown, page
 from server.evaluation.problem import Problem
 from server.evaluation.report import Report, Request, build
 from server.evaluation.scored import LiveAnswer, ScoredArm, ScoredAttempt, ScoredProblem
-from server.evaluation.trackers import figures, track
 from voting.answers import AnswerKind, parse_answer
 from voting.replay.records import RecordedAttempt
 from voting.scores import TokenScores
@@ -71,7 +71,10 @@ def test_figures_are_those_of_the_attempts(arm: ScoredArm, report: Report) -> No
     assert told["summary"]["one"]["answer"][0] == 0.5
     assert told["lengths one"]["ratio"][0] == pytest.approx(1 / 3)
     strategies = told["strategies one"]
-    assert strategies["DeepConf: mean"]["accuracy"][0] >= strategies["majority of 8"]["accuracy"][0]
+    assert (
+        strategies["DeepConf: mean"]["accuracy"][0]
+        >= strategies["majority_vote of 8"]["accuracy"][0]
+    )
     assert strategies["oracle"]["accuracy"][0] >= strategies["DeepConf: mean"]["accuracy"][0]
     assert told["calibration one"]["signals"]["mean confidence"] == [1.0, 1.0, 1.0]
     assert told["errors one"]["collision"] == [1.0, 1.0, 1.0]
@@ -85,7 +88,7 @@ def test_nothing_in_a_page_acts(report: Report) -> None:
     assert "<script" not in text
     assert "default-src &#x27;none&#x27;" in text
     assert not re.search(
-        r"""(?:src|href)=["'](?!#|http://127\.0\.0\.1:8642/solves/solve-1")""", text
+        r"""(?:src|href)=["'](?!#|http://127\.0\.0\.1:8642/solves/solve-1(?:/attempts/0)?")""", text
     )
     plain = markdown(report)
     assert "<script" not in plain
@@ -103,12 +106,81 @@ def test_files_are_written_whole_and_formulas_are_none(report: Report, tmp_path:
     assert not any(str(value)[:1] in "=+@" and value for row in rows for value in row.values())
 
 
+def test_attempts_lead_to_the_page(report: Report) -> None:
+    address = "http://127.0.0.1:8642/solves/solve-1"
+    text = page(report)
+    assert text.count(f'<a href="{address}/attempts/0" rel="noreferrer">') == 18 * 8
+    assert text.count(f'<a href="{address}" rel="noreferrer">') == 18
+
+
+def test_a_problem_solved_again_is_no_further_problem() -> None:
+    """Intervals are over problems: ten copies of two problems are two, whatever they say."""
+
+    def solved(name: str, copy: int, right: bool, seconds: float) -> ScoredProblem:
+        return ScoredProblem(
+            id=f"{name}@{copy}", original=name, attempts=(attempt(right, 100), attempt(False, 90)),
+            live=LiveAnswer("1", right, seconds, 200),
+        )  # fmt: skip
+
+    def arm(name: str, right: int, seconds: float) -> ScoredArm:
+        copies = [solved(each, n, n < right, seconds + n) for n in range(10) for each in "ab"]
+        return ScoredArm(name=name, problems=tuple(copies))
+
+    told = build("t", [arm("before", 2, 50.0), arm("after", 9, 20.0)], Request()).data()
+    sections = told["sections"]
+    assert sections["summary"]["before"]["problems"] == 2
+    assert sections["summary"]["before"]["single"] == pytest.approx([0.1, 0.1, 0.1])
+    assert sections["repeats before"]["a"]["solved"] == 2
+    assert sections["repeats before"]["a"]["of"] == 10
+    assert sections["compared"]["after, server's answer"]["problems"] == 2
+    change = sections["repeats compared"]["after, a"]
+    table = [[2, 8], [9, 1]]
+    assert change["solved_p"] == pytest.approx(scipy.stats.fisher_exact(table).pvalue)
+    assert change["seconds"] == [54.5, 24.5]
+    assert change["seconds_p"] < 0.001
+    assert len(told["problems"]) == 40
+
+
+def silent(count: int) -> tuple[ScoredAttempt, ...]:
+    record = RecordedAttempt(answer=None, right=False, tokens=50, tool_calls=0, tool_errors=0)
+    return tuple(ScoredAttempt(record=record, end="no_answer") for _ in range(count))
+
+
+@pytest.mark.parametrize(
+    "problems",
+    [
+        [ScoredProblem(id="one", attempts=(attempt(True, 10),))],
+        [ScoredProblem(id=str(n), attempts=silent(4)) for n in range(3)],
+        [ScoredProblem(id=str(n), attempts=silent(n + 1), live=LiveAnswer(None, False, 0.0, 0))
+         for n in range(3)],
+        [ScoredProblem(id=str(n), attempts=(attempt(True, 10),) * 3) for n in range(5)],
+    ],
+    ids=["one attempt", "never an answer", "of different numbers", "all right"],
+)  # fmt: skip
+def test_a_report_of_little_is_one(problems: list[ScoredProblem], tmp_path: Path) -> None:
+    """A model that never answers, a single attempt: no figure fails, and none says right."""
+    arm = ScoredArm(name="little", problems=tuple(problems))
+    report = build("Little", [arm, arm], Request())
+    write_report(report, tmp_path)
+    told = orjson.loads((tmp_path / "report.json").read_bytes())["sections"]
+    right = any(problem.right for problem in problems)
+    strategies = told["strategies little"]
+    assert all((one["accuracy"][0] > 0) == right for one in strategies.values())
+    assert told["summary"]["little"]["single"][1 if right else 2] not in (0.0, 1.0)
+
+
 def test_arms_are_read_or_refused() -> None:
     arm = read_arm("name=plain; strategy=majority_vote; temperature=0.5; agree=3")
     assert (arm.name, arm.fields["temperature"], arm.fields["agree"]) == ("plain", 0.5, 3)
     assert read_arm("strategy=greedy").attempts(8) == 1
+    spoken = read_arm("name=spoken; strategy=tir; mix=temperature=0 | variant=chinese top_p=0.9")
+    assert spoken.fields["mix"] == "temperature=0 ; variant=chinese top_p=0.9"
+    assert read_arm("variant=french; recipe=verify").fields == {
+        "mix": "variant=french", "recipe": "verify"
+    }  # fmt: skip
     for wrong in ("color=red", "temperature=hot", "strategy=none_such", "weight=heavy", "name=; ",
-                  "temperature=9", "a b"):  # fmt: skip
+                  "temperature=9", "a b", "variant=klingon", "variant=french; mix=none",
+                  "mix=temperature=hot"):  # fmt: skip
         with pytest.raises(MalformedArm):
             read_arm(wrong)
     with pytest.raises(MalformedArm, match="different names"):
@@ -127,15 +199,6 @@ def test_overlap_finds_what_a_corpus_holds() -> None:
     assert (found["held"].share, found["held"].document) == (1.0, 1)
     assert found["free"].share == 0.0
     assert found["short"].grams == 0
-
-
-def test_trackers_that_there_are_not_say_so(report: Report, tmp_path: Path) -> None:
-    assert dict(figures(report))["summary/one/answer/mean"] == 0.5
-    with pytest.raises(TrackerUnavailable, match="must be one of"):
-        track(report, ["paper"], tmp_path)
-    for name in ("trackio", "wandb"):
-        with pytest.raises(TrackerUnavailable, match=f"pip install {name}"):
-            track(report, [name], tmp_path)
 
 
 def call(*given: object) -> Result:

@@ -1,8 +1,10 @@
 """Problem sets: files of every kind, the hub, and rows that are no problems."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,9 +13,10 @@ from huggingface_hub import constants
 
 from server.evaluation import catalogue
 from server.evaluation.catalogue import SetSource, known_sets
+from server.evaluation.choices import choice_letter
 from server.evaluation.errors import SetChanged, SetGone, SetUnreadable, UnknownSet
 from server.evaluation.load import load_set, sets_folder
-from server.evaluation.problem import Fault, Kind, choice_letter, read_answer
+from server.evaluation.problem import Fault, Kind, ProblemSet, read_answer
 from tests.server.evaluation.hub_double import Hub, hub
 
 ROWS = [
@@ -67,6 +70,104 @@ def test_columns_are_mapped_and_rows_without_ids_are_numbered(tmp_path: Path) ->
     ]  # fmt: skip
     with pytest.raises(SetUnreadable, match="must be for one of"):
         load_set(str(path), columns={"colour": "q"})
+
+
+def read(path: Path, content: str, **asked: Any) -> ProblemSet:  # noqa: ANN401 - options
+    path.write_bytes(content.encode())
+    return load_set(str(path), **asked)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("semicolons.csv", "ID;Problem;Answer\r\n7;\"a; b?\";1/2\r\n", ("7", "a; b?", "1/2")),
+        ("tabs.tsv", "Problem ID\tQuestion\tFinal-Answer\n7\tq?\t3\n", ("7", "q?", "3")),
+        ("held.json", '{"version": 1, "data": [{"problem": "q?", "answer": 3}]}',
+         ("held-0", "q?", "3")),
+        ("named.json", '{"a": {"problem": "q?", "answer": 3}}', ("a", "q?", "3")),
+        ("lines.json", '{"problem": "q?", "answer": 3}\n{"problem": "", "answer": 4}\n',
+         ("lines-0", "q?", "3")),
+        ("crlf.jsonl", '\ufeff{"id": " 1 ", "question": "q?", "target": 0.1}\r\n',
+         ("1", "q?", "0.1")),
+        ("exact.jsonl", '{"id": "", "problem": "q?", "answer": 12345678901234567890123}\n',
+         ("exact-0", "q?", "12345678901234567890123")),
+        ("small.jsonl", '{"problem": "q?", "answer": 1e-7}\n', ("small-0", "q?", "0.0000001")),
+        ("worked.jsonl", '{"question": "q?", "answer": "6 and 6 make\\n#### 1,012"}\n',
+         ("worked-0", "q?", "1,012")),
+        ("deep.jsonl", '{"id": 4.0, "problem": "Wie groß ist ℵ?", "answer": ["\\\\sqrt{2}"]}\n',
+         ("4", "Wie groß ist ℵ?", "\\sqrt{2}")),
+    ],
+)  # fmt: skip
+def test_what_people_write_is_read(
+    tmp_path: Path, name: str, content: str, expected: tuple[str, str, str]
+) -> None:
+    (problem,) = read(tmp_path / name, content).problems
+    assert (problem.id, problem.statement, problem.answer) == expected
+
+
+def test_a_zipped_file_and_columns_within_columns(tmp_path: Path) -> None:
+    path = tmp_path / "packed.jsonl.gz"
+    row = {"prompt": [{"role": "user", "content": "q?"}], "reward_model": {"ground_truth": "34"}}
+    path.write_bytes(gzip.compress(json_lines([row])))
+    columns = {"statement": "prompt.0.content", "answer": "reward_model.ground_truth"}
+    (problem,) = load_set(str(path), columns=columns).problems
+    assert (problem.id, problem.statement, problem.answer) == ("packed-0", "q?", "34")
+    path.write_bytes(gzip.compress(json_lines([row] * 50))[:60])
+    with pytest.raises(SetUnreadable, match="packed"):
+        load_set(str(path), columns=columns)
+
+
+def test_values_that_say_nothing_are_no_answers(tmp_path: Path) -> None:
+    values = ["null", "NaN", "Infinity", "true", "{}", "[]", '"  "', "[null]"]
+    rows = "\n".join(f'{{"problem": "{n}?", "answer": {v}}}' for n, v in enumerate(values))
+    found = read(tmp_path / "mute.jsonl", f'{rows}\n{{"problem": "q?", "answer": 1}}')
+    assert len(found.problems) == 1
+    assert len(found.faults[Fault.NO_ANSWER]) == len(values)
+    control = read(
+        tmp_path / "odd.jsonl",
+        '{"problem": "a\\u0000b", "answer": 1}\n{"problem": "\\ud800", "answer": 1}\n'
+        '{"id": "\\ud800", "problem": "fine", "answer": 1}',
+    )
+    assert [problem.id for problem in control.problems] == ["\\ud800"]
+    assert control.faults == {Fault.NOT_TEXT: ["odd-0", "odd-1"]}
+
+
+def test_integers_of_a_table_with_gaps(tmp_path: Path) -> None:
+    found = read(tmp_path / "t.csv", "problem,answer\na,42.0\nb,\nc,42.5\n", kind=Kind.INTEGER)
+    assert [problem.answer for problem in found.problems] == ["42"]
+    assert set(found.faults) == {Fault.NO_ANSWER, Fault.UNPARSED}
+
+
+def test_a_column_that_is_named_must_be_there(tmp_path: Path) -> None:
+    content = '{"problem": "q?", "answer": 1, "grade": 3}\n'
+    with pytest.raises(SetUnreadable, match=r"'lvl' for level: .* 'problem', 'answer', 'grade'"):
+        read(tmp_path / "t.jsonl", content, columns={"level": "lvl"})
+    with pytest.raises(SetUnreadable, match="its columns are 'foo'"):
+        read(tmp_path / "u.jsonl", '{"foo": 1}\n')
+    found = read(tmp_path / "t.jsonl", content * 2 + '{"problem": "r?", "answer": 1, "grade": 4}',
+                 where={"grade": "4"})  # fmt: skip
+    assert [problem.statement for problem in found.problems] == ["r?"]
+
+
+def test_choices_are_told_and_asked_for(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [
+        {"id": "place", "question": "1 + 1?", "choices": ["1", "2", "3"], "answer": 1},
+        {"id": "letter", "question": "1 + 1?", "options": ["A) 1", "B) 2"], "correct": "B"},
+        {"id": "labels", "question": "1 + 1?",
+         "choices": {"label": ["A", "B"], "text": ["1", "2"]}, "answerKey": "B"},
+        {"id": "columns", "question": "1 + 1?", "A": 1, "B": 2, "answer": "2"},
+        {"id": "free", "question": "1 + 1?", "answer": "2"},
+    ]  # fmt: skip
+    path = tmp_path / "choices.jsonl"
+    path.write_bytes(json_lines(rows))
+    *chosen, free = load_set(str(path)).problems
+    assert [(p.id, p.answer, p.kind) for p in chosen] == [
+        (name, "B", Kind.CHOICE) for name in ("place", "letter", "labels", "columns")
+    ]
+    assert all("(A) 1\n(B) 2\n" in p.statement and "letter" in p.statement for p in chosen)
+    assert (free.kind, free.statement) == (Kind.TEXT, "1 + 1?")
+    strict = load_set(str(path), kind=Kind.CHOICE)
+    assert strict.faults == {Fault.UNPARSED: ["free"]}
 
 
 def test_rows_that_are_no_problems_are_named_and_counted(tmp_path: Path) -> None:
@@ -194,6 +295,21 @@ def test_a_set_that_is_gone_or_has_changed_says_so(published: Hub) -> None:
         load_set("some", refresh=True)
 
 
+def test_any_dataset_of_the_hub_can_be_named(published: Hub) -> None:
+    published.files["data/test-0.jsonl"] = json_lines([ROWS[0]])
+    found = load_set("hf:someone/some_set")
+    assert ([p.id for p in found.problems], found.origin) == (["a"], "someone/some_set")
+    every = load_set("hf:someone/some_set/data/train-*.jsonl", where={"url": "x/2024_A"})
+    assert [problem.id for problem in every.problems] == ["a", "b", "c"]
+    published.asked.clear()
+    strict = load_set("some", kind=Kind.INTEGER)
+    assert [problem.id for problem in strict.problems] == ["a"]
+    assert len(load_set("some").problems) == 3
+    for wrong in ("hf:", "hf:one", "hf:../x"):
+        with pytest.raises(UnknownSet, match="OWNER/NAME"):
+            load_set(wrong)
+
+
 def test_a_hub_that_cannot_be_reached_says_so(
     published: Hub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,7 +322,9 @@ def test_a_hub_that_cannot_be_reached_says_so(
 @pytest.mark.parametrize(
     ("written", "letter"),
     [("B", "B"), ("(B)", "B"), ("b.", "B"), (r"\text{(C)}", "C"), (r"\textbf{(D) }12", "D"),
-     ("A) 12", "A"), ("A number", None), ("12", None), ("", None), ("Z", None)],
+     ("A) 12", "A"), ("A number", None), ("12", None), ("", None), ("Z", None), ("A, B", None),
+     ("Option C", "C"), ("The answer is (D).", "D"), ("**B**", "B"), ("$\\boxed{B}$", "B"),
+     ("B and C", None), ("(A)(B)", None)],
 )  # fmt: skip
 def test_choices_are_letters(written: str, letter: str | None) -> None:
     assert choice_letter(written) == letter

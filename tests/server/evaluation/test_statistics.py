@@ -15,6 +15,9 @@ from server.evaluation.statistics.contest import two_runs
 from server.evaluation.statistics.correlation import error_correlation, intraclass
 from server.evaluation.statistics.estimators import majority_at_k, pass_at_k
 from server.evaluation.statistics.paired import paired_test, permutation_p, power
+from server.evaluation.statistics.rates import rate
+from server.evaluation.statistics.repeats import Series, change
+from voting.replay.statistics import estimate
 
 VOTES = st.lists(st.sampled_from(["1", "2", "3", None]), min_size=1, max_size=8)
 
@@ -39,6 +42,16 @@ def test_majority_of_many_attempts_is_exact_and_quick() -> None:
     votes = ["1"] * 40 + ["2"] * 35 + [None] * 10 + [str(n) for n in range(3, 43)]
     assert 0.5 < majority_at_k(votes, {"1"}, 64) < 1.0
     assert majority_at_k(votes, {"9999"}, 8) == 0.0
+    assert majority_at_k(votes, {"1"}, len(votes)) == 1.0
+    assert majority_at_k([*votes, *["2"] * 5], {"1"}, len(votes) + 5) == 0.5
+
+
+def test_of_more_attempts_than_can_be_counted_subsets_are_drawn() -> None:
+    votes = ["1"] * 55 + ["2"] * 35 + [None] * 10
+    exact = majority_at_k(votes * 10, {"1"}, 9)
+    drawn = majority_at_k(votes * 11, {"1"}, 9)
+    assert drawn == pytest.approx(exact, abs=0.03)
+    assert majority_at_k(votes * 11, {"1"}, 1_100) == 1.0
 
 
 def test_sign_flips_are_exact_for_few_and_drawn_for_many() -> None:
@@ -135,3 +148,95 @@ def test_two_runs_score_what_the_rates_say() -> None:
     assert found.mean == 2.0
     assert found.deviation == pytest.approx(math.sqrt(2 * 0.25 / 2))
     assert (found.low, found.high) == (1.0, 3.0)
+
+
+SCORES = st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=1, max_size=12)
+
+
+@given(SCORES)
+def test_auc_is_the_share_of_pairs_in_order(told: list[tuple[int, bool]]) -> None:
+    right = [score for score, is_right in told if is_right]
+    wrong = [score for score, is_right in told if not is_right]
+    found = auc(np.array([s for s, _ in told], float), np.array([float(r) for _, r in told]))
+    if not right or not wrong:
+        assert math.isnan(found)
+        return
+    pairs = [(a > b) + 0.5 * (a == b) for a, b in product(right, wrong)]
+    assert found == pytest.approx(np.mean(pairs))
+
+
+@given(st.lists(st.sampled_from("abc"), min_size=2, max_size=9))
+def test_collisions_are_the_share_of_equal_pairs(keys: list[str]) -> None:
+    found = error_correlation([[False] * len(keys)], [keys], seed=0).collision
+    assert found is not None
+    pairs = [one == other for one, other in combinations(keys, 2)]
+    assert found.mean == pytest.approx(np.mean(pairs))
+
+
+@given(st.permutations(range(40)), st.lists(st.booleans(), min_size=40, max_size=40))
+def test_calibration_is_over_bins_of_equal_counts(order: list[int], held: list[bool]) -> None:
+    claimed = np.array(order, float) / 40
+    found = calibration(claimed, np.array(held, float), bins=4)
+    ranked = sorted(zip(claimed, held, strict=True))
+    # An edge belongs to the bin below it.
+    edges = [claimed_at for claimed_at, _ in ranked[10::10]]
+    bins = [[pair for pair in ranked if sum(pair[0] > edge for edge in edges) == n]
+            for n in range(4)]  # fmt: skip
+    gaps = [abs(np.mean([c for c, _ in one]) - np.mean([h for _, h in one])) for one in bins]
+    expected = sum(len(one) * gap for one, gap in zip(bins, gaps, strict=True)) / 40
+    assert found.error == pytest.approx(expected)
+    assert [one.count for one in found.bins] == [11, 10, 10, 9]
+
+
+def test_all_or_nothing_is_not_certain() -> None:
+    whole = rate(np.ones(24), seed=0)
+    # Wilson's bound for 24 of 24: n / (n + z²).
+    assert (whole.mean, whole.high) == (1.0, 1.0)
+    assert whole.low == pytest.approx(24 / (24 + 1.959964**2), rel=1e-4)
+    nothing = rate(np.zeros(24), seed=0)
+    assert (nothing.low, nothing.high) == (0.0, pytest.approx(1 - whole.low))
+    mixed = np.array([0.0, 1.0, 1.0, 1.0, np.nan])
+    assert rate(mixed, seed=0) == estimate(mixed, seed=0)
+
+
+def test_intervals_hold_what_they_promise() -> None:
+    """Of 300 sets from one population about 95 in 100 have its mean in their interval."""
+    random = np.random.default_rng(0)
+    held = 0
+    for number in range(300):
+        rates = random.binomial(4, random.beta(2, 1, 60)) / 4
+        found = rate(rates, seed=number)
+        held += found.low <= 2 / 3 <= found.high
+    assert held / 300 == pytest.approx(0.95, abs=0.04)
+
+
+def test_series_of_one_problem_are_compared() -> None:
+    before, after = Series(2, [50.0, 60.0, 70.0, 80.0]), Series(4, [10.0, 20.0, 30.0, 40.0])
+    found = change(before, after)
+    # Fisher's exact test by hand: tables with these margins are 2, 3 or 4 solved before.
+    chances = [math.comb(4, n) * math.comb(4, 6 - n) / math.comb(8, 6) for n in (2, 3, 4)]
+    assert found.solved == pytest.approx(sum(p for p in chances if p <= chances[0] + 1e-9))
+    # All of one side are above the other: of C(8, 4) ranks two are as extreme.
+    assert found.seconds == pytest.approx(2 / math.comb(8, 4))
+    assert before.median_s == 65.0
+    assert change(before, before).solved == 1.0
+    assert change(Series(1, [3.0]), Series(0, [3.0])).seconds == 1.0
+    nothing = change(before, Series(0, []))
+    assert math.isnan(nothing.solved)
+    assert math.isnan(Series(0, []).share.mean)
+
+
+def test_the_contest_score_has_the_quantiles_of_all_outcomes() -> None:
+    rates = np.array([0.9, 0.6, 0.5, 0.2, 0.1])
+    found = two_runs(rates, seed=0)
+    chances: Counter[float] = Counter()
+    for runs in product((0, 1), repeat=10):
+        told = zip([*rates, *rates], runs, strict=True)
+        chance = math.prod(r if won else 1 - r for r, won in told)
+        chances[sum(runs) / 2] += chance
+    below = {score: sum(chances[s] for s in chances if s <= score) for score in chances}
+    low = min(score for score in below if below[score] >= 0.025)
+    high = min(score for score in below if below[score] >= 0.975)
+    assert abs(found.low - low) <= 0.5
+    assert abs(found.high - high) <= 0.5
+    assert found.mean == pytest.approx(sum(score * chance for score, chance in chances.items()))
