@@ -46,7 +46,7 @@ def test_a_solve_is_counted(http: httpx.Client, gateway: Gateway) -> None:
     assert grown("quorum_solve_seconds_count") == grown("quorum_queue_seconds_count") == 1
     labels = "method=POST,route=/v1/solves,status=200"
     assert grown("quorum_http_requests_total", labels) == 1
-    assert after["quorum_engine_state", "state=ready"] == 1
+    assert after["quorum_engine_state", "engine=main,state=ready"] == 1
     assert after["quorum_solves_running", ""] == 0
 
 
