@@ -7,8 +7,8 @@ import importlib.util
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,12 +42,11 @@ LONG = Sampling(max_tokens=400, temperature=0, seed=0)
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Two servers, the second of which may be ended, and the engine in front of them."""
+    """Two servers, and the engine in front of them."""
 
     engine: RoutedEngine
     parts: list[SglangEngine]
     urls: list[str]
-    second: ExitStack
 
     @property
     def front(self) -> SglangEngine:
@@ -67,55 +66,49 @@ class World:
                 await anyio.lowlevel.checkpoint()
 
 
-@pytest.fixture(
-    params=[
-        "stand-in",
-        pytest.param("real", marks=needs_the_real_one),
-    ]
-)
-def python(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[str]:
-    """An interpreter that has the router."""
-    monkeypatch.setattr(supervisor, "BACK_OFF_FIRST_S", 0.01)
-    monkeypatch.setattr(supervisor, "TERMINATE_S", 0.5)
-    if request.param == "real":
-        yield REAL
-        return
-    fake_router.install(tmp_path / "site")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), str(ROOT)]))
-    yield sys.executable
-
-
 def options(python: str, folder: Path) -> RouterOptions:
     return RouterOptions(limits=LIMITS, log_path=folder / "router.log", python=python, api_key=KEY)
 
 
+@pytest.fixture(scope="module", params=["stand-in", pytest.param("real", marks=needs_the_real_one)])
+async def made(
+    request: pytest.FixtureRequest,
+    tiny_vocabulary: Vocabulary,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[World]:
+    """One router for all tests; the one in which a server dies comes last."""
+    folder = tmp_path_factory.mktemp("router")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(supervisor, "BACK_OFF_FIRST_S", 0.01)
+        patch.setattr(supervisor, "TERMINATE_S", 0.5)
+        if request.param == "stand-in":
+            fake_router.install(folder / "site")
+            patch.setenv("PYTHONPATH", os.pathsep.join([str(folder / "site"), str(ROOT)]))
+        python = sys.executable if request.param == "stand-in" else REAL
+        async with world(python, tiny_vocabulary, folder) as made:
+            yield made
+
+
 @asynccontextmanager
 async def world(python: str, vocabulary: Vocabulary, folder: Path) -> AsyncIterator[World]:
-    with ExitStack() as servers, ExitStack() as second:
-        slow = "--step-s=0.02"
-        urls = [
-            servers.enter_context(fake_server(vocabulary, slow)),
-            second.enter_context(fake_server(vocabulary, slow)),
+    slow = "--step-s=0.02"
+    async with AsyncExitStack() as stack:
+        urls = [stack.enter_context(fake_server(vocabulary, slow)) for _ in range(2)]
+        parts = [
+            await stack.enter_async_context(
+                attach_sglang(url, KEY, Path("fake"), LIMITS, vocabulary)
+            )
+            for url in urls
         ]
-        async with AsyncExitStack() as stack:
-            parts = [
-                await stack.enter_async_context(
-                    attach_sglang(url, KEY, Path("fake"), LIMITS, vocabulary)
-                )
-                for url in urls
-            ]
-            opening = open_routed(options(python, folder), parts, vocabulary)
-            engine = await stack.enter_async_context(opening)
-            made = World(engine, parts, urls, second)
-            with anyio.fail_after(PATIENCE_S):
-                for part in parts:
-                    await part.wait_ready()
-                await engine.wait_ready()
-            await made.routed()
-            await made.known(2)
-            yield made
+        opening = open_routed(options(python, folder), parts, vocabulary)
+        made = World(await stack.enter_async_context(opening), parts, urls)
+        with anyio.fail_after(PATIENCE_S):
+            for part in parts:
+                await part.wait_ready()
+            await made.engine.wait_ready()
+        await made.routed()
+        await made.known(2)
+        yield made
 
 
 async def exhaust(
@@ -134,94 +127,88 @@ async def loads(urls: list[str]) -> list[int]:
 
 
 @pytest.mark.timeout(120)
-async def test_sessions_are_spread_stay_and_are_freed(
-    python: str, tiny_vocabulary: Vocabulary, tmp_path: Path
-) -> None:
-    async with world(python, tiny_vocabulary, tmp_path) as made:
-        with anyio.fail_after(PATIENCE_S):
-            async with AsyncExitStack() as stack:
-                for number in range(4):
-                    opening = made.engine.generate([300], LONG, session=f"s-{number}")
-                    stream = await stack.enter_async_context(opening)
-                    await anext(stream)
-                assert await loads(made.urls) == [2, 2]
-                assert made.front.info.model == "sglang-router"
-            # Each is aborted at the server that has it, though the fake runs on without a reader.
+async def test_sessions_are_spread_stay_and_are_freed(made: World) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        async with AsyncExitStack() as stack:
+            for number in range(4):
+                opening = made.engine.generate([300], LONG, session=f"s-{number}")
+                stream = await stack.enter_async_context(opening)
+                await anext(stream)
+            assert await loads(made.urls) == [2, 2]
+            assert made.front.info.model == "sglang-router"
+        # Each is aborted at the server that has it, though the fake runs on without a reader.
+        while any(await loads(made.urls)):
+            await anyio.lowlevel.checkpoint()
+        while await made.front.sweep():
+            await anyio.lowlevel.checkpoint()
+        places = []
+        for _ in range(3):
+            async with made.engine.generate([300], LONG, session="s-0") as stream:
+                await anext(stream)
+                places.append(await loads(made.urls))
             while any(await loads(made.urls)):
                 await anyio.lowlevel.checkpoint()
-            assert made.front._left or not await made.front.sweep()
-            places = []
-            for _ in range(3):
-                async with made.engine.generate([300], LONG, session="s-0") as stream:
-                    await anext(stream)
-                    places.append(await loads(made.urls))
-                while any(await loads(made.urls)):
-                    await anyio.lowlevel.checkpoint()
-            assert places[0] in ([0, 1], [1, 0])
-            assert places == [places[0]] * 3
-            # All that is asked arrives: the answer is that of a server alone.
-            asked = Sampling(max_tokens=12, temperature=1, seed=2**32 - 1, top_logprobs=3)
-            answers = []
-            for engine in (made.engine, made.parts[0]):
-                async with engine.generate([300], asked, session="x") as stream:
-                    answers.append([chunk async for chunk in stream])
-            routed, alone = ([i for c in chunks for i in c.token_ids] for chunks in answers)
-            assert routed == alone
-            assert [p for c in answers[0] for p in c.logprobs] == pytest.approx(
-                [p for c in answers[1] for p in c.logprobs]
-            )
+        assert places[0] in ([0, 1], [1, 0])
+        assert places == [places[0]] * 3
+        # All that is asked arrives: the answer is that of a server alone.
+        asked = Sampling(max_tokens=12, temperature=1, seed=2**32 - 1, top_logprobs=3)
+        answers = []
+        for engine in (made.engine, made.parts[0]):
+            async with engine.generate([300], asked, session="x") as stream:
+                answers.append([chunk async for chunk in stream])
+        routed, alone = ([i for c in chunks for i in c.token_ids] for chunks in answers)
+        assert routed == alone
+        assert [p for c in answers[0] for p in c.logprobs] == pytest.approx(
+            [p for c in answers[1] for p in c.logprobs]
+        )
+
+
+@pytest.mark.timeout(120)
+async def test_the_router_dies_and_is_started_again(made: World) -> None:
+    life = made.front.life
+    assert isinstance(life, Supervisor)
+    with anyio.fail_after(PATIENCE_S):
+        assert life.child is not None
+        pid = life.child.process.pid
+        with pytest.raises(EngineUnavailable):
+            await exhaust(made.engine, [300], lambda: os.kill(pid, signal.SIGKILL))
+        # Meanwhile there are servers, and the one that is chosen here serves.
+        assert made.engine.status().state is EngineState.READY
+        async with made.engine.generate([300], LONG, session="a") as stream:
+            await anext(stream)
+        await made.routed()
+        await made.known(2)
+        assert made.front.status().restarts == 1
+        while any(await loads(made.urls)):
+            await anyio.lowlevel.checkpoint()
 
 
 @pytest.mark.timeout(150)
 async def test_a_server_that_dies_is_taken_out_and_one_that_joins_is_put_in(
-    python: str, tiny_vocabulary: Vocabulary, tmp_path: Path
+    made: World, tiny_vocabulary: Vocabulary
 ) -> None:
-    async with world(python, tiny_vocabulary, tmp_path) as made:
-        with anyio.fail_after(2 * PATIENCE_S):
-            dying = [list(FAULTS).index("dies_in_decode")]
-            with pytest.raises(EngineUnavailable):
-                await exhaust(made.engine, dying)
-            await made.known(1)
-            assert "1 of 2 engines are ready" in made.engine.status().detail
-            for number in range(3):
-                async with made.engine.generate([300], LONG, session=f"b-{number}") as stream:
-                    await anext(stream)
-            dead = next(
-                place
-                for place, part in enumerate(made.parts)
-                if part.status().state is not EngineState.READY
-            )
-            port = made.urls[dead].rpartition(":")[2]
-            with fake_server(tiny_vocabulary, f"--port={port}", "--step-s=0.02"):
-                await made.known(2)
-                async with AsyncExitStack() as stack:
-                    for number in range(2):
-                        opening = made.engine.generate([300], LONG, session=f"c-{number}")
-                        await anext(await stack.enter_async_context(opening))
-                    assert await loads(made.urls) == [1, 1]
-
-
-@pytest.mark.timeout(120)
-async def test_the_router_dies_and_is_started_again(
-    python: str, tiny_vocabulary: Vocabulary, tmp_path: Path
-) -> None:
-    async with world(python, tiny_vocabulary, tmp_path) as made:
-        life = made.front.life
-        assert isinstance(life, Supervisor)
-        with anyio.fail_after(PATIENCE_S):
-            assert life.child is not None
-            pid = life.child.process.pid
-            with pytest.raises(EngineUnavailable):
-                await exhaust(made.engine, [300], lambda: os.kill(pid, signal.SIGKILL))
-            # Meanwhile there are servers, and the one that is chosen here serves.
-            assert made.engine.status().state is EngineState.READY
-            async with made.engine.generate([300], LONG, session="a") as stream:
+    with anyio.fail_after(2 * PATIENCE_S):
+        dying = [list(FAULTS).index("dies_in_decode")]
+        with pytest.raises(EngineUnavailable):
+            await exhaust(made.engine, dying)
+        await made.known(1)
+        assert "1 of 2 engines are ready" in made.engine.status().detail
+        for number in range(3):
+            async with made.engine.generate([300], LONG, session=f"b-{number}") as stream:
                 await anext(stream)
-            await made.routed()
+        dead = next(
+            place
+            for place, part in enumerate(made.parts)
+            if part.status().state is not EngineState.READY
+        )
+        port = made.urls[dead].rpartition(":")[2]
+        with fake_server(tiny_vocabulary, f"--port={port}", "--step-s=0.02"):
             await made.known(2)
-            assert made.front.status().restarts == 1
-            while any(await loads(made.urls)):
-                await anyio.lowlevel.checkpoint()
+            async with AsyncExitStack() as stack:
+                for number in range(2):
+                    opening = made.engine.generate([300], LONG, session=f"c-{number}")
+                    await anext(await stack.enter_async_context(opening))
+                assert await loads(made.urls) == [1, 1]
 
 
 @pytest.mark.parametrize("kind", ["absent", "too old", "dies"])
