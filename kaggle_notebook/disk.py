@@ -15,13 +15,16 @@ MOST_WAITING = 2_000
 
 
 class Disk:
-    """Does one thing after another, in the order in which they came."""
+    """Does one thing after another, in the order in which they came.
+
+    A signal's handler may call it in the middle of a call: lock and queue allow that.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._late: _Outcome | None = None
-        self._queue: queue.Queue[tuple[Callable[[], Any], _Outcome]] = queue.Queue(MOST_WAITING)
+        self._queue: queue.SimpleQueue[tuple[Callable[[], Any], _Outcome]] = queue.SimpleQueue()
 
     def do(self, work: Callable[[], Any], wait_s: float = 0.0) -> Any:  # noqa: ANN401 - the work's
         """Have something done, and wait for it at most so long; return what it returned.
@@ -30,11 +33,11 @@ class Disk:
         itself notes what went wrong.
         """
         outcome = _Outcome()
+        if self._queue.qsize() > MOST_WAITING:
+            return None
         try:
             self._start()
-            self._queue.put_nowait((work, outcome))
-        except queue.Full:
-            return None
+            self._queue.put((work, outcome))
         except RuntimeError:
             # no thread can be started: then it is done here
             outcome.take(work)

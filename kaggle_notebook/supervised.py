@@ -70,7 +70,7 @@ class SupervisedServer:
     def __init__(self, settings: SessionSettings, folder: Path) -> None:
         self._settings = settings
         self._folder = folder
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._link: Link | None = None
         self._started = float("-inf")
         self._state: ServerState | None = None

@@ -66,15 +66,15 @@ def bundle(  # noqa: PLR0913 - the command line's options are its parameters
         _check(out, found)
         typer.echo(_described(out, found))
         return
-    root = project or _ROOT
+    root, pythons = project or _ROOT, tuple(python or PYTHONS)
     request = BundleRequest(
         out=out,
         project=root,
-        pythons=tuple(python or PYTHONS),
+        pythons=pythons,
         platform=platform,
         extras=tuple(extra or ()),
         image=read_image(image),
-        tested=tested_versions(root, extra or ()),
+        tested={each: tested_versions(root, extra or (), each, platform) for each in pythons},
         allowed=tuple(allow or ()),
         vocabularies=tuple(vocabulary or ()),
         prompts=prompts or default_prompts(),

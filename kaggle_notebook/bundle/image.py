@@ -1,7 +1,7 @@
 """What the target image has: the output of `pip freeze` there."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatch
 from pathlib import Path
@@ -16,7 +16,7 @@ PROTECTED = (
     "pyarrow", "grpcio*", "protobuf", "ipykernel", "ipython", "jupyter-client", "jupyter-core",
     "pyzmq", "tornado", "kaggle*", "pip", "setuptools",
 )  # fmt: skip
-_LINE = re.compile(r"^([A-Za-z0-9][\w.-]*)\s*==\s*([^\s;#]+)")
+_LINE = re.compile(r"^([A-Za-z0-9][\w.-]*)\s*==\s*([^\s;#]+)\s*(?:;([^#\\]*))?")
 _BY_URL = re.compile(r"^(?:-e\s+\S*egg=)?([A-Za-z0-9][\w.-]*)\s*(?:@\s|$)")
 
 
@@ -49,8 +49,10 @@ class Image:
         return self.versions.get(name, "").partition("+")[0] == version.partition("+")[0]
 
 
-def read_image(path: Path | None) -> Image:
+def read_image(path: Path | None, applies: Callable[[str], bool] = lambda _marker: True) -> Image:
     """Return the packages of a freeze file; none without a file.
+
+    A line with a marker, as locks have them, counts where it `applies`.
 
     Raises:
         BundleError: the file cannot be read, or a line is not understood.
@@ -70,7 +72,8 @@ def read_image(path: Path | None) -> Image:
         if not line or line.startswith(("#", "--")):
             continue
         if found := _LINE.match(line):
-            versions[normal(found[1])] = found[2]
+            if not found[3] or applies(found[3].strip()):
+                versions[normal(found[1])] = found[2]
         elif found := _BY_URL.match(line):
             unversioned.add(normal(found[1]))
         elif not line.startswith("-e"):

@@ -2,8 +2,9 @@
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from kaggle_notebook.bundle.manifest import (
     Target,
     sha256_of,
 )
+from kaggle_notebook.bundle.pip_for import holds
 from kaggle_notebook.bundle.wheels import Wanted, Wheel, build_project, fetch, read_wheel
 from kaggle_notebook.errors import BundleError
 
@@ -33,8 +35,8 @@ O200K_SHA256 = "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d
 class BundleRequest:
     """What a bundle is made of. `project` is a folder with pyproject.toml or a wheel.
 
-    `tested` are the versions to prefer where the image has none; `lean` leaves out what the image
-    has in the version that is needed.
+    `tested` are the versions to prefer where the image has none, by Python; `lean` leaves out what
+    the image has in the version that is needed.
     """
 
     out: Path
@@ -43,7 +45,7 @@ class BundleRequest:
     platform: str = PLATFORM
     extras: Sequence[str] = ()
     image: Image = field(default_factory=Image)
-    tested: Image = field(default_factory=Image)
+    tested: Mapping[str, Image] = field(default_factory=dict)
     allowed: Sequence[str] = ()
     vocabularies: Sequence[Path] = ()
     prompts: Path | None = None
@@ -73,7 +75,7 @@ def make(request: BundleRequest, tell: Callable[[str], object] = lambda _: None)
                 python=python,
                 platform=request.platform,
                 image=request.image,
-                tested=request.tested,
+                tested=request.tested.get(python, Image()),
             )
             wheels = fetch(wanted, work / python)
             targets[python] = _target(wheels, request)
@@ -92,13 +94,14 @@ def make(request: BundleRequest, tell: Callable[[str], object] = lambda _: None)
     return manifest
 
 
-def tested_versions(project: Path, extras: Iterable[str]) -> Image:
+def tested_versions(project: Path, extras: Iterable[str], python: str, platform: str) -> Image:
     """Return the versions in the locks of a project's folder; none where it has no locks."""
+    applies = partial(holds, python=python, platform=platform)
     versions: dict[str, str] = {}
     for name in ("core", *extras):
         path = project / "requirements" / f"{name}.txt"
         if path.is_file():
-            versions |= read_image(path).versions
+            versions |= read_image(path, applies).versions
     return Image(versions)
 
 

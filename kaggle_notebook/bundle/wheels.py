@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from email.parser import HeaderParser
 from pathlib import Path
 
+from kaggle_notebook.bundle import pip_for
 from kaggle_notebook.bundle.image import Image, normal, protected
 from kaggle_notebook.errors import BundleError
 
@@ -125,7 +126,7 @@ def fetch(wanted: Wanted, folder: Path) -> list[Wheel]:
     for _ in range(MOST_ROUNDS):
         constraints = folder / "constraints.txt"
         constraints.write_text(preferred.constraints(given_up), encoding="utf-8")
-        done = _run_pip(_command(wanted, folder))
+        done = _run_pip(_command(wanted, folder), (wanted.python, wanted.platform))
         constraints.unlink()
         if done.returncode == 0:
             return [read_wheel(path) for path in sorted(folder.glob("*.whl"))]
@@ -161,7 +162,8 @@ def prove(requirement: str, folders: Iterable[Path], python: str, platform: str)
         links = [f"--find-links={folder}" for folder in sorted(set(folders))]
         command = ["install", "--dry-run", "--no-index", "--only-binary=:all:", "--quiet"]
         command += [f"--target={temporary}/target", f"--report={report}", *links]
-        done = _run_pip([*command, *_of_target(python, platform), requirement], alone=True)
+        whole = [*command, *_of_target(python, platform), requirement]
+        done = _run_pip(whole, (python, platform), alone=True)
         if done.returncode != 0:
             raise BundleError(
                 f"the bundle does not hold all that Python {python} needs: {_last_error(done)}; "
@@ -190,14 +192,20 @@ def _command(wanted: Wanted, folder: Path) -> list[str]:
 
 
 def _run_pip(
-    arguments: Sequence[str], *, alone: bool = False
+    arguments: Sequence[str], target: tuple[str, str] | None = None, *, alone: bool = False
 ) -> "subprocess.CompletedProcess[str]":
-    """Run pip with the user's settings for it, or `alone`: without any."""
+    """Run pip with the user's settings for it, or `alone`: without any.
+
+    For a `target`, a Python and a platform, the markers of requirements are read as they are there.
+    """
     environment = {**os.environ, "PIP_NO_COLOR": "1"}
     if alone:
         environment = {name: value for name, value in environment.items() if name[:4] != "PIP_"}
         environment["PIP_CONFIG_FILE"] = os.devnull
-    command = [sys.executable, "-m", "pip", arguments[0], *_OPTIONS, *arguments[1:]]
+    program = [sys.executable, "-m", "pip"]
+    if target is not None:
+        program = [sys.executable, "-P", pip_for.__file__, *target]
+    command = [*program, arguments[0], *_OPTIONS, *arguments[1:]]
     try:
         return subprocess.run(
             command, check=False, capture_output=True, text=True, errors="replace",

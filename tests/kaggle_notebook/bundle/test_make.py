@@ -9,7 +9,7 @@ import pytest
 
 from kaggle_notebook.bundle.command import bundle
 from kaggle_notebook.bundle.image import Image, protected, read_image
-from kaggle_notebook.bundle.make import BundleRequest, make
+from kaggle_notebook.bundle.make import BundleRequest, make, tested_versions
 from kaggle_notebook.bundle.manifest import Kind, read, verify
 from kaggle_notebook.bundle.wheels import Wanted, build_project, fetch, platforms, read_wheel
 from kaggle_notebook.errors import BundleError
@@ -205,3 +205,30 @@ def test_a_check_proves_for_each_python_that_nothing_is_missing(
     (out / "manifest.json").write_text(replace(made, files=kept, targets={"3.12": target}).text())
     with pytest.raises(BundleError, match=r"all that Python 3.12 needs: .*quorum-tiny"):
         bundle(out, check=True)
+
+
+def test_what_only_the_target_needs_is_fetched_for_it(tmp_path: Path, index: Path) -> None:
+    """A requirement that this Python would pass over."""
+    only = 'quorum-tiny>=2; python_version >= "3.99" and sys_platform == "linux"'
+    never = 'quorum-nowhere; python_version < "3.99" or platform_system == "Windows"'
+    project = make_wheel(tmp_path / "p", "quorum-aimo", "0.1.0", [only, never], {})
+    request = BundleRequest(out=tmp_path / "b", project=project, pythons=("3.99",))
+    assert set(make(request).targets["3.99"].lock) == {"quorum-aimo", "quorum-tiny"}
+    bundle(request.out, check=True)
+    assert index.is_dir()
+
+
+def test_a_lock_s_lines_count_where_their_markers_hold(tmp_path: Path) -> None:
+    lock = tmp_path / "requirements" / "core.txt"
+    lock.parent.mkdir()
+    lock.write_text(
+        "numpy==2.4.6 ; python_full_version < '3.12' \\\n    --hash=sha256:00\n"
+        "numpy==2.5.5 ; python_full_version >= '3.12' \\\n    --hash=sha256:00\n"
+        "colorama==0.4.6 ; sys_platform == 'win32'\nrich==15.0.0\n"
+    )
+    found = {
+        python: tested_versions(tmp_path, (), python, "manylinux_2_35_x86_64").versions
+        for python in ("3.11", "3.12")
+    }
+    assert found["3.11"] == {"numpy": "2.4.6", "rich": "15.0.0"}
+    assert found["3.12"] == {"numpy": "2.5.5", "rich": "15.0.0"}
