@@ -103,11 +103,11 @@ def alpha(units: Iterable[Unit], apart: Callable[[str, str], float] = _differ) -
     `apart` is the square of how far two values are from each other; as it stands they are the same
     or not.
     """
-    pairs: Counter[tuple[str, str]] = Counter()
+    pairs: dict[tuple[str, str], float] = defaultdict(float)
     for weight, values in units:
         for one, other in permutations(range(len(values)), 2):
             share = weight / (len(values) - 1)
-            pairs[values[one], values[other]] += share  # type: ignore[assignment]
+            pairs[values[one], values[other]] += share
     return _alpha(pairs, apart)
 
 
