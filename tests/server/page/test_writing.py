@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from client.schema import AttemptCall, AttemptText, Channel
+from client.schema import AttemptCall, AttemptText, Channel, Event
 from server.page.blocks import BlockKind
 from server.page.feed import Feed
 from server.page.prose import MOST_OPEN, Formulas, pieces, settled
@@ -77,7 +77,7 @@ def test_what_stays_open_is_bounded(opening: str) -> None:
 
 
 def test_call_begins_a_new_stretch_and_a_new_reader_gets_it_whole() -> None:
-    before = [_text("Let $z"), _call(), _text("So $y")]
+    before: list[Event] = [_text("Let $z"), _call(), _text("So $y")]
     told = Feed(before).message(_text("$ it is"))
     assert told is not None
     assert told["whole"]
