@@ -15,6 +15,7 @@ from server.journal.reader import JournalReader
 from server.journal.unfinished import UnfinishedSolve
 from server.runs.registry import RunRegistry
 from server.solve.past import PastSolve, past_of
+from voting.errors import VotingError
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +31,7 @@ async def resume_solves(runs: RunRegistry, journal: Journal, rebuild_s: float) -
             request = SolveRequest.model_validate(solve.request)
             if past is not None and runs.resume(past, request):
                 resumed.add(solve.solve_id)
-        except (ValidationError, LookupError, ValueError) as error:
+        except (ValidationError, LookupError, ValueError, VotingError) as error:
             log.warning("solve.not_resumed", solve_id=solve.solve_id, error=str(error))
     for solve in unfinished:
         if solve.solve_id not in resumed:

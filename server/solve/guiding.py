@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import anyio
 import structlog
 
-from client.schema import AttemptEnd, AttemptReport, Channel, TokenCounts
+from client.schema import AttemptEnd, AttemptFinished, AttemptReport, Channel, TokenCounts
 from server.dialect.base import MessageEnd, Text
 from server.engine.base import Sampling
 from server.engine.named import NamedEngine
@@ -124,10 +124,10 @@ class Guiding:
         past = self._past.get(number) if number is not None else None
         if past is None or past.report is None or past.report.end is not AttemptEnd.PLANNED:
             return None
-        writer = GuideWriter(self._context, past.attempt, 0)
         try:
+            writer = GuideWriter(self._context, past.attempt, 0)
             writer.take_up(past)
-        except CannotResume as error:
+        except Exception as error:  # noqa: BLE001 - the attempt finds out whether it misses it
             log.warning("plan.unreadable", solve_id=self._context.solve_id, reason=str(error))
             return None
         return writer.guided
@@ -144,11 +144,25 @@ class Guiding:
     async def _write(self, number: int, attempt: int) -> Guidance | None:
         if number in self.reports:
             return self.known(number)
-        writer = GuideWriter(self._context, number, attempt)
+        try:
+            writer = GuideWriter(self._context, number, attempt)
+        except Exception as error:
+            log.exception("plan.failed", solve_id=self._context.solve_id, plan=number)
+            self._tell_unborn(number, attempt, f"{type(error).__name__}: {error}")
+            return None
         self._writing[number] = writer
         report = await writer.run(self._past.get(number))
         self._close(writer, report)
         return writer.guided if report.end is AttemptEnd.PLANNED else None
+
+    def _tell_unborn(self, number: int, attempt: int, why: str) -> None:
+        """Account for a plan that a defect kept from being begun."""
+        context = self._context
+        seed = context.plan.attempt_seed(attempt)
+        detail = f"{context.by.name}: {why}; attempts go on without it"
+        report = PastAttempt(number).given_up(seed, AttemptEnd.FAILED, detail)
+        self.reports[number] = report
+        context.events.emit(AttemptFinished, attempt=number, report=report)
 
     def _close(self, writer: "GuideWriter", report: AttemptReport) -> None:
         del self._writing[writer.number]
