@@ -98,7 +98,9 @@ def _role(reader: JournalReader, attempt: StoredAttempt) -> dict[str, Column]:
     """Return whether it is an attempt or a plan; a plan is of an engine and a model of its own."""
     if attempt.attempt >= 0:
         return {"role": "attempt", "engine": MAIN}
-    return {"role": "plan", "model_file": None} | reader.writer(attempt.solve_id, attempt.attempt)
+    plan: dict[str, Column] = {"role": "plan", "model_file": None}
+    plan.update(reader.writer(attempt.solve_id, attempt.attempt))
+    return plan
 
 
 def _versions(reader: JournalReader, solve_id: str) -> dict[str, Column]:
