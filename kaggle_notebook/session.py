@@ -18,8 +18,9 @@ from kaggle_notebook.files import read_json
 from kaggle_notebook.frames import Asked, text_of
 from kaggle_notebook.ladder import Choice, Rung, choose
 from kaggle_notebook.record import AnswerLine, AnswerRecord
+from kaggle_notebook.run_terms import RunTerms
 from kaggle_notebook.settings import Mode, SessionSettings
-from kaggle_notebook.solving import ProblemSolver, RunTerms, Task
+from kaggle_notebook.solving import ProblemSolver, Task
 from kaggle_notebook.statement import fit, key_of
 from kaggle_notebook.supervised import SupervisedServer
 from kaggle_notebook.telling import Teller
