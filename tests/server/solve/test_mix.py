@@ -6,6 +6,7 @@ from client.schema import SolveRequest
 from server.sections.solve import SolveSettings
 from server.solve.mix import AttemptStyle, Mix, parse_mix
 from server.solve.plan import SolvePlan, make_plan
+from voting.errors import PolicyNameError
 
 VARIANTS = ("check", "chinese")
 MIX = (
@@ -97,3 +98,13 @@ def test_attempts_that_were_missing_are_as_they_would_have_been(mix: str) -> Non
     for attempt in range(3):
         assert rest.sampling(attempt, 0, 9) == whole.sampling(attempt + 2, 0, 9)
         assert rest.style(attempt) == whole.style(attempt + 2)
+
+
+def test_a_request_has_a_mix_of_its_own() -> None:
+    own = plan(SolveRequest(problem="x", mix="variant=french; temperature=0.2"))
+    assert [own.style(n).variant for n in range(3)] == ["french", "", "french"]
+    assert own.attempt_temperature(1) == 0.2
+    assert plan(SolveRequest(problem="x", mix="none")).mix == Mix()
+    assert plan(SolveRequest(problem="x", mix="auto")).mix == plan().mix
+    with pytest.raises(PolicyNameError, match="mix: variant 'klingon': must be one of"):
+        plan(SolveRequest(problem="x", mix="variant=klingon"))
