@@ -155,7 +155,7 @@ class ChatConversation:
             return self._end(token_id)
         if token_id in self._chat.mark_ids:
             return self._mark(token_id)
-        return self._read(self._decoder.feed((token_id,)))
+        return self._read(self._decoder.feed_one(token_id))
 
     def flush(self) -> Sequence[ParseEvent]:
         """Give out the rest of an unfinished character."""

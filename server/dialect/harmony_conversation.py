@@ -49,7 +49,7 @@ class HarmonyConversation:
         """Take one sampled id."""
         if token_id not in self._tokens.marks:
             self._untouched = False
-            return self._text(self._decoder.feed((token_id,)))
+            return self._text(self._decoder.feed_one(token_id))
         events = [*self.flush()]
         if token_id in self._tokens.in_headers:
             events += self._mark(token_id)

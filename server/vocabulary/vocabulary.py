@@ -29,6 +29,10 @@ class TextDecoder:
         """Return the text that these ids complete; raises `UnknownToken`."""
         return self._utf8.decode(b"".join(map(self._vocabulary.token_bytes, ids)))
 
+    def feed_one(self, token_id: int) -> str:
+        """Return what `feed` does for one id: this runs for every token of every attempt."""
+        return self._utf8.decode(self._vocabulary.token_bytes(token_id))
+
     def flush(self) -> str:
         """Return what an unfinished character leaves (U+FFFD or nothing) and start afresh."""
         rest = self._utf8.decode(b"", final=True)
