@@ -106,8 +106,8 @@ NOT_READY: Body = {
 #: By the model's name.
 REQUESTS: dict[str, Body] = {
     "SolveRequest": {
-        "problem": PROBLEM, "problem_id": "p-17", "run": RUN, "attempts": 4, "agree": 3,
-        "time_limit_s": 120, "seed": 7,
+        "problem": PROBLEM, "problem_id": "p-17", "attempts": 4, "agree": 3, "time_limit_s": 120,
+        "seed": 7,
     },
     "SelectRequest": {"selector": "weighted", "weight": "tool_errors"},
     "RunRequest": {

@@ -44,7 +44,12 @@ USUAL = {
     502: "the engine's stream: must be events with token ids",
     503: NO_ENGINE,
 }
-#: The same where a path has its own reason; the first whose beginning fits.
+#: The same where one path alone has its own reason.
+EXACT = {
+    (SOLVES, 404): "run 'contest-0': there is none of that id; open one with POST /v1/runs",
+    (SOLVES, 409): "run 'contest-0': it is finished (its caller cancelled it); open another run",
+}
+#: The same where several paths have; the first whose beginning fits.
 OWN = (
     (SOLVES, 404, "solve 'solve-0': there is none of that id in the journal"),
     (RUNS, 404, "run 'contest-0': there is none of that id; open one with POST /v1/runs"),
@@ -145,7 +150,7 @@ def refusal(path: str, status: int) -> Json:
         fields = [InvalidField(field=field, message=detail)]
     else:
         own = (told for p, s, told in OWN if s == status and path.startswith(p))
-        detail = next(own, USUAL[status])
+        detail = EXACT.get((path, status)) or next(own, USUAL[status])
     told = details(HTTPStatus(status), detail, errors=fields, retry_after_s=AGAIN_S.get(status))
     body = told.model_dump(mode="json", exclude_none=True)
     return body | {"error": openai_error(told)} if path.startswith(OPENAI_PATHS) else body

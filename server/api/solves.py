@@ -99,6 +99,8 @@ STREAMED: dict[str, Any] = {
         **REFUSALS,
         200: {**STREAMED, "description": "The result."},
         202: {"model": SolveDetail, "description": "It is solved without this caller."},
+        404: {"model": ProblemDetails, "description": "There is no run of that id."},
+        409: {"model": ProblemDetails, "description": "The run takes no more problems."},
     },
 )
 async def create(
