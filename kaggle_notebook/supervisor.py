@@ -48,8 +48,6 @@ STOP_TIMEOUT_S = 12.0
 #: Seconds until the system has ended a process that was killed.
 ORPHAN_TIMEOUT_S = 5.0
 INSTALL_TRIES = 3
-#: Of the install's priority: the notebook's own process must be reachable within seconds.
-INSTALL_NICE = 10
 #: The server's log is started afresh above this size: a notebook's output is limited.
 MOST_LOG_BYTES = 32 * 1024 * 1024
 _READY_BYTES = 4096
@@ -151,9 +149,6 @@ class Supervisor:
         except OSError as error:
             sys.stderr.write(f"quorum: the install cannot be started ({error})\n")
             return None
-        with suppress(OSError):
-            # whoever asks for an answer meanwhile comes first
-            os.setpriority(os.PRIO_PGRP, process.pid, INSTALL_NICE)
         while process.poll() is None and self._pause(0.1):
             pass
         if process.poll() is None:
