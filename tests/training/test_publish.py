@@ -80,7 +80,9 @@ def test_what_is_published_is_whole(base: Path, corpus: Path, tmp_path: Path) ->
     assert merged.notes.startswith("base with the LoRA of sha256 ")
     assert inspect(adapter).kind == "model"
     assert inspect(corpus).kind == "dataset"
-    assert "corpus of 12 entries" in command(inspect(corpus), "me/corpus", ["--yes"])
+    figures = json.loads((corpus / "corpus.json").read_text())["figures"]
+    told = command(inspect(corpus), "me/corpus", ["--yes"])
+    assert f"corpus of {figures['entries']} entries" in told
     shard = tmp_path / "merged" / "model-00001.safetensors"
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1

@@ -131,6 +131,7 @@ def lines(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines() if path.exists() else []
 
 
+@pytest.mark.timeout(240)  # two gateways start, one after the other
 async def test_a_killed_run_goes_on_and_learns_the_right_answer(
     files: Path, service: Service, opened: ServiceClient
 ) -> None:
@@ -187,6 +188,7 @@ def check_samples(samples: list[dict[str, Any]]) -> None:
     assert all(abs(sum(each["advantages"])) < 1e-9 for each in told)
 
 
+@pytest.mark.timeout(120)
 async def test_a_service_that_fails_in_rollouts_ends_the_run_by_name(
     files: Path, service: Service, opened: ServiceClient
 ) -> None:

@@ -22,7 +22,7 @@ def local_command(  # noqa: PLR0913 - its options
     base: Annotated[Path, typer.Option(help="The base model's folder.")],
     target: Annotated[Path, typer.Option("--to", help="The run's folder.")],
     stage: Annotated[
-        str, typer.Option(help="sft, cot, tir, rl, full (the last three), or a .toml file.")
+        str, typer.Option(help="sft, cot, tir, rl, or a .toml file; full: cot, tir, rl.")
     ] = "sft",
     problems: Annotated[
         Path | None, typer.Option(help="Problems with answers, for rewards.")

@@ -1,5 +1,6 @@
 """An adapter from the service: exported there, fetched by signed addresses, checked here."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,10 @@ def export(
     """
     with whole_folder(target, {"path": path}) as work:
         exported = path if EXPORTED in path else _exported(client, path, timeout_s)
-        rest = client.create_rest_client()
+        with warnings.catch_warnings():
+            # the SDK's way from 0.38 on is a client of its own, which older ones do not have
+            warnings.simplefilter("ignore", FutureWarning)
+            rest = client.create_rest_client()
         answer = wait(rest.get_external_weights_urls(exported), "asking for files", timeout_s)
         names = {Path(name).name: url for name, url in answer.urls.items()}
         missing = [name for name in (CONFIG, WEIGHTS) if name not in names]
