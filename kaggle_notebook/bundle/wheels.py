@@ -26,6 +26,8 @@ _OLDEST_GLIBC = 5
 _LEGACY = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 _MANYLINUX = re.compile(r"manylinux_2_(\d+)_(\w+)")
 _CONSTRAINT = re.compile(r"The user requested \(constraint\) ([\w.-]+)==")
+#: Of two versions that cannot go together pip tells what they need, and not who asked for them.
+_DEPENDS = re.compile(r"^\s+([\w.-]+)(?:\[[^\]]*\])? (\S+) depends on ", re.MULTILINE)
 _NO_VERSION = re.compile(r"No matching distribution found for ([\w.-]+)==")
 _OPTIONS = ("--no-input", "--disable-pip-version-check", "--progress-bar=off")
 
@@ -132,6 +134,9 @@ def fetch(wanted: Wanted, folder: Path) -> list[Wheel]:
             return [read_wheel(path) for path in sorted(folder.glob("*.whl"))]
         said = done.stderr + done.stdout
         named = {normal(name) for name in [*_CONSTRAINT.findall(said), *_NO_VERSION.findall(said)]}
+        named |= {
+            normal(name) for name, v in _DEPENDS.findall(said) if preferred.has(normal(name), v)
+        }
         conflicting = (named & preferred.versions.keys()) - given_up
         if not conflicting:
             raise BundleError(

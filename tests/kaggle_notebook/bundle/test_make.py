@@ -232,3 +232,27 @@ def test_a_lock_s_lines_count_where_their_markers_hold(tmp_path: Path) -> None:
     }
     assert found["3.11"] == {"numpy": "2.4.6", "rich": "15.0.0"}
     assert found["3.12"] == {"numpy": "2.5.5", "rich": "15.0.0"}
+
+
+def test_a_version_of_the_image_that_needs_what_another_cannot_have_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, index: Path
+) -> None:
+    """Two packages that share a third: pip tells only what each of them needs."""
+    folder = tmp_path / "index"
+    make_wheel(folder, "quorum-web", "1.0", ["quorum-base<2"])
+    make_wheel(folder, "quorum-web", "2.0", ["quorum-base"])
+    make_wheel(folder, "quorum-events", "1.0", ["quorum-base>=2"])
+    for version in ("1.0", "2.0"):
+        make_wheel(folder, "quorum-base", version)
+    project = make_wheel(
+        tmp_path / "p", "quorum-aimo", "0.1.0", ["quorum-web", "quorum-events"], {}
+    )
+    monkeypatch.setenv("PIP_FIND_LINKS", f"{index} {folder}")
+    has = image(quorum_web="1.0", quorum_base="1.0")
+    tested = {"3.12": image(quorum_events="1.0")}
+    request = BundleRequest(
+        out=tmp_path / "b", project=project, pythons=("3.12",), image=has, tested=tested
+    )
+    target = make(request).targets["3.12"]
+    assert target.replaces == {"quorum-web": ("1.0", "2.0"), "quorum-base": ("1.0", "2.0")}
+    assert target.lock["quorum-events"] == "1.0"
