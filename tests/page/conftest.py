@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from server.vocabulary import Vocabulary
 from tests.server.journal.stories import solve_events
@@ -23,6 +23,8 @@ ARGUMENTS = [
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
 LONG_TOKENS = 100_000
+#: How long a browser may take to show what it is told, in milliseconds: a busy machine is slow.
+SHOWN_MS = 30_000
 RUN = "contest"
 
 
@@ -32,6 +34,7 @@ RUN = "contest"
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip(f"{CHROMIUM} is not there: apt-get install chromium")
+    expect.set_options(timeout=SHOWN_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
