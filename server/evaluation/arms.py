@@ -14,7 +14,7 @@ from server.solve.mix import parse_mix
 from voting.catalogue import Context
 from voting.errors import VotingError
 from voting.policies import CATALOGUES, PolicyNames, make_policies
-from voting.strategies import strategy
+from voting.strategies import STRATEGIES, strategy
 
 #: What an arm may set: the fields of a request that say how, not what.
 NUMBERS: Mapping[str, Callable[[str], int | float]] = {
@@ -44,7 +44,7 @@ class Arm:
 
 
 def read_arm(text: str) -> Arm:
-    """Return the arm that a text writes: `key=value` pairs with semicolons between.
+    """Return the arm that a text writes: `key=value` pairs with semicolons between, or a strategy.
 
     `name` names it, in a report and in what it is compared with; left out, it is the strategy's.
     `variant=chinese` is what every attempt is told besides; `mix` has one entry an attempt, in
@@ -55,6 +55,8 @@ def read_arm(text: str) -> Arm:
     """
     given: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(";"))):
+        if part in STRATEGIES:
+            part = f"strategy={part}"  # noqa: PLW2901 - the same, written whole
         key, equals, value = (piece.strip() for piece in part.partition("="))
         if not equals or key in given or key not in ("name", VARIANT, *TEXTS, *NUMBERS):
             raise MalformedArm(

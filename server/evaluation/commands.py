@@ -40,7 +40,15 @@ from server.evaluation.problem import Kind, ProblemSet
 from server.evaluation.report import Report, Request, build, plan_notes
 from server.evaluation.scored import ScoredArm, from_records
 from server.evaluation.trackers import track
-from server.evaluation.work import Wish, evaluate, local_url, score_folder, select, side_by_side
+from server.evaluation.work import (
+    Wish,
+    evaluate,
+    folder_of,
+    local_url,
+    score_folder,
+    select,
+    side_by_side,
+)
 from server.replay.combinations import read_combination, read_machine
 from server.replay.load import load_records
 from server.replay.observe import Progress
@@ -64,7 +72,10 @@ def _prepare(context: typer.Context) -> None:
 def run_command(  # noqa: PLR0913 - its options
     *,
     set_: SetOption,
-    out: Annotated[Path, typer.Option(help="The evaluation's folder; the same one resumes it.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The evaluation's folder; else one by what is asked for is named."),
+    ] = None,
     attempts: Annotated[int, typer.Option(min=1, max=256, help="Attempts at each problem.")] = 4,
     arm: Annotated[
         list[str] | None,
@@ -112,13 +123,16 @@ def run_command(  # noqa: PLR0913 - its options
         attempts=attempts,
         seed=seed,
         time_limit_s=time_limit,
-        out=out,
+        out=out or Path(),
         url=url or local_url(load_settings()),
         key=key,
         model=model,
         parallel=parallel,
     )
-    for note in problems.notes():
+    if out is None:
+        out = folder_of(wish)
+        wish = replace(wish, out=out)
+    for note in (*problems.notes(), f"evaluation: {out}"):
         typer.echo(note, err=True)
     with ProgressObserver() as observer:
         standing = anyio.run(evaluate, wish, observer)

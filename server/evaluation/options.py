@@ -46,5 +46,6 @@ PageOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 TrackOption = Annotated[
-    list[str] | None, typer.Option(help="Also log to: tensorboard, wandb or trackio (extras).")
+    list[str] | None,
+    typer.Option("--track", help="Also log to: tensorboard, wandb or trackio (extras)."),
 ]

@@ -1,11 +1,14 @@
 """The work of the commands: evaluate, score what is recorded, compare."""
 
+import hashlib
+import re
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import orjson
 import structlog
 
 from server.evaluation.api import Api
@@ -29,6 +32,9 @@ from server.journal.errors import JournalUnreadable
 from server.settings import Settings
 
 log = structlog.get_logger(__name__)
+
+#: Where evaluations lie that name no folder.
+FOLDER = Path("evaluations")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +130,14 @@ def make_plan(wish: Wish, model: str) -> Plan:
         created=time.time(),
         url=wish.url,
     )
+
+
+def folder_of(wish: Wish) -> Path:
+    """Return the folder of an evaluation that names none: the same for the same wish."""
+    asked = {**make_plan(wish, "").fixed(), "model": wish.model}
+    told = hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", wish.problems.name).strip("-.")[:60] or "set"
+    return FOLDER / f"{name}-{told[:8]}"
 
 
 def local_url(settings: Settings) -> str:

@@ -173,6 +173,8 @@ def test_arms_are_read_or_refused() -> None:
     arm = read_arm("name=plain; strategy=majority_vote; temperature=0.5; agree=3")
     assert (arm.name, arm.fields["temperature"], arm.fields["agree"]) == ("plain", 0.5, 3)
     assert read_arm("strategy=greedy").attempts(8) == 1
+    assert read_arm("tir").fields == {"strategy": "tir"}
+    assert read_arm("name=few; majority_vote; agree=2").fields["strategy"] == "majority_vote"
     spoken = read_arm("name=spoken; strategy=tir; mix=temperature=0 | variant=chinese top_p=0.9")
     assert spoken.fields["mix"] == "temperature=0 ; variant=chinese top_p=0.9"
     assert read_arm("variant=french; recipe=verify").fields == {

@@ -143,6 +143,20 @@ def test_a_server_that_has_another_model_or_is_not_there_is_refused(
     assert "quorum serve" in str(gone.exception)
 
 
+def test_an_evaluation_that_names_no_folder_has_one_by_what_is_asked(
+    rehearsal: Rehearsal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = [each for each in arguments(rehearsal, Path()) if each not in ("--out", ".")]
+    for count in ("1", "1", "2"):
+        result = call(*asked, "--first", count, "--policy", "greedy", "--attempts", "1")
+        assert result.exit_code == 0, result.output
+    folders = sorted((tmp_path / "evaluations").iterdir())
+    assert len(folders) == 2
+    assert all(folder.name.startswith("rehearsed-") for folder in folders)
+    assert sorted(len(attempts_of(folder)) for folder in folders) == [1, 2]
+
+
 def test_arms_copies_and_selectors(rehearsal: Rehearsal, tmp_path: Path) -> None:
     out = tmp_path / "arms"
     result = call(
