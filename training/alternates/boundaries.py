@@ -4,7 +4,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, pairwise
 
 from training.traces.trace import Mask
 
@@ -54,9 +54,8 @@ def paragraphs(texts: Sequence[str], mask: Mask) -> list[Paragraph]:
         for place in range(1, len(texts))
         if mask[place] and _is_cut(whole, offsets, place, mask) and not in_code(offsets[place])
     ]
-    ends = [*cuts[1:], len(texts)]
     found = []
-    for begin, following in zip(cuts, ends, strict=True):
+    for begin, following in pairwise([*cuts, len(texts)]):
         end = _end_of_turn(mask, begin, following)
         text = whole[offsets[begin] : offsets[end]]
         if text.strip():
