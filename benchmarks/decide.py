@@ -24,6 +24,7 @@ is no recorded one. Intervals are by problem for votes and selectors; for budget
 and by problem beside it.
 """
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -62,6 +63,15 @@ STAGING = Combination(
 SIXTEEN = Combination("majority of 16", PolicyNames(), attempts=16, agree=16)
 
 
+class Part(StrEnum):
+    """What is measured."""
+
+    VOTES = "votes"
+    SELECTORS = "selectors"
+    BUDGETS = "budgets"
+    ALL = "all"
+
+
 def main(
     data: Annotated[Path | None, typer.Option(help="recorded attempts, JSON lines")] = None,
     cells: Annotated[Path | None, typer.Option(help="their cells, for code agreement")] = None,
@@ -70,12 +80,17 @@ def main(
     pairs: Annotated[int, typer.Option(help="pairs of runs for each split and clock")] = 6,
     run_splits: Annotated[int, typer.Option(help="splits for the runs")] = 12,
     seed: int = 0,
+    part: Annotated[Part, typer.Option(help="one part, or all")] = Part.ALL,
 ) -> None:
     """Measure, print, exit 1 when a target is missed."""
     problems = _problems(data, cells, seed)
-    results = _votes(problems, rounds, splits, seed)
-    results += measure_selectors(problems, rounds, splits, seed)
-    results += measure_budgets(problems, PEER, run_splits, pairs, seed)
+    results: list[Result] = []
+    if part in (Part.VOTES, Part.ALL):
+        results += _votes(problems, rounds, splits, seed)
+    if part in (Part.SELECTORS, Part.ALL):
+        results += measure_selectors(problems, rounds, splits, seed)
+    if part in (Part.BUDGETS, Part.ALL):
+        results += measure_budgets(problems, PEER, run_splits, pairs, seed)
     finish(results)
 
 

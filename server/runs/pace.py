@@ -70,6 +70,11 @@ class RunPace:
             },
         )
 
+    def note(self, ballot: Ballot) -> None:
+        """Take in the ballot with which the problem's own policies ended it."""
+        if self.start_s is not None:
+            self._mark(max(self.view.elapsed_s() - self.start_s, 0.0), ballot)
+
     def path(self, *, whole: bool) -> ProblemPath:
         """Return how the problem went until now, for the problems to come."""
         seconds = max(self.view.elapsed_s() - (self.start_s or 0.0), 0.0)

@@ -32,6 +32,10 @@ class Pace(Protocol):
         """Return what holds from now on. Raises nothing."""
         ...
 
+    def note(self, ballot: Ballot) -> None:
+        """Take in the last ballot of a solve that its own policies have ended. Raises nothing."""
+        ...
+
 
 @dataclass(slots=True)
 class TimeFrame:
@@ -81,6 +85,11 @@ class TimeFrame:
             yield
         finally:
             self._listeners.remove(listener)
+
+    def note(self, ballot: Ballot) -> None:
+        """Tell the pace, if there is one, of the ballot with which the solve ends."""
+        if self.pace is not None:
+            self.pace.note(ballot)
 
     def consult(self, ballot: Ballot, emit: Callable[..., None]) -> None:
         """Ask the pace, if there is one, tell what it says, and move the end."""

@@ -285,6 +285,7 @@ class Solver:
             reason=self._decision.reason.value,
         )
         if self._decision.stop:
+            self._frame.note(self._tally.ballot())
             group.cancel_scope.cancel()
             return
         self._consult()

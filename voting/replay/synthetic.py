@@ -11,12 +11,11 @@ from voting.replay.records import RecordedAttempt, RecordedProblem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
-    """What attempts are drawn from. The values are set by hand, and are not a fit.
+    """What attempts are drawn from.
 
-    Accuracy, median tokens, ``wrong`` and tokens a call are close to those of 22 recorded problems
-    of gpt-oss-120b with eight attempts or more. Not so the others: recorded are a concentration of
-    2.3, deviations of 0.73 between and 0.27 within problems, a hardness of 1.4, and wrong answers
-    that share one value more often (0.64 of a problem's wrong attempts).
+    The values are those of 22 olympiad problems with eight attempts or more of gpt-oss-120b each
+    (high effort, with Python; public recordings of 2025): means, and deviations of logarithms. They
+    are where a budget begins that knows nothing else, and no claim about another model.
 
     A problem's accuracy is drawn from a Beta distribution of mean ``accuracy`` and concentration
     ``concentration`` (low: problems are all easy or all hard). A wrong attempt gives the problem's
@@ -34,12 +33,12 @@ class Population:
     problems: int = 40
     attempts: int = 24
     accuracy: float = 0.62
-    concentration: float = 1.8
-    trap: float = 0.4
+    concentration: float = 2.3
+    trap: float = 0.64
     tokens: float = 26_000
-    between: float = 0.6
-    within: float = 0.35
-    hardness: float = 1.6
+    between: float = 0.73
+    within: float = 0.27
+    hardness: float = 1.4
     wrong: float = 0.8
     tokens_per_call: float = 1_500
     errors: float = 0.05
