@@ -54,21 +54,13 @@ time_limit_s = 40
 [sandbox]
 kernels = 2
 spares = 1
-[engines.planner]
+"""
+FURTHER = """
+[engines.{name}]
 kind = "rehearsal"
 model = "harmony"
-[engines.planner.rehearsal]
-machine = "{folder}/planner.toml"
-[engines.slow]
-kind = "rehearsal"
-model = "harmony"
-[engines.slow.rehearsal]
-machine = "{folder}/slow.toml"
-[engines.late]
-kind = "rehearsal"
-model = "harmony"
-[engines.late.rehearsal]
-machine = "{folder}/late.toml"
+[engines.{name}.rehearsal]
+machine = "{folder}/{name}.toml"
 """
 CHILD = "server.engine.rehearsal.child"
 
@@ -77,7 +69,8 @@ def problem(number: int) -> str:
     return f"What is left after {number} steps? [rehearsal: right=1]"
 
 
-def write_settings(folder: Path) -> None:
+def write_settings(folder: Path, *without: str) -> None:
+    """Write the settings with their machines, without some of the further engines."""
     machines = {
         "coder": {"load_s": 0, "step_s": 0.01, "most_running": 8},
         "planner": {"load_s": 0, "step_s": 0.002, "most_running": 8},
@@ -87,7 +80,9 @@ def write_settings(folder: Path) -> None:
     }
     for name, values in machines.items():
         (folder / f"{name}.toml").write_text(MACHINE.format(**values))
-    (folder / "quorum.toml").write_text(SETTINGS.format(folder=folder))
+    further = [name for name in machines if name not in ("coder", *without)]
+    parts = [SETTINGS, *(FURTHER.replace("{name}", name) for name in further)]
+    (folder / "quorum.toml").write_text("".join(parts).replace("{folder}", str(folder)))
 
 
 @pytest.fixture(scope="module")
@@ -267,30 +262,30 @@ def test_reason_then_act_and_unknown_recipes(server: Server) -> None:
     assert "engine x: must be one of auto, planner, slow, late" in refused.text
 
 
-def test_a_solve_of_a_dead_gateway_keeps_its_plan(tmp_path: Path) -> None:
-    write_settings(tmp_path)
-    journal = ["--journal-path", str(tmp_path / "journal.sqlite")]
+def test_a_solve_of_a_dead_gateway_keeps_its_plan(server: Server, folder: Path) -> None:
+    """The last test of the module: it kills the server, and starts another one on its journal."""
     body = {"problem": problem(7), "problem_id": "p", "run": "r"}
-    with serving(Path("qwen"), tmp_path, *journal) as server:
-        server.wait_ready()
-        with server.client() as http:
-            http.post(
-                "/v1/runs", json={"id": "r", "problems": 1, "limit_s": 600}
-            ).raise_for_status()
-        thread = threading.Thread(target=ask_in_vain, args=(server, body))
-        thread.start()
-        until_planned(tmp_path / "journal.sqlite")
-        os.kill(server.process.pid, signal.SIGKILL)
-        thread.join(20)
-    with serving(Path("qwen"), tmp_path, *journal) as server:
-        server.wait_ready()
-        with server.client() as http:
-            result = http.post("/v1/solves", json=body).raise_for_status().json()
+    journal = folder / "journal.sqlite"
+    with server.client() as http:
+        run = {"id": "r", "problems": 1, "limit_s": 600}
+        http.post("/v1/runs", json=run).raise_for_status()
+    thread = threading.Thread(target=ask_in_vain, args=(server, body))
+    thread.start()
+    until_planned(journal)
+    os.kill(server.process.pid, signal.SIGKILL)
+    thread.join(20)
+    write_settings(folder, "slow", "late")
+    with (
+        serving(Path("qwen"), folder, "--journal-path", str(journal)) as again,
+        again.client() as http,
+    ):
+        result = http.post("/v1/solves", json=body).raise_for_status().json()
     assert result["answer"] == right_answer(problem(7))
     assert [plan["end"] for plan in result["plans"]] == ["planned"]
     assert {attempt["end"] for attempt in result["attempts"]} <= {"answered", "early_stop"}
-    with JournalReader(tmp_path / "journal.sqlite") as reader:
-        started = reader.query("SELECT attempt FROM events WHERE type = 'attempt.started'")
+    with JournalReader(journal) as reader:
+        sql = "SELECT attempt FROM events WHERE type = 'attempt.started' AND solve_id = ?"
+        started = reader.query(sql, (result["solve_id"],))
     # Nothing was begun a second time.
     assert sorted(row[0] for row in started) == [-1, 0, 1]
 
@@ -303,11 +298,13 @@ def ask_in_vain(server: Server, body: dict[str, Any]) -> None:
 def until_planned(journal: Path) -> None:
     """Wait until both attempts have written something after the plan."""
     deadline = time.monotonic() + 40
-    sql = "SELECT count(DISTINCT attempt) FROM events WHERE type = 'attempt.text' AND attempt >= 0"
+    sql = """
+    SELECT count(DISTINCT attempt) FROM events JOIN solves ON solve_id = solves.id
+    WHERE type = 'attempt.text' AND attempt >= 0 AND run_id = 'r'
+    """
     while True:
-        if journal.exists():
-            with JournalReader(journal) as reader:
-                if reader.query(sql)[0][0] == 2:
-                    return
+        with JournalReader(journal) as reader:
+            if reader.query(sql)[0][0] == 2:
+                return
         assert time.monotonic() < deadline
         time.sleep(0.05)
