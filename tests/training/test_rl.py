@@ -180,10 +180,13 @@ def check_samples(samples: list[dict[str, Any]]) -> None:
         first["responses"], first["answers"], first["rewards"], strict=True
     ):
         assert "```python\nprint(7)\n```" in response
-        if "\\boxed{7}" in response:
+        # a box that was opened for the model earns it nothing
+        if "It is \\boxed{7}" in response:
             assert (answer, reward) == ("7", pytest.approx(1.1))
-        if "\\boxed{8}" in response:
+        elif "It is \\boxed{8}" in response:
             assert (answer, reward) == ("8", pytest.approx(-0.4))
+        elif "final answer is \\boxed{7}" in response:
+            assert (answer, reward) == ("7", pytest.approx(1.0))
     told = [each for each in samples if each["split"] == "train"]
     assert all(abs(sum(each["advantages"])) < 1e-9 for each in told)
 
