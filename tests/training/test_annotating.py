@@ -111,7 +111,7 @@ def test_passages_are_the_trace_and_quotes_are_found_in_them(
                           trace.ids[len(PROMPT) :][: len(PARTS[0].encode())])  # fmt: skip
 
 
-GOOD = {
+GOOD: dict[str, Any] = {
     "summary": "It guessed.",
     "spans": [
         {"tag": "insight", "passage": 1, "quote": "", "reason": "it helps"},
@@ -139,7 +139,7 @@ GOOD = {
 def test_replies_about_traces_keep_the_rules(
     passages: tuple[Trace, Passages], change: dict[str, object], fault: str
 ) -> None:
-    spans = [dict(span) for span in GOOD["spans"]]  # type: ignore[call-overload]
+    spans: list[dict[str, object]] = [dict(span) for span in GOOD["spans"]]
     spans[1] |= change
     reply = f"<think>{{no}}</think>```json\n{json.dumps({**GOOD, 'spans': spans})}\n```"
     judged = read_reflection(reply, *passages, "m", most=3)

@@ -119,7 +119,8 @@ def _comparison(position: Position, plan: Writing) -> Item:
     order: list[int | None] = [None, *(each.alternate for each in position.alternates)]
     name = f"{position.solve_id}/{position.attempt}/{position.begin}"
     random.Random(f"{plan.seed}/{name}").shuffle(order)
-    text = {None: position.own, **{each.alternate: each.text for each in position.alternates}}
+    text: dict[int | None, str] = {None: position.own}
+    text |= {each.alternate: each.text for each in position.alternates}
     shown = [
         f"Continuation {number}:\n{text[which].strip()}" for number, which in enumerate(order, 1)
     ]

@@ -161,7 +161,8 @@ def _verdicts(position: Position, spans: Sequence[Span]) -> tuple[list[Choice], 
     for span in spans:
         votes[span.alternate] += _VOTES[span.tag]
         reasons[span.alternate].append(" ".join(span.reason.split()))
-    better, worse = [], []
+    better: list[Choice] = []
+    worse: list[Choice] = []
     for alternate, vote in votes.items():
         if vote:
             choice = Choice(position, alternate, vote > 0, "; ".join(reasons[alternate]))
