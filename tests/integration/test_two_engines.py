@@ -203,7 +203,7 @@ def test_a_planner_that_is_killed_in_its_midst_loses_nothing(server: Server) -> 
     # In the order in which the engines are opened.
     children = [psutil.Process(pid) for pid in server.children(CHILD)]
     slow = sorted(children, key=lambda child: child.create_time())[2].pid
-    killed = []
+    killed: list[int] = []
 
     def kill(event: dict[str, Any]) -> None:
         if said_by_planner(event) and not killed:
@@ -233,7 +233,7 @@ def test_a_cancelled_solve_frees_the_planner(server: Server) -> None:
     """It writes one plan at a time, for longer than a solve lasts: the next needs its place."""
     until_ready(server, "slow")
     for number in (4, 5):
-        heard = []
+        heard: list[str] = []
 
         def cancel(event: dict[str, Any], heard: list[str] = heard) -> None:
             if said_by_planner(event) and not heard:

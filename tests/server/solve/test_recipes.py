@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -105,11 +106,12 @@ def prepare(
     by: Planner,
     recipe: str = "plan_then_code",
     play: Callable[[int, int], Iterable[Part]] | None = None,
-    **request: object,
+    **request: Any,  # noqa: ANN401 - of `Stage.rehearse`
 ) -> Rehearsal:
     """Prepare a solve whose attempts compute 6 * 7, after what the planner plays."""
     coder = play or lines([python("print(6 * 7)")], boxed("42"))
-    solve = stage.rehearse(coder, **{"attempts": 3, "agree": 3, "tokens": True, **request})
+    wanted: dict[str, Any] = {"attempts": 3, "agree": 3, "tokens": True, **request}
+    solve = stage.rehearse(coder, **wanted)
     solve.parts = replace(solve.parts, others={"planner": by.named})
     solve.plan = replace(solve.plan, recipe=read_recipe(recipe, ["planner"]))
     return solve
@@ -231,12 +233,12 @@ class TestAPlannerThatFails:
         self,
         stage: Stage,
         harmony: Vocabulary,
-        parts: list[object],
+        parts: list[Any],
         end: AttemptEnd,
         why: str,
     ) -> None:
         made = [part() if part is anyio.Event else part for part in parts]
-        by = planner(harmony, lambda *_: made)  # type: ignore[arg-type, return-value]
+        by = planner(harmony, lambda *_: made)
         solve = prepare(stage, by, "plan_then_code(share=0.04)")
         result = await solve.run()
         assert (result.answer, result.end) == ("42", SolveEnd.AGREEMENT)
