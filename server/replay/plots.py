@@ -62,7 +62,7 @@ def _accuracy(axes: Any, study: Study) -> None:  # noqa: ANN401 - matplotlib is 
     axes.set_xlabel("thousand tokens a problem")
     axes.set_ylabel("accuracy")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small", loc="lower right")
+    axes.figure.legend(fontsize="small", loc="outside lower center", ncols=2)
 
 
 def _budget_use(axes: Any, results: list[BudgetResult]) -> None:  # noqa: ANN401
