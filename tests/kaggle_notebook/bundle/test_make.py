@@ -9,7 +9,8 @@ import pytest
 
 from kaggle_notebook.bundle.command import bundle
 from kaggle_notebook.bundle.image import Image, protected, read_image
-from kaggle_notebook.bundle.make import BundleRequest, make, tested_versions
+from kaggle_notebook.bundle.make import BundleRequest, make
+from kaggle_notebook.bundle.make import tested_versions as versions_of_locks
 from kaggle_notebook.bundle.manifest import Kind, read, verify
 from kaggle_notebook.bundle.wheels import Wanted, build_project, fetch, platforms, read_wheel
 from kaggle_notebook.errors import BundleError
@@ -227,7 +228,7 @@ def test_a_lock_s_lines_count_where_their_markers_hold(tmp_path: Path) -> None:
         "colorama==0.4.6 ; sys_platform == 'win32'\nrich==15.0.0\n"
     )
     found = {
-        python: tested_versions(tmp_path, (), python, "manylinux_2_35_x86_64").versions
+        python: versions_of_locks(tmp_path, (), python, "manylinux_2_35_x86_64").versions
         for python in ("3.11", "3.12")
     }
     assert found["3.11"] == {"numpy": "2.4.6", "rich": "15.0.0"}
