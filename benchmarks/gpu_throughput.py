@@ -65,7 +65,8 @@ async def _measure(model: str, rounds: int, tokens: int, layers: int) -> list[Re
         path = Path(model) if model else Path(folder)
         vocabulary = Vocabulary.load(path) if model else write_gpt_oss(path, layers)
         extra = () if model else ("--load-format", "dummy")
-        peers, ours = [], []
+        peers: list[float] = []
+        ours: list[float] = []
         async with _server(path, vocabulary, extra) as engine:
             for number in range(rounds):
                 peers.append(await _bench_serving(engine, path, tokens, Path(folder)))

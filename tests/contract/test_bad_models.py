@@ -17,7 +17,7 @@ from server.settings import load_settings
 from tests.server.vocabulary import tiny_models
 
 #: The kinds that read a model's files here; a server at a URL needs its vocabulary as well.
-KINDS = {
+KINDS: dict[str, dict[str, str]] = {
     "llamacpp": {},
     "sglang": {},
     "sglang at a URL": {"engine.kind": "sglang", "engine.urls": "http://127.0.0.1:9"},

@@ -10,6 +10,7 @@ from server.engine.rehearsal.faults import FaultKind, Schedule, later, parse_fau
 from server.engine.rehearsal.http import Connection, Request
 from server.engine.rehearsal.likely import Mood
 from server.engine.rehearsal.player import Player
+from server.engine.rehearsal.recordings import Recalled
 from server.engine.rehearsal.scheduler import Clock, Scheduler, Stream
 
 #: The protocol that is spoken is this version's.
@@ -166,7 +167,7 @@ class Service:
             self.scheduler.abort(stream.rid)
 
     def _emit(
-        self, stream: Stream, count: int, *, mood: Mood, top: int, connection: Connection
+        self, stream: Stream, count: int, *, mood: Mood | Recalled, top: int, connection: Connection
     ) -> None:
         if self._spoilt(stream, connection):
             return

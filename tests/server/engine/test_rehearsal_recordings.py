@@ -176,7 +176,7 @@ def test_a_file_that_is_not_there_or_is_none(tmp_path: Path) -> None:
     for name in ("missing", "broken"):
         with pytest.raises(EngineFailed, match=r"rehearsal\.traces"):
             replayed("harmony", tmp_path / name)
-    nothing = {name: [] for name in ("ids", "mask", "logprobs")}
+    nothing: dict[str, Any] = {name: [] for name in ("ids", "mask", "logprobs")}
     empty = replayed("harmony", written(tmp_path, record("harmony").row | nothing))
     assert talk("harmony").hold(empty)
 
