@@ -102,8 +102,8 @@ class SolveSettings(Section):
         5,
         ge=0,
         le=100,
-        description="the same where no policy weighs confidence and it is only recorded; 0 records"
-        " neither log-probabilities nor confidence",
+        description="tokens a place where no policy weighs confidence and it is only recorded; 0"
+        " records neither log-probabilities nor confidence",
     )
     confidence_window: int = Field(
         2048, ge=1, le=1_000_000, description="tokens of the sliding window of confidence"
