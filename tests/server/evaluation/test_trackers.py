@@ -143,4 +143,4 @@ def test_trackio_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     (database,) = tmp_path.glob("*.db")
     with sqlite3.connect(database) as connection:
         rows = connection.execute("SELECT metrics FROM metrics").fetchall()
-    assert "summary/one/single/mean" in rows[0][0]
+    assert "summary/one/single/mean" in str(rows[0][0])
