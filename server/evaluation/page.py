@@ -19,10 +19,10 @@ body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var
   max-width: 60rem; margin: 2.5rem auto; padding: 0 1.25rem; }
 h1 { font-size: 1.7rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin: 2.75rem 0 .5rem; }
 p { color: var(--soft); max-width: 44rem; margin: .4rem 0 1rem; }
-nav ol { columns: 2; padding-left: 1.25rem; } a { color: var(--c0); }
+nav ol { columns: 2; padding-left: 1.75rem; } a { color: var(--c0); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin: 0 0 1.5rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: var(--soft); padding-bottom: .35rem; }
+caption { text-align: left; color: var(--soft); padding-bottom: .35rem; white-space: nowrap; }
 th, td { padding: .28rem .8rem .28rem 0; text-align: right; border-bottom: 1px solid var(--rule);
   white-space: nowrap; }
 td.marks { font-family: ui-monospace, monospace; white-space: normal; overflow-wrap: anywhere;
