@@ -48,10 +48,9 @@ class Service:
     url: str = ""
     sessions: int = 0
 
-    def future(self, value: Any) -> dict[str, Any]:  # noqa: ANN401
+    def future(self, value: Any, call: str = "") -> dict[str, Any]:  # noqa: ANN401
         name = f"request-{len(self.futures)}"
-        stalled = self.calls[-1] in self.stall
-        self.futures[name] = None if stalled else value
+        self.futures[name] = None if call in self.stall else value
         return {"request_id": name, "model_id": None}
 
     def new_model(self, base: str) -> Model:
@@ -171,7 +170,7 @@ def make_app(service: Service) -> FastAPI:  # noqa: C901, PLR0915 - the routes o
     async def optim_step(request: Request) -> dict[str, Any]:
         body = await request.json()
         service.models[body["model_id"]].step(body["adam_params"]["learning_rate"])
-        return service.future({"metrics": {}})
+        return service.future({"metrics": {}}, "optim_step")
 
     @app.post("/api/v1/save_weights")
     async def save_weights(request: Request) -> dict[str, Any]:
