@@ -201,7 +201,7 @@ def _compared(
         tokens=sum(len(asked.prompt) for asked in later),
         reusable=sum(asked.grown_from for asked in later),
         cached=sum(min(a.grown_from, c) for a, c in zip(later, counts, strict=True)),
-        most_missing=max(missing),
+        most_missing=max(missing, default=0),
         rendered_again=_rendered_again(watched.asked, vocabulary),
         most_open=watched.most_open,
     )
@@ -231,6 +231,10 @@ def _anew(ids: list[int], vocabulary: Vocabulary) -> list[int]:
     return made
 
 
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.2f} %" if whole else "none"
+
+
 def _report(found: Sequence[Turns]) -> list[Result]:
     print_table(
         f"Later turns of {ATTEMPTS} attempts a solve; a page has {PAGE_TOKENS} tokens",
@@ -242,16 +246,16 @@ def _report(found: Sequence[Turns]) -> list[Result]:
                 each.turns,
                 f"{each.tokens:,}",
                 f"{each.reusable:,}",
-                f"{100 * each.cached / each.reusable:.2f} %",
+                f"{_share(each.cached, each.reusable)}",
                 each.most_missing,
-                f"{100 * each.rendered_again / each.reusable:.2f} %",
+                f"{_share(each.rendered_again, each.reusable)}",
             )
             for each in found
         ],
     )  # fmt: skip
     results = []
     for each in found:
-        share = 100 * each.cached / each.tokens
+        share = 100 * each.cached / max(each.tokens, 1)
         results += [
             Result(f"{each.dialect}_turns", each.turns, "turns", least=20),
             Result(f"{each.dialect}_cached_of_prompts", share, "%"),
