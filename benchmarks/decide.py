@@ -16,10 +16,9 @@ best of them in hindsight, and what a choice among them that is always right wou
 
 What the halves do not guard against: the search space, the selectors' criterion and the budgets'
 floor and smoothing were settled while results on these recorded problems were in view. Another
-recording is the test of them. On the synthetic
-population budgets are about a point under greedy at 1 and 2 h, equal at 3 h and above it at 5 h:
-there an even share of 1 or 2 h is shorter than most first votes, and of such a population whose
-problems are alike, working at the first ones only is hard to beat.
+recording is the test of them. On the synthetic population budgets are about a point under greedy
+at 1 and 2 h, equal at 3 h and above it at 5 h. A possible reason, not tested: an even share of 1 or
+2 h is there shorter than most first votes.
 
 Budgets: pairs of 50-problem runs of the reporting half on the described H100, against the published
 greedy policy. Ours learns from paths of the other half, smoothed by a synthetic population, which
