@@ -36,6 +36,7 @@ from server.engine.rehearsal.scheduler import PAGE_TOKENS, PrefixCache
 from server.engine.rehearsal.vocabularies.make import OTHERS, write
 from server.engine.rehearsal_process import OWN_VOCABULARIES, RehearsalOptions, open_rehearsal
 from server.engine.sglang import SglangEngine, SglangLimits
+from server.engine.slots import common_prefix
 from server.sections.solve import SolveSettings
 from server.solve.events import EventLog
 from server.solve.plan import make_plan
@@ -104,8 +105,8 @@ class Watched:
         """Pass it on, and keep what a session has sampled."""
         prompt = list(prompt_ids)
         before = self._held.get(session, [])
-        grown = prompt[: len(before)] == before
-        self.asked.append(Asked(prompt, len(before) if grown else 0))
+        # What an engine sampled past the end of a call came, and is not gone on with.
+        self.asked.append(Asked(prompt, common_prefix(before, prompt)))
         held = self._held[session] = [*prompt]
         self._open += 1
         self.most_open = max(self.most_open, self._open)
