@@ -107,7 +107,10 @@ def test_what_people_write_is_read(
 
 def test_a_zipped_file_and_columns_within_columns(tmp_path: Path) -> None:
     path = tmp_path / "packed.jsonl.gz"
-    row = {"prompt": [{"role": "user", "content": "q?"}], "reward_model": {"ground_truth": "34"}}
+    row: dict[str, object] = {
+        "prompt": [{"role": "user", "content": "q?"}],
+        "reward_model": {"ground_truth": "34"},
+    }
     path.write_bytes(gzip.compress(json_lines([row])))
     columns = {"statement": "prompt.0.content", "answer": "reward_model.ground_truth"}
     (problem,) = load_set(str(path), columns=columns).problems
