@@ -11,6 +11,7 @@ from server.errors import NamedEngineError, SettingsError
 from server.journal.versions import versions_of
 from server.parts import open_parts
 from server.settings import Settings, load_settings
+from server.vocabulary.gguf_metadata import MetadataValue
 
 FILE = """
 [engines.planner]
@@ -130,7 +131,7 @@ def test_doctor_looks_at_each_of_them() -> None:
 
 def test_contexts_are_counted_from_the_model_s_own_numbers() -> None:
     """Qwen2.5-1.5B: 28 layers, 12 heads and 2 of keys and values, 1536 wide."""
-    metadata = {
+    metadata: dict[str, MetadataValue] = {
         "general.architecture": "qwen2",
         "qwen2.block_count": 28,
         "qwen2.attention.head_count": 12,
