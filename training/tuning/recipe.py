@@ -56,7 +56,9 @@ def load_rl_recipe(name: str) -> RlRecipe:
 
 def load_any(name: str) -> Recipe | RlRecipe:
     """Return a recipe of either kind; as `load_recipe`."""
-    return _load(name, RlRecipe if _read(name).get("kind") == "rl" else Recipe)
+    if _read(name).get("kind") == "rl":
+        return load_rl_recipe(name)
+    return load_recipe(name)
 
 
 def _load(name: str, model: type[Loaded]) -> Loaded:
