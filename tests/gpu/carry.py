@@ -27,7 +27,7 @@ def pack(wheels: Path, pieces: Path, most_bytes: int) -> int:
     index: dict[str, Any] = {}
     number, room = -1, 0
     for wheel in sorted(wheels.glob("*.whl")):
-        parts = []
+        parts: list[str] = []
         for data in _blocks(wheel, most_bytes):
             if len(data) > room:
                 number, room = number + 1, most_bytes
