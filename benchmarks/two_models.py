@@ -82,9 +82,10 @@ async def _rehearse(planner: str, coder: str, pool: KernelPool, solves: int) -> 
             await stack.enter_async_context(_family(family)) for family in (planner, coder)
         ]
         for number in range(solves):
+            before = len(await _prefills(codes))
             firsts = await _firsts(by, codes, pool, number, attempts=ATTEMPTS)
             counts: dict[int, list[int]] = defaultdict(list)
-            for length, cached in await _prefills(codes):
+            for length, cached in (await _prefills(codes))[before:]:
                 counts[length].append(cached)
             found += _compared(firsts, [counts[len(ids)].pop(0) for ids in firsts])
     return found
@@ -139,6 +140,7 @@ async def _firsts(
             "time_limit_s": 240.0,
             "seed": number,
             "recipe": "plan_then_code(tokens=400)",
+            "tokens": True,
             **asked,
         }
     )

@@ -146,14 +146,16 @@ class _Pipes:
 
 async def _spawn(command: Sequence[str], log: IO[bytes], pipes: _Pipes) -> Process:
     try:
-        process = await anyio.open_process(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            pass_fds=(pipes.child_ready, pipes.child_parent),
-        )
+        # Cancelled in mid-start, the process would be nobody's to end.
+        with anyio.CancelScope(shield=True):
+            process = await anyio.open_process(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=(pipes.child_ready, pipes.child_parent),
+            )
     except OSError as error:
         raise LocalServerFailed(f"the server cannot be started: {error}") from error
     # held here too, the child's ends would hide its death

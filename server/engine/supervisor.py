@@ -66,9 +66,11 @@ async def open_child(
     `first_line` goes to its standard input, which stays open: its end tells the child that this
     process is gone.
     """
-    process = await anyio.open_process(
-        command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
-    )
+    # Cancelled in mid-start, the process would be nobody's to end.
+    with anyio.CancelScope(shield=True):
+        process = await anyio.open_process(
+            command, stdin=PIPE, stdout=PIPE, stderr=PIPE, start_new_session=True
+        )
     child = Child(process)
     try:
         if process.stdin is None or process.stderr is None:

@@ -172,9 +172,11 @@ class EquivalencePool:
         command = [sys.executable, "-m", "server.equivalence.worker"]
         command.append(str(self._options.memory_bytes))
         environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        process = await anyio.open_process(
-            command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment
-        )
+        # Cancelled in mid-start, the process would be nobody's to wait for.
+        with anyio.CancelScope(shield=True):
+            process = await anyio.open_process(
+                command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment
+            )
         if process.stdout is None:
             raise WorkerError("a worker without standard output: start it with a pipe")
         worker = _Worker(process, BufferedByteReceiveStream(process.stdout))

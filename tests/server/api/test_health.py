@@ -84,7 +84,7 @@ def test_the_description_is_whole(http: httpx.Client) -> None:
     for reference in _references(description):
         assert reference.removeprefix("#/components/schemas/") in schemas
     create = description["paths"]["/v1/solves"]["post"]["responses"]
-    refusals = {"400", "408", "413", "415", "422", "429", "503"}
+    refusals = {"400", "404", "408", "409", "413", "415", "422", "429", "503"}
     assert {*create} == {"200", "202", *refusals}
     assert {*create["200"]["content"]} == {"application/json", "text/event-stream"}
     for status in refusals:

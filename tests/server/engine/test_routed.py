@@ -219,6 +219,7 @@ async def test_without_a_router_sessions_are_spread_here(
     bare = tmp_path / "python"
     bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')
     bare.chmod(0o700)
+    monkeypatch.delenv("PYTHONPATH", raising=False)
     if kind != "absent":
         fake_router.install(tmp_path / "site", "0.2.4" if kind == "too old" else "0.3.2")
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), str(ROOT)]))

@@ -33,6 +33,10 @@ memory_fraction = 0.9
 """
 
 
+#: Presets for machines without a GPU.
+SMALL = {"Qwen2.5-Coder-1.5B", "two-small-models"}
+
+
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Start from no variable of ours, in an empty folder."""
@@ -45,9 +49,9 @@ def test_the_promised_models_are_there() -> None:
     assert set(presets()) == {
         "gpt-oss-120b", "gpt-oss-20b", "QwQ-32B", "DeepSeek-R1-Distill-Qwen-32B",
         "DeepSeek-R1-Distill-Llama-70B", "Qwen2.5-Math-72B", "Qwen2.5-Coder-32B",
-        "NuminaMath-7B-TIR", "Gemma-4-31B", "Qwen2.5-Coder-1.5B",
+        "NuminaMath-7B-TIR", "Gemma-4-31B", *SMALL,
     }  # fmt: skip
-    gpu = [name for name in presets() if name != "Qwen2.5-Coder-1.5B"]
+    gpu = [name for name in presets() if name not in SMALL]
     assert all({"h100", "l4x4"} <= set(presets()[name].machines) for name in gpu)
     assert {known.dialect for known in presets().values()} == set(DIALECTS)
 
