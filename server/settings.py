@@ -43,10 +43,14 @@ from voting.errors import VotingError
 ENV_PREFIX = "QUORUM_"
 CONFIG_FILE = "quorum.toml"
 ENGINES = "engines"
-#: Variables with our prefix that are not settings of the server: the client's and the cache's.
+#: Variables with our prefix that are not settings of the server: the client's, the cache's and the
+#: annotator's.
 OTHER_VARIABLES = frozenset(
-    {"QUORUM_CONFIG", "QUORUM_URL", "QUORUM_API_KEY", "QUORUM_CACHE", "QUORUM_DEBUG"}
-)
+    {
+        "QUORUM_CONFIG", "QUORUM_URL", "QUORUM_API_KEY", "QUORUM_CACHE", "QUORUM_DEBUG",
+        "QUORUM_ANNOTATOR_KEY",
+    }
+)  # fmt: skip
 
 
 class Settings(BaseSettings):

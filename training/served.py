@@ -9,10 +9,10 @@ from client.schema import (
     CompletionChoice,
     CompletionRequest,
     DetokenizeRequest,
+    RequestModel,
     TokenizedText,
     TokenizeRequest,
 )
-from client.schema.base import RequestModel
 
 #: Seconds for all completions of one request: 64 paragraphs, after others on a busy small machine.
 COMPLETION_S = 1_800.0

@@ -80,6 +80,7 @@ from client.schema.openai_requests import (
 from client.schema.problems import InvalidField, ProblemDetails
 from client.schema.requests import (
     MAX_ATTEMPTS,
+    MAX_MIX_CHARS,
     MAX_POLICY_CHARS,
     MAX_PROBLEM_CHARS,
     MAX_SEED,
@@ -161,6 +162,7 @@ __all__ = [
     "MAX_LABELS",
     "MAX_LOGPROBS",
     "MAX_MESSAGES",
+    "MAX_MIX_CHARS",
     "MAX_PAGE",
     "MAX_POLICY_CHARS",
     "MAX_PROBLEM_CHARS",

@@ -59,7 +59,8 @@ def world(
         world.tell(partial(solve_events, "solve-a"))
         world.tell(hostile_solve)
         world.tell(partial(long_solve, vocabulary=page_vocabulary, tokens=LONG_TOKENS))
-        world.tell(partial(long_solve, vocabulary=page_vocabulary, tokens=600, name="solve-short"))
+        short = partial(long_solve, vocabulary=page_vocabulary, tokens=600, name="solve-short")
+        world.tell(partial(short, end="\n\n"))
         fill_board(world.url)
         yield world
 

@@ -25,9 +25,12 @@ SEGMENT = 400
 
 
 def long_solve(
-    next_id: Callable[[], int], vocabulary: Vocabulary, tokens: int, name: str = LONG
+    next_id: Callable[[], int], vocabulary: Vocabulary, tokens: int, name: str = LONG, end: str = ""
 ) -> Iterator[Event]:
-    """Yield the events; the model is `scripted`, as the one that is served."""
+    """Yield the events; the model is `scripted`, as the one that is served.
+
+    `end` follows each paragraph: a blank line makes passages.
+    """
     for event in opening(name, next_id, attempts=1, problem="How long is this?"):
         started = event.type == "solve.started"
         yield event.model_copy(update={"model": "scripted"}) if started else event
@@ -35,13 +38,13 @@ def long_solve(
     yield AttemptStarted(
         id=next_id(), **whose, at=0.1, seed=7, temperature=0.7, top_p=0.95, min_p=0.0
     )
-    unit = vocabulary.encode(PARAGRAPH)
+    unit = vocabulary.encode(PARAGRAPH + end)
     ids = (unit * (tokens // len(unit) + 1))[:tokens]
     for start in range(0, tokens, SEGMENT):
         part = ids[start : start + SEGMENT]
         yield AttemptText(
             id=next_id(), **whose, at=1.0, turn=start // 20_000, channel=Channel.THINKING,
-            text=PARAGRAPH * (SEGMENT // len(unit)), sampled=start + len(part),
+            text=(PARAGRAPH + end) * (SEGMENT // len(unit)), sampled=start + len(part),
         )  # fmt: skip
         yield AttemptSegment(
             id=next_id(), **whose, at=1.0, turn=start // 20_000, kind=SegmentKind.SAMPLED,
