@@ -7,7 +7,7 @@ NAME ?=
 ARGS ?=
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: help env weights solve test check unit versions gpu-check locks bench lock docs clean
+.PHONY: help env weights solve test check unit versions train-check gpu-check locks bench lock docs clean
 
 help:
 	@echo "make solve [PROBLEM='...']   set up, fetch the model, solve a problem"
@@ -15,6 +15,7 @@ help:
 	@echo "make bench NAME=... [ARGS=]  run benchmarks/NAME.py"
 	@echo "make check | unit            only the static checks | only the tests"
 	@echo "make versions                test the kernels with Kaggle's and the newest Jupyter packages"
+	@echo "make train-check             test training with torch, and go the whole way on a tiny model"
 	@echo "make gpu-check               test the real SGLang, where there is a GPU and the extra sglang"
 	@echo "make locks                   check that the locks of heavy extras still resolve"
 	@echo "make docs                    renew the generated parts of docs/reference"
@@ -53,6 +54,9 @@ versions: env
 	$(BIN)/python -m tests.versions.run $(ARGS)
 
 # GPU_PYTHON names an interpreter that has all packages, where none can be fetched.
+train-check: env
+	$(BIN)/python -m tests.training.run
+
 gpu-check: $(if $(GPU_PYTHON),,env)
 	$(or $(GPU_PYTHON),$(BIN)/python) -m pytest -p no:cacheprovider tests/gpu $(ARGS)
 	$(or $(GPU_PYTHON),$(BIN)/python) -m benchmarks.gpu_throughput
