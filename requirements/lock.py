@@ -14,6 +14,7 @@ LOCKS: dict[str, list[str]] = {
     "eval": ["eval"],
     "kaggle": ["kaggle"],
     "train": ["train"],
+    "trackers": ["trackers"],
     "sglang": ["sglang"],
 }
 #: `make solve` and `make test` share an environment: what both have is the same version.

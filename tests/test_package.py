@@ -19,6 +19,7 @@ LOCKS = {
     "plots": ["plots"],
     "kaggle": ["kaggle"],
     "train": ["train"],
+    "trackers": ["trackers"],
     "eval": ["eval"],
     "sglang": ["sglang"],
 }

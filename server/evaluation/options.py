@@ -47,5 +47,5 @@ PageOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
 TrackOption = Annotated[
     list[str] | None,
-    typer.Option("--track", help="Also log to: tensorboard, wandb or trackio (extras)."),
+    typer.Option("--track", help="Also log to: tensorboard, wandb or trackio (extra trackers)."),
 ]

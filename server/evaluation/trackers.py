@@ -49,7 +49,7 @@ def track(report: Report, trackers: Sequence[str], folder: Path) -> None:
         except ImportError as error:
             raise TrackerUnavailable(
                 f"tracker {name!r}: needs a package that is not installed ({error.name}): install "
-                f"it, as in `pip install {PACKAGES[name]}`, or leave it out"
+                f"Quorum's extra `trackers`, or `pip install {PACKAGES[name]}`, or leave it out"
             ) from error
         # Each package has errors of its own, without a common root.
         except Exception as error:

@@ -22,7 +22,7 @@ from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 #: The other locks are installed, whole or in part, by `make env` and `make test`.
-HEAVY = ("kaggle", "train", "sglang")
+HEAVY = ("kaggle", "train", "trackers", "sglang")
 #: A lock takes 10 to 20 s with an empty cache.
 TIMEOUT_S = 300.0
 #: What uv says when it got no answer, and not a refusal.

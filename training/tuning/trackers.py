@@ -63,7 +63,7 @@ def _library(name: str, package: str) -> Any:  # noqa: ANN401 - not installed wh
         return importlib.import_module(name)
     except ImportError:
         raise MissingExtra(
-            f"this tracker needs {package}: `pip install {package}`, or leave it out"
+            f"this tracker needs {package}: install Quorum's extra `trackers`, or leave it out"
         ) from None
 
 
