@@ -62,7 +62,7 @@ router = APIRouter(prefix="/v1/chat", tags=["OpenAI"], responses={422: MALFORMED
         404: {"model": ProblemDetails, "description": "There is no such model."},
         500: {"model": ProblemDetails, "description": "A defect ended every attempt."},
         200: {
-            "content": {EVENTS: {"schema": {"type": "string"}}},
+            "content": {EVENTS: {}},
             "description": "The answer.",
         },
     },

@@ -49,7 +49,7 @@ async def service(request: Request) -> CompletionService:
         404: {"model": ProblemDetails, "description": "There is no such model."},
         502: {"model": ProblemDetails, "description": "The engine answered with nonsense."},
         200: {
-            "content": {EVENTS: {"schema": {"type": "string"}}},
+            "content": {EVENTS: {}},
             "description": "The completions.",
         },
     },

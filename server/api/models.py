@@ -19,7 +19,9 @@ WITHOUT = {"model": ProblemDetails, "description": "This server has no engine."}
 
 MALFORMED = {"model": ProblemDetails, "description": "The request is malformed."}
 
-router = APIRouter(prefix="/v1/models", tags=["OpenAI"], responses={503: WITHOUT, 422: MALFORMED})
+router = APIRouter(
+    prefix="/v1/models", tags=["OpenAI"], responses={503: WITHOUT, 400: MALFORMED, 422: MALFORMED}
+)
 
 
 async def engine_info(parts: OpenParts) -> EngineInfo:

@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from client.schema import InvalidField, ProblemDetails
 from server.api.wording import quoted, worded
@@ -30,6 +31,8 @@ from voting.errors import PolicyNameError, UnknownStrategyError
 log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+#: Those that a route may have.
+METHODS = ("DELETE", "GET", "PATCH", "POST", "PUT")
 #: Invalid fields that one answer names; a request can have thousands.
 MOST_FIELDS = 20
 MOST_CHARACTERS = 2_000
@@ -198,11 +201,25 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     if not isinstance(error, HTTPException):
         raise error
     status = HTTPStatus(error.status_code)
+    headers = dict(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["Allow"] = _allowed(request)
     detail = str(error.detail)
     if detail == status.phrase or detail in _FRAMEWORK_TEXTS:
-        detail = _framework_detail(status, request, error.headers or {})
+        detail = _framework_detail(status, request, headers)
     errors = [error.field] if isinstance(error, RefusedField) else []
-    return problem(status, detail, errors=errors, headers=error.headers, path=request.url.path)
+    return problem(status, detail, errors=errors, headers=headers, path=request.url.path)
+
+
+def _allowed(request: Request) -> str:
+    """Return the methods of a path; the framework tells those of its first route alone."""
+    scope = dict(request.scope)
+    found = []
+    for method in METHODS:
+        scope["method"] = method
+        if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
+            found.append(method)
+    return ", ".join(found)
 
 
 def _framework_detail(status: HTTPStatus, request: Request, headers: Mapping[str, str]) -> str:
@@ -211,7 +228,7 @@ def _framework_detail(status: HTTPStatus, request: Request, headers: Mapping[str
     if status is HTTPStatus.NOT_FOUND:
         return f"{called}: must be a route of this server; GET /openapi.json lists them"
     if status is HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = headers.get("allow", "")
+        allowed = headers.get("Allow", "")
         return f"{called}: the method must be {allowed}; GET /openapi.json lists the routes"
     if status is HTTPStatus.BAD_REQUEST:
         return "body: must be JSON in UTF-8, not nested too deep; correct it"

@@ -168,7 +168,7 @@ async def interrupt(lease_id: LeaseId, leases: Registry) -> InterruptReport:
             s503="The kernel was lost, and no other can be started.",
         ),
         200: {
-            "content": {EVENTS: {"schema": {"type": "string"}, "example": EVENTS_EXAMPLE}},
+            "content": {EVENTS: {"example": EVENTS_EXAMPLE}},
             "description": "The result.",
         },
     },

@@ -87,9 +87,7 @@ EVENTS_EXAMPLE = (
     'id: 7\nevent: attempt.text\ndata: {"id":7,"solve_id":"solve-5b0c7d1f2a3e","at":1.5,'
     '"attempt":0,"type":"attempt.text","turn":1,"channel":"thinking","text":"Let","sampled":1}\n\n'
 )
-STREAMED: dict[str, Any] = {
-    "content": {EVENTS: {"schema": {"type": "string"}, "example": EVENTS_EXAMPLE}}
-}
+STREAMED: dict[str, Any] = {"content": {EVENTS: {"example": EVENTS_EXAMPLE}}}
 
 
 @router.post(
