@@ -1,22 +1,33 @@
-"""A connection that must say in time what it wants: what uvicorn leaves open."""
+"""A connection that must say in time and in few bytes what it wants: what uvicorn leaves open."""
 
 import asyncio
+from http import HTTPStatus
 
-import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from server.api.problems import MEDIA_TYPE, details
 
 #: Seconds in which the head of a request must have come, from its first byte, or from the
 #: connection's beginning. A client on a bad line takes one.
 HEAD_TIMEOUT_S = 15.0
+#: Bytes that may come without a finished head, a piece of a body or a request's end: the parser
+#: itself (httptools over llhttp) bounds neither heads nor trailers nor extensions of chunks.
+BARREN_BYTES = 64 * 1024
+MALFORMED = "the request: must be HTTP/1.1, with a method that it knows; use an HTTP client"
+TOO_LONG = (
+    f"the request: must have at most {BARREN_BYTES} bytes before its body, and between two pieces "
+    "of it; shorten its address and headers"
+)
 
 
-class PromptProtocol(H11Protocol):
+class PromptProtocol(HttpToolsProtocol):
     """Closes a connection whose request does not begin, or whose head does not end, in time.
 
     Bodies are bounded by `server.api.limits`, the pause between two requests by uvicorn itself.
     """
 
     _late: asyncio.TimerHandle | None = None
+    _barren = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
@@ -25,16 +36,53 @@ class PromptProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take bytes; many small ones do not buy time."""
+        self._barren += len(data)
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
+        if self._barren > BARREN_BYTES and not self.transport.is_closing():
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, TOO_LONG)
+        if self._is_answering():
             self._stop_waiting()
-        elif self._late is None:
+        elif self._late is None and not self.transport.is_closing():
             self._wait()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what cannot be parsed; uvicorn's own sentence says no more."""
+        del msg
+        self._refuse(HTTPStatus.BAD_REQUEST, MALFORMED)
+
+    def on_headers_complete(self) -> None:
+        """Begin to answer."""
+        self._barren = 0
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of a body."""
+        self._barren = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """Take the end of a request."""
+        self._barren = 0
+        super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
         self._stop_waiting()
         super().connection_lost(exc)
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Say why and close; in the middle of another answer there is nowhere to say it."""
+        if not (self._is_answering() and self.cycle.response_started):
+            body = details(status, detail).model_dump_json(exclude_none=True).encode()
+            head = (
+                f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"
+                f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
+        self.transport.close()
+
+    def _is_answering(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
 
     def _wait(self) -> None:
         self._late = self.loop.call_later(HEAD_TIMEOUT_S, self._close)
@@ -46,5 +94,5 @@ class PromptProtocol(H11Protocol):
 
     def _close(self) -> None:
         self._late = None
-        if self.conn.their_state is h11.IDLE:
+        if not self._is_answering():
             self.transport.close()

@@ -9,9 +9,11 @@ from typing import TypeVar
 import anyio
 import anyio.to_thread
 
-from client.schema import Event, SolveFinished, SolveResult
+from client.schema import Event, SolveDetail, SolveFinished, SolveInfo, SolveResult
+from server.api.listing import Cursor, stored_info
+from server.api.recent import Recent
 from server.journal.journal import Journal
-from server.journal.reader import JournalReader, SolveFilter, StoredAttempt, StoredSolve
+from server.journal.reader import JournalReader, SolveFilter, StoredAttempt
 from server.journal.rows import EventRow, to_event
 
 Read = TypeVar("Read")
@@ -22,6 +24,13 @@ READS = 4
 EVENTS_AT_ONCE = 200
 #: Seconds in which a solve that has just ended is in the file; it takes 0.4 s at the most.
 WRITTEN_S = 2.0
+#: Seconds for which what was read serves others who ask the same, and how many answers are kept:
+#: a server that is asked 500 times a second reads a few times. The end of a solve of this server
+#: drops them; what other programs write is seen this much later.
+RECENT_S = 0.25
+RECENT = 64
+
+Page = list[tuple[Cursor, SolveInfo]]
 
 
 class History:
@@ -36,6 +45,8 @@ class History:
         self._limit = anyio.CapacityLimiter(READS)
         self._ended = False
         self._catching_up = anyio.Lock()
+        self._pages: Recent[SolveFilter, Page] = Recent(RECENT_S, RECENT)
+        self._solves: Recent[str, SolveDetail | None] = Recent(RECENT_S, RECENT)
         self._reader: JournalReader | None = None
         self._inode = 0
         self._opening = threading.Lock()
@@ -55,24 +66,30 @@ class History:
         if isinstance(event, SolveFinished):
             self._ended = True
 
-    async def page(self, wanted: SolveFilter) -> list[StoredSolve]:
+    async def page(self, wanted: SolveFilter) -> Page:
         """Return the solves that a filter lets through, newest first."""
         if self._journal is None:
             return []
         await self._catch_up()
-        return await self._read(lambda reader: reader.solves(wanted))
 
-    async def solve(self, solve_id: str) -> tuple[StoredSolve, SolveResult | None] | None:
+        def find(reader: JournalReader) -> Page:
+            return [(Cursor.of(each), stored_info(each)) for each in reader.solves(wanted)]
+
+        return await self._pages.get(wanted, lambda: self._read(find))
+
+    async def solve(self, solve_id: str) -> SolveDetail | None:
         """Return a solve that is recorded, with its result, also if it has just ended."""
         if self._journal is None:
             return None
         await self._catch_up()
 
-        def find(reader: JournalReader) -> tuple[StoredSolve, SolveResult | None] | None:
+        def find(reader: JournalReader) -> SolveDetail | None:
             stored = reader.find(solve_id)
-            return None if stored is None else (stored, _result(reader, solve_id))
+            if stored is None:
+                return None
+            return SolveDetail(**dict(stored_info(stored)), result=_result(reader, solve_id))
 
-        return await self._read(find)
+        return await self._solves.get(solve_id, lambda: self._read(find))
 
     async def attempts(self, solve_id: str) -> list[StoredAttempt]:
         """Return the attempts of a solve, by index."""
@@ -97,6 +114,8 @@ class History:
             if self._ended and self._journal is not None:
                 self._ended = False
                 await self._journal.flush(WRITTEN_S)
+                self._pages.forget()
+                self._solves.forget()
 
     async def _read(self, query: Callable[[JournalReader], Read]) -> Read:
         return await self._in_thread(lambda: query(self._opened()))

@@ -1,6 +1,6 @@
 """Solves in lists: those that run and those of the journal, in one form and one order."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -122,13 +122,10 @@ def live_info(handle: SolveHandle) -> SolveInfo:
     )
 
 
-def stored_info(stored: StoredSolve, live: Mapping[str, SolveInfo]) -> tuple[Cursor, SolveInfo]:
-    """Return a solve of the journal; those that are `live` as they are now."""
-    cursor = Cursor.of(stored)
-    if stored.id in live:
-        return cursor, live[stored.id]
+def stored_info(stored: StoredSolve) -> SolveInfo:
+    """Return a solve of the journal."""
     counts = (stored.prompt, stored.sampled, stored.appended)
-    return cursor, SolveInfo(
+    return SolveInfo(
         solve_id=stored.id,
         state=SolveState.LOST if stored.outcome is None else SolveState.FINISHED,
         created=time_text(stored.created),

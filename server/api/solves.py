@@ -32,7 +32,7 @@ from client.schema import (
 )
 from server.api.gone import unless_gone
 from server.api.history import History
-from server.api.listing import Cursor, live_info, matches, merged, seconds_of, stored_info
+from server.api.listing import Cursor, live_info, matches, merged, seconds_of
 from server.api.runs import submit
 from server.api.services import NO_ENGINE, Services
 from server.errors import NoEngineError
@@ -174,7 +174,9 @@ async def show_list(
         limit=asked.limit + 1,
     )
     stored = await recorded.page(wanted)
-    return wire(merged(found, [stored_info(each, running) for each in stored], asked))
+    # Those that run as they are now.
+    stored = [(place, running.get(info.solve_id, info)) for place, info in stored]
+    return wire(merged(found, stored, asked))
 
 
 @router.get("/{solve_id}", response_model=SolveDetail, responses={**UNKNOWN, 200: {**STREAMED}})
@@ -287,8 +289,7 @@ async def _recorded(solve_id: str, recorded: History) -> SolveDetail:
             HTTPStatus.NOT_FOUND,
             f"solve {solve_id[:80]!r}: there is none of that id {where}; GET /v1/solves lists them",
         )
-    stored, result = found
-    return SolveDetail(**dict(stored_info(stored, {})[1]), result=result)
+    return found
 
 
 async def _followed(

@@ -52,7 +52,6 @@ class Gateway(uvicorn.Server):
                 log_config=None,
                 lifespan="on",
                 timeout_graceful_shutdown=max(1, round(settings.gateway.shutdown_s)),
-                h11_max_incomplete_event_size=64 * 1024,
             )
         )
 
@@ -156,7 +155,9 @@ def listen(settings: GatewaySettings) -> socket.socket:
         ListenError: the address is taken, not ours or not allowed.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
+    # asyncio turns off Nagle's algorithm, which would hold each second write for 40 ms, only where
+    # it is told that the socket is TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         _notice_silent_peers(listener)

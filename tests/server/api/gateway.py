@@ -142,7 +142,7 @@ def serving(
 def listening(app: FastAPI) -> Iterator[str]:
     """Serve on a free port of the loopback address; yields the URL."""
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # cut streams are on purpose
-    with socket.socket() as listener:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         # Small buffers, so that a reader that does not read is noticed soon.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         listener.bind(("127.0.0.1", 0))

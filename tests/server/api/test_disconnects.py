@@ -3,7 +3,7 @@
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import httpx
 import orjson
@@ -151,3 +151,44 @@ def test_requests_one_after_the_other_on_a_slow_connection(
             while b"}" not in received:
                 received += connection.recv(4096)
             assert received.startswith(b"HTTP/1.1 200")
+
+
+POST = (
+    b"POST /v1/solves HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("begun", "piece"),
+    [
+        pytest.param(b"GET /", b"x" * 1_000, id="address"),
+        pytest.param(b"GET / HTTP/1.1\r\nX: ", b"x" * 1_000, id="one header"),
+        pytest.param(b"GET / HTTP/1.1\r\n", b"X: " + b"x" * 1_000 + b"\r\n", id="many headers"),
+        pytest.param(POST + b"1;", b"x" * 1_000, id="extension of a chunk"),
+        pytest.param(POST + b"0\r\n", b"X: " + b"x" * 1_000 + b"\r\n", id="trailers"),
+        pytest.param(b"", b"\r\n" * 500, id="empty lines"),
+    ],
+)
+def test_what_brings_no_request_is_cut_after_some_bytes(
+    gateway: Gateway, begun: bytes, piece: bytes
+) -> None:
+    # What the two sockets buffer comes on top of the bound.
+    most = connections.BARREN_BYTES // len(piece) + 20_000
+    with socket.create_connection(gateway.address, timeout=5) as connection:
+        connection.sendall(begun)
+        sent = 0
+        with suppress(ConnectionError):
+            while sent < most:
+                connection.sendall(piece)
+                sent += 1
+    assert sent < most
+
+
+def test_long_bodies_in_many_small_chunks_are_no_such_thing(gateway: Gateway) -> None:
+    text = orjson.dumps({"problem": "x" * 30_000, "attempts": 0})
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in text)
+    with socket.create_connection(gateway.address, timeout=5) as connection:
+        connection.sendall(POST + chunks + b"0\r\n\r\n")
+        # It came whole, and is refused for what it says.
+        assert connection.recv(64).startswith(b"HTTP/1.1 422")

@@ -5,6 +5,7 @@ import socket
 import httpx
 import pytest
 
+from client.schema import ProblemDetails
 from tests.server.api.gateway import Gateway
 
 SOLVES = "/v1/solves"
@@ -112,12 +113,35 @@ def test_ranges_break_nothing(http: httpx.Client, asked: str) -> None:
         assert reply.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PUT", "PATCH", "BREW"])
+@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PUT", "PATCH"])
 def test_other_methods_are_refused_with_the_one_to_use(http: httpx.Client, method: str) -> None:
     reply = http.request(method, SOLVES)
     assert reply.status_code == 405
     assert "GET" in reply.headers["allow"] or "POST" in reply.headers["allow"]
     assert "access-control-allow-origin" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b"BREW /v1/solves HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"GET /health HTTP/9.9\r\nHost: x\r\n\r\n", 400),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 200, 400),
+        (b"GET /health HTTP/1.1\r\nX: a\x00b\r\n\r\n", 400),
+        (b"POST /v1/solves HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n{}", 400),
+        (b"POST /v1/solves HTTP/1.1\r\nContent-Length: -1\r\n\r\n{}", 400),
+        (b"GET /health HTTP/1.1\r\nX: " + b"x" * 70_000, 431),
+    ],
+)
+def test_what_is_no_request_gets_problem_details_and_an_end(
+    gateway: Gateway, sent: bytes, status: int
+) -> None:
+    head, _, body = exchange(gateway, sent).partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    assert b"application/problem+json" in head
+    told = ProblemDetails.model_validate_json(body)
+    assert told.status == status
+    assert "must" in told.detail
 
 
 def test_a_trailing_slash_leads_nowhere(http: httpx.Client) -> None:

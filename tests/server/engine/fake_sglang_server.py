@@ -366,7 +366,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
 def serve(arguments: list[str]) -> None:
     """Serve until killed."""
     options = parsed(arguments)
-    listener = socket.socket()
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", options.port))
     config = uvicorn.Config(FakeSglang(options).app, log_level="error", lifespan="off")

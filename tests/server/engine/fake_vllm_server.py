@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--gives-no-ids", dest="gives_ids", action="store_false")
     threading.Thread(target=_end_with_input, daemon=True).start()
     options = parser.parse_args()
-    listener = socket.socket()
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", options.port))
     app = FakeVllm(options).app

@@ -1,0 +1,71 @@
+"""What many ask at once is read once."""
+
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import anyio
+
+Key = TypeVar("Key")
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept(Generic[Value]):
+    value: Value
+    until: float
+
+
+class Recent(Generic[Key, Value]):
+    """Keeps what was read for `keep_s` seconds, and lets one caller read for all that wait.
+
+    A caller that is cancelled while it reads leaves the reading to the next one. What fails is not
+    kept. At most `most` values are kept, the oldest go first.
+    """
+
+    def __init__(self, keep_s: float, most: int) -> None:
+        self._keep_s = keep_s
+        self._most = most
+        self._kept: dict[Key, _Kept[Value]] = {}
+        self._reading: dict[Key, anyio.Lock] = {}
+        self._generation = 0
+
+    def forget(self) -> None:
+        """Drop everything, also what is being read now: it may have changed."""
+        self._generation += 1
+        self._kept.clear()
+        self._reading.clear()
+
+    async def get(self, key: Key, read: Callable[[], Awaitable[Value]]) -> Value:
+        """Return what is kept of a key, or read it."""
+        if (kept := self._fresh(key)) is not None:
+            return kept.value
+        lock = self._reading.setdefault(key, anyio.Lock())
+        async with lock:
+            if (kept := self._fresh(key)) is not None:
+                return kept.value
+            generation, asked = self._generation, time.monotonic()
+            try:
+                value = await read()
+            finally:
+                if self._reading.get(key) is lock and not lock.statistics().tasks_waiting:
+                    del self._reading[key]
+            if generation == self._generation:
+                self._keep(key, _Kept(value, asked + self._keep_s))
+            return value
+
+    def _fresh(self, key: Key) -> _Kept[Value] | None:
+        kept = self._kept.get(key)
+        return kept if kept is not None and time.monotonic() < kept.until else None
+
+    def _keep(self, key: Key, kept: _Kept[Value]) -> None:
+        self._kept.pop(key, None)
+        self._kept[key] = kept
+        # In the order of their ends: the first ones are the oldest.
+        now = time.monotonic()
+        while self._kept:
+            oldest = next(iter(self._kept))
+            if len(self._kept) <= self._most and now < self._kept[oldest].until:
+                break
+            del self._kept[oldest]
