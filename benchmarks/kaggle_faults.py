@@ -224,14 +224,14 @@ def _outcome(
 ) -> Outcome:
     answers = notebook.answers()
     log = (notebook.folder / "notebook.log").read_text(errors="replace")
-    result = read_json(notebook.folder / "result.json") or {"Error": "the gateway did not end"}
+    result = read_json(notebook.submitted / "result.json") or {"Error": "the gateway did not end"}
     raised = str(result["Error"])[:200]
     if notebook.process.poll() is not None:
         raised = raised or f"the notebook ended with exit code {notebook.process.returncode}"
     for line in log.splitlines():
         if "predict failed" in line or "a defect" in line or "Traceback" in line:
             raised = raised or line[:200]
-    answered = _submitted(notebook.folder / "submission.parquet")
+    answered = _submitted(notebook.submitted / "submission.parquet")
     windows = [*unready, *notebook.strikes]
     solvable = [each for each in answers if "the problem is empty" not in each["notes"]]
     untouched = [each for each in solvable if not _is_touched(each, windows)]
@@ -272,10 +272,11 @@ def _keep(number: int, notebook: Notebook) -> None:
 
 
 def _submitted(path: Path) -> int:
-    """Return how many valid answers were submitted."""
-    if not path.exists():
+    """Return how many valid answers were submitted; a file that was cut has none."""
+    try:
+        answers = pl.read_parquet(path)["answer"]
+    except (OSError, pl.exceptions.PolarsError):
         return 0
-    answers = pl.read_parquet(path)["answer"]
     return int(answers.is_between(0, 99_999).sum())
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,8 @@ class Notebook:
     strikes: list[tuple[float, float]] = field(default_factory=list)
     struck: set[str] = field(default_factory=set)
     over: threading.Event = field(default_factory=threading.Event)
+    submitted: Path = Path()
+    """Where the gateway writes: no folder of the notebook's, and not on a disk that is filled."""
 
     @property
     def session(self) -> Path:
@@ -118,13 +121,15 @@ def running_gateway(notebook: Notebook) -> Iterator["subprocess.Popen[bytes]"]:
             port = file.read_text()
     file.unlink(missing_ok=True)
     module, path = "tests.kaggle_double.gateway", str(notebook.folder / "problems.csv")
-    process = subprocess.Popen(
-        [sys.executable, "-m", module, path, "60", port or "1"],
-        cwd=notebook.folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.wait()
+    with tempfile.TemporaryDirectory(prefix="kaggle-gateway-") as folder:
+        notebook.submitted = Path(folder)
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, path, "60", port or "1"],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()

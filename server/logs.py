@@ -20,6 +20,14 @@ HIDDEN = "(hidden)"
 #: Characters that act on a terminal (controls but tab and newline) or reorder what is read.
 ACTING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
+#: What asyncio says of each write to a peer that has gone, until it tells the protocol so: a burst
+#: of events makes hundreds of it.
+_GONE = "socket.send() raised exception."
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return record.msg != _GONE
+
 
 def configure(settings: LogSettings) -> None:
     """Set up structlog and the standard logging module; called once a process."""
@@ -49,6 +57,7 @@ def configure(settings: LogSettings) -> None:
     root.setLevel(settings.level.upper())
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("asyncio").addFilter(_is_news)
 
 
 def _renderers(settings: LogSettings) -> list[Processor]:

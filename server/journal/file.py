@@ -154,8 +154,10 @@ def _take_lock(path: Path) -> int:
             f"journal {path}: process {holder} writes it, and only one may; set "
             "QUORUM_JOURNAL_PATH to another file, or stop that server"
         ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
+    # The holder's number is for the sentence above alone: a full disk may keep it out.
+    with suppress(OSError):
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
     return lock
 
 

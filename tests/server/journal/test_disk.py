@@ -9,6 +9,7 @@ import pytest
 
 from client.schema import AttemptGap
 from server.journal.check import check
+from server.journal.errors import JournalUnusable
 from server.journal.journal import Journal
 from server.journal.reader import JournalReader
 from tests.server.journal.disks import fill, mounted
@@ -117,3 +118,27 @@ async def test_an_event_that_cannot_be_stored_holds_up_no_other(tmp_path: Path) 
         assert journal.status().dropped == 2
     with JournalReader(tmp_path / "journal.sqlite") as reader:
         assert list(reader.events()) == events
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("known", [True, False], ids=["an old journal", "no journal yet"])
+async def test_a_disk_that_is_full_before_the_journal_opens_is_said(
+    small_disk: Path, known: bool
+) -> None:
+    """SQLite needs room for the files beside it: the server goes on without a journal."""
+    if known:
+        async with Journal(options(small_disk)) as journal:
+            for event in solve_events("solve-before", journal.next_id):
+                journal.append(event)
+    filler = small_disk / "filler"
+    fill(filler)
+    with pytest.raises(JournalUnusable, match="free space"):
+        async with Journal(options(small_disk)):
+            pass
+    filler.unlink()
+    async with Journal(options(small_disk)) as journal:
+        for event in solve_events("solve-after", journal.next_id):
+            journal.append(event)
+    with JournalReader(small_disk / "journal.sqlite") as reader:
+        assert (reader.find("solve-before") is not None) == known
+        assert reader.find("solve-after") is not None
