@@ -265,7 +265,7 @@ def nonsense(url: str, folder: Path, seconds: float) -> list[Result]:
             *(sys.executable, "-m", "schemathesis.cli", "run", f"{url}/openapi.json"),
             *("--url", url, "--checks", "all", "--max-examples", "20", "--continue-on-failure"),
             *("--exclude-checks", ",".join(LEFT_OUT)),
-            *("--seed", str(rounds), "--request-timeout", "30", "--workers", "2"),
+            *("--seed", str(rounds), "--request-timeout", "30", "--workers", "1"),
             *("--report-ndjson-path", str(told), "--no-color"),
         ]
         try:

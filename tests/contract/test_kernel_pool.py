@@ -1,7 +1,6 @@
-"""The contract of a kernel pool, run over every implementation with real kernels.
+"""The contract of a kernel pool, over every implementation with real kernels, by its interface alone.
 
-It uses the interface alone (`sandbox.pool`, `.settings`, `.types`, `.errors`). The contract goes on
-in tests/sandbox: what cells show (test_cells.py) and what a close leaves (test_nothing_is_left.py).
+It goes on in tests/sandbox: test_cells.py (what is shown), test_nothing_is_left.py (after a close).
 """
 
 import os

@@ -101,7 +101,8 @@ MODULES = {
 
 def installed(module: str) -> pytest.MarkDecorator:
     missing = importlib.util.find_spec(module) is None
-    return pytest.mark.skipif(missing, reason=f"needs {module}: pip install {module}")
+    reason = f"needs {module}: pip install quorum-aimo[trackers]"
+    return pytest.mark.skipif(missing, reason=reason)
 
 
 @installed("tensorboardX")

@@ -24,6 +24,8 @@ from server.preload.reader import Tally, read_piece
 from tests.server.preload.cold_files import MIB, make_cold, missing, write_cold
 
 NOTHING_KEPT = PreloadOptions(threads=3, chunk_bytes=5 * MIB, keep_free_bytes=0)
+#: Machines with proactive reclaim (DAMON) may take pages back before they are looked at.
+TRIES = 3
 
 
 async def test_cold_files_are_in_the_page_cache_afterwards(tmp_path: Path) -> None:
@@ -205,25 +207,32 @@ async def test_a_failed_preload_does_not_keep_a_server_from_starting(tmp_path: P
 
 async def test_a_server_that_is_ready_first_does_not_wait(tmp_path: Path) -> None:
     file = write_cold(tmp_path / "weights", 4 * MIB)
-    with anyio.fail_after(30):
-        async with preloading(file):
-            while missing(file):  # noqa: ASYNC110 - no event tells
-                await anyio.sleep(0.01)
+    for _ in range(TRIES):
+        with anyio.move_on_after(15) as waiting:
+            async with preloading(file):
+                while missing(file):  # noqa: ASYNC110 - no event tells
+                    await anyio.sleep(0.01)
+        if not waiting.cancelled_caught:
+            return
+    pytest.fail("the file never came in")
 
 
 def test_the_command_reads_and_reports(tmp_path: Path) -> None:
     file = write_cold(tmp_path / "weights", 3 * MIB)
     command = [sys.executable, "-m", "client.main", "preload"]
-    done = subprocess.run(
-        [*command, str(file), "--keep-free", "0"],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "in the page cache" in done.stdout
-    assert missing(file) == 0
+    left = []
+    while len(left) < TRIES and 0 not in left:
+        done = subprocess.run(
+            [*command, str(file), "--keep-free", "0"],
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        left.append(missing(file))
+        assert done.returncode == 0, done.stderr
+        assert "in the page cache" in done.stdout
+    assert 0 in left
     make_cold(file)
     missing_path = subprocess.run(
         [*command, str(tmp_path / "nowhere")],
