@@ -1,4 +1,4 @@
-"""The contract of a kernel pool, over every implementation with real kernels, by its interface alone.
+"""The contract of a kernel pool: every implementation, real kernels, through its interface alone.
 
 It goes on in tests/sandbox: test_cells.py (what is shown), test_nothing_is_left.py (after a close).
 """
