@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from client.schema.base import Flag, Integer, Number, RequestModel
-from client.schema.requests import MAX_ATTEMPTS, MAX_SEED
+from client.schema.requests import MAX_ATTEMPTS, MAX_SEED, Policies
 from client.schema.values import AnswerKind
 
 #: Messages of one request; a problem is in the last one of the user's.
@@ -139,8 +139,8 @@ class StreamOptions(RequestModel):
     )
 
 
-class ChatRequest(_OpenaiRequest):
-    """A problem to solve, as a chat. The fields from `attempts` on are Quorum's own."""
+class ChatRequest(_OpenaiRequest, Policies):
+    """A problem to solve, as a chat. Names that OpenAI's API does not have are Quorum's own."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -212,6 +212,9 @@ class ChatRequest(_OpenaiRequest):
     )
     min_p: Number | None = Field(
         default=None, ge=0, lt=1, description="Least share of the best token's probability."
+    )
+    top_k: Integer | None = Field(
+        default=None, ge=-1, le=1_000_000, description="So many of the likeliest; 0 and -1 are off."
     )
     answer_kind: AnswerKind | None = Field(
         default=None, description="`integer`: contest mode, 0-99999; `text`: any."

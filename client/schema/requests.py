@@ -20,15 +20,9 @@ MAX_SEED = 2**31 - 1
 RUN_ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
 
 
-class SolveOptions(RequestModel):
-    """How to solve: what a solve and a run may both say. A field left out takes the setting."""
+class Policies(RequestModel):
+    """Policies of a solve, each by its name; one left out takes the setting."""
 
-    answer_kind: AnswerKind = Field(
-        default=AnswerKind.TEXT, description="`integer`: contest mode, 0-99999; `text`: any."
-    )
-    strategy: str | None = Field(
-        default=None, max_length=40, description="How attempts are made and chosen, by name."
-    )
     weight: str | None = Field(
         default=None, max_length=MAX_POLICY_CHARS, description="What a vote weighs, by name."
     )
@@ -57,6 +51,17 @@ class SolveOptions(RequestModel):
     )
     revision: str | None = Field(
         default=None, max_length=MAX_POLICY_CHARS, description="Whether answers are reviewed."
+    )
+
+
+class SolveOptions(Policies):
+    """How to solve: what a solve and a run may both say. A field left out takes the setting."""
+
+    answer_kind: AnswerKind = Field(
+        default=AnswerKind.TEXT, description="`integer`: contest mode, 0-99999; `text`: any."
+    )
+    strategy: str | None = Field(
+        default=None, max_length=40, description="How attempts are made and chosen, by name."
     )
     attempts: Integer | None = Field(default=None, ge=1, le=MAX_ATTEMPTS)
     agree: Integer | None = Field(

@@ -17,6 +17,7 @@ from client.schema import (
     ChatReply,
     ChatRequest,
     CompletionTokensDetails,
+    Policies,
     ProblemDetails,
     SolveEnd,
     SolveFinished,
@@ -40,8 +41,8 @@ from voting.strategies import strategy
 
 #: Fields that a chat and a solve have in common, by the same name.
 SAME = (
-    "attempts", "agree", "strategy", "time_limit_s", "max_turns", "min_p", "answer_kind",
-    "problem_id", "temperature", "top_p", "seed",
+    "attempts", "agree", "strategy", "time_limit_s", "max_turns", "min_p", "top_k", "answer_kind",
+    "problem_id", "temperature", "top_p", "seed", *Policies.model_fields,
 )  # fmt: skip
 #: Why a solve may have no answer through no fault of the problem's.
 BROKEN = {
@@ -96,6 +97,8 @@ def solve_request(body: ChatRequest, settings: SolveSettings) -> SolveRequest:
         name: value for name in SAME if (value := getattr(body, name)) is not None
     }
     values |= {"problem": body.problem}
+    if "top_k" in values:
+        values["top_k"] = max(0, values["top_k"])
     if (most := body.max_completion_tokens or body.max_tokens) is not None:
         values["max_tokens"] = most
     if body.n is not None and body.n > 1:

@@ -62,11 +62,14 @@ def read_recipe(text: str, engines: Collection[str]) -> Recipe:
     """Return the recipe that a text writes, with the engines of these names.
 
     Raises:
-        PolicyNameError: it is malformed, or names what there is not.
+        PolicyNameError: it is malformed, or names what there is not; of the kind `recipe`.
     """
     if text.strip() == NONE:
         return NO_RECIPE
-    return _catalogue(tuple(engines), text).make(text, Context(attempts=1, agree=1))
+    try:
+        return _catalogue(tuple(engines), text).make(text, Context(attempts=1, agree=1))
+    except VotingError as error:
+        raise PolicyNameError(str(error), "recipe") from None
 
 
 def can_be_followed(text: str, engines: Collection[str]) -> bool:

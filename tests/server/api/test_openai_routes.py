@@ -56,6 +56,20 @@ class TestChat:
         seeds = {request.sampling.seed for request in gateway.engine.requests[asked:]}
         assert {5, 6} <= seeds
 
+    @pytest.mark.parametrize(("top_k", "sampled_from"), [(-1, 0), (0, 0), (20, 20)])
+    def test_policies_and_sampling_of_quorum(
+        self, http: httpx.Client, gateway: Gateway, top_k: int, sampled_from: int
+    ) -> None:
+        asked = len(gateway.engine.requests)
+        wishes = {"early_stop": "none", "mix": "temperature=0; temperature=0.5", "top_k": top_k}
+        answer = chat(http, attempts=2, **wishes)
+        assert answer.quorum is not None
+        solve = http.get(f"/v1/solves/{answer.quorum.solve_id}").json()
+        assert [each["end"] for each in solve["result"]["attempts"]] == ["answered"] * 2
+        requests = gateway.engine.requests[asked:]
+        assert {request.sampling.temperature for request in requests} == {0, 0.5}
+        assert {request.sampling.top_k for request in requests} == {sampled_from}
+
     def test_usage_is_what_the_solve_counted(self, http: httpx.Client) -> None:
         answer = chat(http)
         assert answer.quorum is not None
@@ -129,6 +143,9 @@ class TestChat:
             ({"messages": [{"role": "system", "content": "x"}]}, "body", "role user"),
             ({"messages": [{"role": "user", "content": " "}]}, "messages", "empty"),
             ({"strategy": "best"}, "strategy", "must be one of"),
+            ({"weight": "best"}, "weight", "must be one of"),
+            ({"recipe": "plan_then_code"}, "recipe", "0 further engines"),
+            ({"top_k": -2}, "top_k", "at least -1"),
         ],
     )
     def test_what_cannot_be_mapped_is_refused_by_name(
