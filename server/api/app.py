@@ -25,6 +25,7 @@ from server.api import (
     tokens,
 )
 from server.api.examples import add_examples
+from server.api.head import Head
 from server.api.limits import BodyLimit
 from server.api.origin import SameOrigin
 from server.api.services import Services, open_services
@@ -94,6 +95,7 @@ def create_app(settings: Settings, parts_opener: OpenParts = open_parts) -> Fast
     access = open_access(settings)
     app.state.access = access
     # The last one added is the first to see a request.
+    app.add_middleware(Head)
     app.add_middleware(BodyLimit, most=settings.gateway.max_body_bytes)
     app.add_middleware(SameOrigin, host=settings.gateway.host, access=access)
     app.add_middleware(Gate, access=access)

@@ -218,7 +218,7 @@ def _allowed(request: Request) -> str:
     for method in METHODS:
         scope["method"] = method
         if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
-            found.append(method)
+            found += [method, "HEAD"] if method == "GET" else [method]
     return ", ".join(found)
 
 

@@ -113,7 +113,7 @@ def test_ranges_break_nothing(http: httpx.Client, asked: str) -> None:
         assert reply.headers["x-content-type-options"] == "nosniff"
 
 
-@pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "TRACE", "PUT", "PATCH"])
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE", "PUT", "PATCH", "QUERY"])
 def test_other_methods_are_refused_with_the_one_to_use(http: httpx.Client, method: str) -> None:
     reply = http.request(method, SOLVES)
     assert reply.status_code == 405
@@ -142,6 +142,26 @@ def test_what_is_no_request_gets_problem_details_and_an_end(
     told = ProblemDetails.model_validate_json(body)
     assert told.status == status
     assert "must" in told.detail
+
+
+def test_head_says_what_get_would_without_a_body(http: httpx.Client, gateway: Gateway) -> None:
+    asked = {"problem": "[hang]"}
+    name = http.post(SOLVES, json=asked, headers={"Prefer": "respond-async"}).json()["solve_id"]
+    try:
+        for path in ("/health", SOLVES, f"{SOLVES}/{name}", "/", "/static/page.css"):
+            told, whole = http.head(path), http.get(path)
+            assert (told.status_code, told.content) == (200, b"")
+            assert told.headers["content-type"] == whole.headers["content-type"]
+        # A stream without an end ends with its head.
+        events = http.head(f"{SOLVES}/{name}/events")
+        assert events.headers["content-type"].startswith("text/event-stream")
+        assert http.get(f"{SOLVES}/{name}").json()["state"] == "running"
+    finally:
+        http.delete(f"{SOLVES}/{name}")
+    gateway.wait_until(gateway.idle)
+    assert http.head("/v1/solves/none-such").status_code == 404
+    refused = http.head("/v1/chat/completions")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
 
 
 def test_a_trailing_slash_leads_nowhere(http: httpx.Client) -> None:
