@@ -30,10 +30,17 @@ TRIES = 3
 
 async def test_cold_files_are_in_the_page_cache_afterwards(tmp_path: Path) -> None:
     files = [write_cold(tmp_path / f"part{n}", 11 * MIB + 17 * n) for n in range(3)]
-    states: list[PreloadState] = []
-    state = await preload(tmp_path, NOTHING_KEPT, states.append)
+    left = [1]
+    for _ in range(TRIES):
+        for file in files:
+            make_cold(file)
+        states: list[PreloadState] = []
+        state = await preload(tmp_path, NOTHING_KEPT, states.append)
+        left = [missing(file) for file in files]
+        if not any(left):
+            break
     total = sum(file.stat().st_size for file in files)
-    assert [missing(file) for file in files] == [0, 0, 0]
+    assert left == [0, 0, 0]
     assert (state.end, state.total, state.resident, state.read) == (
         PreloadEnd.COMPLETE,
         total,
