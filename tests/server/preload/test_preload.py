@@ -227,7 +227,7 @@ async def test_a_server_that_is_ready_first_does_not_wait(tmp_path: Path) -> Non
 def test_the_command_reads_and_reports(tmp_path: Path) -> None:
     file = write_cold(tmp_path / "weights", 3 * MIB)
     command = [sys.executable, "-m", "client.main", "preload"]
-    left = []
+    left: list[int] = []
     while len(left) < TRIES and 0 not in left:
         done = subprocess.run(
             [*command, str(file), "--keep-free", "0"],
