@@ -51,6 +51,8 @@ class Ran:
     cut: bool = False
     #: The kernel ended in the cell, which had not asked for more time than it was given.
     died: bool = False
+    #: The kernel did not heed its interrupts and was replaced: what cells had defined is gone.
+    lost: bool = False
     seconds: float = 0.0
 
 
@@ -75,6 +77,7 @@ class OurSide:
             timed_out=result.status is CellStatus.TIMEOUT,
             cut=result.truncated,
             died=result.status is CellStatus.DIED,
+            lost=result.state_lost,
             seconds=result.seconds,
         )
 
@@ -133,6 +136,7 @@ class StockSide:
                 await self._finish(request, ran)
         ran.seconds = time.monotonic() - begun
         if patience.cancelled_caught:
+            ran.lost = True
             await self._replace()
         return ran
 

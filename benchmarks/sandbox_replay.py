@@ -4,8 +4,10 @@
 
 Attempt by attempt, in turns: a lease of ours, a stock kernel, another one; all with the same
 start-up cell, seeds, threads and hash seed. Outputs are compared as `benchmarks.replay_text` says,
-over the cells that time out on no side and on which the two stock runs agree. Intended differences
-are counted as equal and listed. Without `--data` the project's own few cells are run.
+over the cells that time out on no side and on which the two stock runs agree, as long as the sides
+have the same past: where a time-out has struck one of them alone, or cost it alone its kernel, the
+rest of the attempt is another program and is counted apart. Intended differences are counted as
+equal and listed. Without `--data` the project's own few cells are run.
 
 With `--record` each finished attempt is kept in a file, and a run that finds the file goes on
 where it ended.
@@ -62,6 +64,7 @@ class Tally:
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     timed_out: int = 0
     unlike_stock: int = 0
+    other_past: int = 0
     recorded: int = 0
     as_recorded: int = 0
     stock_as_recorded: int = 0
@@ -156,8 +159,10 @@ def _keep(record: Path | None, played: Played) -> None:
 def _report(played: list[Played], show: int) -> None:
     tally = Tally()
     for one in played:
+        pasts: dict[str, tuple[str, ...]] = dict.fromkeys(SIDES, ())
         for index in range(len(one.attempt.cells)):
-            _count(tally, one, index)
+            _count(tally, one, index, pasts)
+            pasts = {side: _past(pasts[side], one.ran[side][index], index) for side in SIDES}
     _print_differences(tally, show)
     print_table(
         "Cells by side",
@@ -167,7 +172,14 @@ def _report(played: list[Played], show: int) -> None:
     finish(_results(tally, played))
 
 
-def _count(tally: Tally, played: Played, index: int) -> None:
+def _past(past: tuple[str, ...], ran: Ran, index: int) -> tuple[str, ...]:
+    """Return what time-outs have made of a side's names after a cell; a new kernel has none."""
+    if ran.lost:
+        return (f"begins after {index}",)
+    return (*past, f"without the end of {index}") if ran.timed_out else past
+
+
+def _count(tally: Tally, played: Played, index: int, pasts: dict[str, tuple[str, ...]]) -> None:
     ours, stock, again = (played.ran[side][index] for side in SIDES)
     recorded = played.attempt.cells[index].output
     if recorded is not None:
@@ -176,6 +188,9 @@ def _count(tally: Tally, played: Played, index: int) -> None:
         tally.stock_as_recorded += agrees_with_record(_whole(stock), recorded)
     if ours.timed_out or stock.timed_out or again.timed_out:
         tally.timed_out += 1
+        return
+    if len(set(pasts.values())) > 1:
+        tally.other_past += 1
         return
     if normalised(_whole(stock)) != normalised(_whole(again)):
         tally.unlike_stock += 1
@@ -215,6 +230,11 @@ def _side_row(played: list[Played], side: str) -> tuple[object, ...]:
     )
 
 
+def _replaced(played: list[Played]) -> float:
+    """Return how many kernels a run of stock lost, the mean of the two."""
+    return sum(cell.lost for one in played for s in (STOCK, AGAIN) for cell in one.ran[s]) / 2
+
+
 def _results(tally: Tally, played: list[Played]) -> list[Result]:
     compared = tally.verdicts.total()
     equal = compared - tally.verdicts[Verdict.DIFFERENT]
@@ -230,12 +250,15 @@ def _results(tally: Tally, played: list[Played]) -> list[Result]:
     return [
         Result("cells_compared", compared, "cells"),
         Result("cells_timed_out", tally.timed_out, "cells"),
+        Result("cells_with_other_pasts", tally.other_past, "cells"),
         Result("cells_stock_disagrees", tally.unlike_stock, "cells"),
         Result("equal_to_stock", equal / max(compared, 1), "share", least=LEAST_EQUAL),
         Result("intended_differences", len(tally.intended), "cells"),
         Result("equal_to_record", tally.as_recorded / max(tally.recorded, 1), "share"),
         Result("stock_to_record", tally.stock_as_recorded / max(tally.recorded, 1), "share"),
         Result("kernels_lost", sum(cell.died for cell in ours), "kernels", most=0),
+        Result("replaced_after_time_out", sum(cell.lost for cell in ours), "kernels"),
+        Result("stock_replaced_after_time_out", _replaced(played), "kernels"),
         Result("cells_per_second", rate, "1/s"),
         Result("stock_cells_per_second", stock_rate, "1/s"),
         Result("overhead_per_cell", statistics.median(pairs), "ms"),

@@ -1,6 +1,7 @@
 """The environment variables of a kernel: a short list, and nothing of the pool's secrets."""
 
 import os
+from pathlib import Path
 
 from sandbox.directory import KernelDirectory
 from sandbox.settings import PoolSettings
@@ -18,6 +19,10 @@ _FIXED_VARIABLES = {
     "PYTHONHASHSEED": "0",
     # Each arena of glibc's malloc reserves 64 MiB of the address space that is limited.
     "MALLOC_ARENA_MAX": "2",
+    # There is no network: pip says at once that it finds nothing, instead of trying for 10 s.
+    "PIP_NO_INDEX": "1",
+    "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+    "PIP_NO_INPUT": "1",
 }
 
 
@@ -29,4 +34,7 @@ def kernel_environment(settings: PoolSettings, directory: KernelDirectory) -> di
         "TMPDIR": str(directory.home),
         "IPYTHONDIR": str(directory.profile),
     }
+    # `!python` and `!pip` of a cell are those of its kernel, whatever the pool's caller has first.
+    folders = [str(Path(settings.python).parent), passed.get("PATH", os.defpath)]
+    passed["PATH"] = os.pathsep.join(folders)
     return {**passed, **_FIXED_VARIABLES, **settings.environment, **own}

@@ -12,8 +12,9 @@ from sandbox.inside.mounts import SHARED_MEMORY
 #: Neither /etc nor /proc as a whole: they tell about other users and processes.
 _SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix/store",
-    "/etc/alternatives", "/etc/fonts", "/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d",
-    "/etc/localtime", "/etc/mime.types", "/etc/os-release", "/etc/timezone",
+    "/etc/alternatives", "/etc/debian_version", "/etc/fonts", "/etc/ld.so.cache",
+    "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/localtime", "/etc/mime.types",
+    "/etc/os-release", "/etc/timezone",
     "/proc/cpuinfo", "/proc/filesystems", "/proc/loadavg", "/proc/meminfo", "/proc/self",
     "/proc/stat", "/proc/sys/kernel", "/proc/sys/vm", "/proc/uptime", "/proc/version",
     "/sys/devices/system", "/sys/fs/cgroup/cpu", "/sys/fs/cgroup/cpu.max",

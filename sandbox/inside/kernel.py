@@ -25,6 +25,7 @@ from IPython.core.displaypub import DisplayPublisher
 from traitlets import Type, default
 
 from sandbox.inside.capture import CellCapture
+from sandbox.inside.commands import run_command
 from sandbox.inside.tracebacks import (
     CELL_NAME,
     error_message,
@@ -36,6 +37,7 @@ _NO_INPUT = "input() is not available here: write the value into the code"
 #: Of a kernel whose cell has broken its machinery (EX_SOFTWARE of <sysexits.h>).
 _BROKEN_EXIT_CODE = 70
 
+_NO_BACKGROUND = "a command in the background ends with no cell: leave the & out"
 _NO_EXIT = "the session goes on; there is no need to exit"
 
 
@@ -145,6 +147,14 @@ class CellShell(ZMQInteractiveShell):
     def _format_exception_for_storage(self, *_: object, **__: object) -> dict[str, object]:
         """Nothing reads the history: IPython's formatting takes a second for a deep recursion."""
         return {}
+
+    def system_piped(self, cmd: str) -> None:
+        """Run a command of a cell; the base class would want a terminal for it."""
+        if cmd.rstrip().endswith("&"):
+            raise OSError(_NO_BACKGROUND)
+        self.user_ns["_exit_code"] = run_command(self.var_expand(cmd, depth=1))  # type: ignore[no-untyped-call]
+
+    system = system_piped
 
     def ask_exit(self) -> NoReturn:
         """exit() and quit() end the cell, not the kernel."""
