@@ -16,7 +16,8 @@ from ipykernel.kernelapp import IPKernelApp
 from traitlets import Type
 from traitlets.config import Config
 
-from sandbox.inside.capture import CellCapture, capture_stream
+from sandbox.inside.awaiting import CellLoop
+from sandbox.inside.capture import CellCapture, capture_stream, unbuffer_c_streams
 from sandbox.inside.kernel import CellCompiler, CellKernel, CellShell, Streams
 from sandbox.inside.tracebacks import format_warning
 
@@ -57,6 +58,7 @@ class CellApplication(IPKernelApp):
         self._original_streams = (sys.stdout, sys.stderr)
         self.streams = Streams(capture_stream(self.capture, 1), capture_stream(self.capture, 2))
         sys.stdout, sys.stderr = self.streams
+        unbuffer_c_streams()
         vars(sys).update(__stdout__=self.streams.output, __stderr__=self.streams.errors)
         # The base class sets an attribute on it; the shell has its own display hook.
         self.displayhook = SimpleNamespace()
@@ -69,6 +71,7 @@ class CellApplication(IPKernelApp):
             self._adopt(shell)
         self.kernel.capture = self.capture
         self.kernel.streams = self.streams
+        self.kernel.shell.cell_loop = CellLoop()
         # ipykernel passes its own compiler class to the shell, in old versions a fixed one.
         self.kernel.shell.compile = CellCompiler()
 
@@ -126,7 +129,7 @@ def make_application(
 
 def _configuration() -> Config:
     config = Config()
-    config.InteractiveShell.autoawait = False  # an awaited cell ignores SIGINT
+    config.InteractiveShell.autoawait = True
     config.InteractiveShell.colors = "NoColor"
     config.InteractiveShell.banner1 = ""
     config.HistoryManager.enabled = False

@@ -5,11 +5,13 @@ append to the same one, so their order is kept, and the pool can read it when th
 Python's streams stop filling it at a budget and go on in a short memory of the latest bytes.
 """
 
+import ctypes
 import fcntl
 import io
 import os
 import threading
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +22,9 @@ OUTPUT_FILE = "output"
 
 #: A character of UTF-8 has at most this many bytes.
 _BYTES_PER_CHARACTER = 4
+
+#: _IONBF of <stdio.h>, in glibc and musl.
+_UNBUFFERED = 2
 
 #: Those below are standard input, output and error.
 _FIRST_DESCRIPTOR = 3
@@ -182,6 +187,18 @@ def capture_stream(capture: CellCapture, descriptor: int) -> io.TextIOWrapper:
         newline="\n",
         write_through=True,
     )
+
+
+def unbuffer_c_streams() -> None:
+    """Have C code write at once: what it buffers would come among a later cell's output, or never.
+
+    Does nothing where the C library has other names for its streams.
+    """
+    with suppress(OSError, ValueError, AttributeError):
+        library = ctypes.CDLL(None)
+        for name in ("stdout", "stderr"):
+            stream = ctypes.c_void_p.in_dll(library, name)
+            library.setvbuf(stream, None, _UNBUFFERED, ctypes.c_size_t(0))
 
 
 def _other_threads() -> frozenset[int]:

@@ -11,7 +11,7 @@ import getpass
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from types import ModuleType, TracebackType
 from typing import Any, NamedTuple, NoReturn, TextIO
@@ -24,6 +24,7 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
 from traitlets import Type, default
 
+from sandbox.inside.awaiting import CellLoop, may_await
 from sandbox.inside.capture import CellCapture
 from sandbox.inside.commands import run_command
 from sandbox.inside.tracebacks import (
@@ -115,6 +116,9 @@ class CellShell(ZMQInteractiveShell):
     displayhook_class: Any = Type(PlainDisplayHook)
     display_pub_class: Any = Type(PlainDisplayPublisher)
 
+    #: Set by the kernel, which is made after a template's shell.
+    cell_loop: CellLoop
+
     #: The last error shown in the running cell, also one that IPython does not put in its result.
     shown_error: BaseException | None = None
 
@@ -126,6 +130,14 @@ class CellShell(ZMQInteractiveShell):
         super().init_display_formatter()  # type: ignore[no-untyped-call]
         formatter: Any = self.display_formatter
         formatter.active_types = ["text/plain"]
+
+    @default("loop_runner")
+    def _default_loop_runner(self) -> Callable[[Coroutine[Any, Any, object]], object]:
+        return self.cell_loop.run
+
+    def should_run_async(self, raw_cell: str, **transformed: Any) -> bool:  # noqa: ANN401 - IPython's
+        """Whether a cell awaits."""
+        return may_await(raw_cell) and bool(super().should_run_async(raw_cell, **transformed))
 
     def showtraceback(self, exc_tuple: ErrorTriple | None = None, *_: object, **__: object) -> None:
         """Write the error in its short form."""
@@ -244,7 +256,8 @@ class CellKernel(IPythonKernel):
         try:
             try:
                 self._in_cell = True
-                result = shell.run_cell(code, store_history=store_history, silent=silent)
+                with shell.cell_loop.in_place_of_the_kernels(code):
+                    result = shell.run_cell(code, store_history=store_history, silent=silent)
             finally:
                 self._in_cell = False
         except KeyboardInterrupt as interrupt:

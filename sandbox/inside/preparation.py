@@ -4,6 +4,7 @@ A process can be forked safely only while it has one thread and holds nothing th
 no ZMQ context, no event loop, no thread pool of a numerical library. That is checked at the end.
 """
 
+import builtins
 import gc
 import importlib
 import json
@@ -108,6 +109,8 @@ def _is_absent(name: str, error: BaseException) -> bool:
 
 def _run_startup(source: str) -> ModuleType:
     module = ModuleType("__main__")
+    # As in any main program; exec alone would bind the module's dictionary.
+    vars(module)["__builtins__"] = builtins
     lines = source.splitlines(keepends=True)
     # So that a traceback in a cell can show lines of it.
     linecache.cache[_STARTUP_FILE] = (len(source), None, lines, _STARTUP_FILE)

@@ -28,7 +28,9 @@ PACKAGES = ("ipykernel", "IPython", "jupyter_client", "zmq")
 #: an environment (other users must reach it) or on an installed Quorum is for the tests of ours.
 SUITE = (
     "tests/contract/test_kernel_pool.py",
+    "tests/sandbox/test_awaiting.py",
     "tests/sandbox/test_cells.py",
+    "tests/sandbox/test_commands.py",
     "tests/sandbox/test_forked.py",
     "tests/sandbox/test_nothing_is_left.py",
     "tests/sandbox/test_tracebacks.py",

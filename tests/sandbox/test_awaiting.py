@@ -1,0 +1,103 @@
+"""Cells with coroutines, over every implementation of the pool."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from sandbox.lease import KernelLease
+from sandbox.pool import KernelPool
+from sandbox.types import CellStatus
+from tests.sandbox.pools import IMPLEMENTATIONS, MakePool, lean_settings, output_of, run
+
+SEVEN = "import asyncio\nasync def seven():\n    await asyncio.sleep(0)\n    return 7\n"
+
+STUBBORN = """
+async def stubborn():
+    while True:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            pass
+"""
+
+
+@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
+async def pool(request: pytest.FixtureRequest) -> AsyncIterator[KernelPool]:
+    maker: MakePool = request.param
+    async with maker(lean_settings(kernels=2, spares=1)) as pool:
+        yield pool
+
+
+@pytest.fixture
+async def kernel(pool: KernelPool) -> AsyncIterator[KernelLease]:
+    async with pool.lease(seed=1, owner="test") as lease:
+        yield lease
+
+
+@pytest.mark.parametrize(
+    ("code", "shown"),
+    [
+        ("await seven()", "7\n"),
+        ("print(1)\nx = await seven()\nx + 1", "1\n8\n"),
+        ("await asyncio.gather(seven(), seven())", "[7, 7]\n"),
+        ("asyncio.run(seven())", "7\n"),
+        ("asyncio.get_event_loop().run_until_complete(seven())", "7\n"),
+        ("async def two():\n    yield 1\n    yield 2\n[n async for n in two()]", "[1, 2]\n"),
+        ("await asyncio.to_thread(lambda: 9)", "9\n"),
+        ("'await'", "'await'\n"),
+    ],
+)
+async def test_coroutines_run_in_every_usual_way(
+    kernel: KernelLease, code: str, shown: str
+) -> None:
+    assert await output_of(kernel, SEVEN + code) == shown
+
+
+async def test_tasks_go_on_in_later_cells(kernel: KernelLease) -> None:
+    await output_of(kernel, SEVEN + "task = asyncio.get_event_loop().create_task(seven())")
+    assert await output_of(kernel, "1 + 1") == "2\n"
+    assert await output_of(kernel, "await task") == "7\n"
+
+
+@pytest.mark.parametrize(
+    "endless",
+    [
+        "await asyncio.sleep(60)",
+        "while True:\n    await asyncio.sleep(0)",
+        "asyncio.run(asyncio.sleep(60))",
+        f"{STUBBORN}\nawait stubborn()",
+    ],
+)
+async def test_an_interrupt_ends_what_is_awaited_and_keeps_the_state(
+    kernel: KernelLease, endless: str
+) -> None:
+    result = await run(kernel, f"import asyncio\nx = 3\n{endless}", timeout=0.5)
+    assert result.status is CellStatus.TIMEOUT
+    assert not result.state_lost
+    assert await output_of(kernel, f"{SEVEN}x, await seven()") == "(3, 7)\n"
+
+
+async def test_an_error_is_shown_where_it_was_raised(kernel: KernelLease) -> None:
+    result = await run(kernel, "async def bad():\n    1 / 0\nawait bad()")
+    assert result.error_name == "ZeroDivisionError"
+    assert "Cell 1, line 2, in bad" in result.output
+
+
+async def test_a_cell_can_harm_its_own_loop_alone(kernel: KernelLease) -> None:
+    await output_of(kernel, "import asyncio\nasyncio.get_event_loop().close()")
+    assert await output_of(kernel, SEVEN + "await seven()") == "7\n"
+
+
+async def test_c_code_writes_in_order(kernel: KernelLease) -> None:
+    code = """
+        import ctypes
+        c = ctypes.CDLL(None)
+        print("one")
+        c.printf(b"two"); c.puts(b"")
+        print("three")
+    """
+    assert await output_of(kernel, code) == "one\ntwo\nthree\n"
+
+
+async def test_built_in_names_are_reached_as_in_any_program(kernel: KernelLease) -> None:
+    assert await output_of(kernel, "sum = 3\n__builtins__.sum([1, 2])") == "3\n"
