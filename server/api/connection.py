@@ -13,11 +13,15 @@ HEAD_TIMEOUT_S = 15.0
 #: Bytes that may come without a finished head, a piece of a body or a request's end: the parser
 #: itself (httptools over llhttp) bounds neither heads nor trailers nor extensions of chunks.
 BARREN_BYTES = 64 * 1024
-MALFORMED = "the request: must be HTTP/1.1, with a method that it knows; use an HTTP client"
+MALFORMED = "the request: must be HTTP/1.1, with one Host header and a method that it knows; use an HTTP client"
 TOO_LONG = (
     f"the request: must have at most {BARREN_BYTES} bytes before its body, and between two pieces "
     "of it; shorten its address and headers"
 )
+
+
+class MalformedHead(Exception):
+    """A head that the parser lets through, and that is none."""
 
 
 class PromptProtocol(HttpToolsProtocol):
@@ -51,8 +55,15 @@ class PromptProtocol(HttpToolsProtocol):
         self._refuse(HTTPStatus.BAD_REQUEST, MALFORMED)
 
     def on_headers_complete(self) -> None:
-        """Begin to answer."""
+        """Begin to answer; without its host, or with two, a request is malformed (RFC 9112, 3.2).
+
+        Raises:
+            MalformedHead: so that the parser refuses it.
+        """
         self._barren = 0
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
+            raise MalformedHead(f"{hosts} Host headers")
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
