@@ -13,7 +13,7 @@ HEAD_TIMEOUT_S = 15.0
 #: Bytes that may come without a finished head, a piece of a body or a request's end: the parser
 #: itself (httptools over llhttp) bounds neither heads nor trailers nor extensions of chunks.
 BARREN_BYTES = 64 * 1024
-MALFORMED = "the request: must be HTTP/1.1, with one Host header and a method that it knows; use an HTTP client"
+MALFORMED = "the request: must be HTTP/1.1, with one Host and a known method; use an HTTP client"
 TOO_LONG = (
     f"the request: must have at most {BARREN_BYTES} bytes before its body, and between two pieces "
     "of it; shorten its address and headers"
