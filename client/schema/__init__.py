@@ -41,6 +41,7 @@ from client.schema.events import (
     SolveVersions,
 )
 from client.schema.labels import (
+    COMPARED_TAGS,
     MAX_LABELS,
     MAX_REASON_CHARS,
     Label,
@@ -154,6 +155,7 @@ from client.schema.values import (
 
 __all__ = [
     "CELL_EVENT_ADAPTER",
+    "COMPARED_TAGS",
     "EVENT_ADAPTER",
     "MAX_ATTEMPTS",
     "MAX_CELL_TIMEOUT_S",

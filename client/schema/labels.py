@@ -42,7 +42,8 @@ class LabelTag(StrEnum):
     """The worse continuation."""
 
 
-_COMPARED = frozenset({LabelTag.BETTER, LabelTag.NEUTRAL, LabelTag.WORSE})
+#: Those of continuations.
+COMPARED_TAGS = frozenset({LabelTag.BETTER, LabelTag.NEUTRAL, LabelTag.WORSE})
 
 
 class LabelBody(RequestModel):
@@ -73,7 +74,7 @@ class LabelBody(RequestModel):
             raise ValueError("a mistake must have its source, a position at or before begin")
         if self.source is not None and self.source > self.begin:
             raise ValueError(f"source {self.source} must be at or before begin {self.begin}")
-        if self.alternate is not None and self.tag not in _COMPARED:
+        if self.alternate is not None and self.tag not in COMPARED_TAGS:
             raise ValueError("an alternate is better, neutral or worse; other tags are of attempts")
         return self
 

@@ -1,13 +1,10 @@
 """Cells with coroutines, over every implementation of the pool."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from sandbox.lease import KernelLease
-from sandbox.pool import KernelPool
 from sandbox.types import CellStatus
-from tests.sandbox.pools import IMPLEMENTATIONS, MakePool, lean_settings, output_of, run
+from tests.sandbox.pools import output_of, run
 
 SEVEN = "import asyncio\nasync def seven():\n    await asyncio.sleep(0)\n    return 7\n"
 
@@ -19,19 +16,6 @@ async def stubborn():
         except asyncio.CancelledError:
             pass
 """
-
-
-@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
-async def pool(request: pytest.FixtureRequest) -> AsyncIterator[KernelPool]:
-    maker: MakePool = request.param
-    async with maker(lean_settings(kernels=2, spares=1)) as pool:
-        yield pool
-
-
-@pytest.fixture
-async def kernel(pool: KernelPool) -> AsyncIterator[KernelLease]:
-    async with pool.lease(seed=1, owner="test") as lease:
-        yield lease
 
 
 @pytest.mark.parametrize(
@@ -48,15 +32,15 @@ async def kernel(pool: KernelPool) -> AsyncIterator[KernelLease]:
     ],
 )
 async def test_coroutines_run_in_every_usual_way(
-    kernel: KernelLease, code: str, shown: str
+    fresh_kernel: KernelLease, code: str, shown: str
 ) -> None:
-    assert await output_of(kernel, SEVEN + code) == shown
+    assert await output_of(fresh_kernel, SEVEN + code) == shown
 
 
-async def test_tasks_go_on_in_later_cells(kernel: KernelLease) -> None:
-    await output_of(kernel, SEVEN + "task = asyncio.get_event_loop().create_task(seven())")
-    assert await output_of(kernel, "1 + 1") == "2\n"
-    assert await output_of(kernel, "await task") == "7\n"
+async def test_tasks_go_on_in_later_cells(fresh_kernel: KernelLease) -> None:
+    await output_of(fresh_kernel, SEVEN + "task = asyncio.get_event_loop().create_task(seven())")
+    assert await output_of(fresh_kernel, "1 + 1") == "2\n"
+    assert await output_of(fresh_kernel, "await task") == "7\n"
 
 
 @pytest.mark.parametrize(
@@ -69,26 +53,26 @@ async def test_tasks_go_on_in_later_cells(kernel: KernelLease) -> None:
     ],
 )
 async def test_an_interrupt_ends_what_is_awaited_and_keeps_the_state(
-    kernel: KernelLease, endless: str
+    fresh_kernel: KernelLease, endless: str
 ) -> None:
-    result = await run(kernel, f"import asyncio\nx = 3\n{endless}", timeout=0.5)
+    result = await run(fresh_kernel, f"import asyncio\nx = 3\n{endless}", timeout=0.5)
     assert result.status is CellStatus.TIMEOUT
     assert not result.state_lost
-    assert await output_of(kernel, f"{SEVEN}x, await seven()") == "(3, 7)\n"
+    assert await output_of(fresh_kernel, f"{SEVEN}x, await seven()") == "(3, 7)\n"
 
 
-async def test_an_error_is_shown_where_it_was_raised(kernel: KernelLease) -> None:
-    result = await run(kernel, "async def bad():\n    1 / 0\nawait bad()")
+async def test_an_error_is_shown_where_it_was_raised(fresh_kernel: KernelLease) -> None:
+    result = await run(fresh_kernel, "async def bad():\n    1 / 0\nawait bad()")
     assert result.error_name == "ZeroDivisionError"
     assert "Cell 1, line 2, in bad" in result.output
 
 
-async def test_a_cell_can_harm_its_own_loop_alone(kernel: KernelLease) -> None:
-    await output_of(kernel, "import asyncio\nasyncio.get_event_loop().close()")
-    assert await output_of(kernel, SEVEN + "await seven()") == "7\n"
+async def test_a_cell_can_harm_its_own_loop_alone(fresh_kernel: KernelLease) -> None:
+    await output_of(fresh_kernel, "import asyncio\nasyncio.get_event_loop().close()")
+    assert await output_of(fresh_kernel, SEVEN + "await seven()") == "7\n"
 
 
-async def test_c_code_writes_in_order(kernel: KernelLease) -> None:
+async def test_c_code_writes_in_order(fresh_kernel: KernelLease) -> None:
     code = """
         import ctypes
         c = ctypes.CDLL(None)
@@ -96,8 +80,8 @@ async def test_c_code_writes_in_order(kernel: KernelLease) -> None:
         c.printf(b"two"); c.puts(b"")
         print("three")
     """
-    assert await output_of(kernel, code) == "one\ntwo\nthree\n"
+    assert await output_of(fresh_kernel, code) == "one\ntwo\nthree\n"
 
 
-async def test_built_in_names_are_reached_as_in_any_program(kernel: KernelLease) -> None:
-    assert await output_of(kernel, "sum = 3\n__builtins__.sum([1, 2])") == "3\n"
+async def test_built_in_names_are_reached_as_in_any_program(fresh_kernel: KernelLease) -> None:
+    assert await output_of(fresh_kernel, "sum = 3\n__builtins__.sum([1, 2])") == "3\n"

@@ -1,27 +1,12 @@
 """Shell commands of cells, over every implementation of the pool: there is no terminal for them."""
 
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 
 from sandbox.lease import KernelLease
-from sandbox.pool import KernelPool
 from sandbox.types import CellStatus
-from tests.sandbox.pools import IMPLEMENTATIONS, MakePool, lean_settings, output_of, run
-
-
-@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
-async def pool(request: pytest.FixtureRequest) -> AsyncIterator[KernelPool]:
-    maker: MakePool = request.param
-    async with maker(lean_settings(kernels=2, spares=1)) as pool:
-        yield pool
-
-
-@pytest.fixture
-async def kernel(pool: KernelPool) -> AsyncIterator[KernelLease]:
-    async with pool.lease(seed=1, owner="test") as lease:
-        yield lease
+from tests.sandbox.pools import output_of, run
 
 
 @pytest.mark.parametrize(
@@ -43,37 +28,41 @@ async def kernel(pool: KernelPool) -> AsyncIterator[KernelLease]:
         ),
     ],
 )
-async def test_what_a_command_prints_is_shown(kernel: KernelLease, code: str, shown: str) -> None:
-    assert await output_of(kernel, code) == shown
+async def test_what_a_command_prints_is_shown(
+    fresh_kernel: KernelLease, code: str, shown: str
+) -> None:
+    assert await output_of(fresh_kernel, code) == shown
 
 
-async def test_a_cell_may_catch_what_a_command_prints(kernel: KernelLease) -> None:
+async def test_a_cell_may_catch_what_a_command_prints(fresh_kernel: KernelLease) -> None:
     code = """
         import contextlib, io
         with contextlib.redirect_stdout(io.StringIO()) as caught:
             !echo caught
         caught.getvalue()
     """
-    assert await output_of(kernel, code) == "'caught\\n'\n"
+    assert await output_of(fresh_kernel, code) == "'caught\\n'\n"
 
 
-async def test_an_interrupted_command_ends_with_what_it_started(kernel: KernelLease) -> None:
-    begun = await run(kernel, "x = 1\n!sleep 71 & sleep 72", timeout=1.0)
+async def test_an_interrupted_command_ends_with_what_it_started(fresh_kernel: KernelLease) -> None:
+    begun = await run(fresh_kernel, "x = 1\n!sleep 71 & sleep 72", timeout=1.0)
     assert begun.status is CellStatus.TIMEOUT
     assert not begun.state_lost
-    assert await output_of(kernel, "!pgrep -x sleep; true\nx") == "1\n"
+    assert await output_of(fresh_kernel, "!pgrep -x sleep; true\nx") == "1\n"
 
 
-async def test_commands_in_the_background_are_refused(kernel: KernelLease) -> None:
-    result = await run(kernel, "!sleep 70 &")
+async def test_commands_in_the_background_are_refused(fresh_kernel: KernelLease) -> None:
+    result = await run(fresh_kernel, "!sleep 70 &")
     assert result.error_name == "OSError"
     assert "leave the & out" in result.output
 
 
 @pytest.mark.parametrize("command", ["!pip", "%pip"])
-async def test_pip_says_at_once_that_there_is_nothing(kernel: KernelLease, command: str) -> None:
+async def test_pip_says_at_once_that_there_is_nothing(
+    fresh_kernel: KernelLease, command: str
+) -> None:
     begun = time.monotonic()
-    result = await run(kernel, f"{command} install no-such-package-of-ours", timeout=30)
+    result = await run(fresh_kernel, f"{command} install no-such-package-of-ours", timeout=30)
     assert "ERROR: Could not" in result.output
     # Its retries over a network that is not there take more.
     assert time.monotonic() - begun < 15

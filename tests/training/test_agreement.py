@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from client.schema import LabelTag as Tag
 from tests.training.test_annotations import GOOD
 from training.annotate.agreement import (
     Unit,
@@ -13,7 +14,6 @@ from training.annotate.agreement import (
     shared_spans,
     token_alpha,
 )
-from training.annotate.reflections import Tag
 
 #: Four observers and twelve units, of Krippendorff's "Computing Krippendorff's Alpha-Reliability";
 #: a dot is a value that is missing.

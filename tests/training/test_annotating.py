@@ -12,6 +12,7 @@ import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
+from client.schema import LabelTag as Tag
 from tests.server.api.gateway import listening
 from tests.training import letters
 from tests.training.test_annotations import POSITION
@@ -21,7 +22,7 @@ from training.annotate.commands import check_command, write_command
 from training.annotate.judged import read_comparison, read_reflection
 from training.annotate.passages import Passages
 from training.annotate.prompts import wording
-from training.annotate.reflections import Tag, read_spans
+from training.annotate.reflections import read_spans
 from training.text import load_decoder
 from training.traces.read import to_trace
 from training.traces.trace import Trace
@@ -145,7 +146,11 @@ def test_replies_about_traces_keep_the_rules(
     judged = read_reflection(reply, *passages, "m", most=3)
     assert (fault in " ".join(judged.faults)) if fault else judged.faults == []
     if not fault:
-        assert [span.tag for span in judged.spans] == [Tag.INSIGHT, Tag.MISTAKE, Tag.FINAL]
+        assert [span.tag for span in judged.spans] == [
+            Tag.INSIGHT,
+            Tag.MISTAKE,
+            Tag.FINAL,
+        ]
         assert judged.spans[1].source == judged.spans[0].begin
 
 

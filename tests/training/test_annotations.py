@@ -6,18 +6,12 @@ from pathlib import Path
 import pytest
 import typer
 
+from client.schema import LabelTag as Tag
 from tests.training.test_corpus import row, write
 from training import errors
 from training.alternates.record import Alternate, AlternateEnd, Position
 from training.annotate.commands import check_command, join_command
-from training.annotate.reflections import (
-    Span,
-    Tag,
-    faults,
-    named_places,
-    read_spans,
-    write_spans,
-)
+from training.annotate.reflections import Span, faults, named_places, read_spans, write_spans
 
 GOOD = Span("p", "s", 1, "ann", Tag.INSIGHT, 3, 9, None, "uses symmetry,\nwell")
 LENGTHS = {("s", 1): 20}
@@ -44,7 +38,10 @@ BAD: dict[str, list[Span]] = {
     "without its source": [replace(GOOD, tag=Tag.MISTAKE)],
     "at or before": [replace(GOOD, tag=Tag.MISTAKE, source=4)],
     "no trace": [replace(GOOD, attempt=2)],
-    "2 final answers": [replace(GOOD, tag=Tag.FINAL), replace(GOOD, tag=Tag.FINAL, end=10)],
+    "2 final answers": [
+        replace(GOOD, tag=Tag.FINAL),
+        replace(GOOD, tag=Tag.FINAL, end=10),
+    ],
     "better and worse": [replace(GOOD, tag=Tag.BETTER), replace(GOOD, tag=Tag.NEUTRAL)],
 }
 

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from client.schema import LabelTag as Tag
 from tests.docs.gateway import running_gateway
 from tests.training import letters
 from tests.training.test_corpus import PROMPT, read_json, row, write
 from tests.training.writer import write as play
 from training import errors
 from training.alternates.record import Alternate, AlternateEnd, Position
-from training.annotate.reflections import Span, Tag, write_spans
+from training.annotate.reflections import Span, write_spans
 from training.corpus.build import Compared, build
 from training.corpus.commands import corpus_command
 from training.corpus.rules import Kind, Rules

@@ -9,12 +9,13 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import pairwise, permutations
 
-from training.annotate.reflections import COMPARED, Span, Tag
+from client.schema import COMPARED_TAGS, LabelTag
+from training.annotate.reflections import Span
 
 #: Two spans are the same place where they share this part of what they cover together.
 LEAST_SHARED = 0.5
 #: Values of comparisons, by which better and worse are further apart than either and neutral.
-_RANK = {Tag.BETTER: 1.0, Tag.NEUTRAL: 0.0, Tag.WORSE: -1.0}
+_RANK = {LabelTag.BETTER: 1.0, LabelTag.NEUTRAL: 0.0, LabelTag.WORSE: -1.0}
 
 #: How many times a unit counts, and what annotators said of it.
 Unit = tuple[float, Sequence[str]]
@@ -22,7 +23,7 @@ Unit = tuple[float, Sequence[str]]
 
 def kappa(spans: Sequence[Span], one: str, other: str) -> float | None:
     """Return Cohen's kappa of two annotators over the spans that both tagged; None without any."""
-    tags: dict[str, dict[tuple[str, int, int, int, int | None], Tag]] = {one: {}, other: {}}
+    tags: dict[str, dict[tuple[str, int, int, int, int | None], LabelTag]] = {one: {}, other: {}}
     for span in spans:
         if span.annotator in tags:
             tags[span.annotator][*span.trace, span.begin, span.end, span.alternate] = span.tag
@@ -32,7 +33,7 @@ def kappa(spans: Sequence[Span], one: str, other: str) -> float | None:
     count = len(both)
     same = sum(tags[one][each] == tags[other][each] for each in both) / count
     mine, theirs = (Counter(tags[who][each] for each in both) for who in (one, other))
-    by_chance = sum(mine[tag] * theirs[tag] for tag in Tag) / (count * count)
+    by_chance = sum(mine[tag] * theirs[tag] for tag in LabelTag) / (count * count)
     return 1.0 if by_chance == 1.0 else (same - by_chance) / (1 - by_chance)
 
 
@@ -57,7 +58,7 @@ def token_alpha(spans: Sequence[Span]) -> float | None:
     """
     traces: dict[tuple[str, int], list[Span]] = defaultdict(list)
     for span in spans:
-        if span.tag not in COMPARED:
+        if span.tag not in COMPARED_TAGS:
             traces[span.trace].append(span)
     units: list[Unit] = []
     for of_trace in traces.values():
@@ -84,11 +85,11 @@ def comparison_alpha(spans: Sequence[Span]) -> float | None:
     """Return alpha over the continuations that two annotators or more compared; None without."""
     said: dict[tuple[str, int, int, int | None], dict[str, str]] = defaultdict(dict)
     for span in spans:
-        if span.tag in COMPARED:
+        if span.tag in COMPARED_TAGS:
             said[*span.trace, span.begin, span.alternate][span.annotator] = span.tag.value
 
     def apart(one: str, other: str) -> float:
-        return (_RANK[Tag(one)] - _RANK[Tag(other)]) ** 2
+        return (_RANK[LabelTag(one)] - _RANK[LabelTag(other)]) ** 2
 
     return alpha(((1.0, list(values.values())) for values in said.values()), apart)
 
@@ -130,7 +131,7 @@ def _alpha(
 def _by_trace(spans: Sequence[Span], who: str) -> dict[tuple[str, int], list[Span]]:
     found: dict[tuple[str, int], list[Span]] = defaultdict(list)
     for span in spans:
-        if span.annotator == who and span.tag not in COMPARED:
+        if span.annotator == who and span.tag not in COMPARED_TAGS:
             found[span.trace].append(span)
     return found
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import orjson
 
+from client.schema import COMPARED_TAGS, LabelTag
 from training.alternates.choose import trace_key
 from training.alternates.record import Position
 from training.annotate.passages import Passages
-from training.annotate.reflections import COMPARED, Span, Tag, faults
+from training.annotate.reflections import Span, faults
 from training.traces.trace import Trace
 
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
@@ -56,7 +57,7 @@ def _span(
     if not isinstance(row, dict):
         judged.faults.append(place + "must be an object")
         return None
-    tag = _tag(row.get("tag"), frozenset(Tag) - COMPARED)
+    tag = _tag(row.get("tag"), frozenset(LabelTag) - COMPARED_TAGS)
     if tag is None:
         judged.faults.append(place + f"tag {row.get('tag')!r} is not one of those given")
         return None
@@ -69,7 +70,7 @@ def _span(
             place + (what if whole else f"there is no passage {row.get('passage')!r}")
         )
         return None
-    source = _source(row, place, passages, judged) if tag is Tag.MISTAKE else None
+    source = _source(row, place, passages, judged) if tag is LabelTag.MISTAKE else None
     solve_id, attempt = trace_key(trace)
     return Span(
         trace.key, solve_id, attempt, annotator, tag, ids[0], ids[1],
@@ -102,7 +103,7 @@ def read_comparison(
     for number, row in enumerate(rows, start=1):
         place = f"verdict {number}: "
         which = _number(row.get("continuation")) if isinstance(row, dict) else None
-        tag = _tag(row.get("verdict"), COMPARED) if isinstance(row, dict) else None
+        tag = _tag(row.get("verdict"), COMPARED_TAGS) if isinstance(row, dict) else None
         if which is None or not 1 <= which <= len(order) or which in said or tag is None:
             judged.faults.append(
                 place + f"must name one of the continuations 1 to {len(order)}, each once, and a "
@@ -140,9 +141,9 @@ def _object(reply: str, needed: str, judged: Judged) -> dict[str, Any] | None:
     return told
 
 
-def _tag(value: object, allowed: frozenset[Tag]) -> Tag | None:
+def _tag(value: object, allowed: frozenset[LabelTag]) -> LabelTag | None:
     try:
-        tag = Tag(str(value).strip().lower())
+        tag = LabelTag(str(value).strip().lower())
     except ValueError:
         return None
     return tag if tag in allowed else None

@@ -11,31 +11,12 @@ import csv
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from enum import StrEnum
 from pathlib import Path
 
+from client.schema import COMPARED_TAGS, LabelTag
 from training.alternates.record import Position
 from training.errors import BadTraces, reading
 from training.files import whole_file
-
-
-class Tag(StrEnum):
-    """What a span is."""
-
-    BREAKTHROUGH = "breakthrough"
-    INSIGHT = "insight"
-    MISTAKE = "mistake"
-    QUESTIONABLE = "questionable"
-    MISSED = "missed"
-    WASTED = "wasted"
-    VERIFICATION = "verification"
-    FINAL = "final"
-    BETTER = "better"
-    NEUTRAL = "neutral"
-    WORSE = "worse"
-
-
-COMPARED = frozenset({Tag.BETTER, Tag.NEUTRAL, Tag.WORSE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +27,7 @@ class Span:
     solve_id: str
     attempt: int
     annotator: str
-    tag: Tag
+    tag: LabelTag
     begin: int
     end: int
     source: int | None
@@ -82,7 +63,7 @@ def read_spans(path: Path) -> list[Span]:
             spans.append(
                 Span(
                     row["problem_id"], row["solve_id"], int(row["attempt"]), row["annotator"],
-                    Tag(row["tag"]), int(row["begin"]), int(row["end"]),
+                    LabelTag(row["tag"]), int(row["begin"]), int(row["end"]),
                     int(row["source"]) if row["source"] else None, row["reason"],
                     int(row["alternate"]) if row.get("alternate") else None,
                 )
@@ -107,7 +88,7 @@ def named_places(spans: Iterable[Span]) -> set[tuple[str, int, int]]:
     """
     found = set()
     for span in spans:
-        if span.tag in COMPARED or span.tag is Tag.FINAL:
+        if span.tag in COMPARED_TAGS or span.tag is LabelTag.FINAL:
             continue
         found.add((*span.trace, span.begin))
         if span.source is not None:
@@ -133,16 +114,16 @@ def faults(
     """
     found: list[str] = []
     finals: dict[tuple[str, int, str], int] = defaultdict(int)
-    compared: dict[tuple[str, str, int], set[Tag]] = defaultdict(set)
+    compared: dict[tuple[str, str, int], set[LabelTag]] = defaultdict(set)
     for number, span in enumerate(spans, start=2):
         place = f"line {number}: "
         if span.alternate is None:
             found += [place + fault for fault in _faults_of(span, lengths.get(span.trace))]
         else:
             found += [place + fault for fault in _faults_of_alternate(span, positions or {})]
-        if span.tag is Tag.FINAL:
+        if span.tag is LabelTag.FINAL:
             finals[*span.trace, span.annotator] += 1
-        if span.tag in COMPARED:
+        if span.tag in COMPARED_TAGS:
             compared[span.problem_id, span.annotator, span.begin].add(span.tag)
     found += [
         f"{solve}/{attempt}: {count} final answers by {who}; must be one"
@@ -153,7 +134,7 @@ def faults(
         f"{problem}, position {begin}: {who} calls one continuation {tags.pop()} and none the "
         "opposite; better and worse go together"
         for (problem, who, begin), tags in (
-            (key, tags & {Tag.BETTER, Tag.WORSE}) for key, tags in compared.items()
+            (key, tags & {LabelTag.BETTER, LabelTag.WORSE}) for key, tags in compared.items()
         )
         if len(tags) == 1
     ]
@@ -166,7 +147,7 @@ def _faults_of(span: Span, length: int | None) -> list[str]:
     found = _faults_of_any(span)
     if not 0 <= span.begin < span.end <= length:
         found.append(f"span {span.begin}-{span.end} is not inside the trace's {length} tokens")
-    if span.tag is Tag.MISTAKE and span.source is None:
+    if span.tag is LabelTag.MISTAKE and span.source is None:
         found.append("a mistake without its source")
     if span.source is not None and not 0 <= span.source <= span.begin:
         found.append(f"source {span.source} is not at or before the span's begin {span.begin}")
@@ -176,7 +157,7 @@ def _faults_of(span: Span, length: int | None) -> list[str]:
 def _faults_of_alternate(
     span: Span, positions: Mapping[tuple[str, int, int], Position]
 ) -> list[str]:
-    if span.tag not in COMPARED:
+    if span.tag not in COMPARED_TAGS:
         return [f"an alternate is better, neutral or worse, not {span.tag}"]
     position = positions.get((*span.trace, span.begin))
     length = None if position is None else position.length(span.alternate)

@@ -10,13 +10,14 @@ from typing import Any
 
 import orjson
 
+from client.schema import LabelTag
 from training.alternates.choose import trace_key
 from training.alternates.record import Position
 from training.annotate.endpoint import ChatEndpoint, Message
 from training.annotate.judged import MOST_FAULTS, Judged, read_comparison, read_reflection
 from training.annotate.passages import MOST_CHARS, Passages
 from training.annotate.prompts import Wording, wording
-from training.annotate.reflections import Span, Tag, write_spans
+from training.annotate.reflections import Span, write_spans
 from training.errors import BadTraces, EmptyCorpus, writing
 from training.files import append_line, read_lines, whole_folder
 from training.parallel import run_all
@@ -223,7 +224,7 @@ async def _written(item: Item, endpoint: ChatEndpoint, tries: int) -> dict[str, 
 
 
 def _span(row: dict[str, Any]) -> Span:
-    return Span(**{**row, "tag": Tag(row["tag"])})
+    return Span(**{**row, "tag": LabelTag(row["tag"])})
 
 
 def _kind(fault: str) -> str:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from client.schema import LabelTag
 from training.alternates.choose import TraceKey, trace_key
 from training.alternates.record import Position, read_positions
-from training.annotate.reflections import Span, Tag, faults, read_spans
+from training.annotate.reflections import Span, faults, read_spans
 from training.corpus.rules import Kind, Rules
 from training.corpus.store import Entry
 from training.errors import BadTraces
@@ -126,7 +127,7 @@ def read_continuations(
     return found
 
 
-_VOTES = {Tag.BETTER: 1, Tag.NEUTRAL: 0, Tag.WORSE: -1}
+_VOTES = {LabelTag.BETTER: 1, LabelTag.NEUTRAL: 0, LabelTag.WORSE: -1}
 
 
 def _take(

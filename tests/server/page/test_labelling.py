@@ -17,7 +17,7 @@ from server.page.tokens import Token
 from tests.server.page.markup import dangers, parse
 from tests.server.page.stories import PARAGRAPH, long_solve
 from tests.server.page.world import World
-from training.annotate.reflections import Tag, read_spans
+from training.annotate.reflections import read_spans
 
 SOLVE = "solve-label"
 TOKENS = 400
@@ -102,13 +102,13 @@ def test_labels_are_handed_out_as_training_reads_them(client: httpx.Client, tmp_
     (tmp_path / "reflections.csv").write_text(answer.text, newline="")
     spans = read_spans(tmp_path / "reflections.csv")
     assert [(span.tag, span.alternate, span.reason) for span in spans] == [
-        (Tag.BETTER, None, hostile), (Tag.WORSE, 0, "it helps"),
+        (LabelTag.BETTER, None, hostile), (LabelTag.WORSE, 0, "it helps"),
     ]  # fmt: skip
     assert len(list(csv.reader(io.StringIO(answer.text)))) == 3
 
 
 def test_tags_are_those_of_training() -> None:
-    assert [tag.value for tag in LabelTag] == [tag.value for tag in Tag]
+    assert [tag.value for tag in LabelTag] == [tag.value for tag in LabelTag]
 
 
 def test_attempt_is_shown_in_passages_of_its_tokens(client: httpx.Client) -> None:
