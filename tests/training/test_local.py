@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.training.tiny_qwen import save_tiny
 from training.local.train import train_here
 from training.merge.merge import merge
 from training.tuning.recipe import load_recipe
@@ -27,16 +28,7 @@ RECIPE = load_recipe("sft").model_copy(
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = transformers.Qwen3Config(
-        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=16, tie_word_embeddings=False,
-    )  # fmt: skip
-    model = transformers.Qwen3ForCausalLM(config)
-    model.lm_head.weight.data.mul_(10)
-    folder = tmp_path_factory.mktemp("models") / "base"
-    model.save_pretrained(folder)
-    return folder
+    return save_tiny(tmp_path_factory.mktemp("models") / "base", torch, transformers)
 
 
 def logits(folder: Path) -> Any:  # noqa: ANN401

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.training.test_corpus import row, write
+from tests.training.tiny_qwen import save_tiny
 from training import errors
 from training.corpus.build import build
 from training.corpus.rules import Rules
@@ -31,16 +32,7 @@ PROMPT = (1, 2, 3)
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = transformers.Qwen3Config(
-        vocab_size=64, hidden_size=32, intermediate_size=64, num_hidden_layers=2,
-        num_attention_heads=2, num_key_value_heads=1, head_dim=16, tie_word_embeddings=False,
-    )  # fmt: skip
-    model = transformers.Qwen3ForCausalLM(config)
-    model.lm_head.weight.data.mul_(10)
-    folder = tmp_path_factory.mktemp("models") / "base"
-    model.save_pretrained(folder)
-    return folder
+    return save_tiny(tmp_path_factory.mktemp("models") / "base", torch, transformers)
 
 
 def rollouts(sampler: LocalSampler) -> list[Rollout]:
