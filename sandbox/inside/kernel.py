@@ -22,6 +22,7 @@ from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import DisplayPublisher
+from IPython.core.error import UsageError
 from traitlets import Type, default
 
 from sandbox.inside.awaiting import CellLoop, may_await
@@ -146,7 +147,9 @@ class CellShell(ZMQInteractiveShell):
             return
         self.shown_error = error
         kernel: Any = self.kernel
-        kernel.streams.errors.write(format_error(error))
+        # A magic used wrongly: the place says nothing.
+        text = f"{error_name(error)}: {error_message(error)}\n"
+        kernel.streams.errors.write(text if isinstance(error, UsageError) else format_error(error))
 
     def showsyntaxerror(self, *_: object, **__: object) -> None:
         """Write the error in its short form."""

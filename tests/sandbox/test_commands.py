@@ -66,3 +66,8 @@ async def test_pip_says_at_once_that_there_is_nothing(
     assert "ERROR: Could not" in result.output
     # Its retries over a network that is not there take more.
     assert time.monotonic() - begun < 15
+
+
+async def test_a_magic_used_wrongly_says_so_in_a_line(fresh_kernel: KernelLease) -> None:
+    result = await run(fresh_kernel, "%no_such_magic 1")
+    assert result.output == "UsageError: Line magic function `%no_such_magic` not found.\n"
