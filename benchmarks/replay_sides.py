@@ -77,7 +77,7 @@ class OurSide:
             timed_out=result.status is CellStatus.TIMEOUT,
             cut=result.truncated,
             died=result.status is CellStatus.DIED,
-            lost=result.state_lost,
+            lost=result.state_lost and result.status is not CellStatus.DIED,
             seconds=result.seconds,
         )
 

@@ -63,6 +63,7 @@ class Tally:
 
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     timed_out: int = 0
+    timed_out_alone: int = 0
     unlike_stock: int = 0
     other_past: int = 0
     recorded: int = 0
@@ -188,6 +189,8 @@ def _count(tally: Tally, played: Played, index: int, pasts: dict[str, tuple[str,
         tally.stock_as_recorded += agrees_with_record(_whole(stock), recorded)
     if ours.timed_out or stock.timed_out or again.timed_out:
         tally.timed_out += 1
+        others = max(stock.seconds, again.seconds)
+        tally.timed_out_alone += ours.timed_out and others < ours.seconds / 2
         return
     if len(set(pasts.values())) > 1:
         tally.other_past += 1
@@ -250,6 +253,12 @@ def _results(tally: Tally, played: list[Played]) -> list[Result]:
     return [
         Result("cells_compared", compared, "cells"),
         Result("cells_timed_out", tally.timed_out, "cells"),
+        Result(
+            "timed_out_alone",
+            tally.timed_out_alone / sum(len(one.attempt.cells) for one in played),
+            "share, stock in half the time",
+            most=1 - LEAST_EQUAL,
+        ),
         Result("cells_with_other_pasts", tally.other_past, "cells"),
         Result("cells_stock_disagrees", tally.unlike_stock, "cells"),
         Result("equal_to_stock", equal / max(compared, 1), "share", least=LEAST_EQUAL),

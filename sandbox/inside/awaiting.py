@@ -28,10 +28,13 @@ class CellLoop:
         try:
             asyncio._set_running_loop(None)  # noqa: SLF001
             if may_await(code):
-                asyncio.set_event_loop(self._open())
+                # Without descriptors, or with asyncio in pieces, the cell gets to see why.
+                with suppress(Exception):
+                    asyncio.set_event_loop(self._open())
             yield
         finally:
             asyncio._set_running_loop(kernels)  # noqa: SLF001
+            self._let_threads_go()
 
     def run(self, cell: Coroutine[Any, Any, object]) -> object:
         """Run a cell that awaits to its end; an interrupt cancels it."""
@@ -41,12 +44,26 @@ class CellLoop:
             return loop.run_until_complete(task)
         except BaseException:
             if not task.done():
+                # One that does not heed it must not go on in a later cell.
+                self._loop = None
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     loop.run_until_complete(task)
+                self._loop = loop
             raise
 
     def _open(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None or self._loop.is_closed():
-            self._loop = asyncio.new_event_loop()
-        return self._loop
+        loop = self._loop
+        # One that is said to run was left so by an interrupt: cells do not run in each other.
+        if loop is None or loop.is_closed() or loop.is_running():
+            loop = self._loop = asyncio.new_event_loop()
+        return loop
+
+    def _let_threads_go(self) -> None:
+        """Have the next cell begin threads of its own: what old ones print is not shown."""
+        loop: Any = self._loop
+        executor = getattr(loop, "_default_executor", None)
+        if executor is not None:
+            loop._default_executor = None  # noqa: SLF001 - it has no other way
+            with suppress(Exception):
+                executor.shutdown(wait=False)

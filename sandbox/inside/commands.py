@@ -32,6 +32,7 @@ def run_command(command: str) -> int:
                 sys.stdout.write(decoder.decode(piece))
                 sys.stdout.flush()
             sys.stdout.write(decoder.decode(b"", final=True))
+            process.wait()  # it may have closed its output long before its end
         except BaseException:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

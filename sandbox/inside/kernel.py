@@ -171,6 +171,15 @@ class CellShell(ZMQInteractiveShell):
 
     system = system_piped
 
+    def let_script_thread_go(self) -> None:
+        """Have the next `%%bash` begin a thread of its own: what an old one prints is not shown."""
+        with suppress(Exception):
+            magics = self.magics_manager.registry["ScriptMagics"]
+            loop = getattr(magics, "event_loop", None)
+            if loop is not None:
+                magics.event_loop = None
+                loop.call_soon_threadsafe(loop.stop)
+
     def ask_exit(self) -> NoReturn:
         """exit() and quit() end the cell, not the kernel."""
         raise SystemExit(_NO_EXIT)
@@ -257,12 +266,14 @@ class CellKernel(IPythonKernel):
         # A cell may have set a handler of its own; the next one is interruptible again.
         signal.signal(signal.SIGINT, self._interrupt_cell)
         try:
-            try:
-                self._in_cell = True
-                with shell.cell_loop.in_place_of_the_kernels(code):
+            # Interrupts come between its two ends, never in the middle of one.
+            with shell.cell_loop.in_place_of_the_kernels(code):
+                try:
+                    self._in_cell = True
                     result = shell.run_cell(code, store_history=store_history, silent=silent)
-            finally:
-                self._in_cell = False
+                finally:
+                    self._in_cell = False
+                    shell.let_script_thread_go()
         except KeyboardInterrupt as interrupt:
             # It came while IPython was busy before or after the cell's own code.
             self._in_cell = False

@@ -13,6 +13,8 @@ HEAD_TIMEOUT_S = 15.0
 #: Bytes that may come without a finished head, a piece of a body or a request's end: the parser
 #: itself (httptools over llhttp) bounds neither heads nor trailers nor extensions of chunks.
 BARREN_BYTES = 64 * 1024
+#: Requests of a connection that wait for the answers before theirs: uvicorn takes as many as come.
+MOST_WAITING = 32
 MALFORMED = "the request: must be HTTP/1.1, with one Host and a known method; use an HTTP client"
 TOO_LONG = (
     f"the request: must have at most {BARREN_BYTES} bytes before its body, and between two pieces "
@@ -21,7 +23,7 @@ TOO_LONG = (
 
 
 class MalformedHead(Exception):
-    """A head that the parser lets through, and that is none."""
+    """A head that the parser lets through, and that is none, or comes too early."""
 
 
 class PromptProtocol(HttpToolsProtocol):
@@ -32,6 +34,7 @@ class PromptProtocol(HttpToolsProtocol):
 
     _late: asyncio.TimerHandle | None = None
     _barren = 0
+    _in_head = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
@@ -54,13 +57,25 @@ class PromptProtocol(HttpToolsProtocol):
         del msg
         self._refuse(HTTPStatus.BAD_REQUEST, MALFORMED)
 
+    def on_message_begin(self) -> None:
+        """Take the first byte of a request."""
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; trailers come here too, and are none: they must not say who asks."""
+        if self._in_head:
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
         """Begin to answer; without its host, or with two, a request is malformed (RFC 9112, 3.2).
 
         Raises:
             MalformedHead: so that the parser refuses it.
         """
-        self._barren = 0
+        self._barren, self._in_head = 0, False
+        if len(self.pipeline) >= MOST_WAITING:
+            raise MalformedHead(f"{len(self.pipeline)} requests wait already")
         hosts = sum(name == b"host" for name, _ in self.headers)
         if hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
             raise MalformedHead(f"{hosts} Host headers")
@@ -83,7 +98,7 @@ class PromptProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         """Say why and close; in the middle of another answer there is nowhere to say it."""
-        if not (self._is_answering() and self.cycle.response_started):
+        if not (self.pipeline or (self._is_answering() and self.cycle.response_started)):
             body = details(status, detail).model_dump_json(exclude_none=True).encode()
             head = (
                 f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: {MEDIA_TYPE}\r\n"

@@ -28,7 +28,7 @@ WRITTEN_S = 2.0
 #: a server that is asked 500 times a second reads a few times. The end of a solve of this server
 #: drops them; what other programs write is seen this much later.
 RECENT_S = 0.25
-RECENT = 64
+RECENT = 16
 
 Page = list[tuple[Cursor, SolveInfo]]
 

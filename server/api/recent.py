@@ -18,7 +18,7 @@ class _Kept(Generic[Value]):
 
 
 class Recent(Generic[Key, Value]):
-    """Keeps what was read for `keep_s` seconds, and lets one caller read for all that wait.
+    """Keeps what was read for `keep_s` seconds more, and lets one caller read for all that wait.
 
     A caller that is cancelled while it reads leaves the reading to the next one. What fails is not
     kept. At most `most` values are kept, the oldest go first.
@@ -42,18 +42,19 @@ class Recent(Generic[Key, Value]):
         if (kept := self._fresh(key)) is not None:
             return kept.value
         lock = self._reading.setdefault(key, anyio.Lock())
-        async with lock:
-            if (kept := self._fresh(key)) is not None:
-                return kept.value
-            generation, asked = self._generation, time.monotonic()
-            try:
+        try:
+            async with lock:
+                if (kept := self._fresh(key)) is not None:
+                    return kept.value
+                generation = self._generation
                 value = await read()
-            finally:
-                if self._reading.get(key) is lock and not lock.statistics().tasks_waiting:
-                    del self._reading[key]
-            if generation == self._generation:
-                self._keep(key, _Kept(value, asked + self._keep_s))
-            return value
+                if generation == self._generation:
+                    self._keep(key, _Kept(value, time.monotonic() + self._keep_s))
+                return value
+        finally:
+            # Whoever goes last, read or not, leaves nothing.
+            if self._reading.get(key) is lock and not lock.locked():
+                del self._reading[key]
 
     def _fresh(self, key: Key) -> _Kept[Value] | None:
         kept = self._kept.get(key)

@@ -49,6 +49,7 @@ class Gateway(uvicorn.Server):
                 self._without_traceback,
                 interface="asgi3",
                 http=PromptProtocol,
+                ws="none",
                 log_config=None,
                 lifespan="on",
                 timeout_graceful_shutdown=max(1, round(settings.gateway.shutdown_s)),

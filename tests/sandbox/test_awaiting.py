@@ -61,6 +61,20 @@ async def test_an_interrupt_ends_what_is_awaited_and_keeps_the_state(
     assert await output_of(fresh_kernel, f"{SEVEN}x, await seven()") == "(3, 7)\n"
 
 
+async def test_what_does_not_heed_its_end_does_not_go_on_later(fresh_kernel: KernelLease) -> None:
+    code = f"import asyncio\nn = 0{STUBBORN.replace('pass', 'global n; n += 1')}\nawait stubborn()"
+    assert (await run(fresh_kernel, code, timeout=0.5)).status is CellStatus.TIMEOUT
+    before = await output_of(fresh_kernel, "n")
+    assert await output_of(fresh_kernel, "await asyncio.sleep(0.2)\nn") == before
+
+
+async def test_threads_of_a_cell_print_into_it_in_each_cell(fresh_kernel: KernelLease) -> None:
+    await output_of(fresh_kernel, "import asyncio")
+    for number in range(3):
+        shown = await output_of(fresh_kernel, f"await asyncio.to_thread(print, {number})")
+        assert shown == f"{number}\n"
+
+
 async def test_an_error_is_shown_where_it_was_raised(fresh_kernel: KernelLease) -> None:
     result = await run(fresh_kernel, "async def bad():\n    1 / 0\nawait bad()")
     assert result.error_name == "ZeroDivisionError"

@@ -51,6 +51,17 @@ async def test_an_interrupted_command_ends_with_what_it_started(fresh_kernel: Ke
     assert await output_of(fresh_kernel, "!pgrep -x sleep; true\nx") == "1\n"
 
 
+async def test_a_command_that_says_nothing_more_ends_too(fresh_kernel: KernelLease) -> None:
+    begun = await run(fresh_kernel, "!exec >/dev/null 2>&1; sleep 73", timeout=1.0)
+    assert begun.status is CellStatus.TIMEOUT
+    assert await output_of(fresh_kernel, "!pgrep -x sleep; true") == ""
+
+
+async def test_scripts_print_in_every_cell(fresh_kernel: KernelLease) -> None:
+    for number in range(3):
+        assert await output_of(fresh_kernel, f"%%bash\necho {number}") == f"{number}\n"
+
+
 async def test_commands_in_the_background_are_refused(fresh_kernel: KernelLease) -> None:
     result = await run(fresh_kernel, "!sleep 70 &")
     assert result.error_name == "OSError"

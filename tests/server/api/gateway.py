@@ -148,7 +148,12 @@ def listening(app: FastAPI) -> Iterator[str]:
         listener.bind(("127.0.0.1", 0))
         listener.listen(64)
         config = uvicorn.Config(
-            app, http=PromptProtocol, log_config=None, lifespan="on", timeout_graceful_shutdown=2
+            app,
+            http=PromptProtocol,
+            ws="none",
+            log_config=None,
+            lifespan="on",
+            timeout_graceful_shutdown=2,
         )
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

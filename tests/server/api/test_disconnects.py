@@ -192,3 +192,49 @@ def test_long_bodies_in_many_small_chunks_are_no_such_thing(gateway: Gateway) ->
         connection.sendall(POST + chunks + b"0\r\n\r\n")
         # It came whole, and is refused for what it says.
         assert connection.recv(64).startswith(b"HTTP/1.1 422")
+
+
+GET = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+
+
+def test_requests_may_be_sent_ahead_but_not_without_end(gateway: Gateway) -> None:
+    with socket.create_connection(gateway.address, timeout=5) as connection:
+        connection.sendall(GET * connections.MOST_WAITING)
+        received = b""
+        while received.count(b"HTTP/1.1 200") < connections.MOST_WAITING:
+            received += connection.recv(65_536)
+    with socket.create_connection(gateway.address, timeout=5) as connection:
+        received = b""
+        with suppress(ConnectionError):
+            connection.sendall(GET * 5_000)
+            while part := connection.recv(65_536):
+                received += part
+    assert received.count(b"HTTP/1.1 ") <= connections.MOST_WAITING + 1
+
+
+def test_what_follows_a_body_is_no_header(gateway: Gateway) -> None:
+    """Trailers must not say where a request comes from: a proxy does not look at them."""
+    chunk = b"2\r\n{}\r\n0\r\n"
+    with socket.create_connection(gateway.address, timeout=5) as connection:
+        connection.sendall(POST + chunk + b"Origin: http://evil.example\r\n\r\n")
+        # Refused for its body alone.
+        assert connection.recv(64).startswith(b"HTTP/1.1 422")
+
+
+def test_nothing_is_written_into_the_middle_of_an_answer(gateway: Gateway) -> None:
+    asked = {"problem": "[hang]"}
+    with httpx.Client(base_url=gateway.url, timeout=10, trust_env=False) as http:
+        wish = {"Prefer": "respond-async"}
+        name = http.post("/v1/solves", json=asked, headers=wish).json()["solve_id"]
+        head = f"GET /v1/solves/{name}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        with socket.create_connection(gateway.address, timeout=5) as connection:
+            connection.sendall(head)
+            assert connection.recv(64).startswith(b"HTTP/1.1 200")
+            connection.sendall(GET + b"nonsense\r\n\r\n")
+            received = b""
+            with suppress(ConnectionError):
+                while part := connection.recv(65_536):
+                    received += part
+        assert b"HTTP/1.1 400" not in received
+        http.delete(f"/v1/solves/{name}")
+    gateway.wait_until(gateway.idle)
