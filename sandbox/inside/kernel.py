@@ -147,9 +147,12 @@ class CellShell(ZMQInteractiveShell):
             return
         self.shown_error = error
         kernel: Any = self.kernel
-        # A magic used wrongly: the place says nothing.
-        text = f"{error_name(error)}: {error_message(error)}\n"
-        kernel.streams.errors.write(text if isinstance(error, UsageError) else format_error(error))
+        # Of a magic used wrongly the place says nothing. A model's error may lie about its class.
+        is_misuse = issubclass(type(error), UsageError)
+        text = (
+            f"{error_name(error)}: {error_message(error)}\n" if is_misuse else format_error(error)
+        )
+        kernel.streams.errors.write(text)
 
     def showsyntaxerror(self, *_: object, **__: object) -> None:
         """Write the error in its short form."""

@@ -243,10 +243,6 @@ class TestErrors:
         assert result.status is CellStatus.ERROR
         assert "not available" in result.output
 
-    async def test_top_level_await_does_not_compile(self, kernel: KernelLease) -> None:
-        result = await run(kernel, "import asyncio\nawait asyncio.sleep(60)")
-        assert result.error_name == "SyntaxError"
-
     async def test_a_zero_byte_in_the_source_is_an_error(self, kernel: KernelLease) -> None:
         assert (await run(kernel, "x\x00y")).error_name == "SyntaxError"
 
