@@ -41,6 +41,8 @@ class Verdict(StrEnum):
     """Intended: stock refuses to print it."""
     BOUNDED = "bounded output"
     """Intended: what we kept of it is the beginning and the end of stock's."""
+    STATE_KEPT = "state kept"
+    """Intended: stock was replaced at a time-out and misses a name that ours still has."""
     DIFFERENT = "different"
 
 

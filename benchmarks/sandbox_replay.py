@@ -4,10 +4,10 @@
 
 Attempt by attempt, in turns: a lease of ours, a stock kernel, another one; all with the same
 start-up cell, seeds, threads and hash seed. Outputs are compared as `benchmarks.replay_text` says,
-over the cells that time out on no side and on which the two stock runs agree, as long as the sides
-have the same past: where a time-out has struck one of them alone, or cost it alone its kernel, the
-rest of the attempt is another program and is counted apart. Intended differences are counted as
-equal and listed. Without `--data` the project's own few cells are run.
+over the cells that time out on no side and on which the two stock runs agree. Intended differences
+are counted as equal and listed; one is that ours keeps a cell's names where stock did not heed its
+interrupt, was replaced and knows them no more. Without `--data` the project's own few cells are
+run.
 
 With `--record` each finished attempt is kept in a file, and a run that finds the file goes on
 where it ended.
@@ -63,9 +63,7 @@ class Tally:
 
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     timed_out: int = 0
-    timed_out_alone: int = 0
     unlike_stock: int = 0
-    other_past: int = 0
     recorded: int = 0
     as_recorded: int = 0
     stock_as_recorded: int = 0
@@ -160,10 +158,8 @@ def _keep(record: Path | None, played: Played) -> None:
 def _report(played: list[Played], show: int) -> None:
     tally = Tally()
     for one in played:
-        pasts: dict[str, tuple[str, ...]] = dict.fromkeys(SIDES, ())
         for index in range(len(one.attempt.cells)):
-            _count(tally, one, index, pasts)
-            pasts = {side: _past(pasts[side], one.ran[side][index], index) for side in SIDES}
+            _count(tally, one, index)
     _print_differences(tally, show)
     print_table(
         "Cells by side",
@@ -173,14 +169,7 @@ def _report(played: list[Played], show: int) -> None:
     finish(_results(tally, played))
 
 
-def _past(past: tuple[str, ...], ran: Ran, index: int) -> tuple[str, ...]:
-    """Return what time-outs have made of a side's names after a cell; a new kernel has none."""
-    if ran.lost:
-        return (f"begins after {index}",)
-    return (*past, f"without the end of {index}") if ran.timed_out else past
-
-
-def _count(tally: Tally, played: Played, index: int, pasts: dict[str, tuple[str, ...]]) -> None:
+def _count(tally: Tally, played: Played, index: int) -> None:
     ours, stock, again = (played.ran[side][index] for side in SIDES)
     recorded = played.attempt.cells[index].output
     if recorded is not None:
@@ -189,22 +178,26 @@ def _count(tally: Tally, played: Played, index: int, pasts: dict[str, tuple[str,
         tally.stock_as_recorded += agrees_with_record(_whole(stock), recorded)
     if ours.timed_out or stock.timed_out or again.timed_out:
         tally.timed_out += 1
-        others = max(stock.seconds, again.seconds)
-        tally.timed_out_alone += ours.timed_out and others < ours.seconds / 2
-        return
-    if len(set(pasts.values())) > 1:
-        tally.other_past += 1
         return
     if normalised(_whole(stock)) != normalised(_whole(again)):
         tally.unlike_stock += 1
         return
     verdict = compare(ours.shown, stock.shown, stock.error, cut=ours.cut)
+    if verdict is Verdict.DIFFERENT and _kept_alone(played, index):
+        verdict = Verdict.STATE_KEPT
     tally.verdicts[verdict] += 1
     where = f"{played.attempt.name} cell {index}"
     if verdict is Verdict.DIFFERENT:
         tally.differences.append((where, ours.shown, _whole(stock)))
     elif verdict is not Verdict.EQUAL:
         tally.intended.append((where, verdict))
+
+
+def _kept_alone(played: Played, index: int) -> bool:
+    """Tell whether stock misses a name that went with its kernel, while ours never lost one."""
+    missing = (played.ran[STOCK][index].error or "").startswith("NameError")
+    lost = {side for side in SIDES if any(cell.lost for cell in played.ran[side][:index])}
+    return missing and lost == {STOCK, AGAIN}
 
 
 def _whole(ran: Ran) -> str:
@@ -253,13 +246,6 @@ def _results(tally: Tally, played: list[Played]) -> list[Result]:
     return [
         Result("cells_compared", compared, "cells"),
         Result("cells_timed_out", tally.timed_out, "cells"),
-        Result(
-            "timed_out_alone",
-            tally.timed_out_alone / sum(len(one.attempt.cells) for one in played),
-            "share, stock in half the time",
-            most=1 - LEAST_EQUAL,
-        ),
-        Result("cells_with_other_pasts", tally.other_past, "cells"),
         Result("cells_stock_disagrees", tally.unlike_stock, "cells"),
         Result("equal_to_stock", equal / max(compared, 1), "share", least=LEAST_EQUAL),
         Result("intended_differences", len(tally.intended), "cells"),

@@ -1,7 +1,5 @@
 """Shell commands of cells, over every implementation of the pool: there is no terminal for them."""
 
-import time
-
 import pytest
 
 from sandbox.lease import KernelLease
@@ -72,11 +70,10 @@ async def test_commands_in_the_background_are_refused(fresh_kernel: KernelLease)
 async def test_pip_says_at_once_that_there_is_nothing(
     fresh_kernel: KernelLease, command: str
 ) -> None:
-    begun = time.monotonic()
     result = await run(fresh_kernel, f"{command} install no-such-package-of-ours", timeout=30)
     assert "ERROR: Could not" in result.output
-    # Its retries over a network that is not there take more.
-    assert time.monotonic() - begun < 15
+    # It does not try, again and again, a network that is not there.
+    assert "Retrying" not in result.output
 
 
 async def test_a_magic_used_wrongly_says_so_in_a_line(fresh_kernel: KernelLease) -> None:
