@@ -9,6 +9,9 @@ turns) at a fixed rate; each is timed from when it was due, so that a server tha
 cannot hide it. The limit beside it is a route that does nothing (`/health`), asked in the same
 turns.
 
+One: a connection that asks for a solve again and again, each time when it has the answer. The limit
+beside it is a server that does nothing but answer, in the same turns.
+
 Readers: 1,000 followers of a solve that waits; all must be connected, and get its last event.
 
 Nonsense: schemathesis over the whole description with its checks, but four that ask what a
@@ -28,7 +31,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -52,6 +55,9 @@ CONNECTIONS = 32
 #: Idle connections are dropped before the server drops them (uvicorn: 5 s), in seconds.
 KEPT_S = 2.0
 P99_MS = 50.0
+#: Requests of one connection, and the milliseconds that half of them may take at most.
+ONE_BY_ONE = 500
+ONE_P50_MS = 5.0
 LENGTH = re.compile(rb"content-length: (\d+)")
 #: Longest wait for the gateway, and for all readers.
 START_S = 60.0
@@ -148,6 +154,55 @@ async def paced(url: str, paths: list[str], seconds: float) -> dict[str, list[fl
         for _ in range(CONNECTIONS):
             group.start_soon(lane)
     return took
+
+
+async def one_connection(url: str) -> list[Result]:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as http:
+        reply = await http.post(SOLVES, json=QUICK)
+        reply.raise_for_status()
+        path = f"{SOLVES}/{reply.json()['solve_id']}"
+        limit = await asyncio.start_server(_bare, "127.0.0.1", 0)
+        async with limit:
+            bare = limit.sockets[0].getsockname()[:2]
+            parts = urlsplit(url)
+            took: dict[str, list[float]] = {"gateway": [], "limit": []}
+            # In turns, so that no side has the quieter machine.
+            for _ in range(5):
+                took["gateway"] += await _one_by_one((parts.hostname or "", parts.port or 0), path)
+                took["limit"] += await _one_by_one(bare, "/")
+    rows = [(side, f"{median(ms):.2f}", f"{quantile(ms, 0.99):.2f}") for side, ms in took.items()]
+    print_table("One connection, milliseconds", ("side", "median", "p99"), rows)
+    p50 = median(took["gateway"])
+    return [
+        Result("one_connection_p50", p50, "ms", most=ONE_P50_MS),
+        Result("one_connection_over_limit", p50 / median(took["limit"]), "ratio"),
+        Result("one_connection", 1e3 * ONE_BY_ONE / sum(took["gateway"]), "requests/s"),
+    ]
+
+
+async def _one_by_one(address: tuple[str, int], path: str) -> list[float]:
+    """Return the milliseconds of a fifth of the requests."""
+    reader, writer = await asyncio.open_connection(*address)
+    took = []
+    for _ in range(ONE_BY_ONE // 5):
+        began = time.perf_counter()
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: {address[0]}:{address[1]}\r\n\r\n".encode())
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(LENGTH.findall(head)[0]))
+        took.append((time.perf_counter() - began) * 1e3)
+    writer.close()
+    await writer.wait_closed()
+    await anyio.sleep(0.01)  # the other end notices
+    return took
+
+
+async def _bare(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Answer whatever is asked, with the head and the body in two writes."""
+    with suppress(asyncio.IncompleteReadError):
+        while await reader.readuntil(b"\r\n\r\n"):
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n")
+            writer.write(b"{}")
+    writer.close()
 
 
 async def start(http: httpx.AsyncClient, **body: object) -> str:
@@ -301,7 +356,9 @@ def count_cases(path: Path) -> tuple[int, int]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--part", choices=("load", "readers", "nonsense", "all"), default="all")
+    parser.add_argument(
+        "--part", choices=("one", "load", "readers", "nonsense", "all"), default="all"
+    )
     parser.add_argument("--nonsense", type=float, default=60.0, metavar="SECONDS")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of load")
     given = parser.parse_args()
@@ -314,6 +371,9 @@ def main() -> None:
         machine = folder / "machine.toml"
         machine.write_text(MACHINE, encoding="utf-8")
         limits = ("--solve-max-tokens", "100000", "--solve-time-limit-s", "600")
+        if given.part in ("one", "all"):
+            with gateway(folder / "one", str(machine), *limits) as (url, _):
+                results += anyio.run(one_connection, url)
         if given.part in ("load", "all"):
             with gateway(folder / "load", str(machine), *limits) as (url, process):
                 results += anyio.run(partial(under_load, url, process, given.seconds))
