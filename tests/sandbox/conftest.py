@@ -10,15 +10,21 @@ from tests.sandbox.pools import IMPLEMENTATIONS, MakePool, lean_settings
 
 
 @pytest.fixture(scope="module", params=IMPLEMENTATIONS)
-async def few_kernels(request: pytest.FixtureRequest) -> AsyncIterator[KernelPool]:
-    """Yield a pool of two kernels."""
+def make_pool(request: pytest.FixtureRequest) -> MakePool:
+    """Return what makes a pool."""
     maker: MakePool = request.param
-    async with maker(lean_settings(kernels=2, spares=1)) as pool:
+    return maker
+
+
+@pytest.fixture(scope="module")
+async def shared_pool(make_pool: MakePool) -> AsyncIterator[KernelPool]:
+    """Yield a pool for all tests of a module."""
+    async with make_pool(lean_settings(kernels=4, spares=2)) as pool:
         yield pool
 
 
 @pytest.fixture
-async def fresh_kernel(few_kernels: KernelPool) -> AsyncIterator[KernelLease]:
+async def kernel(shared_pool: KernelPool) -> AsyncIterator[KernelLease]:
     """Yield a lease of a fresh kernel."""
-    async with few_kernels.lease(seed=1, owner="test") as lease:
+    async with shared_pool.lease(seed=1, owner="test") as lease:
         yield lease

@@ -32,15 +32,15 @@ async def stubborn():
     ],
 )
 async def test_coroutines_run_in_every_usual_way(
-    fresh_kernel: KernelLease, code: str, shown: str
+    kernel: KernelLease, code: str, shown: str
 ) -> None:
-    assert await output_of(fresh_kernel, SEVEN + code) == shown
+    assert await output_of(kernel, SEVEN + code) == shown
 
 
-async def test_tasks_go_on_in_later_cells(fresh_kernel: KernelLease) -> None:
-    await output_of(fresh_kernel, SEVEN + "task = asyncio.get_event_loop().create_task(seven())")
-    assert await output_of(fresh_kernel, "1 + 1") == "2\n"
-    assert await output_of(fresh_kernel, "await task") == "7\n"
+async def test_tasks_go_on_in_later_cells(kernel: KernelLease) -> None:
+    await output_of(kernel, SEVEN + "task = asyncio.get_event_loop().create_task(seven())")
+    assert await output_of(kernel, "1 + 1") == "2\n"
+    assert await output_of(kernel, "await task") == "7\n"
 
 
 @pytest.mark.parametrize(
@@ -53,40 +53,40 @@ async def test_tasks_go_on_in_later_cells(fresh_kernel: KernelLease) -> None:
     ],
 )
 async def test_an_interrupt_ends_what_is_awaited_and_keeps_the_state(
-    fresh_kernel: KernelLease, endless: str
+    kernel: KernelLease, endless: str
 ) -> None:
-    result = await run(fresh_kernel, f"import asyncio\nx = 3\n{endless}", timeout=0.5)
+    result = await run(kernel, f"import asyncio\nx = 3\n{endless}", timeout=0.5)
     assert result.status is CellStatus.TIMEOUT
     assert not result.state_lost
-    assert await output_of(fresh_kernel, f"{SEVEN}x, await seven()") == "(3, 7)\n"
+    assert await output_of(kernel, f"{SEVEN}x, await seven()") == "(3, 7)\n"
 
 
-async def test_what_does_not_heed_its_end_does_not_go_on_later(fresh_kernel: KernelLease) -> None:
+async def test_what_does_not_heed_its_end_does_not_go_on_later(kernel: KernelLease) -> None:
     code = f"import asyncio\nn = 0{STUBBORN.replace('pass', 'global n; n += 1')}\nawait stubborn()"
-    assert (await run(fresh_kernel, code, timeout=0.5)).status is CellStatus.TIMEOUT
-    before = await output_of(fresh_kernel, "n")
-    assert await output_of(fresh_kernel, "await asyncio.sleep(0.2)\nn") == before
+    assert (await run(kernel, code, timeout=0.5)).status is CellStatus.TIMEOUT
+    before = await output_of(kernel, "n")
+    assert await output_of(kernel, "await asyncio.sleep(0.2)\nn") == before
 
 
-async def test_threads_of_a_cell_print_into_it_in_each_cell(fresh_kernel: KernelLease) -> None:
-    await output_of(fresh_kernel, "import asyncio")
+async def test_threads_of_a_cell_print_into_it_in_each_cell(kernel: KernelLease) -> None:
+    await output_of(kernel, "import asyncio")
     for number in range(3):
-        shown = await output_of(fresh_kernel, f"await asyncio.to_thread(print, {number})")
+        shown = await output_of(kernel, f"await asyncio.to_thread(print, {number})")
         assert shown == f"{number}\n"
 
 
-async def test_an_error_is_shown_where_it_was_raised(fresh_kernel: KernelLease) -> None:
-    result = await run(fresh_kernel, "async def bad():\n    1 / 0\nawait bad()")
+async def test_an_error_is_shown_where_it_was_raised(kernel: KernelLease) -> None:
+    result = await run(kernel, "async def bad():\n    1 / 0\nawait bad()")
     assert result.error_name == "ZeroDivisionError"
     assert "Cell 1, line 2, in bad" in result.output
 
 
-async def test_a_cell_can_harm_its_own_loop_alone(fresh_kernel: KernelLease) -> None:
-    await output_of(fresh_kernel, "import asyncio\nasyncio.get_event_loop().close()")
-    assert await output_of(fresh_kernel, SEVEN + "await seven()") == "7\n"
+async def test_a_cell_can_harm_its_own_loop_alone(kernel: KernelLease) -> None:
+    await output_of(kernel, "import asyncio\nasyncio.get_event_loop().close()")
+    assert await output_of(kernel, SEVEN + "await seven()") == "7\n"
 
 
-async def test_c_code_writes_in_order(fresh_kernel: KernelLease) -> None:
+async def test_c_code_writes_in_order(kernel: KernelLease) -> None:
     code = """
         import ctypes
         c = ctypes.CDLL(None)
@@ -94,8 +94,8 @@ async def test_c_code_writes_in_order(fresh_kernel: KernelLease) -> None:
         c.printf(b"two"); c.puts(b"")
         print("three")
     """
-    assert await output_of(fresh_kernel, code) == "one\ntwo\nthree\n"
+    assert await output_of(kernel, code) == "one\ntwo\nthree\n"
 
 
-async def test_built_in_names_are_reached_as_in_any_program(fresh_kernel: KernelLease) -> None:
-    assert await output_of(fresh_kernel, "sum = 3\n__builtins__.sum([1, 2])") == "3\n"
+async def test_built_in_names_are_reached_as_in_any_program(kernel: KernelLease) -> None:
+    assert await output_of(kernel, "sum = 3\n__builtins__.sum([1, 2])") == "3\n"

@@ -1,32 +1,12 @@
 """What a cell shows, its errors and its state, over every implementation of the pool."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from sandbox.lease import KernelLease
 from sandbox.pool import KernelPool
 from sandbox.types import CellStatus
-from tests.sandbox.pools import IMPLEMENTATIONS, MakePool, lean_settings, output_of, run
+from tests.sandbox.pools import output_of, run
 from tests.sandbox.processes import wait_until_gone
-
-
-@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
-def make_pool(request: pytest.FixtureRequest) -> MakePool:
-    maker: MakePool = request.param
-    return maker
-
-
-@pytest.fixture(scope="module")
-async def shared_pool(make_pool: MakePool) -> AsyncIterator[KernelPool]:
-    async with make_pool(lean_settings(kernels=4, spares=2)) as pool:
-        yield pool
-
-
-@pytest.fixture
-async def kernel(shared_pool: KernelPool) -> AsyncIterator[KernelLease]:
-    async with shared_pool.lease(seed=1, owner="test") as lease:
-        yield lease
 
 
 class TestOutput:

@@ -26,56 +26,52 @@ from tests.sandbox.pools import output_of, run
         ),
     ],
 )
-async def test_what_a_command_prints_is_shown(
-    fresh_kernel: KernelLease, code: str, shown: str
-) -> None:
-    assert await output_of(fresh_kernel, code) == shown
+async def test_what_a_command_prints_is_shown(kernel: KernelLease, code: str, shown: str) -> None:
+    assert await output_of(kernel, code) == shown
 
 
-async def test_a_cell_may_catch_what_a_command_prints(fresh_kernel: KernelLease) -> None:
+async def test_a_cell_may_catch_what_a_command_prints(kernel: KernelLease) -> None:
     code = """
         import contextlib, io
         with contextlib.redirect_stdout(io.StringIO()) as caught:
             !echo caught
         caught.getvalue()
     """
-    assert await output_of(fresh_kernel, code) == "'caught\\n'\n"
+    assert await output_of(kernel, code) == "'caught\\n'\n"
 
 
-async def test_an_interrupted_command_ends_with_what_it_started(fresh_kernel: KernelLease) -> None:
-    begun = await run(fresh_kernel, "x = 1\n!sleep 71 & sleep 72", timeout=1.0)
+async def test_an_interrupted_command_ends_with_what_it_started(kernel: KernelLease) -> None:
+    begun = await run(kernel, "x = 1\n!sleep 71 & sleep 72", timeout=1.0)
     assert begun.status is CellStatus.TIMEOUT
     assert not begun.state_lost
-    assert await output_of(fresh_kernel, "!pgrep -x sleep; true\nx") == "1\n"
+    assert await output_of(kernel, "!pgrep -x sleep; true\nx") == "1\n"
 
 
-async def test_a_command_that_says_nothing_more_ends_too(fresh_kernel: KernelLease) -> None:
-    begun = await run(fresh_kernel, "!exec >/dev/null 2>&1; sleep 73", timeout=1.0)
+async def test_a_command_that_says_nothing_more_ends_too(kernel: KernelLease) -> None:
+    begun = await run(kernel, "!exec >/dev/null 2>&1; sleep 73", timeout=1.0)
     assert begun.status is CellStatus.TIMEOUT
-    assert await output_of(fresh_kernel, "!pgrep -x sleep; true") == ""
+    assert await output_of(kernel, "!pgrep -x sleep; true") == ""
 
 
-async def test_scripts_print_in_every_cell(fresh_kernel: KernelLease) -> None:
+async def test_scripts_print_in_every_cell(kernel: KernelLease) -> None:
     for number in range(3):
-        assert await output_of(fresh_kernel, f"%%bash\necho {number}") == f"{number}\n"
+        assert await output_of(kernel, f"%%bash\necho {number}") == f"{number}\n"
 
 
-async def test_commands_in_the_background_are_refused(fresh_kernel: KernelLease) -> None:
-    result = await run(fresh_kernel, "!sleep 70 &")
+async def test_commands_in_the_background_are_refused(kernel: KernelLease) -> None:
+    result = await run(kernel, "!sleep 70 &")
     assert result.error_name == "OSError"
     assert "leave the & out" in result.output
 
 
 @pytest.mark.parametrize("command", ["!pip", "%pip"])
-async def test_pip_says_at_once_that_there_is_nothing(
-    fresh_kernel: KernelLease, command: str
-) -> None:
-    result = await run(fresh_kernel, f"{command} install no-such-package-of-ours", timeout=30)
+async def test_pip_says_at_once_that_there_is_nothing(kernel: KernelLease, command: str) -> None:
+    result = await run(kernel, f"{command} install no-such-package-of-ours", timeout=30)
     assert "ERROR: Could not" in result.output
     # It does not try, again and again, a network that is not there.
     assert "Retrying" not in result.output
 
 
-async def test_a_magic_used_wrongly_says_so_in_a_line(fresh_kernel: KernelLease) -> None:
-    result = await run(fresh_kernel, "%no_such_magic 1")
+async def test_a_magic_used_wrongly_says_so_in_a_line(kernel: KernelLease) -> None:
+    result = await run(kernel, "%no_such_magic 1")
     assert result.output == "UsageError: Line magic function `%no_such_magic` not found.\n"

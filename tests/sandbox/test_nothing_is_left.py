@@ -19,12 +19,6 @@ from tests.sandbox.pools import IMPLEMENTATIONS, MakePool, lean_settings, output
 from tests.sandbox.processes import open_descriptors, processes_mentioning, wait_until_gone
 
 
-@pytest.fixture(params=IMPLEMENTATIONS)
-def make_pool(request: pytest.FixtureRequest) -> MakePool:
-    maker: MakePool = request.param
-    return maker
-
-
 class TestNothingIsLeft:
     """After a close there is no process, file, socket or descriptor, whatever happened before."""
 

@@ -98,21 +98,27 @@ def test_a_half_closed_connection_is_gone_too(gateway: Gateway) -> None:
         gateway.wait_until(gateway.idle, FREED_S)
 
 
-def test_followers_that_go_away_in_any_way_leave_the_solve_as_it_is(gateway: Gateway) -> None:
-    asked = {"problem": "[hang]"}
+@contextmanager
+def endless(gateway: Gateway) -> Iterator[tuple[httpx.Client, str, bytes]]:
+    """Yield a client, the path of a solve that does not end, and what asks for its events."""
+    wish = {"Prefer": "respond-async"}
     with httpx.Client(base_url=gateway.url, timeout=10, trust_env=False) as http:
-        wish = {"Prefer": "respond-async"}
-        name = http.post("/v1/solves", json=asked, headers=wish).json()["solve_id"]
-        head = f"GET /v1/solves/{name}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        reply = http.post("/v1/solves", json={"problem": "[hang]"}, headers=wish)
+        path = f"/v1/solves/{reply.json()['solve_id']}"
+        yield http, path, f"GET {path}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
+        http.delete(path)
+    gateway.wait_until(gateway.idle)
+
+
+def test_followers_that_go_away_in_any_way_leave_the_solve_as_it_is(gateway: Gateway) -> None:
+    with endless(gateway) as (http, path, events):
         for leave in (None, socket.SHUT_WR, socket.SHUT_RD):
             with socket.create_connection(gateway.address, timeout=5) as connection:
-                connection.sendall(head)
+                connection.sendall(events)
                 assert connection.recv(64).startswith(b"HTTP/1.1 200")
                 if leave is not None:
                     connection.shutdown(leave)
-        assert http.get(f"/v1/solves/{name}").json()["state"] == "running"
-        http.delete(f"/v1/solves/{name}")
-    gateway.wait_until(gateway.idle)
+        assert http.get(path).json()["state"] == "running"
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\nX"])
@@ -222,19 +228,15 @@ def test_what_follows_a_body_is_no_header(gateway: Gateway) -> None:
 
 
 def test_nothing_is_written_into_the_middle_of_an_answer(gateway: Gateway) -> None:
-    asked = {"problem": "[hang]"}
-    with httpx.Client(base_url=gateway.url, timeout=10, trust_env=False) as http:
-        wish = {"Prefer": "respond-async"}
-        name = http.post("/v1/solves", json=asked, headers=wish).json()["solve_id"]
-        head = f"GET /v1/solves/{name}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n".encode()
-        with socket.create_connection(gateway.address, timeout=5) as connection:
-            connection.sendall(head)
-            assert connection.recv(64).startswith(b"HTTP/1.1 200")
-            connection.sendall(GET + b"nonsense\r\n\r\n")
-            received = b""
-            with suppress(ConnectionError):
-                while part := connection.recv(65_536):
-                    received += part
+    with (
+        endless(gateway) as (_, _, events),
+        socket.create_connection(gateway.address, timeout=5) as connection,
+    ):
+        connection.sendall(events)
+        assert connection.recv(64).startswith(b"HTTP/1.1 200")
+        connection.sendall(GET + b"nonsense\r\n\r\n")
+        received = b""
+        with suppress(ConnectionError):
+            while part := connection.recv(65_536):
+                received += part
         assert b"HTTP/1.1 400" not in received
-        http.delete(f"/v1/solves/{name}")
-    gateway.wait_until(gateway.idle)

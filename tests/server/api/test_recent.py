@@ -1,5 +1,7 @@
 """What was just read serves others who ask the same, and only for a moment."""
 
+from functools import partial
+
 import anyio
 import pytest
 
@@ -22,13 +24,16 @@ class Counting:
         return value
 
 
+async def add(got: list[int], recent: Recent[str, int], source: Counting) -> None:
+    """Ask for one key."""
+    got.append(await recent.get("a", source.read))
+
+
 async def test_one_reads_for_all_that_wait() -> None:
     recent: Recent[str, int] = Recent(60, 4)
     source = Counting()
     got: list[int] = []
-
-    async def ask() -> None:
-        got.append(await recent.get("a", source.read))
+    ask = partial(add, got, recent, source)
 
     async with anyio.create_task_group() as group:
         for _ in range(5):
@@ -44,9 +49,7 @@ async def test_a_reader_that_is_cancelled_leaves_it_to_the_next() -> None:
     recent: Recent[str, int] = Recent(60, 4)
     source = Counting()
     got: list[int] = []
-
-    async def ask() -> None:
-        got.append(await recent.get("a", source.read))
+    ask = partial(add, got, recent, source)
 
     async with anyio.create_task_group() as patient:
         async with anyio.create_task_group() as impatient:
@@ -77,9 +80,7 @@ async def test_what_may_have_changed_is_read_again_also_while_it_is_read() -> No
     recent: Recent[str, int] = Recent(60, 4)
     source = Counting()
     got: list[int] = []
-
-    async def ask() -> None:
-        got.append(await recent.get("a", source.read))
+    ask = partial(add, got, recent, source)
 
     async with anyio.create_task_group() as group:
         group.start_soon(ask)
