@@ -18,7 +18,6 @@ from server.engine.named import NamedEngine
 from server.engine.opening import model_path, open_engine, starts_here
 from server.equivalence.pool import EquivalenceOptions, EquivalencePool
 from server.errors import NamedEngineError, QuorumServerError
-from server.journal.errors import JournalError
 from server.journal.journal import Journal, JournalOptions
 from server.journal.versions import versions_of
 from server.leases.registry import LeaseRegistry, open_leases
@@ -41,8 +40,9 @@ log = structlog.get_logger(__name__)
 class Parts:
     """What routes use; `started` is of `time.monotonic`.
 
-    Without a journal, `no_journal` says why not. Without an engine there is no service; without
-    `leases`, kernels are not to be had over HTTP.
+    Without a journal, `no_journal` says why none is wanted; one that cannot be had yet is there,
+    and takes events. Without an engine there is no service; without `leases`, kernels are not to be
+    had over HTTP.
     """
 
     settings: Settings
@@ -56,6 +56,13 @@ class Parts:
     runs: RunRegistry | None = None
     others: Mapping[str, NamedEngine] = field(default_factory=dict)
     """Further engines by name."""
+
+    @property
+    def no_record(self) -> str:
+        """Why nothing can be read of earlier solves; empty where it can."""
+        if self.journal is None:
+            return self.no_journal
+        return "" if self.journal.is_open else self.journal.status().error
 
     def close(self) -> None:
         """End solves and leases, and take no more; their callers are answered."""
@@ -154,9 +161,10 @@ def with_preset(settings: Settings, model: str) -> Settings:
 
 
 async def open_journal(settings: Settings, stack: AsyncExitStack) -> tuple[Journal | None, str]:
-    """Open the journal and close what a dead server left in it; or return why there is none.
+    """Open the journal and close what a dead server left in it; or return why none is wanted.
 
-    Solves need no journal: one that cannot be had is told in the log and by `/ready`.
+    Solves do not wait for it: one that cannot be had is told in the log and by `/ready`, and
+    `open_runs` tries again.
     """
     if not settings.journal.enabled:
         return None, "journal.enabled is false"
@@ -164,13 +172,11 @@ async def open_journal(settings: Settings, stack: AsyncExitStack) -> tuple[Journ
         path=settings.journal_path,
         max_size_bytes=settings.journal.max_size_mib * MIB,
         keep_days=settings.journal.keep_days or None,
+        patient=True,
     )
-    try:
-        journal = await stack.enter_async_context(Journal(options))
-    except JournalError as error:
-        log.warning("journal.off", reason=str(error))
-        return None, str(error)
-    journal.close_unfinished(runs=False)
+    journal = await stack.enter_async_context(Journal(options))
+    if journal.is_open:
+        journal.close_unfinished(runs=False)
     return journal, ""
 
 

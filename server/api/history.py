@@ -14,7 +14,7 @@ from server.api.listing import Cursor, stored_info
 from server.api.recent import Recent
 from server.journal.journal import Journal
 from server.journal.reader import JournalReader, SolveFilter, StoredAttempt
-from server.journal.rows import EventRow, to_event
+from server.journal.rows import EventRow, sound_event
 
 Read = TypeVar("Read")
 
@@ -34,7 +34,9 @@ Page = list[tuple[Cursor, SolveInfo]]
 
 
 class History:
-    """What the journal knows; without one, nothing. Opened in the application's lifespan.
+    """What the journal knows; without one, or while it is not open, nothing.
+
+    Opened in the application's lifespan.
 
     Reading raises `JournalUnreadable` where the file is damaged or gone.
     """
@@ -53,8 +55,8 @@ class History:
 
     @property
     def kept(self) -> bool:
-        """Whether there is a journal."""
-        return self._journal is not None
+        """Whether there is a journal that can be read."""
+        return self._journal is not None and self._journal.is_open
 
     def close(self) -> None:
         """Close the file."""
@@ -68,7 +70,7 @@ class History:
 
     async def page(self, wanted: SolveFilter) -> Page:
         """Return the solves that a filter lets through, newest first."""
-        if self._journal is None:
+        if not self.kept:
             return []
         await self._catch_up()
 
@@ -79,7 +81,7 @@ class History:
 
     async def solve(self, solve_id: str) -> SolveDetail | None:
         """Return a solve that is recorded, with its result, also if it has just ended."""
-        if self._journal is None:
+        if not self.kept:
             return None
         await self._catch_up()
 
@@ -93,13 +95,13 @@ class History:
 
     async def attempts(self, solve_id: str) -> list[StoredAttempt]:
         """Return the attempts of a solve, by index."""
-        if self._journal is None:
+        if not self.kept:
             return []
         return await self._read(lambda reader: reader.attempts(solve_id))
 
     async def events(self, solve_id: str, after: int = 0) -> AsyncIterator[Event]:
         """Yield the events of a solve with an id above `after`."""
-        if self._journal is None:
+        if not self.kept:
             return
         events: Iterator[Event] = await self._read(lambda reader: reader.events(after, solve_id))
         while page := await self._in_thread(lambda: list(islice(events, EVENTS_AT_ONCE))):
@@ -147,5 +149,5 @@ def _result(reader: JournalReader, solve_id: str) -> SolveResult | None:
         "WHERE solve_id = ? AND type = 'solve.finished' ORDER BY id DESC LIMIT 1",
         (solve_id,),
     )
-    event = to_event(EventRow(*rows[0]), None) if rows else None
+    event = sound_event(EventRow(*rows[0])) if rows else None
     return event.result if isinstance(event, SolveFinished) else None

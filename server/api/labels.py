@@ -65,7 +65,7 @@ async def create(body: LabelBatch, request: Request, store: Store) -> LabelList:
     """Store labels, all of them or none; those of a recorded attempt must lie inside it."""
     parts: Parts = request.state.parts
     identity: Identity = request.state.identity
-    if parts.journal is not None:
+    if not parts.no_record:
         await anyio.to_thread.run_sync(_check, parts, body.labels)
     made = await anyio.to_thread.run_sync(store.add, body.labels, identity.name)
     return LabelList(labels=made)

@@ -12,6 +12,7 @@ from client.schema import SolveEnd, SolveInfo, SolveList, SolveStarted, SolveSta
 from server.journal.reader import StoredSolve
 from server.solve.service import SolveHandle
 
+ENDS = frozenset(SolveEnd)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -136,7 +137,7 @@ def stored_info(stored: StoredSolve) -> SolveInfo:
         model=stored.model,
         attempts=stored.attempts,
         answer=stored.answer,
-        end=SolveEnd(stored.outcome) if stored.outcome else None,
+        end=SolveEnd(stored.outcome) if stored.outcome in ENDS else None,
         seconds=stored.seconds,
         tokens=TokenCounts(prompt=counts[0] or 0, sampled=counts[1] or 0, appended=counts[2] or 0)
         if any(count is not None for count in counts)

@@ -75,6 +75,13 @@ class Backlog:
             self._taken.clear()
             self._changed.notify_all()
 
+    def renumber(self, by: int) -> None:
+        """Raise the ids of the events that wait; nothing may have been taken yet."""
+        if not by:
+            return
+        with self._changed:
+            self._queue = deque(_renumbered(entry, by) for entry in self._queue)
+
     def pause(self, seconds: float) -> None:
         """Wait before the next try; `close` ends the wait."""
         was_closed = self._closed_at
@@ -119,3 +126,10 @@ class Backlog:
             self._bytes -= kept.popleft().weight
         self.dropped += len(self._queue) - len(kept)
         self._queue = kept
+
+
+def _renumbered(entry: Entry, by: int) -> Entry:
+    event = entry.event
+    if isinstance(event, RunRow | AnswerRow):
+        return entry
+    return entry._replace(event=event.model_copy(update={"id": event.id + by}))

@@ -13,7 +13,7 @@ from client.schema import (
     SolveRequested,
     SolveStarted,
 )
-from server.journal.rows import EventRow, to_event
+from server.journal.rows import EventRow, sound_event
 from server.journal.transaction import transaction
 
 #: The events that say something about these rows.
@@ -109,9 +109,10 @@ def add_solves(connection: sqlite3.Connection, seen: Iterable[tuple[str, float]]
 def rebuild(connection: sqlite3.Connection) -> int:
     """Make all rows again from the events, in one transaction; return the number of solves.
 
+    Events that are damaged are left out.
+
     Raises:
         sqlite3.Error: nothing is changed.
-        ValueError: an event is not as this program writes it; nothing is changed.
     """
     with transaction(connection):
         connection.execute("DELETE FROM attempts")
@@ -135,6 +136,6 @@ def _telling(connection: sqlite3.Connection) -> Iterator[tuple[Telling, float]]:
         TELLING_TYPES,
     )
     for row in rows:
-        event = to_event(EventRow(*row), None)
+        event = sound_event(EventRow(*row))
         if isinstance(event, TELLING):
             yield event, row[5]

@@ -71,7 +71,10 @@ def reading(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         if is_damage(error):
-            sentence = "damaged; start the server, which sets it aside and begins a new one"
+            sentence = (
+                "damaged; `quorum journal check` says where, and a server that starts sets aside "
+                "what it cannot go on with"
+            )
         elif error_code(error) == sqlite3.SQLITE_CANTOPEN:
             sentence = "cannot be opened; name a journal that exists with --journal"
         else:

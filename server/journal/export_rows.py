@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
 from server.journal.reader import JournalReader, SolveFilter, StoredAttempt, StoredSolve
-from server.journal.rows import Float16s, Ids
+from server.journal.rows import Float16s, Ids, sound_body
 from server.sections.engines import MAIN
 
 Column = str | int | float | bool | None
@@ -107,7 +106,7 @@ def _versions(reader: JournalReader, solve_id: str) -> dict[str, Column]:
     rows = reader.query(
         "SELECT body FROM events WHERE solve_id = ? AND type = 'solve.requested'", (solve_id,)
     )
-    versions: dict[str, Any] = orjson.loads(rows[0][0])["versions"] if rows else {}
+    versions: dict[str, Any] = sound_body(rows[0][0]).get("versions", {}) if rows else {}
     return {name: versions.get(name) for name in FROM_VERSIONS}
 
 
@@ -117,8 +116,10 @@ def _rated(reader: JournalReader, solve_id: str) -> dict[int, NDArray[np.float32
         "SELECT body FROM events WHERE solve_id = ? AND type = 'attempt.rated' ORDER BY id",
         (solve_id,),
     )
-    bodies = [orjson.loads(row[0]) for row in rows]
-    return {body["attempt"]: np.asarray(body["steps"], np.float32) for body in bodies}
+    bodies = [sound_body(row[0]) for row in rows]
+    return {
+        body["attempt"]: np.asarray(body["steps"], np.float32) for body in bodies if "steps" in body
+    }
 
 
 def _or_none(numbers: Float16s) -> Float16s | None:

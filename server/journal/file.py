@@ -4,17 +4,29 @@ import fcntl
 import os
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
 from server.journal.errors import JournalInUse, JournalUnusable, error_code, is_damage
-from server.journal.migrations import APPLICATION_ID, migrate, schema_version, scripts
+from server.journal.migrations import (
+    APPLICATION_ID,
+    columns,
+    expected_columns,
+    migrate,
+    schema_version,
+    scripts,
+)
+from server.journal.rows import text_of
 
 log = structlog.get_logger(__name__)
+
+Read = TypeVar("Read")
 
 #: SQLite keeps these beside the file: what is not yet in it, and an index of that.
 SIDE_FILES = ("-wal", "-shm")
@@ -52,16 +64,18 @@ class JournalFile:
     Not safe for use by two threads at once; made in one thread, it may be used in another.
     """
 
-    def __init__(self, path: Path, lock: int) -> None:
+    def __init__(self, path: Path, lock: int, set_aside: list[Path] | None = None) -> None:
         self.path = path
-        self.set_aside: list[Path] = []
-        """What was found in the journal's place and could not be written on."""
+        self.set_aside = [] if set_aside is None else set_aside
+        """What was found in the journal's place and could not be written on; added to."""
         self._lock = lock
         self.connection = self._open()
 
     @classmethod
-    def open(cls, path: Path) -> "JournalFile":
+    def open(cls, path: Path, set_aside: list[Path] | None = None) -> "JournalFile":
         """Open the journal, or begin one; a file that is unfit is kept under another name.
+
+        That name is added to `set_aside`, also where no new file can be begun.
 
         Raises:
             JournalInUse: another process writes it.
@@ -69,10 +83,26 @@ class JournalFile:
         """
         lock = _take_lock(path)
         try:
-            return cls(path, lock)
+            return cls(path, lock, set_aside)
         except BaseException:
             os.close(lock)
             raise
+
+    def first_read(self, read: Callable[[sqlite3.Connection], Read]) -> Read:
+        """Return what a function reads; what shows only then to be damaged is set aside as well.
+
+        Raises:
+            JournalUnusable, JournalInUse: as for `open`.
+        """
+        try:
+            return read(self.connection)
+        except sqlite3.Error as error:
+            translated = _translated(error, self.path)
+            if not isinstance(translated, UnfitFile):
+                raise translated from error
+            self.set_aside_open(translated.defect, str(translated))
+        self.reopen()
+        return read(self.connection)
 
     def set_aside_open(self, defect: Defect, detail: str) -> None:
         """Close the file and keep it under another name; then `reopen` begins a new one.
@@ -184,6 +214,10 @@ def _open_fit(path: Path) -> sqlite3.Connection:
     except sqlite3.Error as error:
         connection.close()
         raise _translated(error, path) from error
+    except UnicodeDecodeError as error:
+        # The text of an error, which quotes what is damaged.
+        connection.close()
+        raise UnfitFile(Defect.DAMAGED, f"malformed schema ({error})") from error
     except BaseException:
         connection.close()
         raise
@@ -191,6 +225,7 @@ def _open_fit(path: Path) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:
+    connection.text_factory = text_of
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     _check_owner(connection, path)
     version = schema_version(connection)
@@ -209,6 +244,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("ROLLBACK")
     migrate(connection, scripts())
+    if missing := expected_columns() - columns(connection):
+        raise UnfitFile(Defect.DAMAGED, f"without {', '.join(map('.'.join, sorted(missing)))}")
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
@@ -241,7 +278,8 @@ def _check_pages(connection: sqlite3.Connection) -> None:
 def _translated(error: sqlite3.Error, path: Path) -> Exception:
     """Return what an error at opening means."""
     code = error_code(error)
-    if is_damage(error):
+    # A statement of ours that makes no sense to SQLite: the tables are not those that we made.
+    if is_damage(error) or code == sqlite3.SQLITE_ERROR:
         return UnfitFile(Defect.DAMAGED, str(error))
     if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
         return UnfitFile(Defect.READ_ONLY, str(error))

@@ -7,6 +7,7 @@ the machine or a power cut can take the commits since the last checkpoint (about
 it. Neither leaves a damaged file: every transaction is there whole or not at all.
 """
 
+import sqlite3
 import time
 from dataclasses import dataclass
 from functools import partial
@@ -20,6 +21,7 @@ import structlog
 
 from client.schema import Event, PartStatus, SolveFinished
 from server.journal.backlog import Backlog
+from server.journal.errors import JournalError
 from server.journal.file import JournalFile
 from server.journal.retention import DAY_S, Retention
 from server.journal.runs import AnswerRow, RunRow
@@ -35,16 +37,24 @@ MOST_QUEUED_BYTES = 64 * MIB
 BEHIND_S = 2.0
 #: The writer closes the file in this time after its last batch; then the thread is left alone.
 JOIN_S = CLOSE_S + 2.0
+#: Pauses between tries to open a file that could not be had, doubled each time.
+OPEN_AGAIN_FIRST_S = 0.5
+OPEN_AGAIN_MOST_S = 15.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalOptions:
-    """Where the journal is and how much it keeps; None is no bound."""
+    """Where the journal is and how much it keeps; None is no bound.
+
+    Where the file cannot be had at first, as another server holds it or the disk is full, a journal
+    that is `patient` takes events all the same, into memory, until `wait_open` has opened it.
+    """
 
     path: Path
     max_size_bytes: int | None = None
     keep_days: float | None = None
     max_queued_bytes: int = MOST_QUEUED_BYTES
+    patient: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +77,9 @@ class JournalStatus:
 class Journal:
     """Writes one journal for the length of an `async with` block.
 
-    Entering it raises `JournalInUse` or `JournalUnusable`. A file that is damaged, newer than this
-    program or read-only is kept under another name, with a warning in the log, and a new one begun.
+    Entering it raises `JournalInUse` or `JournalUnusable`, unless it is patient. A file that is
+    damaged, newer than this program or read-only is kept under another name, with a warning in the
+    log, and a new one begun.
     """
 
     def __init__(self, options: JournalOptions) -> None:
@@ -77,30 +88,59 @@ class Journal:
         self._file: JournalFile | None = None
         self._writer: Writer | None = None
         self._unfinished: tuple[UnfinishedSolve, ...] = ()
-        self._last_id = 0
-
-    async def __aenter__(self) -> Self:
-        with anyio.CancelScope(shield=True):
-            # The checks at opening are bounded; a thread that is left alone would keep the lock.
-            await anyio.to_thread.run_sync(self._open)
-        return self
-
-    def _open(self) -> None:
-        options = self._options
-        file = JournalFile.open(options.path)
-        try:
-            self._unfinished = find_unfinished(file.connection)
-            last = file.connection.execute("SELECT max(id) FROM events").fetchone()[0]
-        except BaseException:
-            file.close()
-            raise
+        self._why_closed = "it is not open yet"
+        self._set_aside: list[Path] = []
         # The clock's microseconds: ids grow over a restart even where the last ones were lost with
         # the server or with the file. They stay under 2**53, JavaScript's bound, until 2255.
-        self._last_id = max(last or 0, time.time_ns() // 1_000)
+        self._last_id = self._before_first = time.time_ns() // 1_000
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open()
+        except JournalError as error:
+            if not self._options.patient:
+                raise
+            self._why_closed = str(error)
+            log.warning("journal.behind", path=str(self.path), error=str(error))
+        return self
+
+    async def wait_open(self) -> None:
+        """Return once the file is open; where it is not, try, with growing pauses."""
+        pause = OPEN_AGAIN_FIRST_S
+        while not self.is_open:
+            await anyio.sleep(pause)
+            pause = min(2 * pause, OPEN_AGAIN_MOST_S)
+            try:
+                await self._open()
+            except JournalError as error:
+                self._why_closed = str(error)
+            else:
+                log.info("journal.writing_again", path=str(self.path))
+
+    async def _open(self) -> None:
+        with anyio.CancelScope(shield=True):
+            # The checks at opening are bounded; a thread that is left alone would keep the lock.
+            file, unfinished, last = await anyio.to_thread.run_sync(self._open_file)
+        # Ids were given out that the file has, where two servers began at about the same time.
+        taken = max(last - self._before_first, 0)
+        self._backlog.renumber(taken)
+        self._last_id += taken
+        self._unfinished = unfinished
+        options = self._options
         keep_s = options.keep_days * DAY_S if options.keep_days else None
         self._file = file
         self._writer = Writer(file, self._backlog, Retention(options.max_size_bytes, keep_s))
         self._writer.start()
+
+    def _open_file(self) -> tuple[JournalFile, tuple[UnfinishedSolve, ...], int]:
+        """Return the file, the solves in it that have no result, and its last event's id."""
+        file = JournalFile.open(self._options.path, self._set_aside)
+        try:
+            unfinished, last = file.first_read(_look)
+        except BaseException:
+            file.close()
+            raise
+        return file, unfinished, last
 
     async def __aexit__(
         self,
@@ -108,6 +148,8 @@ class Journal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if self._writer is None:
+            await self._try_at_last()
         self._backlog.close()
         if self._writer is None:
             return
@@ -115,6 +157,21 @@ class Journal:
             ended = await anyio.to_thread.run_sync(self._writer.join, JOIN_S)
         if not ended:
             log.error("journal.hangs", path=str(self._options.path), error=self._writer.error)
+
+    async def _try_at_last(self) -> None:
+        """Open the file for what waits, where it could not be had so far."""
+        queued, _ = self._backlog.waiting()
+        if not queued:
+            return
+        try:
+            await self._open()
+        except JournalError as error:
+            log.error("journal.not_written", events=queued, error=str(error))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the file is held, so that it can be read and is written."""
+        return self._writer is not None
 
     @property
     def path(self) -> Path:
@@ -139,21 +196,26 @@ class Journal:
         self._backlog.put(row)
 
     async def flush(self, timeout_s: float = CLOSE_S) -> bool:
-        """Wait until all that was appended before is committed; False: not in `timeout_s`."""
+        """Wait until all that was appended before is committed; False: not in `timeout_s`.
+
+        Where the file is not open, nobody knows when it will be: then this is False at once.
+        """
+        if not self.is_open:
+            return False
         wait = partial(self._backlog.wait_done, timeout_s)
         return await anyio.to_thread.run_sync(wait, abandon_on_cancel=True)
 
     def status(self) -> JournalStatus:
         """Return how the writing goes."""
         queued, behind_s = self._backlog.waiting()
-        writer, file = self._writer, self._file
+        writer = self._writer
         return JournalStatus(
             path=self._options.path,
             queued=queued,
             behind_s=behind_s,
             dropped=self._backlog.dropped + (writer.left_out if writer else 0),
-            error=writer.error if writer else "",
-            set_aside=tuple(file.set_aside) if file else (),
+            error=writer.error if writer else self._why_closed,
+            set_aside=tuple(self._set_aside),
         )
 
     def part_status(self) -> PartStatus:
@@ -193,3 +255,9 @@ class Journal:
         self.append(event)
         log.warning("solve.interrupted", solve_id=solve.solve_id)
         return event
+
+
+def _look(connection: sqlite3.Connection) -> tuple[tuple[UnfinishedSolve, ...], int]:
+    """Return the solves without a result, and the last event's id; 0 without one."""
+    last = connection.execute("SELECT max(id) FROM events").fetchone()[0]
+    return find_unfinished(connection), last or 0

@@ -5,6 +5,7 @@ version a journal has, its `application_id` that it is a journal of ours.
 """
 
 import sqlite3
+from contextlib import closing
 from functools import cache
 from importlib.resources import files
 
@@ -24,6 +25,22 @@ def schema_version(connection: sqlite3.Connection) -> int:
     """Return the version of an open file; 0: nothing is in it yet."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
     return version
+
+
+def columns(connection: sqlite3.Connection) -> frozenset[tuple[str, str]]:
+    """Return the columns of all tables and views, each with the name of its table."""
+    rows = connection.execute(
+        "SELECT m.name, c.name FROM sqlite_master AS m, pragma_table_info(m.name) AS c"
+    )
+    return frozenset((table, column) for table, column in rows)
+
+
+@cache
+def expected_columns() -> frozenset[tuple[str, str]]:
+    """Return the columns that a file of the last version has."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        migrate(connection, scripts())
+        return columns(connection)
 
 
 def migrate(connection: sqlite3.Connection, versions: tuple[str, ...]) -> None:

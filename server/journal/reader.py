@@ -10,13 +10,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import orjson
-
 from client.schema import Event
 from server.journal.errors import JournalUnreadable, UnknownSolve, reading
 from server.journal.file import BUSY_MS
 from server.journal.migrations import APPLICATION_ID, schema_version, scripts
-from server.journal.rows import EventRow, SegmentRow, to_event
+from server.journal.rows import EventRow, SegmentRow, sound_body, sound_event, text_of
 from server.journal.runs import (
     ANSWER_COLUMNS,
     RUN_COLUMNS,
@@ -147,6 +145,7 @@ class JournalReader:
                 isolation_level=None,
                 check_same_thread=False,
             )
+            self.connection.text_factory = text_of
             try:
                 self._check()
             except BaseException:
@@ -282,7 +281,7 @@ class JournalReader:
             "AND type = 'attempt.started' ORDER BY id LIMIT 1",
             (solve_id, attempt),
         )
-        body = orjson.loads(rows[0][0]) if rows else {}
+        body = sound_body(rows[0][0]) if rows else {}
         return {name: str(body.get(name, "")) for name in ("engine", "model", "dialect")}
 
     def segments(self, solve_id: str, attempt: int) -> list[StoredSegment]:
@@ -297,10 +296,11 @@ class JournalReader:
     def events(self, after: int = 0, solve_id: str | None = None) -> Iterator[Event]:
         """Yield the events with an id above `after`, of one solve or of all, in order.
 
-        Those that this program does not know are left out, as clients do.
+        Those that this program does not know are left out, as clients do, and those that are
+        damaged.
         """
         for row, segment in self.rows(after, solve_id):
-            event = to_event(row, segment)
+            event = sound_event(row, segment)
             if event is not None:
                 yield event
 

@@ -9,9 +9,12 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import orjson
+import structlog
 from numpy.typing import NDArray
 
 from client.schema import EVENT_ADAPTER, AttemptEvent, AttemptSegment, AttemptText, Event
+
+log = structlog.get_logger(__name__)
 
 #: Fields that are columns of `events` or `segments`.
 IN_COLUMNS = {"id", "solve_id", "attempt", "type", "at", "token_ids", "logprobs", "confidence"}
@@ -113,6 +116,38 @@ def to_event(row: EventRow, segment: SegmentRow | None) -> Event | None:
         values["logprobs"] = _list_or_none(segment.logprobs)
         values["confidence"] = _list_or_none(segment.confidence)
     return EVENT_ADAPTER.validate_python(values)
+
+
+def sound_event(row: EventRow, segment: SegmentRow | None = None) -> Event | None:
+    """Return the event of a row; None also where the disk has made something else of it.
+
+    One such row must not hide the others: the log names it, and `quorum journal check` does.
+    """
+    try:
+        return to_event(row, segment)
+    except ValueError as error:
+        log.warning("journal.damaged_event", id=row.id, type=row.type, error=_first_line(error))
+        return None
+
+
+def sound_body(body: str) -> dict[str, Any]:
+    """Return what the body of an event says; nothing where it is damaged."""
+    try:
+        values = orjson.loads(body)
+    except ValueError as error:
+        log.warning("journal.damaged_event", error=_first_line(error))
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _first_line(error: ValueError) -> str:
+    # What follows quotes the event.
+    return str(error).partition("\n")[0][:200]
+
+
+def text_of(stored: bytes) -> str:
+    r"""Return a text of the journal; bytes that damage has made no UTF-8 are written as `\xNN`."""
+    return stored.decode("utf-8", "backslashreplace")
 
 
 def pack_ids(ids: Sequence[int]) -> bytes:

@@ -3,7 +3,6 @@
 import sqlite3
 from dataclasses import dataclass
 
-import orjson
 from pydantic import JsonValue
 
 from client.schema import (
@@ -17,7 +16,7 @@ from client.schema import (
     SolveStarted,
     TokenCounts,
 )
-from server.journal.rows import EventRow, to_event
+from server.journal.rows import EventRow, sound_body, sound_event
 from voting.answers import AnswerKind as VotedKind
 from voting.answers import parse_answer
 from voting.ballot import Ballot, Vote
@@ -133,12 +132,12 @@ def _unfinished(connection: sqlite3.Connection, solve_id: str, created: float) -
     started = [
         event
         for row in _bodies(connection, solve_id, "solve.started")
-        if isinstance(event := to_event(row, None), SolveStarted)
+        if isinstance(event := sound_event(row), SolveStarted)
     ]
     reports = {
         event.attempt: event.report
         for row in _bodies(connection, solve_id, "attempt.finished")
-        if isinstance(event := to_event(row, None), AttemptFinished)
+        if isinstance(event := sound_event(row), AttemptFinished)
     }
     counts = dict(
         connection.execute(
@@ -153,7 +152,7 @@ def _unfinished(connection: sqlite3.Connection, solve_id: str, created: float) -
         solve_id=solve_id,
         created=created,
         at=at.fetchone()[0] or 0.0,
-        request=orjson.loads(requested[0].body)["request"] if requested else None,
+        request=sound_body(requested[0].body).get("request") if requested else None,
         started=started[0] if started else None,
         attempts=tuple(
             UnfinishedAttempt(index, reports.get(index), counts.get(index, 0)) for index in indexes

@@ -98,7 +98,7 @@ class Reading:
     @property
     def why_not(self) -> str:
         """Why there is no record; empty where there is one."""
-        return "" if self.parts.journal else f"There is no record: {self.parts.no_journal}."
+        return f"There is no record: {why}." if (why := self.parts.no_record) else ""
 
     async def __call__(self, work: Callable[[JournalReader], Result]) -> Result:
         """Return what `work` makes of the journal.
@@ -109,8 +109,8 @@ class Reading:
         return await anyio.to_thread.run_sync(self._work, work, limiter=self.limiter)
 
     def _work(self, work: Callable[[JournalReader], Result]) -> Result:
-        if self.parts.journal is None:
-            raise JournalUnreadable(self.why_not)
+        if why_not := self.why_not:
+            raise JournalUnreadable(why_not)
         with JournalReader(self.parts.settings.journal_path) as reader:
             return work(reader)
 

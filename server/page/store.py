@@ -11,7 +11,7 @@ from server.journal.rows import (
     EventRow,
     Float16s,
     Ids,
-    to_event,
+    sound_event,
     unpack_float16s,
     unpack_ids,
 )
@@ -151,7 +151,7 @@ def attempt_events(reader: JournalReader, solve_id: str, attempt: int) -> Iterat
 
 def _events(rows: Sequence[Any]) -> Iterator[Event]:
     for row in rows:
-        event = to_event(EventRow(*row), None)
+        event = sound_event(EventRow(*row))
         if event is not None:
             yield event
 

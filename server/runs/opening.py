@@ -6,6 +6,7 @@ from pathlib import Path
 
 import anyio
 import anyio.to_thread
+import structlog
 
 from server.journal.journal import Journal
 from server.runs.clock import Clocks
@@ -17,6 +18,8 @@ from server.runs.stored import StoredRun, load_open_runs
 from server.settings import Settings
 from server.solve.service import SolveService
 
+log = structlog.get_logger(__name__)
+
 
 @asynccontextmanager
 async def open_runs(
@@ -26,7 +29,7 @@ async def open_runs(
     path: Path | None = None,
     clocks: Clocks | None = None,
 ) -> AsyncIterator[RunRegistry]:
-    """Keep the registry of a server, with the runs that its journal has open.
+    """Keep the registry of a server, with what its journal has open, now or once it can be had.
 
     The best answers so far are kept in the file `path`.
 
@@ -37,21 +40,35 @@ async def open_runs(
     runs = RunRegistry(
         service, journal, clocks, settings=settings.runs, solve=settings.solve, paths=paths
     )
-    stored: list[StoredRun] = []
-    if journal is not None:
-        stored = await read_journal(journal.path, load_open_runs, stored)
-    earlier = await anyio.to_thread.run_sync(read_fallback, path) if path else {}
-    runs.keep(stored, earlier)
-    if journal is not None:
-        await resume_solves(runs, journal, settings.runs.rebuild_s)
-    if path is None:
-        yield runs
-        return
-    fallback = Fallback(path, runs.lines)
-    runs.changed = fallback.note
+    runs.keep([], await anyio.to_thread.run_sync(read_fallback, path) if path else {})
+    if journal is not None and journal.is_open:
+        await _take_up(runs, journal, settings.runs.rebuild_s)
     async with anyio.create_task_group() as group:
-        group.start_soon(fallback.run)
+        if path is not None:
+            fallback = Fallback(path, runs.lines)
+            runs.changed = fallback.note
+            group.start_soon(fallback.run)
+        if journal is not None and not journal.is_open:
+            group.start_soon(_take_up_later, runs, journal, settings.runs.rebuild_s)
         try:
             yield runs
         finally:
             group.cancel_scope.cancel()
+
+
+async def _take_up_later(runs: RunRegistry, journal: Journal, rebuild_s: float) -> None:
+    """Wait for a journal that could not be had at the start."""
+    try:
+        await journal.wait_open()
+        journal.close_unfinished(runs=False)
+        await _take_up(runs, journal, rebuild_s)
+    except Exception:
+        # The server goes on; what earlier servers left is taken up at its next start.
+        log.exception("journal.not_taken_up", path=str(journal.path))
+
+
+async def _take_up(runs: RunRegistry, journal: Journal, rebuild_s: float) -> None:
+    """Take up the open runs of the journal, and the solves of theirs that a dead server left."""
+    stored: list[StoredRun] = []
+    runs.keep(await read_journal(journal.path, load_open_runs, stored))
+    await resume_solves(runs, journal, rebuild_s)

@@ -83,11 +83,22 @@ class RunRegistry:
         self._earlier: Lines = {}
         self.changed: Callable[[], None] = lambda: None
 
-    def keep(self, stored: Iterable[StoredRun], earlier: Lines) -> None:
+    def keep(self, stored: Iterable[StoredRun], earlier: Lines | None = None) -> None:
         """Take up runs of the journal, with what was told of their problems to `fallback.json`."""
-        self._earlier = earlier
+        if earlier is not None:
+            self._earlier = earlier
         for each in stored:
-            self._keep(each)
+            if each.row.id not in self._runs:
+                self._keep(each)
+            else:
+                # Opened again by its caller, while the journal was not to be had.
+                each.fill(self._runs[each.row.id])
+        self.changed()
+
+    @property
+    def _record(self) -> Path | None:
+        """The journal, where it can be read."""
+        return self._journal.path if self._journal is not None and self._journal.is_open else None
 
     def opened(self) -> list[Run]:
         """Return the runs that take problems."""
@@ -136,9 +147,9 @@ class RunRegistry:
     async def listing(self) -> list[WireRun]:
         """Return all runs, the newest first, without their problems."""
         wires = [run.wire(solves=False) for run in self._runs.values()]
-        if self._journal is not None:
+        if self._record is not None:
             nothing: tuple[list[RunRow], Counter[str]] = ([], Counter())
-            rows, done = await read_journal(self._journal.path, list_runs, nothing)
+            rows, done = await read_journal(self._record, list_runs, nothing)
             others = [row for row in rows if row.id not in self._runs]
             wires += [
                 run_of(row, self._clocks)
@@ -338,9 +349,9 @@ class RunRegistry:
 
     async def _find(self, run_id: str) -> Run | None:
         run = self._runs.get(run_id)
-        if run is None and self._journal is not None:
+        if run is None and self._record is not None:
             load = partial(load_run, run_id=run_id)
-            stored = await read_journal(self._journal.path, load, None)
+            stored = await read_journal(self._record, load, None)
             # Meanwhile somebody else may have asked.
             if stored is not None and run_id not in self._runs:
                 self._keep(stored)

@@ -5,20 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-from pydantic import ValidationError
-
 from client.schema import AnswerKind, Event, SolveFinished
 from server.journal.reader import JournalReader
-from server.journal.rows import EventRow, to_event
+from server.journal.rows import EventRow, sound_event
 from server.journal.runs import AnswerRow, RunRow
 from server.runs.clock import Clocks
 from server.runs.evidence import Evidence
 from server.runs.run import WHOLE, Entry, Run, run_of
 from server.solve.past import path_of
 from voting.paths import ProblemPath
-
-log = structlog.get_logger(__name__)
 
 _PATHS = (
     "SELECT e.id, e.solve_id, e.attempt, e.type, e.at, e.recorded, e.body "
@@ -50,6 +45,13 @@ class StoredRun:
         run.history = self.history
         run.answers.update((row.problem_id, row) for row in self.answers)
         return run
+
+    def fill(self, run: Run) -> None:
+        """Give a run of this id what it lacks: results, and answers that its caller told."""
+        for entry in self.entries:
+            run.entries.setdefault(entry.problem_id, entry)
+        for row in self.answers:
+            run.answers.setdefault(row.problem_id, row)
 
 
 def load_run(path: Path, run_id: str) -> StoredRun | None:
@@ -86,11 +88,7 @@ def answered(problem_id: str, event: SolveFinished) -> Entry:
 def _stored(reader: JournalReader, row: RunRow) -> StoredRun:
     entries = []
     for *columns, problem_id in reader.query(_RESULTS, (row.id,)):
-        try:
-            event = to_event(EventRow(*columns), None)
-        except ValidationError as error:
-            log.error("run.unreadable_result", run=row.id, error=str(error))
-            continue
+        event = sound_event(EventRow(*columns))
         if isinstance(event, SolveFinished) and problem_id is not None:
             entries.append(answered(problem_id, event))
     history = _history(reader, row) if row.finished is None else ()
@@ -102,10 +100,7 @@ def _history(reader: JournalReader, row: RunRow) -> tuple[ProblemPath, ...]:
     events: dict[str, list[Event]] = defaultdict(list)
     paths: list[ProblemPath] = []
     for columns in reader.query(_PATHS, (row.id,)):
-        try:
-            event = to_event(EventRow(*columns), None)
-        except ValidationError:
-            continue
+        event = sound_event(EventRow(*columns))
         if event is None:
             continue
         events[event.solve_id].append(event)

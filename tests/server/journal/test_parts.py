@@ -35,7 +35,7 @@ async def test_on_behind_or_off_with_the_reason(tmp_path: Path) -> None:
     assert (off.ready, off.state, off.detail) == (False, "off", "journal.enabled is false")
     async with Journal(options(tmp_path)):
         used = await status(tmp_path)
-    assert (used.ready, used.state) == (False, "off")
+    assert (used.ready, used.state) == (False, "behind")
     assert "only one may; set QUORUM_JOURNAL_PATH" in used.detail
 
 

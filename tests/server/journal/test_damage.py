@@ -1,0 +1,115 @@
+# ruff: noqa: ASYNC240 - small files of the tests' own
+"""Bytes that changed on the disk: what is sound is read, and a server always starts."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from server.api.listing import stored_info
+from server.journal.check import check
+from server.journal.export_rows import export_rows
+from server.journal.journal import Journal
+from server.journal.reader import JournalReader
+from server.page.store import tail_events
+from server.runs.stored import load_open_runs
+from tests.server.journal.conftest import SOLVES
+from tests.server.journal.stories import opening, options, solve_events
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        yield connection
+
+
+@pytest.mark.parametrize(
+    ("was", "became"),
+    [
+        (b"    tool_errors   INTEGER,", b"    tool_error\x07   INTEGER,"),
+        (b"    tool_errors   INTEGER,", b"    tool_err\xc9rs   INTEGER,"),
+        (b"    recorded REAL NOT NULL,", b"    recordex REAL NOT NULL,"),
+        (b"CREATE TABLE attempts", b"CREATE TABLE attemp\xff\xfe"),
+    ],
+)
+async def test_a_schema_that_is_not_ours_any_more_is_set_aside(
+    told: Path, was: bytes, became: bytes
+) -> None:
+    content = told.read_bytes()
+    assert was in content
+    told.write_bytes(content.replace(was, became))
+    async with Journal(options(told.parent)) as journal:
+        (kept,) = journal.status().set_aside
+        assert kept.name.startswith("journal.sqlite.damaged-")
+        for event in solve_events("solve-new", journal.next_id):
+            journal.append(event)
+        assert await journal.flush()
+
+
+async def test_a_page_that_shows_to_be_bad_only_when_it_is_read_is_set_aside(told: Path) -> None:
+    with changing(told) as connection:
+        rows = connection.execute("SELECT max(rowid) FROM solves").fetchone()[0]
+        assert rows == len(SOLVES)
+        connection.execute("UPDATE solves SET outcome = NULL WHERE id = 'solve-b'")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA writable_schema = ON")
+        # The table of the events seems to be elsewhere, in pages that are sound themselves.
+        connection.execute(
+            "UPDATE sqlite_master SET rootpage = "
+            "(SELECT rootpage FROM sqlite_master WHERE name = 'run_answers') WHERE name = 'events'"
+        )
+    async with Journal(options(told.parent)) as journal:
+        assert len(journal.status().set_aside) == 1
+
+
+async def test_a_damaged_event_hides_no_other_and_keeps_no_server_from_starting(
+    told: Path,
+) -> None:
+    async with Journal(options(told.parent)) as journal:
+        for event in opening("solve-cut", journal.next_id):
+            journal.append(event)
+    with changing(told) as connection:
+        for kind in ("solve.requested", "solve.started"):
+            connection.execute(
+                "UPDATE events SET body = substr(body, 3) WHERE solve_id = ? AND type = ?",
+                ("solve-cut", kind),
+            )
+        cut = "UPDATE events SET body = replace(body, '\"turn\":', '\"tuxn\":') WHERE id = ?"
+        (lost,) = connection.execute(
+            "SELECT min(id) FROM events WHERE solve_id = 'solve-a' AND type = 'attempt.text'"
+        ).fetchone()
+        connection.execute(cut, (lost,))
+    with capture_logs() as logs:
+        async with Journal(options(told.parent)) as journal:
+            assert not journal.status().set_aside
+            assert [solve.solve_id for solve in journal.unfinished()] == ["solve-cut"]
+            journal.close_unfinished()
+    assert {"journal.damaged_event"} <= {line["event"] for line in logs}
+    with JournalReader(told) as reader:
+        rows = [row.id for row, _ in reader.rows(solve_id="solve-a")]
+        assert [event.id for event in reader.events(solve_id="solve-a")] == [
+            row for row in rows if row != lost
+        ]
+        assert tail_events(reader, "solve-a")
+        assert list(export_rows(reader, reader.solve("solve-a")))
+        assert list(export_rows(reader, reader.solve("solve-cut"))) == []
+        assert reader.solve("solve-cut").outcome == "interrupted"
+        found = {finding.subject for finding in check(reader)}
+        assert f"event {lost}" in found
+    assert load_open_runs(told) == []
+
+
+async def test_text_that_is_no_utf_8_any_more_is_shown_and_hides_no_other(told: Path) -> None:
+    with changing(told) as connection:
+        connection.execute(
+            "UPDATE solves SET problem = CAST(x'57c928' AS TEXT), outcome = CAST(x'ff' AS TEXT) "
+            "WHERE id = 'solve-b'"
+        )
+    with JournalReader(told) as reader:
+        infos = {info.solve_id: info for info in map(stored_info, reader.solves())}
+    assert set(infos) == set(SOLVES)
+    assert infos["solve-b"].problem == "W\\xc9("
+    assert infos["solve-b"].end is None
