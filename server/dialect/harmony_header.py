@@ -15,11 +15,16 @@ MODEL = "assistant"
 _ROLES = (MODEL, "user", "system", "developer", "tool")
 #: Recipients that are no tool: the message is for a reader.
 _READERS = frozenset({MODEL, "user", "all"})
-#: A role that was written: a known one, or the name of a tool in whose name the model writes.
+_CHANNEL_NAMES = "|".join(CHANNELS)
+#: A role that was written: the model's, at times doubled or run together with a channel's name,
+#: another known one, or the name of a tool in whose name the model writes.
+_MODEL_ROLE = re.compile(rf"\s*(?:{MODEL})+(?=\W|\Z|(?:{_CHANNEL_NAMES})(?:\W|\Z))")
 _KNOWN_ROLE = re.compile(rf"\s*({'|'.join(_ROLES)})\b")
 _NAMED_ROLE = re.compile(rf"\s*(?!to=)([\w.\-]+)(?=\s*(?:to=|{re.escape(CHANNEL)}|$))")
 _RECIPIENT = re.compile(r"\bto=\s*([\w.\-/]*)")
-_CHANNEL = re.compile(rf"{re.escape(CHANNEL)}\s*({'|'.join(CHANNELS)})?")
+_CHANNEL = re.compile(rf"{re.escape(CHANNEL)}\s*({_CHANNEL_NAMES})?")
+#: A channel's name whose `<|channel|>` is missing.
+_BARE_CHANNEL = re.compile(rf"\s*({_CHANNEL_NAMES})\b")
 _CONTENT_TYPE = re.compile(rf"\s*(?:{re.escape(CONSTRAIN)}\s*)?(?:(code|json)\b)?")
 
 
@@ -56,9 +61,10 @@ def read_header(text: str, role: str | None, *, whole: bool) -> Header:
     """
     place = 0
     if role is None:
-        written = _KNOWN_ROLE.match(text) or (_NAMED_ROLE.match(text) if whole else None)
-        role, place = (written[1], written.end()) if written else (MODEL, 0)
+        role, place = _read_role(text, whole=whole)
     channels = list(_CHANNEL.finditer(text))
+    bare = _BARE_CHANNEL.match(text, place) if whole and not channels and role == MODEL else None
+    channels += [bare] if bare else []
     recipients = list(_RECIPIENT.finditer(text))
     place = max(place, *(match.end() for match in (*channels, *recipients)), 0)
     kind = _CONTENT_TYPE.match(text, place) if channels or recipients else None
@@ -73,3 +79,13 @@ def read_header(text: str, role: str | None, *, whole: bool) -> Header:
         whole=whole,
         rest="" if whole else text[place:].replace(CONSTRAIN, "").lstrip(),
     )
+
+
+def _read_role(text: str, *, whole: bool) -> tuple[str, int]:
+    """Return the role at the beginning of a header, and where it ends."""
+    if own := _MODEL_ROLE.match(text):
+        return MODEL, own.end()
+    written = _KNOWN_ROLE.match(text)
+    if whole and not written and not _BARE_CHANNEL.match(text):
+        written = _NAMED_ROLE.match(text)
+    return (written[1], written.end()) if written else (MODEL, 0)
