@@ -35,7 +35,7 @@ class AttemptEnd(StrEnum):
     ENGINE_LOST = "engine_lost"
     """The engine died and was not back before the deadline."""
     ENGINE_ERROR = "engine_error"
-    """The engine refused the request or answered with nonsense."""
+    """The engine refused the request, or answered with nonsense again and again."""
     SANDBOX_ERROR = "sandbox_error"
     """No kernel could be had."""
     FAILED = "failed"

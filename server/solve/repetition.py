@@ -4,7 +4,9 @@ A loop is the same run of tokens again and again at the end of the list. The tes
 with the list shifted by a period; sampled text that only resembles itself passes.
 """
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Iterator, Sequence
+from itertools import islice
 
 #: Tokens that must repeat: 192 tokens are about twelve lines. Long tables and lists in honest
 #: solutions differ in their numbers.
@@ -12,6 +14,13 @@ WINDOW = 192
 LONGEST_PERIOD = 64
 #: How often to look, in sampled tokens.
 EVERY = 32
+#: Reasoning models also repeat whole paragraphs: so long a run must come so many times.
+LONGEST_PARAGRAPH = 1024
+COPIES = 3
+#: How often to look for that: it takes some tens of microseconds.
+EVERY_PARAGRAPH = 8 * EVERY
+#: What came last is looked for in so many places before it: a paragraph may hold it more than once.
+MOST_PLACES = 16
 
 
 def repeats(ids: Sequence[int]) -> bool:
@@ -23,3 +32,25 @@ def repeats(ids: Sequence[int]) -> bool:
         tail[-1] == tail[-1 - period] and tail[period:] == tail[:-period]
         for period in range(1, LONGEST_PERIOD + 1)
     )
+
+
+def repeats_paragraph(ids: Sequence[int]) -> bool:
+    """Tell whether the last ids are `COPIES` times the same, up to `LONGEST_PARAGRAPH` each."""
+    if len(ids) < WINDOW:
+        return False
+    tail = array("I", ids[-COPIES * LONGEST_PARAGRAPH :])
+    return any(
+        len(tail) >= COPIES * period
+        and tail[-COPIES * period : -period] == tail[-(COPIES - 1) * period :]
+        for period in islice(_distances(tail), MOST_PLACES)
+    )
+
+
+def _distances(tail: "array[int]") -> Iterator[int]:
+    """Yield how far back the last `LONGEST_PERIOD` ids have stood before, the nearest first."""
+    data, width = tail.tobytes(), tail.itemsize
+    probe = data[-LONGEST_PERIOD * width :]
+    place = len(data) - len(probe)
+    while (place := data.rfind(probe, 0, place + len(probe) - 1)) >= 0:
+        if place % width == 0:
+            yield (len(data) - len(probe) - place) // width

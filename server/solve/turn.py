@@ -1,7 +1,7 @@
 """One turn: streams from the engine into the conversation until something ends it.
 
-The engine may die in mid-stream: what was sampled stands, the turn waits for the engine and goes on
-from the same token list, until its time is up.
+The engine may die or talk nonsense in mid-stream: what was sampled stands, the turn waits for the
+engine and goes on from the same token list, until its time is up.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -21,12 +21,15 @@ from server.engine.errors import (
     EngineUnavailable,
 )
 from server.solve.record import TokenRecord
-from server.solve.repetition import EVERY, repeats
+from server.solve.repetition import EVERY, EVERY_PARAGRAPH, repeats, repeats_paragraph
 from server.vocabulary.errors import UnknownToken
 from voting.confidence import ConfidenceMeter, token_confidence
 
 #: Broken streams that one attempt survives. An engine that restarts costs one or two.
 MOST_LOSSES = 20
+#: Answers that are none (status 500, half an event) that it survives: with the pauses after them
+#: they span about twenty seconds, which a passing fault takes, and a wrong engine wastes.
+MOST_NONSENSE = 8
 #: Pause after a broken stream on an engine that says it is ready, doubled each time.
 PAUSE_FIRST_S = 0.1
 PAUSE_MOST_S = 5.0
@@ -105,6 +108,7 @@ class TurnReader:
     meter: ConfidenceMeter | None = None
     hopeless: Callable[[], str] | None = None
     losses: int = 0
+    nonsense: int = 0
     streams: int = 0
     stream_s: float = 0.0
     _scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
@@ -157,6 +161,11 @@ class TurnReader:
                     outcome = await self._stream(sampling(self.streams), scope, until, to_box)
                 except EngineFailed as error:
                     return TurnOutcome(TurnEnd.ENGINE_LOST, detail=str(error))
+                except EngineProtocolError as error:
+                    self.nonsense += 1
+                    problem = str(error)
+                    if self.nonsense > MOST_NONSENSE:
+                        return TurnOutcome(TurnEnd.ENGINE_ERROR, detail=problem)
                 except EngineUnavailable as error:
                     problem = str(error)
                 except (EngineError, UnknownToken) as error:
@@ -235,7 +244,8 @@ class TurnReader:
         return outcome
 
     def _loop(self) -> TurnOutcome | None:
-        repeated = repeats(self.record.segments[-1].ids)
+        ids, due = self.record.segments[-1].ids, self.record.sampled % EVERY_PARAGRAPH == 0
+        repeated = repeats(ids) or (due and repeats_paragraph(ids))
         return TurnOutcome(TurnEnd.REPETITION) if repeated else None
 
     def _prune(self) -> TurnOutcome | None:

@@ -139,7 +139,6 @@ async def test_streams_that_break_for_ever(stage: Stage, monkeypatch: pytest.Mon
     ("part", "detail"),
     [
         (EngineRefused("the prompt is too long"), "the prompt is too long"),
-        (EngineProtocolError("half an event"), "half an event"),
         ([10**6], "token id 1000000"),
         ([-1], "token id -1"),
     ],
@@ -158,6 +157,28 @@ async def test_nonsense_ends_the_attempt_with_its_own_reason(
     assert (result.answer, result.end) == ("4", SolveEnd.ALL_FINISHED)
     # What is no token of the vocabulary is in no record.
     assert solve.sampled(1) == [stage.vocabulary.encode("Let me see ")]
+
+
+async def test_nonsense_that_passes_costs_no_attempt(stage: Stage) -> None:
+    play = lines(["So it is ", EngineProtocolError("answered 500")], boxed("4"))
+    solve = stage.rehearse(play, attempts=2, agree=2, tokens=True)
+    result = await solve.run()
+    assert [report.end for report in result.attempts] == [AttemptEnd.ANSWERED] * 2
+    assert [report.engine_losses for report in result.attempts] == [1, 1]
+    assert {event.reason for event in solve.events(AttemptWaiting)} == {"answered 500"}
+    for first, second in zip(solve.prompts(0)[:1], solve.prompts(0)[1:], strict=True):
+        assert second == [*first, *stage.vocabulary.encode("So it is ")]
+
+
+async def test_nonsense_for_ever_ends_the_attempt(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turn, "PAUSE_MOST_S", 0.005)
+    solve = stage.rehearse(lines([EngineProtocolError("half an event")]))
+    (report,) = (await solve.run()).attempts
+    assert (report.end, report.detail) == (AttemptEnd.ENGINE_ERROR, "half an event")
+    assert report.engine_losses == turn.MOST_NONSENSE
+    assert len(solve.engine.requests) == turn.MOST_NONSENSE + 1
 
 
 async def test_a_start_without_an_engine_waits_for_it(stage: Stage) -> None:

@@ -29,6 +29,7 @@ from server.engine.scripted import Step, StreamRequest
 from server.engine.slots import common_prefix
 from server.prompts import compose, text
 from server.sections.solve import SolveSettings
+from server.solve import turn
 from server.solve.events import EventLog
 from server.solve.past import past_of
 from server.solve.plan import make_plan
@@ -166,7 +167,9 @@ class TestAPlannerThatFails:
         parts: list[Any],
         end: AttemptEnd,
         why: str,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        monkeypatch.setattr(turn, "PAUSE_MOST_S", 0.005)
         made = [part() if part is anyio.Event else part for part in parts]
         by = planner(harmony, lambda *_: made)
         solve = prepare(stage, by, "plan_then_code(share=0.04)")

@@ -9,7 +9,14 @@ from client.schema import MAX_SEED, SegmentKind, SolveRequest
 from server.sections.solve import SolveSettings
 from server.solve.plan import SolvePlan, make_plan
 from server.solve.record import TokenRecord
-from server.solve.repetition import LONGEST_PERIOD, WINDOW, repeats
+from server.solve.repetition import (
+    COPIES,
+    LONGEST_PARAGRAPH,
+    LONGEST_PERIOD,
+    WINDOW,
+    repeats,
+    repeats_paragraph,
+)
 from voting.errors import UnknownStrategyError
 
 
@@ -72,8 +79,24 @@ class TestRepetition:
         loop[-WINDOW // 2] = 9
         assert not repeats(loop)
 
-    def test_a_longer_period_is_no_loop(self) -> None:
-        assert not repeats([*range(LONGEST_PERIOD + 1)] * 10)
+    @pytest.mark.parametrize("period", [LONGEST_PERIOD, 200, 777, LONGEST_PARAGRAPH])
+    def test_a_paragraph_is_a_loop_once_it_came_thrice(self, period: int) -> None:
+        before, paragraph = [*range(5000, 7000)], [*range(period)]
+        assert repeats_paragraph([*before, *paragraph * COPIES])
+        assert repeats_paragraph([*before, *paragraph * (COPIES + 2), *paragraph[: period // 2]])
+        assert not repeats_paragraph([*before, *paragraph * (COPIES - 1)])
+        assert not repeats_paragraph([*before, *paragraph * COPIES, 4999])
+        assert repeats(paragraph * COPIES) is (period <= LONGEST_PERIOD)
+
+    def test_a_paragraph_may_say_something_twice(self) -> None:
+        paragraph = [*range(70), 100, *range(70), 200, *range(70)]
+        assert repeats_paragraph(paragraph * COPIES)
+        assert not repeats_paragraph(paragraph * 2)
+
+    def test_what_is_too_long_or_too_short_is_no_paragraph(self) -> None:
+        assert not repeats_paragraph([*range(LONGEST_PARAGRAPH + 1)] * COPIES)
+        assert not repeats_paragraph([])
+        assert not repeats_paragraph([1, 2, 3])
 
     def test_a_table_of_numbers_is_no_loop(self) -> None:
         numbers = random.Random(1)
