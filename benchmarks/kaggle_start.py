@@ -129,10 +129,7 @@ def _program(inputs: Path, folder: Path) -> str:
     notebook = json.loads(notebook_text(NotebookSettings(settings=settings)))
     code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
     first, find, start, serve, *_ = code
-    # What the package takes for the inputs' place, as the cell above it does.
-    place = f"from pathlib import Path\nserve.INPUT = Path({str(inputs)!r})"
-    parts = [first, find, TOLD, start, TOLD, WITH_PORT, place, serve]
-    program = "\n\n".join(parts)
+    program = f"{first}\n\n{find}\n\n{TOLD}\n\n{start}\n\n{TOLD}\n\n{WITH_PORT}\n\n{serve}"
     return program.replace('INPUT = "/kaggle/input"', f'INPUT = "{inputs}"', 1)
 
 

@@ -1,14 +1,32 @@
 """Small files that are whole or not there. Standard library alone."""
 
+import hashlib
 import json
 import os
 import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 #: Larger files are not ours: a run's fallback has some 200 bytes a problem.
 MOST_BYTES = 16 * 1024 * 1024
+
+
+def writable_folder(wanted: Path) -> Path:
+    """Return a folder that can be written, made if need be: the wanted one, or one in its place.
+
+    That is a temporary one, the same each time: a notebook that is started again goes on there.
+    """
+    name = hashlib.sha256(os.fsencode(wanted)).hexdigest()[:12]
+    stand_in = Path(tempfile.gettempdir()) / f"quorum-session-{os.getuid()}-{name}"
+    for folder in (wanted, stand_in):
+        with suppress(OSError):
+            folder.mkdir(mode=0o777 if folder is wanted else 0o700, parents=True, exist_ok=True)
+            ours = folder is wanted or folder.lstat().st_uid == os.getuid()
+            if ours and os.access(folder, os.W_OK | os.X_OK):
+                return folder
+    return Path(tempfile.mkdtemp(prefix="quorum-session-"))
 
 
 def write_json(path: Path, value: object) -> None:

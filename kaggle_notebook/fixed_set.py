@@ -22,11 +22,11 @@ def score(paths: Sequence[str], lines: Iterable[AnswerLine], folder: Path) -> st
     """
     answered = {line.key: line for line in lines}
     rows = []
-    for key, expected in _expected(paths):
-        line = answered.get(key)
+    for keys, expected in _expected(paths):
+        line = next((answered[key] for key in keys if key in answered), None)
         rows.append(
             {
-                "id": key,
+                "id": line.key if line else keys[0],
                 "expected": expected,
                 "answer": line.answer if line else None,
                 "rung": line.rung if line else "",
@@ -45,7 +45,8 @@ def score(paths: Sequence[str], lines: Iterable[AnswerLine], folder: Path) -> st
     return "\n".join([*table, f"{right} of {len(rows)} right", ""])
 
 
-def _expected(paths: Sequence[str]) -> list[tuple[str, int | None]]:
+def _expected(paths: Sequence[str]) -> list[tuple[list[str], int | None]]:
+    """Return for each row the keys that its answer may be under, and the answer that is right."""
     found = []
     for path in paths:
         with Path(path).open(encoding="utf-8", newline="") as file:
@@ -56,7 +57,16 @@ def _expected(paths: Sequence[str]) -> list[tuple[str, int | None]]:
                     "answers, or mode full"
                 )
             found += [
-                (key_of(row["id"], row["problem"] or ""), contest_integer(row["answer"]))
+                (_keys(row["id"] or "", row["problem"] or ""), contest_integer(row["answer"]))
                 for row in reader
             ]
     return found
+
+
+def _keys(identity: str, statement: str) -> list[str]:
+    """Return an id's keys: the gateway reads ids such as 007 or 1e5 as the numbers they write."""
+    readings: list[object] = [identity]
+    for number in (int, float):
+        with suppress(ValueError):
+            readings.append(number(identity))
+    return [key_of(each, statement) for each in readings]

@@ -5,20 +5,19 @@ import importlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, cast
 
+from kaggle_notebook.build.locate import folders_below
 from kaggle_notebook.current import current_session
 from kaggle_notebook.errors import KaggleError
 from kaggle_notebook.fixed_set import score
 from kaggle_notebook.predict import predict
-from kaggle_notebook.settings import INPUT, RERUN, Mode, SessionSettings
+from kaggle_notebook.settings import RERUN, Mode, SessionSettings
 from kaggle_notebook.start import finish, start
 
-MODULE = "kaggle_evaluation.aimo_3_inference_server"
-#: How deep below the inputs the contest's package is looked for: mounts moved between contests.
-MOST_DEPTH = 4
+PACKAGE = "kaggle_evaluation"
+MODULE = f"{PACKAGE}.aimo_3_inference_server"
 
 
 class InferenceServer(Protocol):
@@ -64,8 +63,7 @@ def inference_server(
         module = importlib.import_module(MODULE)
     except ModuleNotFoundError:
         # another contest's package of the same name may be installed, and is imported by now
-        package = MODULE.partition(".")[0]
-        for name in [each for each in sys.modules if each.partition(".")[0] == package]:
+        for name in [each for each in sys.modules if each.partition(".")[0] == PACKAGE]:
             del sys.modules[name]
         sys.path.insert(0, str(_package_folder(settings)))
         importlib.invalidate_caches()
@@ -85,31 +83,31 @@ def data_paths(settings: SessionSettings) -> tuple[str, ...]:
     if settings.data:
         return settings.data
     name = "reference.csv" if settings.mode is Mode.FIXED_SET else "test.csv"
-    found = [path for path in _below(INPUT, name) if _has_problems(path)]
+    found = [path for path in _below(Path(settings.inputs), name) if _has_problems(path)]
     if not found:
         raise KaggleError(
-            f"no {name} with problems is below {INPUT}: add the contest's data to the notebook, or "
-            "set data to a CSV file of id and problem"
+            f"no {name} with problems is below {settings.inputs}: add the contest's data to the "
+            "notebook, or set data to a CSV file of id and problem"
         )
-    return (str(found[0]),)
+    # other data sets may have files of that name: the contest's own lie beside its package
+    return (str(min(found, key=lambda path: not (path.parent / PACKAGE).is_dir())),)
 
 
 def _package_folder(settings: SessionSettings) -> Path:
     if settings.evaluation:
         return Path(settings.evaluation).expanduser().absolute()
-    for path in _below(INPUT, "aimo_3_inference_server.py"):
-        if path.parent.name == "kaggle_evaluation":
+    for path in _below(Path(settings.inputs), f"{MODULE.rpartition('.')[2]}.py"):
+        if path.parent.name == PACKAGE:
             return path.parent.parent
     raise KaggleError(
-        f"the contest's package kaggle_evaluation is not below {INPUT}: add the contest's data to "
-        "the notebook, or set evaluation to the folder that holds it"
+        f"the contest's package {PACKAGE} is not below {settings.inputs}: add the contest's data "
+        "to the notebook, or set evaluation to the folder that holds it"
     )
 
 
 def _below(folder: Path, name: str) -> Iterator[Path]:
     """Yield the files of a name below a folder, the nearest first; links are followed."""
-    depths = ["/".join([*["*"] * depth, name]) for depth in range(MOST_DEPTH + 1)]
-    return chain.from_iterable(sorted(folder.glob(pattern)) for pattern in depths)
+    return (place / name for place, names in folders_below(folder) if name in names)
 
 
 def _has_problems(path: Path) -> bool:

@@ -104,12 +104,18 @@ class Session:
             each.task.notes.append("the session was ended")
             self._settle(each)
 
-    def close(self, reason: str = "the session is over") -> None:
-        """End the server; the record stays."""
+    def close(self, reason: str | None = "the session is over") -> None:
+        """End the server; the record stays. Without a reason its run can be gone on with."""
         self.retire()
         self._teller.close()
-        self._solver.finish_run(reason)
+        if reason is not None:
+            self._solver.finish_run(reason)
         self.server.close()
+
+    def is_what(self, settings: SessionSettings) -> bool:
+        """Tell whether a session of these settings would be this one, which is at work."""
+        over = self._retired or self.clock.left_s <= 0 or not self.folder.is_dir()
+        return settings == self.settings and settings.resume and not over
 
     def answer(self, asked: Asked, *, wait: bool = True) -> Choice:
         """Return a problem's answer, in time; the same for the same id, whenever it is asked.

@@ -68,6 +68,8 @@ class SessionSettings:
     data: tuple[str, ...] = ()
     #: The folder that holds the contest's package `kaggle_evaluation`; found where it is empty.
     evaluation: str = ""
+    #: Where package and data are looked for: the notebook's inputs.
+    inputs: str = str(INPUT)
     #: The answer where there is nothing at all to go by.
     default_answer: int = 0
     timing_s: float = 1.0
@@ -142,6 +144,7 @@ _TYPES: Mapping[str, tuple[type, ...]] = {
     "solve": (dict,),
     "data": (list, tuple, str),
     "evaluation": (str,),
+    "inputs": (str,),
     "default_answer": (int,),
     "timing_s": (int, float),
     "call_limit_s": (int, float),

@@ -2,7 +2,6 @@
 
 import secrets
 import shutil
-import tempfile
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,7 +18,7 @@ from kaggle_notebook.clock import (
     start_clock,
 )
 from kaggle_notebook.current import current_session, set_current
-from kaggle_notebook.files import read_json, write_json
+from kaggle_notebook.files import read_json, writable_folder, write_json
 from kaggle_notebook.session import Session
 from kaggle_notebook.settings import SessionSettings, read_settings, settings_dict
 
@@ -34,7 +33,8 @@ def start(settings: Mapping[str, Any] | None = None) -> Session:
     """Start a session, or go on with the one that the folder has; returns at once.
 
     `settings` are the first cell's: names and values of `SessionSettings`. The session's folder
-    keeps answers and clock, so a notebook that is started again in mid-run goes on with both.
+    keeps answers and clock, so a notebook that is started again in mid-run goes on with both. A
+    cell that is run again with the same settings has the session that is at work, with its server.
 
     Raises:
         SettingsError: a setting is unknown or malformed.
@@ -43,11 +43,15 @@ def start(settings: Mapping[str, Any] | None = None) -> Session:
     with _starting:
         earlier = current_session()
         if earlier is not None:
+            if earlier.is_what(chosen):
+                return earlier
             earlier.retire()
-        session = _opened(chosen, _folder(chosen))
+        session = _opened(chosen, writable_folder(chosen.path))
         set_current(session)
         if earlier is not None:
-            earlier.close("the notebook started another session")
+            reason = "the notebook started another session"
+            # the server takes no more problems of a run that is finished
+            earlier.close(None if session.id == earlier.id else reason)
         session.begin()
     return session
 
@@ -73,15 +77,6 @@ def finish(reason: str = "all problems are answered") -> None:
     session.close(reason)
     with suppress(OSError):
         _keep(session, finished=True)
-
-
-def _folder(settings: SessionSettings) -> Path:
-    """Return a folder that can be written; the system's temporary one if the wanted one cannot."""
-    try:
-        settings.path.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return Path(tempfile.mkdtemp(prefix="quorum-session-"))
-    return settings.path
 
 
 def _opened(settings: SessionSettings, folder: Path) -> Session:

@@ -25,6 +25,7 @@ from kaggle_notebook.build.models import FoundModel, choose_model, find_models
 from kaggle_notebook.bundle.doctor import FILE as DOCTOR_FILE
 from kaggle_notebook.bundle.manifest import Kind, Manifest, place, read, sha256_of
 from kaggle_notebook.errors import InputError, KaggleError
+from kaggle_notebook.files import writable_folder
 from kaggle_notebook.settings import RERUN, Mode, read_settings
 
 FINDINGS = "findings.json"
@@ -73,7 +74,11 @@ def prepare(
         SettingsError: a setting is unknown or malformed.
     """
     root = Path(inputs)
-    completed: dict[str, Any] = {**settings, "server": dict(settings.get("server", {}))}
+    completed: dict[str, Any] = {
+        "inputs": str(root),
+        **settings,
+        "server": dict(settings.get("server", {})),
+    }
     manifest = _manifest(bundle)
     findings = _image()
     if isinstance(manifest, KaggleError):
@@ -191,8 +196,7 @@ def _with_vocabulary(model: FoundModel, bundle: Path, manifest: Manifest) -> Fou
 
 def _keep(prepared: Prepared) -> None:
     """Leave the findings where the run report looks for them."""
-    folder = read_settings(prepared.settings).path
     with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = writable_folder(read_settings(prepared.settings).path)
         text = json.dumps([finding.as_json() for finding in prepared.findings])
         (folder / FINDINGS).write_text(text, encoding="utf-8")

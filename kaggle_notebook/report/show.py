@@ -55,9 +55,10 @@ def frame(page: str) -> str:
 def _display(page: str) -> None:
     """Show a page where there is a notebook to show it in."""
     try:
-        display: Any = importlib.import_module("IPython.display")
+        display: Any = importlib.import_module("IPython.display").display
         shell: Any = importlib.import_module("IPython").get_ipython()
     except ImportError:
         return
     if shell is not None:
-        display.display(display.HTML(frame(page)))
+        # IPython's own class for markup warns of frames
+        display({"text/html": frame(page), "text/plain": "the run's report"}, raw=True)

@@ -103,6 +103,29 @@ def test_another_start_in_mid_answer_answers_at_once_and_goes_on(tmp_path: Path)
             assert len(another.record) == 1
 
 
+def test_a_start_that_is_run_again_has_the_session_and_the_server_that_are_at_work(
+    tmp_path: Path,
+) -> None:
+    with session_of("stall", tmp_path) as session:
+        assert ask() == 9
+        pid = (tmp_path / "pid").read_text()
+        with session_of("stall", tmp_path) as again:
+            assert again is session
+            assert ask("b2") == 9
+            assert (tmp_path / "pid").read_text() == pid
+
+
+def test_a_run_is_finished_when_it_ends_not_when_it_goes_on_under_other_settings(
+    tmp_path: Path,
+) -> None:
+    with session_of("stall", tmp_path):
+        assert ask() == 9
+        with session_of("stall", tmp_path, stall_s=0.4):
+            assert not (tmp_path / "finished").exists()
+            assert ask("b2") == 9
+        assert (tmp_path / "finished").exists()
+
+
 def test_an_ended_session_answers_what_it_knows(tmp_path: Path) -> None:
     with session_of("stall", tmp_path, default_answer=3) as session:
         assert ask() == 9

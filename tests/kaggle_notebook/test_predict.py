@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -167,6 +168,11 @@ def test_a_folder_that_cannot_be_written_costs_nothing(tmp_path: Path) -> None:
     with session_of("stall", blocked / "below") as session:
         assert ask() == 9
         assert session.folder.is_dir()
+        folder = session.folder
+    with session_of("no-start", blocked / "below") as session:
+        assert session.folder == folder
+        assert ask() == 9, "what stands for the folder keeps the answers too"
+    shutil.rmtree(folder)
 
 
 def test_an_oddity_is_logged_once(tmp_path: Path) -> None:

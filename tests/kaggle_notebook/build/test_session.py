@@ -55,13 +55,15 @@ def test_the_notebook_runs_from_a_bundle_to_submission_and_report(
 ) -> None:
     rows: dict[str | None, str] = {f"p{n}": f"How many are {n}? {SURE}" for n in range(3)}
     write_problems(tmp_path, rows)
+    contest = inputs / "competitions" / "olympiad"
+    contest.mkdir(parents=True)
+    (contest / "kaggle_evaluation").symlink_to(SITE / "kaggle_evaluation")
+    (tmp_path / "problems.csv").rename(contest / "test.csv")
     settings = {
         "folder": str(tmp_path / "session"),
         "problems": 3,
         "limit_s": 150.0,
         "elapsed_s": 0,
-        "evaluation": str(SITE),
-        "data": [str(tmp_path / "problems.csv")],
         "server": SERVER,
     }
     # nothing of this checkout may be found but by the bundle: the double alone needs the tests
