@@ -19,6 +19,9 @@ from numpy.typing import NDArray
 Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Numbers = NDArray[np.float64]
+Counts = NDArray[np.int64]
+Pairs = NDArray[np.uint16]
+Words = NDArray[np.int64]
 #: A number whose type numba infers.
 Scalar = Any
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -35,17 +38,24 @@ NAN_SCALE = 255
 
 VALUES: Floats = np.array([*MAGNITUDES, *(-value for value in MAGNITUDES)], np.float32)
 _PAIRS: Floats = np.stack([VALUES[np.arange(256) & 15], VALUES[np.arange(256) >> 4]], 1).reshape(-1)
+#: The same pairs as words of eight bytes, which move at once.
+_WORDS = _PAIRS.view(np.int64)
 _SCALES: Floats = np.exp2(np.arange(256, dtype=np.float64).clip(max=254) - BIAS).astype(np.float32)
 _INVERSE: Floats = np.exp2(BIAS - np.arange(NAN_SCALE, dtype=np.float64)).astype(np.float32)
 
 #: Rows that a thread takes at a time.
 ROWS = 64
-#: Weights of a row at work at a time: with rank 32, A's part for them is 36 KB, an L1 cache.
+#: Weights of a row at work at a time: with rank 32, one part of A for them is 36 KB: an L1 cache.
 TILE = 9 * BLOCK
 #: Columns of `Merged.sums`.
 SUMS = ("base", "wanted", "applied", "product", "changed", "blocks")
 #: Reassociation lets reductions use vector registers; there is no NaN: scales of 255 are refused.
 _FAST = {"reassoc", "contract", "nsz", "nnan", "arcp"}
+
+# Parts of a float32 as an integer. Magnitudes order as their bits do, and a largest integer is put
+# into vector registers where a largest float, with its rule for NaN, is not.
+_SIGN, _MAGNITUDE = np.int32(-(1 << 31)), np.int32((1 << 31) - 1)
+_EXPONENT, _ONE = np.int32(0x7F800000), np.int32(0x3F800000)
 
 
 def _compiled(**options: object) -> Callable[[Function], Function]:
@@ -84,13 +94,13 @@ def merge_rows(blocks: Bytes, scales: Bytes, down: Floats, up: Floats) -> Merged
     new_blocks, new_scales = np.empty_like(blocks), np.empty_like(scales)
     groups = -(-rows // ROWS)
     sums = np.zeros((groups, len(SUMS)))
-    codes = np.zeros((groups, 512), np.int64)
+    codes = np.zeros((groups, 2, 16), np.int64)
     _merge(
         blocks.reshape(-1), scales.reshape(-1),
         np.ascontiguousarray(down, np.float32), np.ascontiguousarray(up, np.float32),
         new_blocks.reshape(-1), new_scales.reshape(-1), sums, codes, count * BLOCK,
     )  # fmt: skip
-    before, after = (_nibbles(side) for side in codes.sum(axis=0).reshape(2, 256))
+    before, after = codes.sum(axis=0)
     return Merged(new_blocks, new_scales, sums.sum(axis=0), before, after)
 
 
@@ -111,55 +121,47 @@ def quantise(weights: Floats) -> tuple[Bytes, Bytes]:
     return blocks, scales
 
 
-def _nibbles(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return how often each code is there, from how often each byte is."""
-    table = pairs.reshape(16, 16)  # high nibble, low nibble
-    counts: NDArray[np.int64] = table.sum(axis=0) + table.sum(axis=1)
-    return counts
+@_compiled()
+def _bits(value: Scalar) -> Scalar:  # pragma: no cover - compiled
+    return np.float32(value).view(np.int32)
 
 
-@_compiled(inline="always")
+@_compiled()
+def _float(bits: Scalar) -> Scalar:  # pragma: no cover - compiled
+    return np.int32(bits).view(np.float32)
+
+
+@_compiled()
 def _rounded(value: Scalar) -> Scalar:  # pragma: no cover - compiled
-    """Return the nearest magnitude, ties to the even code; 6 for all that is larger."""
-    if value < np.float32(2.0):
-        return np.rint(value * np.float32(2.0)) * np.float32(0.5)
-    if value < np.float32(4.0):
-        return np.rint(value)
-    return min(np.rint(value * np.float32(0.5)) * np.float32(2.0), np.float32(6.0))
+    """Return the nearest magnitude, ties to the even code; 6 for all that is larger.
+
+    Magnitudes are half a power of two apart, counted from the power of two below the value. All
+    is done without a branch, and no sum is there that fast arithmetic could take apart.
+    """
+    power = max(np.int32(_bits(value) & _EXPONENT), _ONE)
+    steps = np.rint(value * _float(np.int32(_EXPONENT - power)))  # times 2 / power
+    return min(steps * (_float(power) * np.float32(0.5)), np.float32(6.0))
 
 
 @_compiled(fastmath=_FAST)
-def _error(weights: Floats, inverse: Scalar) -> Scalar:  # pragma: no cover - compiled
-    """Return the squared error of a block, in units of the scale."""
-    total = np.float32(0.0)
-    for i in range(BLOCK):
-        value = abs(weights[i]) * inverse
-        difference = _rounded(value) - value
-        total += difference * difference
-    return total
-
-
-@_compiled(fastmath=_FAST)
-def _best_scale(weights: Floats, halves: Floats) -> Scalar:  # pragma: no cover - compiled
-    """Return the byte of the scale with the least squared error; `halves` is scratch."""
-    for i in range(16):  # by halves: a plain maximum is not put into vector registers
-        one, other = abs(weights[i]), abs(weights[i + 16])
-        halves[i] = one if one > other else other  # noqa: FURB136 - max() would be slow here
-    for i in range(8):
-        one, other = halves[i], halves[i + 8]
-        halves[i] = one if one > other else other  # noqa: FURB136
-    largest = max(max(halves[0], halves[1]), max(halves[2], halves[3]))  # noqa: PLW3301
-    largest = max(largest, max(max(halves[4], halves[5]), max(halves[6], halves[7])))  # noqa: PLW3301
+def _best_scale(weights: Floats, largest: Scalar) -> Scalar:  # pragma: no cover - compiled
+    """Return the byte of the scale with the least squared error; `largest` is bits of a float."""
     # the largest is 4 to 8 times the scale of this byte; 6 is what the grid reaches
-    byte: Scalar = (np.float32(largest).view(np.int32) >> 23) - 2
+    byte: Scalar = (largest >> 23) - 2
     if byte < 1:
         return 0
-    coarse = byte + 1 if largest * _INVERSE[byte] > np.float32(6.0) else byte
+    coarse = byte + 1 if _float(largest) * _INVERSE[byte] > np.float32(6.0) else byte
     coarse = min(coarse, NAN_SCALE - 1)
-    fine = coarse - 1
+    inverse = _INVERSE[coarse - 1]
+    in_fine, in_coarse = np.float32(0.0), np.float32(0.0)
+    for i in range(BLOCK):
+        value = abs(weights[i]) * inverse
+        half = value * np.float32(0.5)
+        one, other = _rounded(value) - value, _rounded(half) - half
+        in_fine += one * one
+        in_coarse += other * other
     # an error in units of the coarse scale is twice as large as in those of the fine one
-    in_fine, in_coarse = _error(weights, _INVERSE[fine]), _error(weights, _INVERSE[coarse])
-    return fine if in_fine < np.float32(4.0) * in_coarse else coarse
+    return coarse - 1 if in_fine < np.float32(4.0) * in_coarse else coarse
 
 
 @_compiled(fastmath=_FAST)
@@ -172,25 +174,44 @@ def _encode(
         value = _rounded(abs(weights[i]) * inverse)
         # 0 ... 2 in halves, then 3, 4, 6
         code = min(value * np.float32(2.0), value + np.float32(2.0), np.float32(7.0))
-        negative = weights[i] < np.float32(0.0)
-        codes[i] = np.uint8(np.int32(code) | (np.int32(8) if negative else np.int32(0)))
-        values[i] = (-value if negative else value) * scale
+        sign = np.int32(_bits(weights[i]) & _SIGN)
+        codes[i] = np.uint8(np.int32(code) | np.int32((sign >> 28) & 8))
+        values[i] = _float(_bits(value * scale) | sign)
+
+
+# An index made of two parts is cast: a signed one may count from the end, which nobody can rule
+# out for a sum, and the loop is not put into vector registers.
 
 
 @_compiled()
-def _pack(codes: Bytes, packed: Bytes, at: Scalar) -> None:  # pragma: no cover - compiled
+def _pack(pairs: Pairs, packed: Bytes, at: Scalar) -> None:  # pragma: no cover - compiled
+    """Put a block's codes, seen two at a time, into nibbles."""
     for i in range(BLOCK_BYTES):
-        packed[at + i] = codes[2 * i] | (codes[2 * i + 1] << 4)
+        packed[np.uintp(at + i)] = np.uint8((pairs[i] | (pairs[i] >> 4)) & 255)
 
 
 @_compiled()
-def _unpack(
-    packed: Bytes, at: Scalar, scale: Scalar, base: Floats
-) -> None:  # pragma: no cover - compiled
+def _unpack(packed: Bytes, at: Scalar, words: Words) -> None:  # pragma: no cover - compiled
+    """Fill in a block's weights in units of its scale, seen two at a time."""
     for i in range(BLOCK_BYTES):
-        pair = 2 * np.intp(packed[at + i])
-        base[2 * i] = _PAIRS[pair] * scale
-        base[2 * i + 1] = _PAIRS[pair + 1] * scale
+        words[i] = _WORDS[packed[np.uintp(at + i)]]
+
+
+@_compiled()
+def _count(packed: Bytes, first: Scalar, last: Scalar, counts: Counts) -> None:  # pragma: no cover
+    """Count the codes in packed[first:last], whole blocks: by bytes, in four tables in turn.
+
+    One table would wait for its own last count where a byte follows its like.
+    """
+    tables = np.zeros(1024, np.int32)
+    for i in range(first, last, 4):
+        tables[packed[np.uintp(i)]] += 1
+        tables[np.uintp(256) + np.uintp(packed[np.uintp(i + 1)])] += 1
+        tables[np.uintp(512) + np.uintp(packed[np.uintp(i + 2)])] += 1
+        tables[np.uintp(768) + np.uintp(packed[np.uintp(i + 3)])] += 1
+    for i in range(1024):
+        counts[i & 15] += tables[i]
+        counts[(i >> 4) & 15] += tables[i]
 
 
 @_compiled(parallel=True, cache=True)
@@ -198,20 +219,22 @@ def _quantise(weights: Floats, blocks: Bytes, scales: Bytes) -> None:  # pragma:
     """Quantise flat weights, `ROWS` blocks at a time."""
     for group in numba.prange(-(-scales.shape[0] // ROWS)):
         codes, values = np.empty(BLOCK, np.uint8), np.empty(BLOCK, np.float32)
-        part, halves = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        pairs, part = codes.view(np.uint16), np.empty(BLOCK, np.float32)
         for block in range(group * ROWS, min((group + 1) * ROWS, scales.shape[0])):
+            largest = np.int32(0)
             for i in range(BLOCK):
                 part[i] = weights[block * BLOCK + i]
-            scales[block] = _best_scale(part, halves)
+                largest = max(largest, np.int32(_bits(part[i]) & _MAGNITUDE))
+            scales[block] = _best_scale(part, largest)
             _encode(part, scales[block], codes, values)
-            _pack(codes, blocks, block * BLOCK_BYTES)
+            _pack(pairs, blocks, block * BLOCK_BYTES)
 
 
 @_compiled(fastmath=_FAST)
 def _delta(  # pragma: no cover - compiled
-    up: Floats, row: Scalar, down: Floats, part: Scalar, width: Scalar, out: Floats
+    up: Floats, row: Scalar, down: Floats, width: Scalar, out: Floats
 ) -> None:
-    """Fill out[:width] with up[row] times down[part]."""
+    """Fill out[:width] with up[row] times down."""
     rank = up.shape[1]
     for i in range(width):
         out[i] = np.float32(0.0)
@@ -221,57 +244,53 @@ def _delta(  # pragma: no cover - compiled
         u4, u5, u6, u7 = up[row, k + 4], up[row, k + 5], up[row, k + 6], up[row, k + 7]
         for i in range(width):
             out[i] += (
-                u0 * down[part, k, i] + u1 * down[part, k + 1, i]
-                + u2 * down[part, k + 2, i] + u3 * down[part, k + 3, i]
-                + u4 * down[part, k + 4, i] + u5 * down[part, k + 5, i]
-                + u6 * down[part, k + 6, i] + u7 * down[part, k + 7, i]
+                u0 * down[k, i] + u1 * down[k + 1, i] + u2 * down[k + 2, i] + u3 * down[k + 3, i]
+                + u4 * down[k + 4, i] + u5 * down[k + 5, i]
+                + u6 * down[k + 6, i] + u7 * down[k + 7, i]
             )  # fmt: skip
         k += 8
     while k < rank:
         for i in range(width):
-            out[i] += up[row, k] * down[part, k, i]
+            out[i] += up[row, k] * down[k, i]
         k += 1
 
 
-@_compiled(fastmath=_FAST)
+@_compiled()
 def _add(
-    base: Floats, delta: Floats, at: Scalar, part: Floats, weights: Floats
+    base: Floats, scale: Scalar, delta: Floats, at: Scalar, weights: Floats
 ) -> Scalar:  # pragma: no cover - compiled
-    """Fill in a block's delta and sum; return whether any delta is not zero."""
-    touched = np.int32(0)
+    """Scale a block and add its delta; return bits of all deltas, and those of the largest sum."""
+    touched = largest = np.int32(0)
     for i in range(BLOCK):
-        part[i] = delta[at + i]
-        weights[i] = base[i] + part[i]
-        touched += np.int32(part[i] != np.float32(0.0))
-    return touched > 0
+        base[i] = base[i] * scale
+        weights[i] = base[i] + delta[np.uintp(at + i)]
+        touched |= np.int32(_bits(delta[np.uintp(at + i)]) & _MAGNITUDE)
+        largest = max(largest, np.int32(_bits(weights[i]) & _MAGNITUDE))
+    return touched, largest
 
 
 @_compiled(fastmath=_FAST)
 def _sum_up(
-    base: Floats, delta: Floats, values: Floats, sums: Numbers
-) -> None:  # pragma: no cover - compiled
-    """Add a block to the sums."""
-    base2, wanted2, applied2 = np.float32(0.0), np.float32(0.0), np.float32(0.0)
-    product, changed = np.float32(0.0), np.int32(0)
+    base: Floats, delta: Floats, at: Scalar, values: Floats, lanes: Floats
+) -> Scalar:  # pragma: no cover - compiled
+    """Add a block to the sums, one for each of its places; return whether a weight changed."""
+    changed = np.int32(0)
     for i in range(BLOCK):
-        applied = values[i] - base[i]
-        base2 += base[i] * base[i]
-        wanted2 += delta[i] * delta[i]
-        applied2 += applied * applied
-        product += applied * delta[i]
-        changed += np.int32(applied != np.float32(0.0))
-    sums[0] += base2
-    sums[1] += wanted2
-    sums[2] += applied2
-    sums[3] += product
-    sums[4] += changed
-    sums[5] += changed > 0
+        wanted, applied = delta[np.uintp(at + i)], values[i] - base[i]
+        differs = np.int32(applied != np.float32(0.0))
+        lanes[0, i] += base[i] * base[i]
+        lanes[1, i] += wanted * wanted
+        lanes[2, i] += applied * applied
+        lanes[3, i] += applied * wanted
+        lanes[4, i] += np.float32(differs)
+        changed |= differs
+    return changed
 
 
 @_compiled(parallel=True, cache=True)
 def _merge(  # noqa: PLR0913, PLR0917 # pragma: no cover - compiled
     blocks: Bytes, scales: Bytes, down: Floats, up: Floats, new_blocks: Bytes, new_scales: Bytes,
-    sums: Numbers, counts: NDArray[np.int64], columns: Scalar,
+    sums: Numbers, counts: Counts, columns: Scalar,
 ) -> None:  # fmt: skip
     """Merge groups of rows, one a thread; within a group tile by tile, so that A stays near.
 
@@ -280,33 +299,40 @@ def _merge(  # noqa: PLR0913, PLR0917 # pragma: no cover - compiled
     rows, rank = up.shape
     parts = down.shape[0]
     for group in numba.prange(sums.shape[0]):
-        near, delta = np.empty((parts, rank, TILE), np.float32), np.empty(TILE, np.float32)
-        base, part = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
+        near, delta = np.empty((rank, TILE), np.float32), np.empty(TILE, np.float32)
+        words, codes = np.empty(BLOCK_BYTES, np.int64), np.empty(BLOCK, np.uint8)
+        base, pairs = words.view(np.float32), codes.view(np.uint16)
         weights, values = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
-        halves = np.empty(BLOCK, np.float32)
-        codes, own, seen = np.empty(BLOCK, np.uint8), np.zeros(6), np.zeros(512, np.int64)
+        # float32 lasts for the rows of a group and the width of a tile
+        lanes, own = np.empty((5, BLOCK), np.float32), np.zeros(6)
+        begin, end = group * ROWS, min((group + 1) * ROWS, rows)
         for first in range(0, columns, TILE):
             width = min(TILE, columns - first)
-            near[:, :, :width] = down[:, :, first : first + width]
-            for row in range(group * ROWS, min((group + 1) * ROWS, rows)):
-                _delta(up, row, near, row % parts, width, delta)
-                for at in range(0, width, BLOCK):
-                    block = (row * columns + first + at) // BLOCK
-                    byte, there = scales[block], block * BLOCK_BYTES
-                    _unpack(blocks, there, _SCALES[byte], base)
-                    if _add(base, delta, at, part, weights):
-                        best = _best_scale(weights, halves)
-                        _encode(weights, best, codes, values)
-                        _pack(codes, new_blocks, there)
-                        new_scales[block] = best
-                        _sum_up(base, part, values, own)
-                    else:
-                        for i in range(there, there + BLOCK_BYTES):
-                            new_blocks[i] = blocks[i]
-                        new_scales[block] = byte
-                        _sum_up(base, part, base, own)
-                    for i in range(there, there + BLOCK_BYTES):
-                        seen[blocks[i]] += 1
-                        seen[256 + np.intp(new_blocks[i])] += 1
+            lanes[:] = 0
+            for some in range(parts):
+                near[:, :width] = down[some, :, first : first + width]
+                for row in range(begin + (some - begin) % parts, end, parts):
+                    _delta(up, row, near, width, delta)
+                    for at in range(0, width, BLOCK):
+                        block = (row * columns + first + at) // BLOCK
+                        byte, there = scales[block], block * BLOCK_BYTES
+                        _unpack(blocks, there, words)
+                        touched, largest = _add(base, _SCALES[byte], delta, at, weights)
+                        if touched:
+                            best = _best_scale(weights, largest)
+                            _encode(weights, best, codes, values)
+                            _pack(pairs, new_blocks, there)
+                            new_scales[block] = best
+                            own[5] += _sum_up(base, delta, at, values, lanes)
+                        else:
+                            for i in range(there, there + BLOCK_BYTES):
+                                new_blocks[i] = blocks[i]
+                            new_scales[block] = byte
+                            _sum_up(base, delta, at, base, lanes)
+            for i in range(5):
+                for k in range(BLOCK):
+                    own[i] += lanes[i, k]
+        first, last = begin * columns // 2, end * columns // 2
+        _count(blocks, first, last, counts[group, 0])
+        _count(new_blocks, first, last, counts[group, 1])
         sums[group, :] = own
-        counts[group, :] = seen
