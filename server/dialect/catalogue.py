@@ -61,6 +61,8 @@ def fitting(vocabulary: Vocabulary) -> str:
     template = vocabulary.chat_template
     for name, signs in _SIGNS:
         known = {*signs} <= {*vocabulary.controls}
+        if name == "qwen" and qwen.SEPARATOR in (template or ""):
+            continue
         if known and (not template or all(sign in template for sign in signs[:2])):
             return name
     if template:

@@ -19,6 +19,9 @@ from server.dialect.chat import ChatFormat
 from server.vocabulary import Vocabulary
 
 START, END = "<|im_start|>", "<|im_end|>"
+#: Phi-4's, between a turn's role and its text: with it a vocabulary has ChatML's tokens, and the
+#: model another format.
+SEPARATOR = "<|im_sep|>"
 #: A template that ends the model's header so (`\n` as an escape, or a line end), and in no
 #: `<think>\n\n</think>`, which is how Qwen3's leaves thinking out.
 _OPENED = re.compile(r"assistant(?:\\n|\n)<think>(?:\\n|\n)?(?=['\"}]|\{%|\Z)")

@@ -14,6 +14,8 @@ from server.vocabulary import Vocabulary
 
 #: Stand for the texts. Letters only: templates strip, and some split at marks.
 _SYSTEM, _USER, _ANSWER, _NEXT = (f"QuorumPlaceholder{name}" for name in "SUAN")
+#: The date that is told, where none is set, to templates that insist on one.
+_ANY_DAY = date(2025, 1, 1)
 _REMEDY = "set solve.dialect to the model's family, or give the model a chat template"
 
 
@@ -79,21 +81,30 @@ class _Renderer:
             trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
         )
         environment.globals["raise_exception"] = _refuse
-        if today:
-            environment.globals["strftime_now"] = date.fromisoformat(today).strftime
-        self._names = {"bos_token": vocabulary.begin_name, "eos_token": vocabulary.end_name}
+        day = date.fromisoformat(today) if today else _ANY_DAY
+        if today or "strftime_now is defined" not in vocabulary.chat_template:
+            environment.globals["strftime_now"] = day.strftime
+        # No tools: templates are used to being told so, and take what is undefined for some.
+        self._values: dict[str, Any] = {
+            "bos_token": vocabulary.begin_name,
+            "eos_token": vocabulary.end_name,
+            "tools": None,
+            "documents": None,
+        }
         try:
             self._template = environment.from_string(vocabulary.chat_template)
         except TemplateError as error:
             raise UnusableTemplate(f"chat template: not valid ({error}); {_REMEDY}") from None
 
     def __call__(self, messages: list[dict[str, str]]) -> str:
-        values: dict[str, Any] = {**self._names, "messages": messages}
+        values = {**self._values, "messages": messages}
         try:
             return self._template.render(**values, add_generation_prompt=True)
         except UnusableTemplate:
             raise
-        except (self._error, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except (
+            self._error, TypeError, ValueError, ArithmeticError, LookupError, RecursionError,
+        ) as error:  # fmt: skip
             raise UnusableTemplate(f"chat template: fails ({error}); {_REMEDY}") from None
 
 

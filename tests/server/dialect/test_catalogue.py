@@ -22,6 +22,11 @@ from tests.contract.dialects import (
     write_folder,
 )
 
+PHI_4_TEMPLATE = (
+    "{% for m in messages %}<|im_start|>{{ m.role }}<|im_sep|>{{ m.content }}<|im_end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant<|im_sep|>{% endif %}"
+)
+
 
 def vocabulary(folder: Path, *added: str, template: str = "", bos: str = "") -> Vocabulary:
     tokens = (("bos_token", bos),) if bos else ()
@@ -42,6 +47,9 @@ def vocabulary(folder: Path, *added: str, template: str = "", bos: str = "") -> 
         pytest.param(LLAMA_3, LLAMA_3_TEMPLATE, "plain", id="only a template"),
         pytest.param((*CHATML, *LLAMA_3), LLAMA_3_TEMPLATE, "plain", id="ChatML tokens not used"),
         pytest.param((*DEEPSEEK, *CHATML), CHATML_TEMPLATE, "qwen", id="the template decides"),
+        pytest.param(
+            (*CHATML, "<|im_sep|>"), PHI_4_TEMPLATE, "plain", id="ChatML's tokens, else used"
+        ),
     ],
 )
 def test_the_dialect_is_found(
@@ -78,6 +86,7 @@ def test_a_family_that_nobody_knows_is_told(tmp_path: Path) -> None:
         ("{{ messages[0].content }}", "leaves out the user's or the model's text"),
         ("{{ ''.__class__.__mro__ }}", "fails"),
         ("{% for n in range(10**9) %}{% endfor %}", "fails"),
+        ("{% macro again() %}{{ again() }}{% endmacro %}{{ again() }}", "fails"),
     ],
 )
 def test_templates_that_cannot_be_used_are_told(

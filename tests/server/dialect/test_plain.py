@@ -55,6 +55,16 @@ def test_the_date_is_the_settings_and_never_the_clocks(tmp_path: Path, today: st
     assert text.startswith("31 Jan 2026" if today else "no date")
 
 
+def test_a_template_that_insists_on_a_date_and_on_no_tools_works(tmp_path: Path) -> None:
+    template = (
+        "{{ strftime_now('%Y') }}{% if tools is not none %}{{ tools[0] }}{% endif %}"
+        "{% for message in messages %}{{ message.content }}<|eot_id|>{% endfor %}"
+    )
+    made = dialect(tmp_path, template)
+    text = made.vocabulary.decode(made.open(PROMPT).opening)
+    assert text.startswith(f"2025{PROMPT.system}")
+
+
 def test_place_holders_in_a_problem_are_text(tmp_path: Path) -> None:
     template = (
         "{% for m in messages %}[{{ m.role }}]{{ m.content | trim }}<|eot_id|>{% endfor %}[a]"
