@@ -30,9 +30,9 @@ _PROBE = "Ab  c\n\t1 é 数😀"
 def load_tokenizer_json(path: Path) -> TokenTable:
     """Return the table of a `tokenizer.json`.
 
-    Chat template and end-of-text ids come from the files beside it (`chat_template.jinja`,
-    `tokenizer_config.json`, `generation_config.json`). The file's normaliser stays in force:
-    where it composes characters (NFC), encoding composes them.
+    Chat template and end-of-text ids come from the files beside it (`chat_template.jinja` or
+    `.json`, `tokenizer_config.json`, `generation_config.json`, `config.json`). The file's
+    normaliser stays in force: where it composes characters (NFC), encoding composes them.
 
     Raises `VocabularyError` for a file that is no tokenizer, or no BPE that keeps every byte.
     """
@@ -66,8 +66,7 @@ def _build(spec: dict[str, Any], folder: Path) -> TokenTable:
     plain, possible = without_controls(tokens, merges, controls)
     pieces = _pieces(tokens, added, controls, piece)
     settings = _read_optional(folder / "tokenizer_config.json")
-    generation = _read_optional(folder / "generation_config.json")
-    ends = _declared_ends(settings, generation, controls)
+    ends = _declared_ends(settings, folder, controls)
     table = TokenTable(
         pieces=pieces,
         controls=controls,
@@ -163,14 +162,25 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def _read_optional(path: Path) -> dict[str, Any]:
-    return _read_object(path) if path.is_file() else {}
+    """Read a file beside the tokenizer, where there is one."""
+    try:
+        return _read_object(path) if path.is_file() else {}
+    except VocabularyError as error:
+        raise VocabularyError(f"{path.name} beside it: {error}") from error
 
 
 def _template(folder: Path, settings: dict[str, Any]) -> str | None:
     jinja = folder / "chat_template.jinja"
     if jinja.is_file():
-        return jinja.read_text("utf-8")
+        try:
+            return jinja.read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise VocabularyError(
+                f"{jinja.name} beside it: cannot be read ({error}); fetch the file again"
+            ) from error
     declared = settings.get("chat_template")
+    if declared is None:
+        declared = _read_optional(folder / "chat_template.json").get("chat_template")
     if isinstance(declared, list):  # several, by name
         named = {entry["name"]: entry["template"] for entry in declared}
         declared = named.get("default")
@@ -178,13 +188,16 @@ def _template(folder: Path, settings: dict[str, Any]) -> str | None:
 
 
 def _declared_ends(
-    settings: dict[str, Any], generation: dict[str, Any], controls: Mapping[str, int]
+    settings: dict[str, Any], folder: Path, controls: Mapping[str, int]
 ) -> Iterator[int]:
     name = _token_name(settings, "eos_token")
     if name in controls:
         yield controls[name]
-    declared = generation.get("eos_token_id", [])
-    yield from declared if isinstance(declared, list) else [declared]
+    for file in ("generation_config.json", "config.json"):
+        declared = _read_optional(folder / file).get("eos_token_id")
+        ids = declared if isinstance(declared, list) else [declared]
+        # Some files say null, for none.
+        yield from (token_id for token_id in ids if type(token_id) is int and token_id >= 0)
 
 
 def _token_name(settings: dict[str, Any], key: str) -> str:

@@ -54,6 +54,7 @@ def test_merges_written_as_strings_are_read(tokenizer_json: Path) -> None:
     ("name", "content"),
     [
         ("chat_template.jinja", b"{{ chat }}"),
+        ("chat_template.json", b'{"chat_template": "{{ chat }}"}'),
         ("tokenizer_config.json", b'{"chat_template": "{{ chat }}"}'),
         (
             "tokenizer_config.json",
@@ -81,6 +82,40 @@ def test_declared_ends_of_text_are_added(tokenizer_json: Path) -> None:
     (folder / "generation_config.json").write_bytes(b'{"eos_token_id": [7, 99999999]}')
     declared = Vocabulary.load(tokenizer_json).eos_ids
     assert declared == vocabulary.eos_ids | {7, vocabulary.control("</think>")}
+
+
+@pytest.mark.parametrize("name", ["generation_config.json", "config.json"])
+@pytest.mark.parametrize(
+    ("declared", "ends"),
+    [
+        (b"null", set()),
+        (b"7", {7}),
+        (b'[7, null, "8", 1.5, true, -1]', {7}),
+    ],
+)
+def test_what_is_no_id_ends_no_text(
+    tokenizer_json: Path, name: str, declared: bytes, ends: set[int]
+) -> None:
+    before = Vocabulary.load(tokenizer_json).eos_ids
+    (tokenizer_json.parent / name).write_bytes(b'{"eos_token_id": %b}' % declared)
+    assert Vocabulary.load(tokenizer_json).eos_ids == before | ends
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "complaint"),
+    [
+        ("tokenizer_config.json", b"{", "not whole JSON"),
+        ("generation_config.json", b"[]", "not a JSON object"),
+        ("config.json", b"version https://git-lfs.github.com/spec/v1\n", "not whole JSON"),
+        ("chat_template.jinja", b"\xff\xfe", "cannot be read"),
+    ],
+)
+def test_a_damaged_file_beside_it_is_named(
+    tokenizer_json: Path, name: str, content: bytes, complaint: str
+) -> None:
+    (tokenizer_json.parent / name).write_bytes(content)
+    with pytest.raises(VocabularyError, match=rf"{name} beside it: {complaint}.*; fetch the file"):
+        Vocabulary.load(tokenizer_json)
 
 
 def _unigram(spec: Spec) -> None:
