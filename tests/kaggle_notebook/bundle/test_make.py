@@ -154,15 +154,43 @@ def test_the_projects_own_wheel_is_built_with_its_notebook(tmp_path: Path) -> No
 def test_a_freeze_is_read_with_all_its_forms(tmp_path: Path) -> None:
     path = tmp_path / "freeze.txt"
     path.write_text(
-        "# image\nTorch_Vision==0.2.0+cu1\nlocal @ file:///tmp/x\n-e git+https://h/p#egg=dev\n\n"
-        "numpy==2.0 ; python_version > '3'\n"
+        "\ufeff# image\nTorch_Vision==0.2.0+cu1\nlocal @ file:///tmp/x\n-f https://h/\n\n"
+        "numpy==2.0 ; python_version > '3'\nhttpx[http2]==0.28\nold===2004d\n"
+        "torch @ https://h/whl/cu124/torch-2.6.0%2Bcu124-cp311-cp311-linux_x86_64.whl#sha256=00\n"
+        "built @ https://h/built-1.0-2-py3-none-any.whl\ncolab @ file:///d/colab-1.0.0.tar.gz\n"
+        "-e git+https://h/p#egg=dev\n-e git+https://h/p#egg=below&subdirectory=x\n"
+        "# Editable install with no version control (mine==0.1)\n-e /opt/mine\n"
     )
     found = read_image(path)
-    assert found.versions == {"torch-vision": "0.2.0+cu1", "numpy": "2.0"}
-    assert found.unversioned == {"local", "dev"}
-    assert found.constraints(["numpy"]) == "torch-vision==0.2.0\n"
-    path.write_text("name version\n")
-    with pytest.raises(BundleError, match="line 1: 'name version' is not name==version"):
+    assert found.versions == {
+        "torch-vision": "0.2.0+cu1",
+        "numpy": "2.0",
+        "httpx": "0.28",
+        "old": "2004d",
+        "torch": "2.6.0+cu124",
+        "built": "1.0",
+        "colab": "1.0.0",
+        "mine": "0.1",
+    }
+    assert found.unversioned == {"local", "dev", "below"}
+    kept = ["numpy", "httpx", "old", "built", "colab", "mine"]
+    assert found.constraints(kept) == "torch==2.6.0\ntorch-vision==0.2.0\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("name version", "line 2: 'name version' is not name==version"),
+        ("-r other.txt", "line 2: '-r other.txt' is not name==version"),
+        ("numpy==1.26", "line 2: numpy is 1.26 here and 2.0 above"),
+    ],
+)
+def test_a_line_of_a_freeze_that_cannot_be_meant_is_named(
+    tmp_path: Path, line: str, says: str
+) -> None:
+    path = tmp_path / "freeze.txt"
+    path.write_text(f"numpy==2.0\n{line}\n")
+    with pytest.raises(BundleError, match=says):
         read_image(path)
 
 
