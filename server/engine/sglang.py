@@ -106,13 +106,19 @@ class SglangEngine(RemoteEngine[SglangServer]):
     async def sweep(self) -> int:
         """Abort again what was left early; return how many requests run that nobody here wants.
 
-        Other clients' requests count too, where there are others.
+        Other clients' requests count too, where there are others. Where what is in front of the
+        server has no routes for it, a closed connection must do, and the answer is none.
         """
         server = self._running_server()
         wanted, left = len(self._open), tuple(self._left)
-        for rid in left:
-            await server.abort(rid)
-        strays = max(0, await server.load() - max(wanted, len(self._open)))
+        try:
+            for rid in left:
+                await server.abort(rid)
+            running = await server.load()
+        except EngineRefused as error:
+            log.info("engine.cannot_sweep", engine=server.name, reason=str(error))
+            running = 0
+        strays = max(0, running - max(wanted, len(self._open)))
         # Newer versions tell a load of some steps ago, so one look proves nothing.
         self._stray_sweeps = self._stray_sweeps + 1 if strays else 0
         if self._stray_sweeps > 1 and self._alone and not self._open:

@@ -8,11 +8,12 @@ the given one, so ids must all have one length.
 import re
 import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from server.engine.base import Sampling
-from server.engine.errors import EngineFailed, EngineProtocolError
+from server.engine.errors import EngineFailed, EngineProtocolError, EngineRefused
 from server.engine.remote import RemoteServer
 from server.engine.sglang_events import NAME
 
@@ -59,7 +60,9 @@ class SglangServer(RemoteServer):
 
     async def alive(self) -> None:
         """Return when the server answers; raise the error of it where it does not."""
-        await self.get("/model_info")
+        # A router or a proxy in front of it need not have the route: any answer is one.
+        with suppress(EngineRefused):
+            await self.get("/model_info")
 
     async def abort(self, rid: str) -> None:
         """Have a request aborted; SGLang says nothing of whether there was one."""

@@ -207,6 +207,7 @@ class FakeSglang:
             routes=[
                 Route(path, handler, methods=["POST" if path in posts else "GET"])
                 for path, handler in paths.items()
+                if path not in options.lacks
             ]
         )
 
@@ -360,6 +361,7 @@ def parsed(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--end-id", type=int, default=999)
     parser.add_argument("--ordinary", type=int, default=300)
     parser.add_argument("--step-s", type=float, default=0.001)
+    parser.add_argument("--lacks", nargs="*", default=())
     return parser.parse_known_args(arguments)[0]
 
 

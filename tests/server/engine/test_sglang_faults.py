@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import AsyncIterator
+from unittest.mock import ANY
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from server.engine.base import EngineState, Sampling, Stream
+from server.engine.base import EngineState, EngineStatus, Sampling, Stream
 from server.engine.errors import (
     EngineError,
     EngineFailed,
@@ -178,6 +179,24 @@ async def test_what_nobody_knows_of_is_ended_on_a_server_of_our_own(
                     with pytest.raises(EngineUnavailable, match="Abort"):
                         await drained(stream)
             assert await load(url) == 0
+
+
+async def test_what_is_in_front_of_the_server_may_have_generate_alone(
+    tiny_vocabulary: Vocabulary,
+) -> None:
+    lacks = ("/model_info", "/server_info", "/v1/loads", "/abort_request")
+    sampling = Sampling(max_tokens=400, temperature=0, seed=0)
+    with fake_server(tiny_vocabulary, "--step-s=0.05", "--lacks", *lacks) as url:
+        async with attached(url, tiny_vocabulary) as engine:
+            with anyio.fail_after(BOUND_S):
+                await engine.wait_ready()
+                async with engine.generate([300], sampling, session="s") as stream:
+                    await anext(stream)
+                assert engine.faults["abort"] == len(engine._left) == 1
+                await engine.life.confirm_death()
+                assert engine.status() == EngineStatus(EngineState.READY, ANY)
+                assert await engine.sweep() == 0
+                assert engine._left == set()
 
 
 async def test_the_engine_never_gets_ready(tiny_vocabulary: Vocabulary) -> None:
