@@ -10,7 +10,6 @@ import secrets
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 
 from server.access.keys import Key
 from server.access.store import KeyRing
@@ -69,12 +68,16 @@ class Sessions:
 
 
 def cookie_of(header: str) -> str:
-    """Return the token in a `Cookie` header; empty where there is none."""
-    try:
-        found = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return ""
-    return found.value if found is not None else ""
+    """Return the token in a `Cookie` header; empty where there is none.
+
+    Cookies are shared by all ports of a host: others' may hold what RFC 6265 does not allow, as
+    JSON, which browsers send all the same. They must not hide ours, as `http.cookies` lets them.
+    """
+    for pair in header.split(";"):
+        name, _, value = pair.partition("=")
+        if name.strip() == COOKIE:
+            return value.strip().strip('"')
+    return ""
 
 
 def _hash(token: str) -> str:

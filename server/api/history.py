@@ -4,6 +4,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from itertools import islice
 from pathlib import Path
+from sys import getsizeof
 from typing import TypeVar
 
 import anyio
@@ -26,9 +27,14 @@ EVENTS_AT_ONCE = 200
 WRITTEN_S = 2.0
 #: Seconds for which what was read serves others who ask the same, and how many answers are kept:
 #: a server that is asked 500 times a second reads a few times. The end of a solve of this server
-#: drops them; what other programs write is seen this much later.
+#: drops them; what other programs write is seen this much later. Problems may be long: a page of
+#: 500 solves takes up to 30 MB.
 RECENT_S = 0.25
 RECENT = 16
+RECENT_BYTES = 16 * 2**20
+#: Bytes of a solve in a list beside its problem, and of an attempt in a result.
+INFO_BYTES = 2_000
+ATTEMPT_BYTES = 2_000
 
 Page = list[tuple[Cursor, SolveInfo]]
 
@@ -47,8 +53,12 @@ class History:
         self._limit = anyio.CapacityLimiter(READS)
         self._ended = False
         self._catching_up = anyio.Lock()
-        self._pages: Recent[SolveFilter, Page] = Recent(RECENT_S, RECENT)
-        self._solves: Recent[str, SolveDetail | None] = Recent(RECENT_S, RECENT)
+        self._pages: Recent[SolveFilter, Page] = Recent(
+            RECENT_S, RECENT, RECENT_BYTES, lambda page: sum(_weight(info) for _, info in page)
+        )
+        self._solves: Recent[str, SolveDetail | None] = Recent(
+            RECENT_S, RECENT, RECENT_BYTES, _weight
+        )
         self._reader: JournalReader | None = None
         self._inode = 0
         self._opening = threading.Lock()
@@ -134,6 +144,14 @@ class History:
                 self._reader = JournalReader(self._path)
                 self._inode = inode
             return self._reader
+
+
+def _weight(solve: SolveInfo | None) -> int:
+    """Return about how many bytes of memory a solve takes."""
+    if solve is None:
+        return INFO_BYTES
+    attempts = len(solve.result.attempts) if isinstance(solve, SolveDetail) and solve.result else 0
+    return INFO_BYTES + getsizeof(solve.problem) + ATTEMPT_BYTES * attempts
 
 
 def _inode(path: Path) -> int:

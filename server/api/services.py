@@ -1,10 +1,13 @@
-"""What the routes share beside the parts: the journal's reader, metrics, selection, completions."""
+"""What the routes share beside the parts: readers of solves, metrics, selection, completions."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import anyio
+
 from server.api.history import History
+from server.api.unwritten import Unwritten
 from server.completions.service import CompletionService
 from server.errors import NoEngineError
 from server.metrics.meter import Meter
@@ -23,6 +26,7 @@ class Services:
     """Opened with the application; without an engine there are no `completions`."""
 
     history: History
+    unwritten: Unwritten
     meter: Meter
     reselector: Reselector | None
     completions: CompletionService | None
@@ -45,12 +49,17 @@ async def open_services(settings: Settings, parts: Parts) -> AsyncIterator[Servi
     """Open them for the length of the block."""
     meter = Meter(parts)
     history = History(parts.journal)
+    service = parts.service
+    unwritten = Unwritten(parts.journal, service.get if service else lambda _: None)
     reselector = completions = None
-    if parts.service is not None:
-        parts.service.observers += [meter.take, history.take]
-        reselector = Reselector(settings, parts.service.parts)
-        completions = CompletionService(parts.service.parts, settings.gateway.max_queued)
-    try:
-        yield Services(history, meter, reselector, completions)
-    finally:
-        history.close()
+    if service is not None:
+        service.observers += [meter.take, history.take, unwritten.take]
+        reselector = Reselector(settings, service.parts)
+        completions = CompletionService(service.parts, settings.gateway.max_queued)
+    async with anyio.create_task_group() as group:
+        group.start_soon(unwritten.let_go)
+        try:
+            yield Services(history, unwritten, meter, reselector, completions)
+        finally:
+            history.close()
+            group.cancel_scope.cancel()

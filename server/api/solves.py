@@ -35,6 +35,7 @@ from server.api.history import History
 from server.api.listing import Cursor, live_info, matches, merged, seconds_of
 from server.api.runs import submit
 from server.api.services import NO_ENGINE, Services
+from server.api.unwritten import Known
 from server.errors import NoEngineError
 from server.journal.reader import SolveFilter
 from server.solve.service import SolveHandle, SolveService
@@ -72,7 +73,14 @@ async def history(request: Request) -> History:
     return services.history
 
 
+async def known(request: Request) -> Known:
+    """Return the solves that the server has in memory."""
+    services: Services = request.state.services
+    return Known(await service(request), services.unwritten)
+
+
 Service = Annotated[SolveService, Depends(service)]
+InMemory = Annotated[Known, Depends(known)]
 Recorded = Annotated[History, Depends(history)]
 SolveId = Annotated[str, Path(max_length=100, description="The solve's name.")]
 REFUSALS: dict[int | str, dict[str, Any]] = {
@@ -152,14 +160,15 @@ class ListQuery(BaseModel):
 
 @router.get("", response_model=SolveList, responses={503: UNKNOWN[503]})
 async def show_list(
-    asked: Annotated[ListQuery, Query()], solves: Service, recorded: Recorded
+    asked: Annotated[ListQuery, Query()], solves: InMemory, recorded: Recorded
 ) -> Response:
     """List solves, the newest first: those that run, and those of the journal."""
     cursor = Cursor.read(asked.after)
-    running = {handle.solve_id: live_info(handle) for handle in solves.live()}
+    handles = solves.list()
+    running = {handle.solve_id: live_info(handle) for handle in handles}
     found: list[tuple[Cursor, SolveInfo]] = []
     if cursor is None or not recorded.kept:
-        found = [(Cursor.of(handle), running[handle.solve_id]) for handle in solves.live()]
+        found = [(Cursor.of(handle), running[handle.solve_id]) for handle in handles]
         found = [one for one in found if matches(one[1], asked) and (not cursor or one[0] < cursor)]
     wanted = SolveFilter(
         since=seconds_of(asked.since) if asked.since else None,
@@ -174,14 +183,14 @@ async def show_list(
         limit=asked.limit + 1,
     )
     stored = await recorded.page(wanted)
-    # Those that run as they are now.
+    # Those in memory as they are now.
     stored = [(place, running.get(info.solve_id, info)) for place, info in stored]
     return wire(merged(found, stored, asked))
 
 
 @router.get("/{solve_id}", response_model=SolveDetail, responses={**UNKNOWN, 200: {**STREAMED}})
 async def show(
-    solve_id: SolveId, request: Request, solves: Service, recorded: Recorded
+    solve_id: SolveId, request: Request, solves: InMemory, recorded: Recorded
 ) -> Response:
     """Show a solve, with its result once it has ended.
 
@@ -204,7 +213,7 @@ async def show(
 )
 async def follow(
     solve_id: SolveId,
-    solves: Service,
+    solves: InMemory,
     recorded: Recorded,
     last_event_id: Annotated[
         int | None, Header(ge=0, le=MAX_EVENT_ID, description="Go on after this event.")
@@ -284,7 +293,7 @@ def wire(body: BaseModel) -> Response:
 async def _recorded(solve_id: str, recorded: History) -> SolveDetail:
     found = await recorded.solve(solve_id)
     if found is None:
-        where = "in the journal" if recorded.kept else "of this server, which keeps no journal"
+        where = "in the journal" if recorded.kept else "at hand, and no journal to read"
         raise HTTPException(
             HTTPStatus.NOT_FOUND,
             f"solve {solve_id[:80]!r}: there is none of that id {where}; GET /v1/solves lists them",
@@ -293,10 +302,12 @@ async def _recorded(solve_id: str, recorded: History) -> SolveDetail:
 
 
 async def _followed(
-    solve_id: str, after: int, tokens: bool, solves: SolveService, recorded: History
+    solve_id: str, after: int, tokens: bool, solves: Known, recorded: History
 ) -> Response:
     handle = solves.get(solve_id)
     if handle is not None:
+        if handle.events.finished is not None and after >= handle.events.finished.id:
+            return Response(status_code=HTTPStatus.NO_CONTENT)
         return EventStream(_sse(_since(handle, after, recorded)))
     await _recorded(solve_id, recorded)
     events = _shown(recorded.events(solve_id, after), tokens)

@@ -1,11 +1,13 @@
 """`/` and `/solves/…`: the record, and solves as they happen."""
 
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 
 from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
+from server.api.services import Services
 from server.journal.errors import JournalUnreadable
 from server.journal.reader import JournalReader
 from server.page import live
@@ -89,9 +91,10 @@ async def solve(request: Request, read: Journal, solve_id: str) -> Response:
 
 
 def find_handle(request: Request, solve_id: str) -> SolveHandle | None:
-    """Return a solve that has not ended."""
+    """Return a solve that has not ended, or that is not in the journal yet."""
     service = parts_of(request).service
-    return service.get(solve_id) if service else None
+    services: Services = request.state.services
+    return (service.get(solve_id) if service else None) or services.unwritten.get(solve_id)
 
 
 async def _solve(handle: SolveHandle | None, read: Reading, solve_id: str) -> SolveView:
@@ -100,12 +103,13 @@ async def _solve(handle: SolveHandle | None, read: Reading, solve_id: str) -> So
         await read.written()
         return await read(partial(stored_solve, solve_id=solve_id))
     view = SolveView(
-        handle.solve_id, live=True, created=handle.created, age_s=handle.events.age_s,
-        problem=handle.plan.problem, problem_id=handle.plan.problem_id,
+        handle.solve_id, live=handle.events.finished is None, created=handle.created,
+        age_s=handle.events.age_s, problem=handle.plan.problem, problem_id=handle.plan.problem_id,
     )  # fmt: skip
     events = list(handle.events.events)
     await read.make(partial(fold, view, events))
-    if not read.why_not:
+    # The lines alone are from the journal.
+    with suppress(JournalUnreadable):
         await read(partial(with_curves, view))
     return view
 

@@ -5,6 +5,7 @@ import { svg, element, prose } from "./nodes.js";
 // A lane keeps about as much as the server renders; the rest is on the attempt's own page.
 const LANE_CHARS = 6000;
 const CURVES_EVERY_MS = 2500;
+const LOOK_EVERY_MS = 2000;
 // A lane follows its end while the reader has not scrolled up further than this.
 const NEAR_END_PX = 60;
 
@@ -13,6 +14,7 @@ const byId = (id) => document.getElementById(id);
 const pending = [];
 let drawing = false;
 let over = root.dataset.live !== "1";
+let cut = false;
 
 function lane(number) {
   const found = byId(`lane-${number}`);
@@ -200,7 +202,7 @@ const shown = (seconds) => {
 
 const opened = performance.now();
 function tick() {
-  if (over) return;
+  if (over || cut) return;
   const age = Number(root.dataset.age) + (performance.now() - opened) / 1000;
   const limit = Number(root.dataset.limit);
   const used = root.dataset.started === "1" ? Math.max(age - Number(root.dataset.waited), 0) : 0;
@@ -221,6 +223,15 @@ async function curves() {
   }
 }
 
+// Shows what a solve came to whose last events were missed, once there is a server that knows.
+async function look() {
+  cut = true;
+  state(byId("state"), { state: "cut off", tone: "warn" });
+  const known = await fetch(window.location.href, { method: "HEAD" }).then((answer) => answer.ok, () => false);
+  if (known) window.location.reload();
+  else setTimeout(look, LOOK_EVERY_MS);
+}
+
 let source = null;
 for (const node of document.querySelectorAll(".lane")) {
   counts.set(Number(node.dataset.attempt), Number(node.querySelector(".sampled").textContent.replace(/\D/g, "")));
@@ -229,6 +240,9 @@ for (const stream of document.querySelectorAll(".stream")) stream.scrollTop = st
 if (!over) {
   source = new EventSource(`${window.location.pathname}/feed?after=${root.dataset.after}`);
   source.onmessage = take;
+  // The browser comes back by itself, unless it is told that there is no such solve any more: it
+  // has ended meanwhile, or the server did.
+  source.onerror = () => { if (!over && source.readyState === EventSource.CLOSED) look(); };
   setInterval(tick, 200);
   setInterval(() => { if (!over && !document.hidden) curves(); }, CURVES_EVERY_MS);
 }

@@ -139,6 +139,9 @@ def test_sessions_end_with_their_time_and_with_their_key(
 def test_cookies() -> None:
     assert cookie_of("a=b; quorum_session=t0ken; c=d") == "t0ken"
     assert cookie_of("quorum_session") == cookie_of("") == ""
+    # Of other programs on this host, at whatever port.
+    for other in ('a={"x": 1}', "[x]=1", "a=b c", "odd", 'a="x', "=b"):
+        assert cookie_of(f"{other}; quorum_session=t0ken") == "t0ken"
 
 
 def test_rates() -> None:

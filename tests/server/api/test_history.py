@@ -2,7 +2,10 @@
 
 import json
 import socket
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import httpx
 import pytest
@@ -21,7 +24,7 @@ from client.schema import (
     SolveRequest,
     SolveState,
 )
-from tests.server.api.gateway import Gateway
+from tests.server.api.gateway import Gateway, wait_until
 
 SOLVES = "/v1/solves"
 
@@ -190,6 +193,46 @@ class TestFollow:
         *_, last = client.follow(name)
         assert isinstance(last, SolveFinished)
         assert last.result.end is SolveEnd.CANCELLED
+
+
+class TestWhileTheJournalIsBehind:
+    """As on a full disk: a solve that ends then is known all the same."""
+
+    @pytest.fixture
+    def blocked(self, folder: Path, gateway: Gateway) -> Iterator[sqlite3.Connection]:
+        """Keep the journal from being written, until the block is rolled back."""
+        del gateway
+        with closing(sqlite3.connect(folder / "journal.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield other
+
+    def test_it_is_shown_listed_and_followed(
+        self, blocked: sqlite3.Connection, http: httpx.Client, client: QuorumClient
+    ) -> None:
+        reply = http.post(
+            SOLVES,
+            json={"problem": "6 x 7?", "problem_id": "behind"},
+            headers={"Prefer": "respond-async"},
+        )
+        name = reply.json()["solve_id"]
+        last = told(http, f"{SOLVES}/{name}/events")[-1]
+        assert last.event == "solve.finished"
+        shown = client.show(name)
+        assert (shown.state, shown.answer, shown.end) == (SolveState.FINISHED, "42", "agreement")
+        assert shown.result is not None
+        assert [event.id for event in told(http, f"{SOLVES}/{name}/events")][-1] == last.id
+        done = http.get(f"{SOLVES}/{name}/events", headers={"Last-Event-ID": last.id})
+        assert done.status_code == 204
+        for filters in ({}, {"state": "finished"}):
+            listed = client.list(problem_id="behind", **filters).solves
+            assert [(s.solve_id, s.state) for s in listed] == [(name, SolveState.FINISHED)]
+        blocked.execute("ROLLBACK")
+        before = told(http, f"{SOLVES}/{name}/events")
+        wait_until(lambda: http.get("/ready").json()["journal"]["state"] == "on", within_s=20)
+        assert client.show(name) == shown
+        assert [event.id for event in told(http, f"{SOLVES}/{name}/events")] == [
+            event.id for event in before
+        ]
 
 
 class TestSelect:

@@ -30,7 +30,7 @@ async def add(got: list[int], recent: Recent[str, int], source: Counting) -> Non
 
 
 async def test_one_reads_for_all_that_wait() -> None:
-    recent: Recent[str, int] = Recent(60, 4)
+    recent: Recent[str, int] = Recent(60, 4, 99, abs)
     source = Counting()
     got: list[int] = []
     ask = partial(add, got, recent, source)
@@ -46,7 +46,7 @@ async def test_one_reads_for_all_that_wait() -> None:
 
 
 async def test_a_reader_that_is_cancelled_leaves_it_to_the_next() -> None:
-    recent: Recent[str, int] = Recent(60, 4)
+    recent: Recent[str, int] = Recent(60, 4, 99, abs)
     source = Counting()
     got: list[int] = []
     ask = partial(add, got, recent, source)
@@ -63,7 +63,7 @@ async def test_a_reader_that_is_cancelled_leaves_it_to_the_next() -> None:
 
 
 async def test_a_failure_is_not_kept() -> None:
-    recent: Recent[str, int] = Recent(60, 4)
+    recent: Recent[str, int] = Recent(60, 4, 99, abs)
 
     async def fail() -> int:
         raise OSError("gone")
@@ -77,7 +77,7 @@ async def test_a_failure_is_not_kept() -> None:
 
 
 async def test_what_may_have_changed_is_read_again_also_while_it_is_read() -> None:
-    recent: Recent[str, int] = Recent(60, 4)
+    recent: Recent[str, int] = Recent(60, 4, 99, abs)
     source = Counting()
     got: list[int] = []
     ask = partial(add, got, recent, source)
@@ -97,9 +97,9 @@ async def test_what_may_have_changed_is_read_again_also_while_it_is_read() -> No
 async def test_it_is_kept_for_its_time_and_within_its_number() -> None:
     source = Counting()
     source.go_on.set()
-    at_once: Recent[str, int] = Recent(0, 4)
+    at_once: Recent[str, int] = Recent(0, 4, 99, abs)
     assert [await at_once.get("a", source.read) for _ in range(3)] == [1, 2, 3]
-    few: Recent[str, int] = Recent(60, 2)
+    few: Recent[str, int] = Recent(60, 2, 99, abs)
     for key in "abc":
         await few.get(key, source.read)
     reads = source.reads
@@ -108,3 +108,19 @@ async def test_it_is_kept_for_its_time_and_within_its_number() -> None:
     assert source.reads == reads
     await few.get("a", source.read)
     assert source.reads == reads + 1
+
+
+async def test_it_is_kept_within_its_bytes() -> None:
+    source = Counting()
+    source.go_on.set()
+    # The first value weighs 1, the second 2, and so on.
+    light: Recent[str, int] = Recent(60, 9, 5, abs)
+    for key in "abc":
+        await light.get(key, source.read)
+    assert [await light.get(key, source.read) for key in "bc"] == [2, 3]
+    assert await light.get("a", source.read) == 4
+    assert await light.get("b", source.read) == 5
+    assert await light.get("c", source.read) == 6
+    assert await light.get("c", source.read) == 7, "what is heavier than all may be is not kept"
+    light.forget()
+    assert light._bytes == 0
