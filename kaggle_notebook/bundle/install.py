@@ -7,6 +7,7 @@ of output is JSON, ``{"python": path}``. Standard library and pip.
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import venv
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -68,6 +71,28 @@ def install(bundle: Path, environment: Path | None = None) -> Path:
             f"{target}; make it again with `quorum kaggle bundle --python {target}`"
         )
     folder = environment or default_environment(manifest)
+    with _alone(folder):
+        return _installed_to(folder, bundle, manifest)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Have one program at a time at an environment: another's would be taken away under it."""
+    try:
+        lock = os.open(f"{folder}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    except OSError:
+        yield  # nobody else could make it either, or the install tells why
+        return
+    try:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _installed_to(folder: Path, bundle: Path, manifest: Manifest) -> Path:
+    """Make the environment in a folder, unless it is there; return its interpreter."""
     python = folder / "bin" / "python"
     if _is_ours(folder) and (folder / DONE).exists():
         return python

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pip
@@ -91,6 +92,14 @@ def test_what_is_installed_is_found_again_and_what_was_cut_is_made_again(
 
     monkeypatch.setattr(installer, "_pip", refuse)
     assert install(bundle, folder) == python
+
+
+def test_two_that_install_at_once_make_one_environment(tmp_path: Path, bundle: Path) -> None:
+    folder = tmp_path / "environment"
+    with ThreadPoolExecutor(2) as both:
+        made = list(both.map(lambda _: install(bundle, folder), range(2)))
+    assert made == [folder / "bin" / "python"] * 2
+    assert output_of(made[0], VERSIONS) == "2.0 1.0"
 
 
 @pytest.mark.parametrize(
