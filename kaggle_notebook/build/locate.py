@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 MANIFEST = "manifest.json"
@@ -34,9 +34,18 @@ def folders_below(root: Path, depth: int = MAX_DEPTH) -> Iterator[tuple[Path, li
                 entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
             except OSError:
                 continue  # a mount that went away, or one that others own
-            yield folder, [entry.name for entry in entries if entry.is_file()]
-            below += [Path(entry.path) for entry in entries if entry.is_dir()]
+            files = [entry.name for entry in entries if _holds(entry.is_file)]
+            below += [Path(entry.path) for entry in entries if _holds(entry.is_dir)]
+            yield folder, files
         level = below
+
+
+def _holds(question: Callable[[], bool]) -> bool:
+    """Return what an entry says of itself; False of a link to itself, or where the disk fails."""
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def read_manifest(path: Path) -> dict[str, object] | None:

@@ -85,7 +85,7 @@ def prepare(
         findings.append(Finding("bundle", Verdict.MISSING, str(manifest)))
         manifest = None
     else:
-        findings.append(bundle_finding(bundle, manifest))
+        findings.append(_bundle(bundle, manifest))
     if _needs_model(completed):
         found = _model(root, model, bundle, manifest)
         findings.append(model_finding(found))
@@ -140,6 +140,15 @@ def _image() -> list[Finding]:
         return list(image_findings())
     except Exception as error:  # noqa: BLE001 - of a system that no program foresaw
         return [Finding("image", Verdict.NOTE, f"{type(error).__name__}: {error}")]
+
+
+def _bundle(bundle: Path | None, manifest: Manifest | None) -> Finding:
+    """Return how the bundle is, whatever the mounts do."""
+    try:
+        return bundle_finding(bundle, manifest)
+    except OSError as error:
+        detail = f"{bundle}: cannot be looked through ({error})"
+        return Finding("bundle", Verdict.MISSING, detail, "attach it again")
 
 
 def _model(

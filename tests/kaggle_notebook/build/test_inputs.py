@@ -66,7 +66,9 @@ def test_without_a_bundle_the_installed_project_is_used(tmp_path: Path) -> None:
 def test_links_that_lead_back_end_the_walk(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "up").symlink_to(tmp_path)
-    assert [folder for folder, _ in folders_below(tmp_path)] == [tmp_path, tmp_path / "a"]
+    (tmp_path / "a" / "itself").symlink_to("itself")
+    (tmp_path / "a" / "file").touch()
+    assert list(folders_below(tmp_path)) == [(tmp_path, []), (tmp_path / "a", ["file"])]
 
 
 def test_models_of_both_forms_are_found(tmp_path: Path) -> None:
