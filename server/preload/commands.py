@@ -28,17 +28,21 @@ from server.preload.preload import (
 )
 
 _GIB = 1 << 30
+#: Far above any machine's memory: an infinite number is no size.
+_MOST_GIB = 1 << 20
 
 
 def preload_command(
     path: Annotated[Path, typer.Argument(help="A model's folder, or one file.")],
     threads: Annotated[int, typer.Option(help="Threads that read.")] = DEFAULT_THREADS,
     chunk_gib: Annotated[
-        float, typer.Option(min=0.001, help="A thread's piece of a file, in GiB.")
+        float, typer.Option(min=0.001, max=_MOST_GIB, help="A thread's piece of a file, in GiB.")
     ] = DEFAULT_CHUNK_BYTES / _GIB,
     keep_free: Annotated[
         float | None,
-        typer.Option(min=0, help="Memory to leave free, in GiB; 2 or 5 % of all by default."),
+        typer.Option(
+            min=0, max=_MOST_GIB, help="Memory to leave free, in GiB; 2 or 5 % of all by default."
+        ),
     ] = None,
 ) -> None:
     """Bring a model's files into the page cache, so that an engine starts from memory."""

@@ -29,7 +29,12 @@ def find_files(path: Path) -> list[Path]:
     Raises:
         NothingToPreload: there is nothing to read.
     """
-    path = path.expanduser()
+    try:
+        path = path.expanduser()
+    except RuntimeError:
+        raise NothingToPreload(
+            f"{path}: there is no such user's home; give the model's own path"
+        ) from None
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -43,7 +48,7 @@ def find_files(path: Path) -> list[Path]:
             try:
                 status = file.stat()
             except OSError:
-                continue  # a dangling link
+                continue  # a dangling link: `whole` names it
             if file.is_file() and status.st_size:
                 found.setdefault((status.st_dev, status.st_ino), (status.st_size, file))
     if not found:

@@ -18,9 +18,12 @@ from server.preload.errors import PreloadError
 from server.preload.memory import available_bytes, default_keep_free_bytes
 from server.preload.plan import DEFAULT_CHUNK_BYTES, Piece, cut, find_files
 from server.preload.reader import Tally, read_piece
+from server.preload.whole import missing_files
 
 DEFAULT_THREADS = 8
 MOST_THREADS = 256
+#: Files that could not be read, of which the outcome's sentence names so many.
+MOST_NAMED = 5
 #: Between two looks at the counters, in seconds.
 PROGRESS_EVERY_S = 0.1
 
@@ -116,11 +119,11 @@ async def preload(
         NothingToPreload: the path holds no file.
     """
     options = options or PreloadOptions()
-    pieces = await anyio.to_thread.run_sync(_pieces, path, options.chunk_bytes)
+    pieces, gone = await anyio.to_thread.run_sync(_look, path, options.chunk_bytes)
     keep = options.keep_free_bytes
     tally = Tally()
     guard = MemoryGuard(tally, default_keep_free_bytes() if keep is None else keep)
-    run = _Run(pieces, tally, guard)
+    run = _Run(pieces, tally, guard, gone)
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_watch, run, on_progress)
@@ -134,9 +137,11 @@ async def preload(
 
 
 class _Run:
-    """The work of one preload, shared by its threads."""
+    """The work of one preload, shared by its threads; `gone` is what there is not to read."""
 
-    def __init__(self, pieces: list[Piece], tally: Tally, guard: MemoryGuard) -> None:
+    def __init__(
+        self, pieces: list[Piece], tally: Tally, guard: MemoryGuard, gone: list[str]
+    ) -> None:
         self.pieces: Iterator[Piece] = iter(pieces)
         self.tally = tally
         self.guard = guard
@@ -144,7 +149,7 @@ class _Run:
         self._lock = threading.Lock()
         self._total = sum(piece.length for piece in pieces)
         self._begun = time.monotonic()
-        self._failed: dict[str, None] = {}
+        self._failed = dict.fromkeys(gone)
 
     def work(self) -> None:
         """Read pieces until none is left; in a thread."""
@@ -167,8 +172,8 @@ class _Run:
         return PreloadState(self._total, tally.resident, tally.read, seconds, end, failed)
 
 
-def _pieces(path: Path, chunk_bytes: int) -> list[Piece]:
-    return cut(find_files(path), chunk_bytes)
+def _look(path: Path, chunk_bytes: int) -> tuple[list[Piece], list[str]]:
+    return cut(find_files(path), chunk_bytes), missing_files(path)
 
 
 async def _read_all(run: _Run, threads: int) -> None:
@@ -193,14 +198,16 @@ async def _watch(run: _Run, on_progress: Callable[[PreloadState], None]) -> None
 
 def describe(state: PreloadState) -> str:
     """Return the outcome of a preload as one sentence."""
-    gib = 1 << 30
+    unit, name = (1 << 30, "GiB") if state.total >= 1 << 30 else (1 << 20, "MiB")
     cached = (
-        f"{(state.resident + state.read) / gib:.2f} of {state.total / gib:.2f} GiB in the page"
-        f" cache ({state.resident / gib:.2f} were there; {state.read / gib:.2f} read in"
+        f"{(state.resident + state.read) / unit:.2f} of {state.total / unit:.2f} {name} in the page"
+        f" cache ({state.resident / unit:.2f} were there; {state.read / unit:.2f} read in"
         f" {state.seconds:.1f} s, {state.bytes_per_s / 1e9:.2f} GB/s)"
     )
     parts = [cached]
     if state.end is PreloadEnd.MEMORY:
         parts.append("stopped to keep memory free: lower --keep-free, or free memory")
-    parts += [f"not read: {one}" for one in state.failed]
+    parts += [f"not read: {one}" for one in state.failed[:MOST_NAMED]]
+    if len(state.failed) > MOST_NAMED:
+        parts.append(f"and {len(state.failed) - MOST_NAMED} more not read")
     return "; ".join(parts)

@@ -1,6 +1,7 @@
 """Which parts of a file are in the page cache, by mincore(2)."""
 
 import ctypes
+import errno
 import mmap
 import os
 from collections.abc import Iterator
@@ -57,6 +58,8 @@ def _pages(
         return None
     count = -(-length // PAGE)
     answer = numpy.zeros(count, dtype=numpy.uint8)
+    if os.fstat(descriptor).st_size < offset + length:
+        raise OSError(errno.ESTALE, "it has become shorter since it was looked at")
     with mmap.mmap(descriptor, length, prot=mmap.PROT_READ, offset=offset) as mapped:
         view = numpy.frombuffer(mapped, dtype=numpy.uint8)
         code = library.mincore(

@@ -5,6 +5,7 @@ import threading
 from pathlib import Path
 
 import anyio
+import orjson
 import pytest
 
 from server.preload import residency
@@ -149,6 +150,42 @@ async def test_a_file_that_cannot_be_read_is_named_and_the_others_are_read(
     state = await preload(tmp_path, NOTHING_KEPT)
     assert missing(good) == 0
     assert state.failed == (f"{tmp_path / 'bad'}: Permission denied",)
+
+
+async def test_what_a_models_folder_lacks_is_named(tmp_path: Path) -> None:
+    shard = write_cold(tmp_path / "model-00001-of-00003.safetensors", MIB)
+    (tmp_path / "model-00002-of-00003.safetensors").symlink_to(tmp_path / "no such blob")
+    names = [f"model-0000{n}-of-00003.safetensors" for n in (1, 2, 3)]
+    index = {"weight_map": {f"layer.{n}": name for n, name in enumerate(names * 2)}}
+    (tmp_path / "model.safetensors.index.json").write_bytes(orjson.dumps(index))
+    (tmp_path / "other.safetensors.index.json").write_bytes(b"[]")
+    state = await preload(tmp_path, NOTHING_KEPT)
+    assert (state.end, missing(shard)) == (PreloadEnd.COMPLETE, 0)
+    assert state.failed == (
+        f"{tmp_path / names[1]}: the link leads nowhere",
+        f"{tmp_path / names[2]}: is missing, model.safetensors.index.json names it",
+    )
+    assert "model-00003-of-00003.safetensors: is missing" in describe(state)
+
+
+def test_of_many_files_some_are_named() -> None:
+    failed = tuple(f"file {n}: gone" for n in range(40))
+    text = describe(PreloadState(0, 0, 0, 1.0, PreloadEnd.COMPLETE, failed))
+    assert text.count("not read: ") == 5
+    assert text.endswith("; and 35 more not read")
+
+
+def test_a_file_that_has_become_shorter_is_an_error_of_its_own(tmp_path: Path) -> None:
+    file = write_cold(tmp_path / "weights", 2 * MIB)
+    (piece,) = cut([file])
+    os.truncate(file, MIB)
+    with pytest.raises(OSError, match="shorter"):
+        read_piece(piece, Tally(), lambda: True)
+
+
+def test_nobodys_home_is_refused() -> None:
+    with pytest.raises(NothingToPreload, match="no such user's home"):
+        find_files(Path("~nobody-of-that-name/model"))
 
 
 def test_without_read_ahead_the_bytes_are_read(
