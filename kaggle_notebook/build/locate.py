@@ -11,6 +11,8 @@ from pathlib import Path
 MANIFEST = "manifest.json"
 FORMAT = "quorum-bundle"
 PACKAGE = "kaggle_notebook"
+#: The project's oldest Python, as pyproject.toml says.
+OLDEST_PYTHON = (3, 11)
 #: Inputs are mounted up to seven folders deep: models/owner/name/framework/variation/version.
 MAX_DEPTH = 8
 #: Folders looked into; a data set of very many must not keep the inference server waiting.
@@ -97,8 +99,14 @@ def unpacked(code: Path) -> Path:
 def add_code(root: str | Path) -> Path | None:
     """Make the project importable from the bundle below `root`; return the bundle's folder.
 
-    None: there is no bundle, and the project is installed. Raises LookupError where it is not.
+    None: there is no bundle, and the project is installed. Raises LookupError where it is not, and
+    where this Python is too old for it.
     """
+    if sys.version_info[:2] < OLDEST_PYTHON:
+        here, oldest = (".".join(map(str, each)) for each in (sys.version_info[:2], OLDEST_PYTHON))
+        raise LookupError(
+            f"Python {here}: Quorum needs {oldest} or later; choose a later image for the notebook"
+        )
     bundle = find_bundle(root)
     code = None if bundle is None else find_code(bundle)
     if code is not None:

@@ -3,16 +3,19 @@
 import json
 import shutil
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from kaggle_notebook.build import locate
 from kaggle_notebook.build.locate import FORMAT, MANIFEST, add_code, find_bundle, folders_below
 from kaggle_notebook.build.models import choose_model, find_models
 from kaggle_notebook.errors import InputError
 from tests.kaggle_notebook.inputs import PROJECT_CODE, make_hub_model, make_wheel
 
+ROOT = Path(__file__).resolve().parents[3]
 MOUNTS = ("quorum-bundle", "datasets/me/quorum-bundle", "a/b/c/d/e/f")
 
 
@@ -61,6 +64,14 @@ def test_without_a_bundle_the_installed_project_is_used(tmp_path: Path) -> None:
     before = list(sys.path)
     assert add_code(tmp_path) is None
     assert sys.path == before
+
+
+def test_a_python_that_is_too_old_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["requires-python"] == ">=" + ".".join(map(str, locate.OLDEST_PYTHON))
+    monkeypatch.setattr(locate, "OLDEST_PYTHON", (3, 99))
+    with pytest.raises(LookupError, match=r"Python 3\.\d+: Quorum needs 3\.99 or later; choose"):
+        add_code(tmp_path)
 
 
 def test_links_that_lead_back_end_the_walk(tmp_path: Path) -> None:
