@@ -16,11 +16,22 @@ from jupyter_client.connect import KernelConnectionInfo, write_connection_file
 
 from sandbox.messages import Codec
 
-#: Messages taken from the sockets at a time, so that a flood cannot hold the event loop.
-_BATCH = 64
+#: Bytes taken from a socket at a time, so that a flood cannot hold the event loop; the smallest
+#: message counts as the second number.
+_BATCH_BYTES = 256 * 1024
+_LEAST_BYTES = 4 * 1024
 
-#: Far above a cell's echo (1 MB of code, escaped) and output; a longer message ends the connection.
-_LONGEST_MESSAGE_BYTES = 32 * 1024 * 1024
+#: Twice what Jupyter's messages have.
+_MOST_PARTS = 16
+
+#: A character of JSON takes at most as many bytes: a control character, written as an escape.
+_BYTES_PER_CHARACTER = 6
+
+#: More than the rest of a message: names, times, an error's text.
+_ENVELOPE_BYTES = 64 * 1024
+
+#: Messages that wait to be taken in: more than a sound cell sends. Further ones wait over there.
+_MOST_WAITING = 16
 
 
 class Channel(Enum):
@@ -93,14 +104,32 @@ class Connection:
         return f"ipc://{self.socket_prefix}-2"
 
 
-class Channels:
-    """Client side of a kernel that has bound its sockets. Close it when done."""
+class KernelUnreachableError(OSError):
+    """The kernel's process has broken its end of the connection: it cannot be asked any more."""
 
-    def __init__(self, context: "zmq.Context[Any]", connection: Connection) -> None:
-        self._codec = Codec(connection.key)
-        self._shell = _connected(context, zmq.DEALER, connection.shell_address)
+
+class Channels:
+    """Client side of a kernel that has bound its sockets. Close it when done.
+
+    What comes is of untrusted origin, so it is bounded: a message longer than the echo of a cell of
+    `max_code_bytes` ends the connection, and one that could hold more than an output of
+    `max_output_chars` is not even looked at.
+    """
+
+    def __init__(
+        self,
+        context: "zmq.Context[Any]",
+        connection: Connection,
+        *,
+        max_code_bytes: int,
+        max_output_chars: int,
+    ) -> None:
+        longest = _BYTES_PER_CHARACTER * max_output_chars + _ENVELOPE_BYTES
+        self._codec = Codec(connection.key, longest)
+        frame = max(_BYTES_PER_CHARACTER * max_code_bytes + _ENVELOPE_BYTES, longest)
+        self._shell = _connected(context, zmq.DEALER, connection.shell_address, frame)
         try:
-            self._iopub = _connected(context, zmq.SUB, connection.iopub_address)
+            self._iopub = _connected(context, zmq.SUB, connection.iopub_address, frame)
         except zmq.ZMQError:
             self._shell.close(linger=0)
             raise
@@ -111,7 +140,7 @@ class Channels:
         return int(self._shell.getsockopt(zmq.FD)), int(self._iopub.getsockopt(zmq.FD))
 
     def send_execute(self, code: str, *, silent: bool) -> str:
-        """Ask the kernel to run code; returns the request's id."""
+        """Ask the kernel to run code; returns the request's id. Raises KernelUnreachableError."""
         return self._send(
             "execute_request",
             {
@@ -126,23 +155,24 @@ class Channels:
         )
 
     def send_kernel_info(self) -> str:
-        """Ask for a sign of life; returns the request's id."""
+        """Ask for a sign of life; returns the request's id. Raises KernelUnreachableError."""
         return self._send("kernel_info_request", {})
 
     def receive(self) -> tuple[list[Message], bool]:
-        """Take some messages that have come, and whether there may be more."""
+        """Take some messages that have come, and whether there may be more.
+
+        Raises:
+            KernelUnreachableError: what has come is no message of Jupyter's.
+        """
         messages: list[Message] = []
         more = False
         for channel, socket in ((Channel.SHELL, self._shell), (Channel.IOPUB, self._iopub)):
-            for _ in range(_BATCH):
-                try:
-                    frames = socket.recv_multipart(zmq.NOBLOCK)
-                except zmq.Again:
-                    break
+            room = _BATCH_BYTES
+            while room > 0 and (frames := _take(socket)):
+                room -= max(sum(map(len, frames)), _LEAST_BYTES)
                 if (received := self._codec.decode(frames)) is not None:
                     messages.append(Message(channel, *received))
-            else:
-                more = True
+            more = more or room <= 0
         return messages, more
 
     def close(self) -> None:
@@ -152,15 +182,36 @@ class Channels:
 
     def _send(self, kind: str, content: dict[str, Any]) -> str:
         number, frames = self._codec.encode(kind, content)
-        self._shell.send_multipart(frames)
+        try:
+            self._shell.send_multipart(frames, zmq.NOBLOCK)
+        except zmq.Again as error:
+            # After nonsense from the other end ZMQ has no peer left, and would wait for another.
+            raise KernelUnreachableError("kernel not reached: connection broken") from error
         return number
 
 
-def _connected(context: "zmq.Context[Any]", kind: int, address: str) -> "zmq.Socket[Any]":
+def _take(socket: "zmq.Socket[Any]") -> list[bytes]:
+    """The parts of one message, or nothing."""
+    parts: list[bytes] = []
+    try:
+        while not parts or socket.getsockopt(zmq.RCVMORE):
+            if len(parts) == _MOST_PARTS:
+                raise KernelUnreachableError(f"message of more than {_MOST_PARTS} parts")
+            parts.append(socket.recv(zmq.NOBLOCK))
+    except zmq.Again:
+        # The parts of a message come all together, or not at all.
+        return []
+    return parts
+
+
+def _connected(
+    context: "zmq.Context[Any]", kind: int, address: str, longest: int
+) -> "zmq.Socket[Any]":
     socket: zmq.Socket[Any] = context.socket(kind)
     try:
         socket.setsockopt(zmq.LINGER, 0)
-        socket.setsockopt(zmq.MAXMSGSIZE, _LONGEST_MESSAGE_BYTES)
+        socket.setsockopt(zmq.MAXMSGSIZE, longest)
+        socket.setsockopt(zmq.RCVHWM, _MOST_WAITING)
         if kind == zmq.SUB:
             socket.setsockopt(zmq.SUBSCRIBE, b"")
         socket.connect(address)

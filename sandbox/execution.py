@@ -6,6 +6,7 @@ kernel is never handed on with an unfinished cell in it, which would spoil the f
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import anyio
 import anyio.lowlevel
 
-from sandbox.channels import Channel, Channels, Message
+from sandbox.channels import Channel, Channels, KernelUnreachableError, Message
 from sandbox.output import BoundedText
 from sandbox.process import KernelProcess, wait_readable
 from sandbox.types import InterruptStep
@@ -90,6 +91,12 @@ class Exchange:
 
     async def wait(self) -> Ending:
         """Wait until it has ended. Cancelled, it loses nothing and may be called again."""
+        try:
+            return await self._wait()
+        except KernelUnreachableError:
+            return Ending.BROKEN
+
+    async def _wait(self) -> Ending:
         while True:
             if await self._take_messages():
                 return Ending.DONE
@@ -137,7 +144,10 @@ class Exchange:
 
 
 async def handshake(channels: Channels, process: KernelProcess) -> Ending:
-    """Exchange greetings until both channels work; the caller bounds the time."""
+    """Exchange greetings until both channels work; the caller bounds the time.
+
+    Raises KernelUnreachableError.
+    """
     while True:
         exchange = Exchange(channels, process, channels.send_kernel_info())
         with anyio.move_on_after(_HANDSHAKE_RETRY_S):
@@ -162,12 +172,18 @@ async def run_cell(
     Unless the ending is DONE the kernel is unusable. Cancelled, it leaves the cell running: the
     caller must then kill the process.
     """
-    request = channels.send_execute(code, silent=silent)
-    exchange = Exchange(channels, process, request, max_output_chars)
     interruption = interruption or Interruption()
+    try:
+        request = channels.send_execute(code, silent=silent)
+    except KernelUnreachableError:
+        # An earlier cell has cut it off.
+        text = BoundedText(max_output_chars)
+        return CellOutcome(Ending.BROKEN, InterruptStep.NONE, text, {}, interruption.requested)
+    exchange = Exchange(channels, process, request, max_output_chars)
     for step in (InterruptStep.NONE, InterruptStep.SIGINT, InterruptStep.POKE):
         if step is InterruptStep.POKE:
-            channels.send_kernel_info()
+            with suppress(KernelUnreachableError):
+                channels.send_kernel_info()
         if step is not InterruptStep.NONE:
             process.interrupt()
         first = step is InterruptStep.NONE

@@ -32,10 +32,11 @@ class Received(NamedTuple):
 
 
 class Codec:
-    """Writes and reads the messages of one connection."""
+    """Writes the messages of one connection, and reads those of at most `longest` bytes."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, longest: int) -> None:
         self._key = key
+        self._longest = longest
         self._session = secrets.token_hex(16)
         self._numbers = count(1)
 
@@ -54,7 +55,9 @@ class Codec:
         return number, [_DELIMITER, self._signature(parts), *parts]
 
     def decode(self, frames: Sequence[bytes]) -> Received | None:
-        """A message that is signed with our key and well-formed, else None."""
+        """A message that is signed with our key, well-formed and not too long, else None."""
+        if sum(map(len, frames)) > self._longest:
+            return None
         try:
             start = frames.index(_DELIMITER) + 1
             signature, parts = frames[start], frames[start + 1 : start + 1 + _PARTS]

@@ -105,7 +105,12 @@ class KernelStarter:
         finally:
             os.close(ready)
         # Before the kernel has bound its sockets, ZMQ would wait 100 ms between its tries.
-        channels = Channels(self._context, connection)
+        channels = Channels(
+            self._context,
+            connection,
+            max_code_bytes=self._settings.max_code_bytes,
+            max_output_chars=self._settings.max_output_chars,
+        )
         stack.callback(channels.close)
         kernel = Kernel(process, connection, channels, directory, self._settings)
         await kernel.connect()

@@ -17,8 +17,13 @@ from traitlets import Type
 from traitlets.config import Config
 
 from sandbox.inside.awaiting import CellLoop
-from sandbox.inside.capture import CellCapture, capture_stream, unbuffer_c_streams
-from sandbox.inside.kernel import CellCompiler, CellKernel, CellShell, Streams
+from sandbox.inside.capture import (
+    CellCapture,
+    capture_streams,
+    give_streams,
+    unbuffer_c_streams,
+)
+from sandbox.inside.kernel import CellCompiler, CellKernel, CellShell
 from sandbox.inside.tracebacks import format_warning
 
 
@@ -56,12 +61,19 @@ class CellApplication(IPKernelApp):
         """Send both streams to the capture."""
         # The original streams must not be collected: that would close descriptors 1 and 2.
         self._original_streams = (sys.stdout, sys.stderr)
-        self.streams = Streams(capture_stream(self.capture, 1), capture_stream(self.capture, 2))
-        sys.stdout, sys.stderr = self.streams
+        self.streams = capture_streams(self.capture)
+        give_streams(self.capture)
         unbuffer_c_streams()
-        vars(sys).update(__stdout__=self.streams.output, __stderr__=self.streams.errors)
         # The base class sets an attribute on it; the shell has its own display hook.
         self.displayhook = SimpleNamespace()
+
+    def init_path(self) -> None:
+        """Let cells import the modules that they write; newer IPython does not, in a safe process.
+
+        Such a module does not shadow one of the standard library.
+        """
+        if "" not in sys.path:
+            sys.path.insert(_first_of_packages(), "")
 
     def init_kernel(self) -> None:
         """Make the kernel and give it the capture, the streams and the compiler."""
@@ -125,6 +137,13 @@ def make_application(
     # Python 3.12 and later warn of every fork: the output thread is ours, not the cell's.
     warnings.filterwarnings("ignore", message=r".*multi-threaded, use of fork\(\)")
     return application
+
+
+def _first_of_packages() -> int:
+    """Where the installed packages begin on the import path."""
+    names = [Path(folder).name for folder in sys.path]
+    found = (names.index(name) for name in ("site-packages", "dist-packages") if name in names)
+    return min(found, default=0)
 
 
 def _configuration() -> Config:

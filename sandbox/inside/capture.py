@@ -9,11 +9,13 @@ import ctypes
 import fcntl
 import io
 import os
+import sys
 import threading
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sandbox.output import BoundedText
 
@@ -187,6 +189,24 @@ def capture_stream(capture: CellCapture, descriptor: int) -> io.TextIOWrapper:
         newline="\n",
         write_through=True,
     )
+
+
+class Streams(NamedTuple):
+    """Text streams like sys.stdout and sys.stderr that write to one capture."""
+
+    output: io.TextIOWrapper
+    errors: io.TextIOWrapper
+
+
+def capture_streams(capture: CellCapture) -> Streams:
+    """Make a pair of streams."""
+    return Streams(capture_stream(capture, 1), capture_stream(capture, 2))
+
+
+def give_streams(capture: CellCapture) -> None:
+    """Give the cell to come streams of its own: it may replace, detach or reconfigure them."""
+    output, errors = capture_streams(capture)
+    vars(sys).update(stdout=output, stderr=errors, __stdout__=output, __stderr__=errors)
 
 
 def unbuffer_c_streams() -> None:

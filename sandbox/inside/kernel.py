@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from types import ModuleType, TracebackType
-from typing import Any, NamedTuple, NoReturn, TextIO
+from typing import Any, NoReturn
 
 from ipykernel import ipkernel
 from ipykernel.ipkernel import IPythonKernel
@@ -26,7 +26,7 @@ from IPython.core.error import UsageError
 from traitlets import Type, default
 
 from sandbox.inside.awaiting import CellLoop, may_await
-from sandbox.inside.capture import CellCapture
+from sandbox.inside.capture import CellCapture, Streams, give_streams
 from sandbox.inside.commands import run_command
 from sandbox.inside.tracebacks import (
     CELL_NAME,
@@ -45,13 +45,6 @@ _NO_EXIT = "the session goes on; there is no need to exit"
 
 #: What sys.exc_info() returns while an error is handled.
 ErrorTriple = tuple[type[BaseException], BaseException, TracebackType | None]
-
-
-class Streams(NamedTuple):
-    """The streams that go to the capture."""
-
-    output: TextIO
-    errors: TextIO
 
 
 class CellCompiler(CachingCompiler):
@@ -195,7 +188,8 @@ class CellKernel(IPythonKernel):
     shell: Any
     #: Set by the application before any message comes.
     capture: CellCapture
-    streams: "Streams"
+    #: Not those that cells have, with which they can do anything.
+    streams: Streams
     _in_cell = False
     #: ipykernel sleeps half a millisecond so that output comes before the reply; the pool waits for
     #: both.
@@ -276,6 +270,7 @@ class CellKernel(IPythonKernel):
                     result = shell.run_cell(code, store_history=store_history, silent=silent)
                 finally:
                     self._in_cell = False
+                    _stop_tracing()
                     shell.let_script_thread_go()
         except KeyboardInterrupt as interrupt:
             # It came while IPython was busy before or after the cell's own code.
@@ -293,12 +288,20 @@ class CellKernel(IPythonKernel):
             # A cell's own stream can be closed, or anything at all, or deleted.
             with suppress(Exception):
                 getattr(sys, name).flush()
-        sys.stdout, sys.stderr = self.streams
+        give_streams(self.capture)
         captured = self.capture.end()
         for text, cut in ((captured.head, 0), (captured.tail, captured.cut)):
             if text or cut:
                 content = {"name": "stdout", "text": text, "cut": cut}
                 self.send_response(self.iopub_socket, "stream", content)  # type: ignore[no-untyped-call]
+
+
+def _stop_tracing() -> None:
+    """Have nothing of a cell's called on every line of later ones and of the kernel's own code."""
+    for stop in (sys.settrace, sys.setprofile):
+        # A profiler hears of this very call, and may raise: then Python drops it.
+        with suppress(BaseException):
+            stop(None)
 
 
 class _WithoutModules:

@@ -132,6 +132,14 @@ STREAMS = (
     _still_works(
         "deletes its streams", "del sys.stdout, sys.stderr, sys.__stdout__", Then.STATE_KEPT
     ),
+    _still_works(
+        "detaches its streams", "sys.stdout.detach(); sys.stderr.detach()", Then.STATE_KEPT
+    ),
+    _still_works(
+        "changes its streams' encoding",
+        "sys.stdout.reconfigure(encoding='utf-16', write_through=False)",
+        Then.STATE_KEPT,
+    ),
     _still_works("closes its streams", "sys.stdout.close(); sys.stderr.close()", Then.STATE_KEPT),
     _still_works("replaces the display hook", "sys.displayhook = lambda value: print('owned')"),
     _still_works("deletes the display hook", "del sys.displayhook"),
@@ -146,6 +154,11 @@ STREAMS = (
     _still_works(
         "traces every line",
         "def trace(*event): return trace\nsys.settrace(trace); sys.setprofile(trace)",
+    ),
+    _still_works(
+        "dawdles in every traced line",
+        "def trace(*event): time.sleep(0.005); return trace\nsys.settrace(trace)",
+        Then.STATE_KEPT,
     ),
     _still_works(
         "raises in every traced line",
@@ -248,6 +261,31 @@ for frames in ([b""], [mark], [mark, b"key", b"{", b"}", b"[]", b"\\xff"], [os.u
 many = {"name": "stdout", "text": "x", "cut": "many"}
 for content in ({}, {"text": 7}, many, {"name": 3, "text": ["x"]}):
     kernel.session.send(kernel.iopub_socket, "stream", content, parent=kernel.get_parent())
+""",
+    ),
+    _still_works(
+        "message of many parts",
+        "get_ipython().kernel.iopub_socket.send_multipart([b''] * 300_000)",
+    ),
+    _still_works(
+        "flood of long messages",
+        """
+kernel = get_ipython().kernel
+content = {"name": "stdout", "text": "x" * 5_000_000}
+for _ in range(40):
+    kernel.session.send(kernel.iopub_socket, "stream", content, parent=kernel.get_parent())
+""",
+    ),
+    _still_works(
+        "writes nonsense into its sockets",
+        """
+for name in os.listdir("/proc/self/fd"):
+    if int(name) > 2:
+        try:
+            os.set_blocking(int(name), False)
+            os.write(int(name), os.urandom(1000))
+        except OSError:
+            pass
 """,
     ),
     _still_works(

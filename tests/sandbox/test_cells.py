@@ -62,6 +62,16 @@ class TestOutput:
         assert result.error_name == "ZeroDivisionError"
         assert result.output.endswith("ZeroDivisionError: division by zero\n")
 
+    async def test_a_cell_may_wrap_its_stream(self, kernel: KernelLease) -> None:
+        code = """
+            import io, sys
+            sys.stdout = io.TextIOWrapper(sys.stdout.detach(), line_buffering=True)
+            print("wrapped")
+            "shown"
+        """
+        assert await output_of(kernel, code) == "wrapped\n'shown'\n"
+        assert await output_of(kernel, "print('restored')") == "restored\n"
+
     async def test_short_output_is_not_marked_as_cut(self, kernel: KernelLease) -> None:
         assert not (await run(kernel, "print('a' * 1_999)")).truncated
 
@@ -235,6 +245,10 @@ class TestState:
         await run(kernel, "def double(n):\n    return 2 * n")
         assert await output_of(kernel, "double(21)") == "42\n"
         assert await output_of(kernel, "_ + 1") == "43\n"
+
+    async def test_a_module_that_a_cell_writes_can_be_imported(self, kernel: KernelLease) -> None:
+        await run(kernel, "with open('written.py', 'w') as file: file.write('answer = 42')")
+        assert await output_of(kernel, "from written import answer; answer") == "42\n"
 
     async def test_leases_share_nothing(self, shared_pool: KernelPool) -> None:
         code = """
