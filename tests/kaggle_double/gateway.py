@@ -36,11 +36,14 @@ class Gateway:
 
     def run(self) -> None:
         """Ask for everything. Raises what ends a run."""
-        answers = []
+        answers, kinds = [], set()
         for row in self.rows():
             # a frame unpacks to its columns: series of one row, the answer's too where there is one
             prediction = self._client.send("predict", *row)
             answers.append(checked(prediction, row.select("id")))
+            kinds.add(type(prediction))
+        if len(kinds) > 1:
+            raise InvalidSubmission("frames of two libraries: they are put together at the end")
         submission = pl.concat(answers, how="vertical_relaxed").select("id", "answer")
         submission.write_parquet(SUBMISSION)
 

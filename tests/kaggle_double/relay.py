@@ -1,5 +1,6 @@
 """The two ends of the contest's gRPC: one worker here, a patient and then a strict client there."""
 
+import json
 import socket
 import time
 from collections.abc import Callable
@@ -16,9 +17,27 @@ from tests.kaggle_double.payload import decode, encode
 PORTS = [50051, *range(60053, 60063)]
 #: Seconds in which the inference server must have started.
 STARTUP_LIMIT_S = 900.0
+#: A call whose connection breaks is sent again: an endpoint may be asked the same twice.
+RETRIES = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.1s",
+    "maxBackoff": "1s",
+    "backoffMultiplier": 1,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
 OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
+    # A server that does not answer a ping within 5 s is taken for gone.
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.http2.min_ping_interval_without_data_ms", 1_000),
+    (
+        "grpc.service_config",
+        json.dumps({"methodConfig": [{"name": [{}], "retryPolicy": RETRIES}]}),
+    ),
     # A port that is taken is taken: two servers never share it.
     ("grpc.so_reuseport", 0),
 ]
