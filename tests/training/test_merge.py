@@ -108,6 +108,47 @@ def test_experts_in_floats_take_the_same_delta(tmp_path: Path) -> None:
     assert np.allclose(delta[:, 1::2], wanted.T, atol=1e-5)
 
 
+def stacked(rng: np.random.Generator, rows: int, columns: int, *, turned: bool) -> tiny.Tensors:
+    """Return a parameter of all experts as PEFT stacks it, with in and out changed or not."""
+    out, into = (columns, rows) if turned else (rows, columns)
+    return {
+        "A": rng.standard_normal((tiny.EXPERTS * tiny.RANK, into), dtype=np.float32) * 0.1,
+        "B": rng.standard_normal((out, tiny.RANK * tiny.EXPERTS), dtype=np.float32) * 0.1,
+    }
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_experts_of_peft_arrive_whichever_way_it_stacked_them(
+    tmp_path: Path, *, turned: bool
+) -> None:
+    source = np.random.default_rng(0)
+    hidden = tiny.HIDDEN  # a square parameter, as gpt-oss has one, does not show the way
+    plain = {
+        tiny.GATE_UP: source.standard_normal((tiny.EXPERTS, hidden, 2 * hidden), dtype=np.float32),
+        tiny.DOWN: source.standard_normal((tiny.EXPERTS, hidden, hidden), dtype=np.float32),
+    }
+    base = tiny.write_base(tmp_path / "base", plain)
+    (base / "config.json").write_text("{}")
+    module = f"base_model.model.{tiny.LAYER}.mlp.experts"
+    parts = {
+        f"{module}.base_layer": (tiny.GATE_UP, stacked(source, 2 * hidden, hidden, turned=turned)),
+        module: (tiny.DOWN, stacked(source, hidden, hidden, turned=turned)),
+    }
+    tensors = {
+        f"{name}.lora_{side}.weight": matrix
+        for name, (_, sides) in parts.items()
+        for side, matrix in sides.items()
+    }
+    merge(base, tiny.write_adapter(tmp_path / "adapter", tensors), tmp_path / "out")
+    after = load(tmp_path / "out")
+    for name, sides in parts.values():
+        # the arithmetic of PEFT's ParamWrapper
+        down = sides["A"].reshape(tiny.EXPERTS, tiny.RANK, -1)
+        up = sides["B"].reshape(len(sides["B"]), tiny.RANK, tiny.EXPERTS)
+        way = "ore,eri->eoi" if turned else "ore,eri->eio"
+        assert np.allclose(after[name] - plain[name], 2 * np.einsum(way, up, down), atol=1e-5)
+
+
 def test_a_change_that_quantising_erases_is_refused_and_can_be_allowed(
     base: Path, tmp_path: Path
 ) -> None:
@@ -198,6 +239,15 @@ BAD_ADAPTERS: dict[str, tuple[dict[str, tuple[int, ...] | None], dict[str, objec
     "dora": ({}, {"use_dora": True}, "use_dora"),
     "alpha": ({}, {"lora_alpha": None}, "lora_alpha"),
     "bias": ({}, {"bias": "all"}, "bias"),
+    "begun": ({}, {"init_lora_weights": "pissa_niter_16"}, "pissa_niter_16 changes the base"),
+    "with biases": ({}, {"lora_bias": True}, "lora_bias"),
+    "after a token": ({}, {"alora_invocation_tokens": [1, 2]}, "alora_invocation_tokens"),
+    "replicated": ({}, {"layer_replication": [[0, 1], [0, 1]]}, "layer_replication"),
+    "parameter": (
+        dict.fromkeys(f"{W1.replace('w1', w)}.lora_{s}.weight" for w in ("w1", "w3") for s in "AB"),
+        {"target_parameters": ["0.mlp.experts.down_proj", "mlp.experts.gate_up_proj"]},
+        "has nothing for model.layers.0.mlp.experts.gate_up_proj",
+    ),
     "named": (
         {f"{Q}.lora_A.weight": None, f"{Q}.lora_B.weight": None},
         {"target_modules": ["q_proj", "w1"]}, "has nothing for model.layers.0.self_attn.q_proj",
@@ -235,11 +285,31 @@ def test_files_that_are_cut_are_refused(size: int, base: Path, tmp_path: Path) -
         merge(base, adapter(tmp_path), tmp_path / "out")
 
 
+@pytest.mark.parametrize(("extra", "told"), [(b"\0" * 9, "bytes, must be"), (b"", "begins at")])
+def test_files_with_more_than_their_tensors_are_refused(
+    extra: bytes, told: str, base: Path, tmp_path: Path
+) -> None:
+    shard = base / "model-00002.safetensors"
+    content = shard.read_bytes() + extra
+    if not extra:  # a tensor is gone from the header, its bytes are there
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+        first = min(header, key=lambda name: header[name]["data_offsets"])
+        del header[first]
+        content = content[:8] + json.dumps(header).encode().ljust(length) + content[8 + length :]
+    shard.write_bytes(content)
+    with pytest.raises(errors.BadTensors, match=told):
+        merge(base, adapter(tmp_path), tmp_path / "out")
+
+
 def test_bases_that_cannot_be_merged_into_are_refused(base: Path, tmp_path: Path) -> None:
     made = adapter(tmp_path)
     config = base / "config.json"
     config.write_text(json.dumps({"quantization_config": {"quant_method": "awq"}}))
     with pytest.raises(errors.BadBase, match="quantised by awq"):
+        merge(base, made, tmp_path / "out")
+    config.write_text(json.dumps({"quantization_config": "int4"}))
+    with pytest.raises(errors.BadBase, match="quantised by int4"):
         merge(base, made, tmp_path / "out")
     config.write_text("[")
     with pytest.raises(errors.BadBase, match="not JSON"):
@@ -248,6 +318,11 @@ def test_bases_that_cannot_be_merged_into_are_refused(base: Path, tmp_path: Path
     (base / "model-00001.safetensors").unlink()
     with pytest.raises(errors.BadBase, match=r"00001.* is missing"):
         merge(base, made, tmp_path / "out")
+    indexes: list[object] = [{}, {"weight_map": []}, {"weight_map": {"lm_head.weight": 1}}]
+    for index in indexes:
+        (base / "model.safetensors.index.json").write_text(json.dumps(index))
+        with pytest.raises(errors.BadBase, match="must name the file of each tensor"):
+            merge(base, made, tmp_path / "out")
     other = tmp_path / "other"
     other.mkdir()
     (other / "config.json").write_text("{}")

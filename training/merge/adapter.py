@@ -3,7 +3,8 @@
 Names of Tinker: `attn` for `self_attn`, `unembed_tokens` for `lm_head`; experts' `w1` (gate), `w3`
 (up) and `w2` (down) with shapes (experts or 1, rank, in) and (experts or 1, out, rank). PEFT writes
 parameters of all experts as A (rank * experts, in), expert by expert, and B (out, rank * experts),
-rank by rank.
+rank by rank; in and out change places where its version does not know that gpt-oss in transformers
+stores such a parameter as (experts, in, out).
 """
 
 import math
@@ -24,7 +25,13 @@ WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _PREFIX = "base_model.model."
 _SIDE = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(\.default)?\.weight$")
 #: What of PEFT's settings changes the arithmetic in a way that a merge does not follow.
-_UNSUPPORTED = ("use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "fan_in_fan_out")
+_UNSUPPORTED = (
+    "use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "fan_in_fan_out", "lora_bias",
+    "trainable_token_indices", "layer_replication", "use_qalora", "use_bdlora", "arrow_config",
+    "alora_invocation_tokens", "velora_config", "monteclora_config", "kasa_config",
+)  # fmt: skip
+#: Ways to begin that change the base's own weights: what is trained belongs to those.
+_CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 #: Tinker's names of an expert's matrices: the base's name, and the part of its alternating rows.
 _EXPERT_PARTS = {"w1": ("gate_up_proj", 0), "w3": ("gate_up_proj", 1), "w2": ("down_proj", None)}
 
@@ -44,7 +51,10 @@ class Factors(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """A module of the adapter, checked and not read yet. `stacked`: PEFT's form of experts."""
+    """A module of the adapter, checked and not read yet.
+
+    `stacked`: PEFT's form of experts; `turned`: with in and out in each other's places.
+    """
 
     module: str
     file: TensorFile
@@ -55,23 +65,34 @@ class Lora:
     part: int | None
     experts: int
     stacked: bool
+    turned: bool = False
 
     def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Return the shapes that `load` gives `down` and `up`."""
         down, up = (self.file.entries[name].shape for name in (self.down, self.up))
-        if self.stacked and len(down) == len(up) == 2:
-            rank = down[0] // self.experts
-            return (self.experts, rank, down[1]), (self.experts, up[0], up[1] // self.experts)
+        if self.stacked:
+            ranks = down[0] // self.experts, up[1] // self.experts
+            if self.turned:
+                return (self.experts, ranks[1], up[0]), (self.experts, down[1], ranks[0])
+            return (self.experts, ranks[0], down[1]), (self.experts, up[0], ranks[1])
         if len(down) == len(up) == 2:
             return (1, *down), (1, *up)
         return down, up
+
+    def stacked_ranks(self) -> tuple[int, int]:
+        """Return how many rows of A, and columns of B, all experts have in PEFT's form."""
+        return self.file.entries[self.down].shape[0], self.file.entries[self.up].shape[1]
 
     def load(self) -> Factors:
         """Read the matrices."""
         down, up = read_floats(self.file, self.down), read_floats(self.file, self.up)
         down_shape, up_shape = self.shapes()
         if self.stacked:
-            up = up.reshape(up_shape[1], up_shape[2], self.experts).transpose(2, 0, 1)
+            # (experts, rank, columns of A), and (experts, rows of B, rank)
+            down = down.reshape(self.experts, -1, down.shape[1])
+            up = up.reshape(len(up), -1, self.experts).transpose(2, 0, 1)
+        if self.turned:
+            down, up = up.transpose(0, 2, 1), down.transpose(0, 2, 1)
         return Factors(
             self.part, down.reshape(down_shape), up.reshape(up_shape) * np.float32(self.scaling)
         )
@@ -103,8 +124,9 @@ def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
     if not modules:
         raise BadAdapter(f"{file.path}: holds no LoRA matrices; export the adapter again")
     deltas: dict[str, list[Lora]] = {}
+    turned = any(_is_turned(file, module, sides, base) for module, sides in modules.items())
     for module, sides in sorted(modules.items()):
-        lora = _lora(file, module, sides, base, scaling, rank)
+        lora = _lora(file, module, sides, base, scaling, rank, turned=turned)
         deltas.setdefault(lora.target, []).append(lora)
     _check_complete(file, config, base, deltas)
     for target, loras in deltas.items():
@@ -130,16 +152,23 @@ def _check_complete(
 
     Names that are patterns, and settings that leave layers out, say nothing of that.
     """
-    named = config.get("target_modules")
-    if not isinstance(named, list) or any(config.get(name) for name in _PARTIAL):
+    if any(config.get(name) for name in _PARTIAL):
         return
+    modules, parameters = (
+        [str(each) for each in named] if isinstance(named, list) else []
+        for named in (config.get("target_modules"), config.get("target_parameters"))
+    )
     for tensor in base.where:
         module = tensor.removesuffix(".weight")
-        whole = tensor.endswith(".weight") and len(base.entry(tensor).shape) == 2
-        if whole and tensor not in deltas and any(_names(module, str(each)) for each in named):
+        parameter = tensor.removesuffix(BLOCKS)
+        is_matrix = tensor.endswith(".weight") and len(base.entry(tensor).shape) == 2
+        lacks = (is_matrix and tensor not in deltas and _is_named(module, modules)) or (
+            parameter not in deltas and _is_named(parameter, parameters)
+        )
+        if lacks:
             raise BadAdapter(
-                f"{file.path}: has nothing for {module}, which {CONFIG} names among what was "
-                "trained; export the adapter again"
+                f"{file.path}: has nothing for {module if is_matrix else parameter}, which "
+                f"{CONFIG} names among what was trained; export the adapter again"
             )
 
 
@@ -147,8 +176,8 @@ def _check_complete(
 _PARTIAL = ("layers_to_transform", "exclude_modules", "layers_pattern")
 
 
-def _names(module: str, name: str) -> bool:
-    return module == name or module.endswith(f".{name}")
+def _is_named(module: str, names: list[str]) -> bool:
+    return any(module == name or module.endswith(f".{name}") for name in names)
 
 
 def _settings(path: Path) -> tuple[dict[str, Any], float, int]:
@@ -161,6 +190,12 @@ def _settings(path: Path) -> tuple[dict[str, Any], float, int]:
     except (ValueError, TypeError, KeyError) as error:
         raise BadAdapter(f"{path}: must have numbers r and lora_alpha ({error!r})") from None
     used = [name for name in _UNSUPPORTED if config.get(name)]
+    begun = str(config.get("init_lora_weights")).lower()
+    if begun.startswith(_CHANGES_BASE):
+        raise BadAdapter(
+            f"{path}: init_lora_weights {begun} changes the base's own weights, must be a way that "
+            "leaves them: save the adapter with PEFT's conversion to a plain LoRA"
+        )
     if used or config.get("bias", "none") != "none" or config.get("peft_type", "LORA") != "LORA":
         raise BadAdapter(
             f"{path}: {', '.join(used) or 'its kind or bias'} cannot be merged; train a plain LoRA"
@@ -171,7 +206,14 @@ def _settings(path: Path) -> tuple[dict[str, Any], float, int]:
 
 
 def _lora(
-    file: TensorFile, module: str, sides: dict[str, str], base: Base, scaling: float, rank: int
+    file: TensorFile,
+    module: str,
+    sides: dict[str, str],
+    base: Base,
+    scaling: float,
+    rank: int,
+    *,
+    turned: bool,
 ) -> Lora:
     missing = [f"lora_{side}" for side in "AB" if side not in sides]
     if missing:
@@ -186,7 +228,9 @@ def _lora(
         if not np.isfinite(read_floats(file, name)).all():
             raise BadAdapter(f"{file.path}: {name} has values that are not finite; train again")
     shapes = [file.entries[sides[side]].shape for side in "AB"]
-    target, part = _target(module, base, *shapes)
+    is_stacked = all(len(shape) == 2 for shape in shapes) and module.endswith(_STACKED)
+    turned = turned and is_stacked
+    target, part = _target(module, base, _out_and_in(*shapes, turned=turned))
     shape = shape_of(base, target)
     lora = Lora(
         module=module,
@@ -198,6 +242,7 @@ def _lora(
         part=part,
         experts=shape[0] if len(shape) == 3 else 1,
         stacked=len(shape) == 3 and len(shapes[0]) == len(shapes[1]) == 2,
+        turned=turned,
     )
     _check(lora, shape, rank)
     return lora
@@ -214,7 +259,7 @@ def _check(lora: Lora, shape: tuple[int, ...], rank: int) -> None:
         and up[0] in either
         and down[1:] == (rank, shape[-1])
         and up[1:] == (rows, rank)
-        and not (lora.stacked and lora.file.entries[lora.down].shape[0] % lora.experts)
+        and not (lora.stacked and any(stacked % lora.experts for stacked in lora.stacked_ranks()))
     )
     if not fits:
         raise BadAdapter(
@@ -235,9 +280,37 @@ def shape_of(base: Base, target: str) -> tuple[int, ...]:
     return (experts, rows, blocks * width * 2)
 
 
-def _target(
-    module: str, base: Base, down: tuple[int, ...], up: tuple[int, ...]
-) -> tuple[str, int | None]:
+#: How PEFT names the parameters of all experts: the second one that it wraps, and the first.
+_STACKED = (".experts", ".experts.base_layer")
+
+
+def _parameters(base: Base, module: str) -> list[str]:
+    """Return the base's parameters that a module of PEFT's may be of."""
+    experts = module.replace(".attn.", ".self_attn.").removesuffix(".base_layer")
+    names = (f"{experts}.gate_up_proj", f"{experts}.down_proj")
+    return [name for name in names if _is_there(base, name)]
+
+
+def _out_and_in(down: tuple[int, ...], up: tuple[int, ...], *, turned: bool) -> tuple[int, int]:
+    return (down[-1], up[0]) if turned else (up[0], down[-1])
+
+
+def _is_turned(file: TensorFile, module: str, sides: dict[str, str], base: Base) -> bool:
+    """Whether a module can only be PEFT's form of experts with in and out changed.
+
+    A square parameter does not tell: what holds for the others of an adapter holds for it.
+    """
+    if not module.endswith(_STACKED) or set(sides) != {"A", "B"}:
+        return False
+    down, up = (file.entries[sides[side]].shape for side in "AB")
+    if len(down) != 2 or len(up) != 2:
+        return False
+    known = {shape_of(base, name)[1:] for name in _parameters(base, module)}
+    plain, turned = (_out_and_in(down, up, turned=each) for each in (False, True))
+    return turned in known and plain not in known
+
+
+def _target(module: str, base: Base, out_and_in: tuple[int, int]) -> tuple[str, int | None]:
     """Return the base's tensor that a module of the adapter changes, and the part of its rows."""
     name = module.replace(".attn.", ".self_attn.")
     if name.endswith("unembed_tokens"):
@@ -247,14 +320,14 @@ def _target(
     if head.endswith(".experts") and last in _EXPERT_PARTS:
         parameter, part = _EXPERT_PARTS[last]
         candidates = [f"{head}.{parameter}"]
-    elif name.endswith((".experts", ".experts.base_layer")):
+    elif name.endswith(_STACKED):
         experts = name.removesuffix(".base_layer")
         candidates = [f"{experts}.gate_up_proj", f"{experts}.down_proj"]
     else:
         candidates = [f"{name}.weight"]
     known = [each for each in candidates if _is_there(base, each)]
     if len(known) > 1:  # PEFT's names do not say which parameter it is
-        known = [each for each in known if shape_of(base, each)[1:] == (up[0], down[-1])]
+        known = [each for each in known if shape_of(base, each)[1:] == out_and_in]
     if not known:
         raise BadAdapter(
             f"{module}: the base model at {base.folder} has no {' or '.join(candidates)} that it "

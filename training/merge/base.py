@@ -45,7 +45,8 @@ def open_base(folder: Path) -> Base:
         BadTensors: a file is cut short or damaged.
     """
     config = _json(folder / "config.json")
-    method = (config.get("quantization_config") or {}).get("quant_method", "mxfp4")
+    quantised = config.get("quantization_config") or {}
+    method = quantised.get("quant_method", "mxfp4") if isinstance(quantised, dict) else quantised
     if method != "mxfp4":
         raise BadBase(
             f"{folder}: quantised by {method}; only BF16, F16, F32 and MXFP4 weights can be merged "
@@ -64,7 +65,7 @@ def open_base(folder: Path) -> Base:
 
 def _shards(folder: Path) -> list[str]:
     if (folder / INDEX).exists():
-        names = sorted(set(_json(folder / INDEX).get("weight_map", {}).values()))
+        names = sorted(set(_weight_map(folder).values()))
         for name in names:
             if Path(name).name != name:
                 raise BadBase(f"{folder / INDEX}: {name!r} is not a file's name; fetch it again")
@@ -81,13 +82,20 @@ def _shards(folder: Path) -> list[str]:
     )
 
 
+def _weight_map(folder: Path) -> dict[str, str]:
+    found = _json(folder / INDEX).get("weight_map")
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
+        raise BadBase(f"{folder / INDEX}: must name the file of each tensor; fetch it again")
+    return found
+
+
 _OTHER_FORMATS = frozenset({".bin", ".gguf", ".h5", ".pt", ".pth"})
 
 
 def _check_index(folder: Path, where: dict[str, TensorFile]) -> None:
     if not (folder / INDEX).exists():
         return
-    for tensor, name in _json(folder / INDEX)["weight_map"].items():
+    for tensor, name in _weight_map(folder).items():
         if tensor not in where or where[tensor].path.name != name:
             raise BadBase(f"{folder}: {tensor} is not in {name}, as its index says; fetch it again")
 

@@ -67,6 +67,15 @@ def open_tensors(path: Path) -> TensorFile:
     needed = max((each.end for each in entries.values()), default=8 + length)
     if size < needed:
         raise BadTensors(f"{path}: {size} bytes, must be {needed}: it is cut short; fetch it again")
+    ends = 8 + length
+    for name, each in sorted(entries.items(), key=lambda one: (one[1].begin, one[1].end)):
+        if each.begin != ends:
+            raise BadTensors(
+                f"{path}: {name} begins at byte {each.begin}, must be {ends}; fetch it again"
+            )
+        ends = each.end
+    if size != ends:
+        raise BadTensors(f"{path}: {size} bytes, must be {ends}; fetch it again")
     return TensorFile(path, length.to_bytes(8, "little") + header, entries, size)
 
 
