@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from client.schema import LabelTag as Tag
 from tests.server.api.gateway import listening
@@ -18,6 +18,7 @@ from tests.training import letters
 from tests.training.test_annotations import POSITION
 from tests.training.test_corpus import read_json, write
 from training import errors
+from training.annotate import endpoint
 from training.annotate.commands import check_command, write_command
 from training.annotate.judged import read_comparison, read_reflection
 from training.annotate.passages import Passages
@@ -36,21 +37,25 @@ MASK = (1, 1, 0, 1)
 class Model:
     """Answers each request with the next text; the last one is said again."""
 
-    replies: list[str | int]
+    replies: list[str | int | bytes]
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    wait: str = "soon"
 
 
 def served(model: Model) -> FastAPI:
     app = FastAPI()
 
     @app.post("/v1/chat/completions")
-    async def complete(request: Request) -> JSONResponse:
+    async def complete(request: Request) -> Response:
         model.asked.append(await request.json())
         model.keys.append(request.headers.get("authorization", ""))
         reply = model.replies.pop(0) if len(model.replies) > 1 else model.replies[0]
         if isinstance(reply, int):
-            return JSONResponse({"error": {"message": "busy"}}, reply)
+            again = {"retry-after": model.wait}
+            return JSONResponse({"error": {"message": "busy"}}, reply, again)
+        if isinstance(reply, bytes):
+            return Response(reply, media_type="application/json")
         message = {"role": "assistant", "content": reply}
         usage = {"prompt_tokens": 100, "completion_tokens": 10}
         return JSONResponse({"choices": [{"message": message}], "usage": usage})
@@ -224,6 +229,27 @@ def test_a_model_is_asked_again_and_counted(
     check_command(out / "reflections.csv", [traces])
     with pytest.raises(errors.OutputExists):
         annotate("out")
+
+
+def test_busy_endpoints_are_asked_when_they_say(
+    model: tuple[str, Model], tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, answering = model
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+
+    monkeypatch.setattr(endpoint, "sleep", sleep)
+    half = b'{"choices": [{"message": {"content": "half \\ud83d"}}]}'
+    answering.replies = [429, half, json.dumps(GOOD)]
+    answering.wait = "17"
+    traces = write(tmp_path / "t.jsonl", [trace_row(tokenizer)])
+    write_command([traces], target=tmp_path / "out", endpoint=url, model="m", tokenizer=tokenizer)
+    assert slept == [17.0]
+    assert answering.asked[2]["messages"][1]["content"] == "half ?"
+    (line,) = read_json(tmp_path / "out" / "replies.jsonl")
+    assert (line["valid"], line["tries"]) == (True, 2)
 
 
 def test_what_was_done_is_not_asked_again(

@@ -11,7 +11,14 @@ from tests.training.test_corpus import row, write
 from training import errors
 from training.alternates.record import Alternate, AlternateEnd, Position
 from training.annotate.commands import check_command, join_command
-from training.annotate.reflections import Span, faults, named_places, read_spans, write_spans
+from training.annotate.reflections import (
+    COLUMNS,
+    Span,
+    faults,
+    named_places,
+    read_spans,
+    write_spans,
+)
 
 GOOD = Span("p", "s", 1, "ann", Tag.INSIGHT, 3, 9, None, "uses symmetry,\nwell")
 LENGTHS = {("s", 1): 20}
@@ -116,3 +123,27 @@ def test_faults_are_printed_and_exit_with_1(
     write_spans(tmp_path / "r.csv", [replace(GOOD, end=99)])
     with pytest.raises(typer.Exit):
         check_command(tmp_path / "r.csv", [traces])
+
+
+def test_reasons_come_back_whatever_is_in_them(tmp_path: Path) -> None:
+    odd = ["a\u2028b", "a\x0cb", "a\x85b", "a\rb", "a\nb", 'a"b', "=1+1", "a\x00b", "x" * 200_000]
+    spans = [replace(GOOD, reason=reason) for reason in odd]
+    write_spans(tmp_path / "r.csv", spans)
+    assert read_spans(tmp_path / "r.csv") == spans
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"\xff\xfe", "not CSV in UTF-8"),
+        (b"", "lacks the columns problem_id"),
+        (b"HEAD\np,s,0,me,final,1,2,\n", "line 2: has no reason"),
+        (b"HEAD\np,s,x,me,final,1,2,,r,\n", "line 2: invalid literal"),
+        (b"HEAD\np,s,0,me,nonsense,1,2,,r,\n", "line 2: 'nonsense'"),
+    ],
+)
+def test_files_that_are_no_reflections_are_named(content: bytes, told: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.csv"
+    path.write_bytes(content.replace(b"HEAD", ",".join(COLUMNS).encode()))
+    with pytest.raises(errors.BadTraces, match=told):
+        read_spans(path)

@@ -1,13 +1,13 @@
 """A model behind any endpoint that speaks OpenAI's chat completions."""
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-import anyio
 import httpx
-import orjson
+from anyio import sleep
 
 from training.errors import ServiceFailed
 
@@ -80,14 +80,15 @@ class ChatEndpoint:
         wait_s = FIRST_WAIT_S
         for last in [False] * (MOST_TRIES - 1) + [True]:
             response = await self._post(body, last=last)
-            if response is not None:
+            if response is not None and response.status_code == httpx.codes.OK:
                 return self._read(response)
-            await anyio.sleep(wait_s * random.uniform(0.8, 1.2))
+            told_s = 0.0 if response is None else _told(response.headers.get("retry-after"))
+            await sleep(max(wait_s * random.uniform(0.8, 1.2), told_s))
             wait_s = min(2 * wait_s, LONGEST_WAIT_S)
         raise AssertionError("the last try returns or raises")
 
     async def _post(self, body: dict[str, Any], *, last: bool) -> httpx.Response | None:
-        """Return the response; None where asking again may help."""
+        """Return the response, also one after which asking again may help; None: there was none."""
         try:
             response = await self._http.post(self._url, json=body)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -97,10 +98,8 @@ class ChatEndpoint:
                     "or run the same command again later: it goes on where it was"
                 ) from None
             return None
-        if response.status_code == httpx.codes.OK:
+        if response.status_code == httpx.codes.OK or (response.status_code in BUSY and not last):
             return response
-        if response.status_code in BUSY and not last:
-            return None
         raise ServiceFailed(
             f"{self._url}: answered with {response.status_code}: {response.text[:300]!r}; correct "
             "what it says, or run the same command again later"
@@ -108,13 +107,21 @@ class ChatEndpoint:
 
     def _read(self, response: httpx.Response) -> Reply:
         try:
-            told = orjson.loads(response.content)
+            # the standard parser takes halves of characters, which some endpoints cut off
+            told = json.loads(response.content)
             text = told["choices"][0]["message"]["content"]
             usage = told.get("usage") or {}
             counts = [int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")]
-        except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, ValueError) as error:
+        except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
             raise ServiceFailed(
                 f"{self._url}: its reply is no chat completion ({type(error).__name__}); is it an "
                 "endpoint of OpenAI's chat completions?"
             ) from None
-        return Reply(text if isinstance(text, str) else "", *counts)
+        whole = text.encode(errors="replace").decode() if isinstance(text, str) else ""
+        return Reply(whole, *counts)
+
+
+def _told(retry_after: str | None) -> float:
+    """Return the seconds that an endpoint asks to wait, at most `LONGEST_WAIT_S`."""
+    known = (retry_after or "").strip()
+    return min(float(known), LONGEST_WAIT_S) if known.isascii() and known.isdigit() else 0.0

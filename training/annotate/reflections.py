@@ -9,7 +9,7 @@ position before it), `reason`, `alternate`. A comparison is a row as well, with 
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from client.schema import COMPARED_TAGS, LabelTag
 from training.alternates.record import Position
 from training.errors import BadTraces, reading
 from training.files import whole_file
+from training.problems.read import MOST_FIELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +52,32 @@ def read_spans(path: Path) -> list[Span]:
     Raises:
         BadTraces: it cannot be read, or a row is malformed.
     """
-    with reading(path, BadTraces):
-        content = path.read_text(encoding="utf-8-sig")
-    rows = csv.DictReader(content.splitlines(keepends=True))
+    csv.field_size_limit(MOST_FIELD)
+    # not by `splitlines`: a reason may hold a line separator that ends no row
+    with reading(path, BadTraces), path.open(encoding="utf-8-sig", newline="") as file:
+        try:
+            return list(_spans(path, csv.DictReader(file)))
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise BadTraces(f"{path}: not CSV in UTF-8 ({error})") from None
+
+
+def _spans(path: Path, rows: "csv.DictReader[str]") -> Iterator[Span]:
     missing = [name for name in COLUMNS if name not in {*(rows.fieldnames or ()), *OPTIONAL}]
     if missing:
         raise BadTraces(f"{path}: lacks the columns {', '.join(missing)}")
-    spans = []
     for number, row in enumerate(rows, start=2):
+        cut = [name for name in COLUMNS if row.get(name) is None and name not in OPTIONAL]
+        if cut:
+            raise BadTraces(f"{path}, line {number}: has no {cut[0]}; correct it")
         try:
-            spans.append(
-                Span(
-                    row["problem_id"], row["solve_id"], int(row["attempt"]), row["annotator"],
-                    LabelTag(row["tag"]), int(row["begin"]), int(row["end"]),
-                    int(row["source"]) if row["source"] else None, row["reason"],
-                    int(row["alternate"]) if row.get("alternate") else None,
-                )
+            yield Span(
+                row["problem_id"], row["solve_id"], int(row["attempt"]), row["annotator"],
+                LabelTag(row["tag"]), int(row["begin"]), int(row["end"]),
+                int(row["source"]) if row["source"] else None, row["reason"],
+                int(row["alternate"]) if row.get("alternate") else None,
             )  # fmt: skip
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise BadTraces(f"{path}, line {number}: {error}; correct it") from None
-    return spans
 
 
 def write_spans(target: Path, spans: Iterable[Span]) -> None:
