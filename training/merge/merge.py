@@ -2,10 +2,11 @@
 
 import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +76,40 @@ def merge(
     return reports
 
 
+class _Ledger:
+    """Enters tasks as done when their bytes are on disk, one behind the work.
+
+    The disk takes a tensor while the next one is computed. What `settle` has not seen may be done
+    again after a stop.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._disk = ThreadPoolExecutor(1, thread_name_prefix="merge-disk")
+        self._last: Future[None] | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._disk.shutdown()
+
+    def enter(self, task: str, report: dict[str, Any] | None, descriptors: list[int]) -> None:
+        """Enter a task that has been written to open files; waits for the one before it."""
+        self.settle()
+        self._last = self._disk.submit(self._enter, task, report, descriptors)
+
+    def settle(self) -> None:
+        """Wait until all tasks are entered; what went wrong with the last one is raised."""
+        if self._last is not None:
+            self._last.result()
+
+    def _enter(self, task: str, report: dict[str, Any] | None, descriptors: list[int]) -> None:
+        for descriptor in descriptors:
+            os.fdatasync(descriptor)
+        append_line(self._path, {"task": task, "report": report})
+
+
 def _tasks(base: Base, deltas: dict[str, list[Lora]]) -> list[_Task]:
     """Return what is to be done: everything in the base, in the order of its files."""
     merged: dict[str, str] = {}
@@ -102,7 +137,7 @@ def _merge_tensors(
     done = {line["task"]: line["report"] for line in read_lines(work / _PROGRESS)}
     reports: list[TensorReport] = []
     tasks = _tasks(base, deltas)
-    with _outputs(base, work) as outputs:
+    with _outputs(base, work) as outputs, _Ledger(work / _PROGRESS) as ledger:
         for count, task in enumerate(tasks):
             if observe is not None:
                 observe(task.name, count, len(tasks))
@@ -110,17 +145,19 @@ def _merge_tensors(
                 told = done[task.name]
             else:
                 told = _carry_out(base, task, outputs)
-                append_line(work / _PROGRESS, {"task": task.name, "report": told})
+                files = {base.where[tensor].path.name for tensor in task.tensors}
+                ledger.enter(task.name, told, [outputs[name] for name in files])
             if told is not None:
                 reports.append(TensorReport(**told))
                 _refuse_erased(reports[-1], least_cosine)
+        ledger.settle()
     if observe is not None:
         observe("", len(tasks), len(tasks))
     return reports
 
 
 def _carry_out(base: Base, task: _Task, outputs: dict[str, int]) -> dict[str, Any] | None:
-    """Write a task's tensors, and see them on disk; return its report, None for a copy."""
+    """Write a task's tensors; return its report, None for a copy."""
     report: TensorReport | None = None
     if task.loras:
         merge_one = merge_floats if task.name in base.where else merge_quantised
@@ -130,8 +167,6 @@ def _carry_out(base: Base, task: _Task, outputs: dict[str, int]) -> dict[str, An
     else:
         entry, file = base.entry(task.name), base.where[task.name]
         copy_range(file.path, outputs[file.path.name], entry.begin, entry.end)
-    for name in {base.where[tensor].path.name for tensor in task.tensors}:
-        os.fdatasync(outputs[name])
     return None if report is None else report.as_json()
 
 
