@@ -76,9 +76,13 @@ class Layout(_Data):
 
 
 class Preset(_Data):
-    """A model; `kv_bytes_per_token` counts keys and values of all layers at 16 bits, 0: unknown."""
+    """A model; `kv_bytes_per_token` counts keys and values of all layers at 16 bits, 0: unknown.
+
+    `aliases` are other names that people have for it.
+    """
 
     repository: str
+    aliases: tuple[str, ...] = ()
     model: str = ""
     dialect: DialectName
     prompts: str = "auto"
@@ -162,18 +166,21 @@ def presets() -> Mapping[str, Preset]:
 def preset(name: str) -> tuple[str, Preset]:
     """Return the preset of a model, with its own name.
 
-    `name` is a preset's, whatever its case, or the name or path of a folder or file that begins
-    with one: `models/QwQ-32B-AWQ`.
+    `name` is a preset's or an alias, whatever its case, or the name or path of a folder or file
+    that begins with one: `models/QwQ-32B-AWQ`.
 
     Raises:
         UnknownPreset: none fits.
     """
     wanted = _plain(PurePath(name).name)
-    fitting = [known for known in presets() if wanted.startswith(_plain(known))]
+    names = {
+        each: known for known, chosen in presets().items() for each in (known, *chosen.aliases)
+    }
+    fitting = [each for each in names if wanted.startswith(_plain(each))]
     if not fitting:
-        raise UnknownPreset(f"model {name!r}: must be one of {', '.join(presets())}")
-    best = max(fitting, key=len)
-    return best, presets()[best]
+        raise UnknownPreset(f"model {name!r}: must be one of {', '.join(known)}")
+    best = names[max(fitting, key=len)]
+    return best, known[best]
 
 
 def _plain(name: str) -> str:

@@ -1,6 +1,7 @@
 """`quorum models`: presets of models that are known by name."""
 
 import math
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,7 +23,8 @@ def models_command(
         _list()
         return
     known, chosen = preset(name)
-    typer.echo(configuration(known, chosen, chosen_machine(known, chosen, machine)))
+    model = name if Path(name).exists() else ""
+    typer.echo(configuration(known, chosen, chosen_machine(known, chosen, machine), model))
 
 
 def _list() -> None:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 
-from server.presets.catalogue import MACHINES, Preset
+from server.presets.catalogue import MACHINES, Layout, Preset
 from server.presets.errors import UnknownPreset
 
 #: What SGLang must be told to quantise 16-bit weights as it loads them; it finds out about weights
@@ -12,6 +12,8 @@ _WHILE_LOADING = {"FP8": "fp8", "8-bit": "fp8"}
 #: On a GPU an attempt may take as many turns as recorded contest runs did, and half of the attempts
 #: must agree; there are two kernels an attempt, so that one that is replaced delays none.
 _GPU_TURNS = 128
+#: Of 65 GB of weights the start took 130 s from the page cache; cold, or compiling, it takes more.
+_GPU_START_S = 900
 _KERNELS_AN_ATTEMPT = 2
 
 
@@ -29,8 +31,8 @@ def chosen_machine(name: str, preset: Preset, machine: str | None) -> str:
     return machine
 
 
-def configuration(name: str, preset: Preset, machine: str) -> str:
-    """Return the text of a `quorum.toml`."""
+def configuration(name: str, preset: Preset, machine: str, model: str = "") -> str:
+    """Return the text of a `quorum.toml`; `model` is the path of the weights, where it is known."""
     layout, sampling = preset.machines[machine], preset.sampling
     solve: dict[str, object] = {
         "attempts": layout.attempts,
@@ -47,16 +49,18 @@ def configuration(name: str, preset: Preset, machine: str) -> str:
         solve["mix"] = preset.mix
     if preset.effort is not None:
         solve["effort"] = preset.effort.value
-    engine: dict[str, object] = {"context_tokens": layout.context_tokens}
     sandbox: dict[str, object] = {}
+    repository = layout.repository or preset.repository
     head = [
-        f"# {name} ({layout.repository or preset.repository}), {layout.quantisation},",
+        f"# {name} ({repository}), {layout.quantisation},",
         f"# on {MACHINES[machine].title}",
     ]
     if machine == "cpu":
-        engine = {"model": preset.model, **engine}
+        engine: dict[str, object] = {"model": preset.model, "context_tokens": layout.context_tokens}
     else:
-        head.append(f"# SGLang: {' '.join(sglang_arguments(preset, machine))}")
+        engine = _served(layout, model or repository.rpartition("/")[2])
+        head.append("# engine.model is the folder of the weights; where SGLang runs already, give")
+        head.append(f"# engine.urls, and it: {' '.join(sglang_arguments(preset, machine))}")
         solve["agree"] = max(2, layout.attempts // 2)
         solve["max_turns"], solve["max_tokens"] = _GPU_TURNS, layout.context_tokens
         sandbox["kernels"] = _KERNELS_AN_ATTEMPT * layout.attempts
@@ -68,6 +72,21 @@ def configuration(name: str, preset: Preset, machine: str) -> str:
     }
     lines = [line for pair in sections.items() for line in _section(*pair)]
     return "\n".join([*head, *lines])
+
+
+def _served(layout: Layout, model: str) -> dict[str, object]:
+    """Return the settings with which Quorum starts SGLang."""
+    engine: dict[str, object] = {
+        "kind": "sglang",
+        "model": model,
+        "context_tokens": layout.context_tokens,
+        "memory_fraction": layout.memory_fraction,
+        "kv_dtype": layout.kv_dtype,
+        "tensor_parallel": layout.tensor_parallel,
+        "start_timeout_s": _GPU_START_S,
+    }
+    method = _WHILE_LOADING.get(layout.quantisation)
+    return engine | ({"quantisation": method} if method else {})
 
 
 def sglang_arguments(preset: Preset, machine: str) -> list[str]:

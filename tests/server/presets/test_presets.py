@@ -67,6 +67,19 @@ def test_a_preset_makes_settings_that_are_accepted(name: str, machine: str) -> N
     assert settings.solve.temperature == known.sampling.temperature
     assert settings.solve.top_k == known.sampling.top_k
     assert settings.engine.context_tokens == layout.context_tokens
+    if name not in SMALL:
+        engine = settings.engine
+        assert (engine.kind, engine.model) == (
+            "sglang",
+            Path(known_repository(known, machine)).name,
+        )
+        assert (engine.tensor_parallel, engine.kv_dtype) == (
+            layout.tensor_parallel,
+            layout.kv_dtype,
+        )
+        assert engine.memory_fraction == layout.memory_fraction
+        asked = sglang_arguments(known, machine)
+        assert (engine.quantisation != "auto") is ("--quantization" in asked)
     assert settings.solve.attempts == layout.attempts
     assert settings.solve.agree <= layout.attempts
     assert settings.sandbox.kernels >= layout.attempts
@@ -96,6 +109,8 @@ def test_the_embedded_preset_names_known_weights() -> None:
         ("/mnt/models/gpt_oss_120b/", "gpt-oss-120b"),
         ("qwen2.5-coder-1.5b-instruct-q4_k_m.gguf", "Qwen2.5-Coder-1.5B"),
         ("gemma-4-31b-it", "Gemma-4-31B"),
+        ("DeepSeek-R1-Distill-32B", "DeepSeek-R1-Distill-Qwen-32B"),
+        ("deepseek-r1-distill-70b-awq", "DeepSeek-R1-Distill-Llama-70B"),
     ],
 )
 def test_a_preset_is_found_by_a_models_name(asked: str, found: str) -> None:
@@ -157,3 +172,12 @@ def test_the_command_prints_a_configuration(capsys: pytest.CaptureFixture[str]) 
     written = tomllib.loads(capsys.readouterr().out)
     assert written["solve"]["dialect"] == "harmony"
     assert written["engine"]["context_tokens"] == 49_152
+
+
+def test_a_folder_that_is_there_is_the_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "QwQ-32B-FP8"
+    folder.mkdir()
+    models_command(str(folder), machine="h100")
+    assert tomllib.loads(capsys.readouterr().out)["engine"]["model"] == str(folder)
