@@ -173,9 +173,8 @@ def preset(name: str) -> tuple[str, Preset]:
         UnknownPreset: none fits.
     """
     wanted = _plain(PurePath(name).name)
-    names = {
-        each: known for known, chosen in presets().items() for each in (known, *chosen.aliases)
-    }
+    known = presets()
+    names = {each: own for own, chosen in known.items() for each in (own, *chosen.aliases)}
     fitting = [each for each in names if wanted.startswith(_plain(each))]
     if not fitting:
         raise UnknownPreset(f"model {name!r}: must be one of {', '.join(known)}")

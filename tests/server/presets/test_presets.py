@@ -69,14 +69,10 @@ def test_a_preset_makes_settings_that_are_accepted(name: str, machine: str) -> N
     assert settings.engine.context_tokens == layout.context_tokens
     if name not in SMALL:
         engine = settings.engine
-        assert (engine.kind, engine.model) == (
-            "sglang",
-            Path(known_repository(known, machine)).name,
-        )
-        assert (engine.tensor_parallel, engine.kv_dtype) == (
-            layout.tensor_parallel,
-            layout.kv_dtype,
-        )
+        repository = layout.repository or known.repository
+        assert (engine.kind, engine.model) == ("sglang", Path(repository).name)
+        assert engine.tensor_parallel == layout.tensor_parallel
+        assert engine.kv_dtype == layout.kv_dtype
         assert engine.memory_fraction == layout.memory_fraction
         asked = sglang_arguments(known, machine)
         assert (engine.quantisation != "auto") is ("--quantization" in asked)
