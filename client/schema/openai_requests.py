@@ -48,8 +48,6 @@ NEUTRAL: dict[str, tuple[JsonValue, ...]] = {
     "presence_penalty": (None, 0),
     "repetition_penalty": (None, 1),
     "response_format": (None, {"type": "text"}),
-    "service_tier": (None, "auto", "default"),
-    "store": (None, False),
     "suffix": (None, ""),
     "tool_choice": (None, "none", "auto"),
     "tools": (None, []),
@@ -88,22 +86,29 @@ def _refused(name: str) -> Any:  # noqa: ANN401 - a field of pydantic
 
 
 class ContentPart(RequestModel):
-    """A part of a message."""
+    """A part of a message; what is not read may be of any kind, as reasoning or a picture."""
 
     model_config = ConfigDict(extra="ignore")
 
-    type: str = Field(max_length=100, description="`text`; other kinds are refused.")
+    type: str = Field(
+        max_length=100, description="`text`; other kinds are refused in the message that is read."
+    )
     text: str | None = Field(default=None, description="The text.")
 
-    @model_validator(mode="after")
-    def _is_text(self) -> Self:
+    @property
+    def problem(self) -> str:
+        """The text, as part of a problem.
+
+        Raises:
+            ValueError: it is none.
+        """
         if self.type not in ("text", "input_text"):
             raise ValueError(
                 f"a part of type {self.type!r}: must be text; describe the problem in words"
             )
         if self.text is None:
             raise ValueError("a part of type 'text': must have a text; add it")
-        return self
+        return self.text
 
 
 class ChatMessage(RequestModel):
@@ -119,10 +124,10 @@ class ChatMessage(RequestModel):
     )
 
     @property
-    def text(self) -> str:
-        """The text of all parts."""
+    def problem(self) -> str:
+        """The text of all parts. Errors as for `ContentPart.problem`."""
         if isinstance(self.content, list):
-            return "\n".join(part.text or "" for part in self.content)
+            return "\n".join(part.problem for part in self.content)
         return self.content or ""
 
 
@@ -193,6 +198,13 @@ class ChatRequest(_OpenaiRequest, Policies):
     verbosity: str | None = Field(default=None, max_length=100, description="Likewise.")
     safety_identifier: str | None = Field(default=None, max_length=500, description="Likewise.")
     prompt_cache_key: str | None = Field(default=None, max_length=500, description="Likewise.")
+    prompt_cache_retention: str | None = Field(
+        default=None, max_length=100, description="Likewise."
+    )
+    service_tier: str | None = Field(default=None, max_length=100, description="Likewise.")
+    store: Flag | None = Field(
+        default=None, description="Likewise: whether solves are kept is the server's setting."
+    )
     metadata: dict[str, JsonValue] | None = Field(default=None, description="Likewise.")
     parallel_tool_calls: Flag | None = Field(default=None, description="Likewise.")
     attempts: Integer | None = Field(
@@ -235,8 +247,6 @@ class ChatRequest(_OpenaiRequest, Policies):
     prediction: Any = _refused("prediction")
     presence_penalty: Any = _refused("presence_penalty")
     response_format: Any = _refused("response_format")
-    service_tier: Any = _refused("service_tier")
-    store: Any = _refused("store")
     tool_choice: Any = _refused("tool_choice")
     tools: Any = _refused("tools")
     top_logprobs: Any = _refused("top_logprobs")
@@ -249,8 +259,8 @@ class ChatRequest(_OpenaiRequest, Policies):
 
     @property
     def problem(self) -> str | None:
-        """The text of the user's last message; None without one."""
-        return next((each.text for each in reversed(self.messages) if each.role == "user"), None)
+        """The text of the user's last message; None without one. Errors as for its parts."""
+        return next((each.problem for each in reversed(self.messages) if each.role == "user"), None)
 
     @model_validator(mode="after")
     def _can_be_solved(self) -> Self:

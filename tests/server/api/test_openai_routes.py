@@ -117,6 +117,15 @@ class TestChat:
             [{"role": "user", "content": [{"type": "text", "text": "6 x 7?"}]}],
             [*PROBLEM, {"role": "assistant", "content": None, "tool_calls": []}],
             [{"role": "user", "content": "[hang]"}, {"role": "assistant", "content": ""}, *PROBLEM],
+            [
+                {
+                    "role": "user",
+                    "content": [{"type": "image_url", "image_url": {"url": "data:,"}}],
+                },
+                {"role": "assistant", "content": [{"type": "reasoning", "reasoning": "Well"}]},
+                {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}]},
+                *PROBLEM,
+            ],
         ],
     )
     def test_the_last_message_of_the_user_is_the_problem(
@@ -166,7 +175,9 @@ class TestChat:
 
     def test_neutral_values_change_nothing(self, http: httpx.Client) -> None:
         neutral = {"tools": [], "logprobs": False, "frequency_penalty": 0.0, "stop": None}
-        assert chat(http, **neutral, user="me", store=False).choices[0].message.content == "42"
+        unread = {"user": "me", "store": True, "service_tier": "flex", "metadata": {"a": "b"}}
+        unread |= {"prompt_cache_retention": "24h", "reasoning_effort": "high"}
+        assert chat(http, **neutral, **unread).choices[0].message.content == "42"
 
     def test_a_full_queue(self, http: httpx.Client, gateway: Gateway) -> None:
         names = [
