@@ -1,8 +1,9 @@
 """Scores a fixed set of problems, such as the contest's ten reference problems."""
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from kaggle_notebook.errors import KaggleError
@@ -12,26 +13,68 @@ from kaggle_notebook.record import AnswerLine
 from kaggle_notebook.statement import key_of
 
 FILE = "fixed_set.json"
+#: Characters of one field: the module's own bound of 128 KiB is less than a gateway takes.
+MOST_FIELD_CHARACTERS = 64 * 1024 * 1024
 
 
-def score(paths: Sequence[str], lines: Iterable[AnswerLine], folder: Path) -> str:
-    """Return a table of the answers against the files' column `answer`; also written as JSON.
+@dataclass(frozen=True, slots=True)
+class FixedProblem:
+    """One row: the keys that its answer may be under, and the answer that is right, if any."""
+
+    keys: tuple[str, ...]
+    answer: int | None
+
+
+def read_rows(path: str) -> Iterator[dict[str, str]]:
+    """Yield a CSV file's rows by the columns' names.
 
     Raises:
-        KaggleError: a file has no such column.
+        KaggleError: it cannot be read.
     """
+    csv.field_size_limit(max(csv.field_size_limit(), MOST_FIELD_CHARACTERS))
+    try:
+        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+            yield from csv.DictReader(file, restval="")
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise KaggleError(
+            f"{path}: cannot be read ({error}); give a CSV file of id and problem"
+        ) from error
+
+
+def read_set(paths: Sequence[str]) -> list[FixedProblem]:
+    """Return the problems of the files.
+
+    Raises:
+        KaggleError: a file cannot be read, or lacks the column id or answer.
+    """
+    found = []
+    for path in paths:
+        for row in read_rows(path):
+            lacking = [name for name in ("id", "answer") if name not in row]
+            if lacking:
+                raise KaggleError(
+                    f"{path}: has no column {' and '.join(lacking)}, so it cannot be scored; use "
+                    "the file with the answers, or mode full"
+                )
+            keys = _keys(row["id"], row.get("problem", ""))
+            found.append(FixedProblem(keys, contest_integer(row["answer"])))
+    return found
+
+
+def score(problems: Iterable[FixedProblem], lines: Iterable[AnswerLine], folder: Path) -> str:
+    """Return a table of the answers against those that are right; also written as JSON."""
     answered = {line.key: line for line in lines}
     rows = []
-    for keys, expected in _expected(paths):
-        line = next((answered[key] for key in keys if key in answered), None)
+    for problem in problems:
+        line = next((answered[key] for key in problem.keys if key in answered), None)
         rows.append(
             {
-                "id": line.key if line else keys[0],
-                "expected": expected,
+                "id": line.key if line else problem.keys[0],
+                "expected": problem.answer,
                 "answer": line.answer if line else None,
                 "rung": line.rung if line else "",
                 "seconds": line.seconds if line else 0.0,
-                "right": line is not None and line.answer == expected,
+                "right": line is not None and line.answer == problem.answer,
             }
         )
     right = sum(bool(row["right"]) for row in rows)
@@ -45,28 +88,10 @@ def score(paths: Sequence[str], lines: Iterable[AnswerLine], folder: Path) -> st
     return "\n".join([*table, f"{right} of {len(rows)} right", ""])
 
 
-def _expected(paths: Sequence[str]) -> list[tuple[list[str], int | None]]:
-    """Return for each row the keys that its answer may be under, and the answer that is right."""
-    found = []
-    for path in paths:
-        with Path(path).open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            if "answer" not in (reader.fieldnames or ()):
-                raise KaggleError(
-                    f"{path}: has no column answer, so it cannot be scored; use the file with the "
-                    "answers, or mode full"
-                )
-            found += [
-                (_keys(row["id"] or "", row["problem"] or ""), contest_integer(row["answer"]))
-                for row in reader
-            ]
-    return found
-
-
-def _keys(identity: str, statement: str) -> list[str]:
+def _keys(identity: str, statement: str) -> tuple[str, ...]:
     """Return an id's keys: the gateway reads ids such as 007 or 1e5 as the numbers they write."""
     readings: list[object] = [identity]
     for number in (int, float):
         with suppress(ValueError):
             readings.append(number(identity))
-    return [key_of(each, statement) for each in readings]
+    return tuple(key_of(each, statement) for each in readings)

@@ -9,10 +9,12 @@ from kaggle_notebook.settings import Mode
 
 @dataclass(frozen=True, slots=True)
 class RunTerms:
-    """What is said of the run; ``elapsed_s`` is asked whenever it is opened. Times in seconds."""
+    """What is said of the run; ``problems``, the number expected, and ``elapsed_s`` are asked
+    whenever it is opened. Times in seconds.
+    """
 
     id: str
-    problems: int
+    problems: Callable[[], int]
     limit_s: float
     elapsed_s: Callable[[], float]
     mode: Mode
@@ -22,7 +24,7 @@ class RunTerms:
         body = {
             "id": self.id,
             "name": f"contest, {self.mode}",
-            "problems": self.problems,
+            "problems": self.problems(),
             "limit_s": self.limit_s,
             "elapsed_s": min(self.elapsed_s(), self.limit_s),
         }

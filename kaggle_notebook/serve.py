@@ -1,17 +1,16 @@
 """Serves `predict` to the contest's gateway: in the run that counts, or to a local one."""
 
-import csv
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 from kaggle_notebook.build.locate import folders_below
 from kaggle_notebook.current import current_session
 from kaggle_notebook.errors import KaggleError
-from kaggle_notebook.fixed_set import score
+from kaggle_notebook.fixed_set import read_rows, read_set, score
 from kaggle_notebook.predict import predict
 from kaggle_notebook.settings import RERUN, Mode, SessionSettings
 from kaggle_notebook.start import finish, start
@@ -45,9 +44,12 @@ def main(endpoint: Callable[..., Any] = predict) -> None:
         server.serve()
     else:
         paths = data_paths(session.settings)
+        # what cannot be scored is told before it is solved
+        fixed = read_set(paths) if session.settings.mode is Mode.FIXED_SET else []
+        session.expect(sum(1 for _ in read_rows(paths[0])))
         server.run_local_gateway(paths)
         if session.settings.mode is Mode.FIXED_SET:
-            sys.stdout.write(score(paths, session.record.lines(), session.folder))
+            sys.stdout.write(score(fixed, session.record.lines(), session.folder))
     finish()
 
 
@@ -112,8 +114,7 @@ def _below(folder: Path, name: str) -> Iterator[Path]:
 
 def _has_problems(path: Path) -> bool:
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            header: Sequence[str] = next(csv.reader(file), [])
-    except (OSError, UnicodeDecodeError, csv.Error):
+        first = next(read_rows(str(path)), {})
+    except KaggleError:
         return False
-    return {"id", "problem"} <= set(header)
+    return {"id", "problem"} <= first.keys()

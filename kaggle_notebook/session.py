@@ -72,9 +72,10 @@ class Session:
         self._disk = Disk()
         self.record = AnswerRecord(folder, session_id, self._disk)
         self.server = SupervisedServer(settings, folder)
+        self._expected = settings.problems
         terms = RunTerms(
             session_id,
-            settings.problems,
+            lambda: self._expected,
             settings.usable_s,
             lambda: self.clock.elapsed_s,
             settings.mode,
@@ -94,6 +95,10 @@ class Session:
             self._teller.tell(self.record.lines())
         left_s, done = self.clock.left_s, len(self.record)
         self.tell("session", f"{self.id}: {left_s:.0f} s left, {done} answered")
+
+    def expect(self, problems: int) -> None:
+        """Keep time for so many problems; fewer than the settings say change nothing."""
+        self._expected = max(self._expected, problems)
 
     def retire(self) -> None:
         """Answer at once whatever is asked, with what is known."""
@@ -178,7 +183,7 @@ class Session:
         """Return what the next problem gets."""
         settings = self.settings
         done = len(self.record) + len(self._pending)
-        given = allowance(self.clock.left_s, self.clock.usable_s, settings.problems, done)
+        given = allowance(self.clock.left_s, self.clock.usable_s, self._expected, done)
         # the gateway waits for its first answer without a bound, for the others with one
         most_s = given.most_s if not done else min(given.most_s, settings.call_limit_s)
         return replace(given, limit_s=min(given.limit_s, most_s), most_s=most_s)

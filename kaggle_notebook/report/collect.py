@@ -71,7 +71,7 @@ def collect(folder: Path, journal: Path | None = None) -> RunReport:
     return RunReport(
         session=_short(session.get("id", "")),
         mode=settings.mode.value,
-        problems_expected=settings.problems,
+        problems_expected=max(settings.problems, len(problems)),
         limit_s=settings.limit_s,
         elapsed_s=round(max(0.0, elapsed_s), 3),
         problems=tuple(problems[:MOST_PROBLEMS]),

@@ -27,7 +27,8 @@ def test_a_local_session_from_start_to_submission(tmp_path: Path) -> None:
         name: int(right_answer(text)) for name, text in rows.items() if name in ("p0", "p3", None)
     }
     write_problems(tmp_path, rows, known)
-    with notebook(tmp_path, rerun=False, mode="fixed-set", problems=10) as session:
+    # a file tells how many there are, whatever the first cell says
+    with notebook(tmp_path, rerun=False, mode="fixed-set", problems=2) as session:
         session.process.wait(55)
         log = session.log()
         assert session.process.returncode == 0, log
@@ -43,6 +44,8 @@ def test_a_local_session_from_start_to_submission(tmp_path: Path) -> None:
         known.values()
     )
     assert "3 of 10 right" in log
+    with JournalReader(session.session / "journal.sqlite") as reader:
+        assert [run.problems for run in reader.runs()] == [10]
 
 
 def test_a_rerun_survives_the_server_and_the_notebook(tmp_path: Path) -> None:
