@@ -53,7 +53,7 @@ def whole_folder(target: Path, job: dict[str, Any]) -> Iterator[Path]:
         raise OutputExists(f"{target}: is there already; remove it, or name another output")
     with writing(target):
         work.mkdir(parents=True, exist_ok=True)
-        with _locked(work):
+        with locked(work):
             _claim(work, job)
             yield work
             (work / _JOB).unlink()
@@ -67,7 +67,12 @@ _JOB, _LOCK = ".job.json", ".lock"
 
 
 @contextmanager
-def _locked(work: Path) -> Iterator[None]:
+def locked(work: Path) -> Iterator[None]:
+    """Have a folder for the length of the block; a lock ends with its process.
+
+    Raises:
+        OutputExists: another process has it.
+    """
     with (work / _LOCK).open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,7 +16,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from training import errors
 from training.corpus.build import build
 from training.corpus.commands import corpus_command
-from training.corpus.rules import Order, Rules, overlap, sketch
+from training.corpus.rules import Order, Rules, reward_of
+from training.corpus.sketches import overlap, sketch
 from training.corpus.store import from_runs, read_entries, read_examples, to_runs
 from training.text import Decoder, load_decoder
 from training.traces.read import harmony_mask, read_traces, to_trace
@@ -244,3 +245,30 @@ def test_runs_are_the_mask(mask: list[int]) -> None:
     runs = to_runs(np.array(mask, np.uint8))
     assert from_runs(runs).tolist() == mask
     assert (runs[1:] > 0).all()
+
+
+def test_traces_that_name_no_problem_belong_to_their_prompt(tmp_path: Path) -> None:
+    rows = [row("", [10, 11]), row("", [20, 21, 22]), row("", [30, 31, 32, 33])]
+    rows[2]["ids"][0] += 1
+    for each in rows:
+        del each["problem_id"]
+    build([write(tmp_path / "t.jsonl", rows)], tmp_path / "corpus", Rules(per_problem=1))
+    entries = list(read_entries(tmp_path / "corpus"))
+    assert [entry.number for entry in entries] == [0, 2]
+    assert len({entry.problem_id for entry in entries}) == 2
+    assert all(entry.problem_id.startswith("prompt-") for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("truth", "answer", "same"),
+    [
+        ("1,234", "1234", True), ("$42$", 42, True), (r"\boxed{7}", "7.0", True),
+        (r"\dfrac{1}{2}", r"\frac12", True), ("0" + "123" * 9, "123" * 9, True),
+        ("1e3", 1000, True), ("7", "-7", False), ("12", "1 2", False), ("x", "y", False),
+        ("nan", "nan", True), ("", "0", False),
+    ],
+)  # fmt: skip
+def test_answers_are_right_however_they_are_spelled(
+    truth: str, answer: str | int, same: bool
+) -> None:
+    assert reward_of(to_trace(row("a", [1], truth=truth, answer=answer))) == float(same)

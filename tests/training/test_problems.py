@@ -53,6 +53,38 @@ def test_published_sets_come_in_one_form(tmp_path: Path) -> None:
         list(load("math", wrong, Wanted()))
 
 
+def test_own_statements_are_read_as_people_name_their_columns(tmp_path: Path) -> None:
+    answers = tmp_path / "bench.csv"
+    answers.write_text(
+        'Problem ID,Problem,Short Answer,Source\nb-1,"Find ""all"" x",$3$,IMO 2011\nb-2,Let,x,\n'
+    )
+    (only,) = load("imo", answers, Wanted(integer=True))
+    assert (only.id, only.statement, only.answer) == ("b-1", 'Find "all" x', "3")
+    euler = tmp_path / "euler.json"
+    euler.write_text(json.dumps([{"id": 1, "statement": "Sum", "answer": 233168}], indent=1))
+    assert [(each.id, each.answer) for each in load("project-euler", euler, Wanted())] == [
+        ("1", "233168")
+    ]
+
+
+def test_long_rows_and_rows_without_a_statement_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "math.csv"
+    with path.open("w", newline="") as file:
+        rows = [("problem", "solution", "level"), ("", r"\boxed{1}", ""),
+                ("P", "x" * 300_000 + r"\boxed{7}", "Level 3")]  # fmt: skip
+        csv.writer(file).writerows(rows)
+    (only,) = load("math", path, Wanted())
+    assert (only.answer, only.more) == ("7", {"level": "Level 3"})
+
+
+def test_a_sets_name_and_its_problems_origin_are_both_kept(tmp_path: Path) -> None:
+    rows = [{"source": "olympiads", "problem": "A?", "solution": r"\boxed{42}", "messages": []}]
+    target = tmp_path / "out.jsonl"
+    commands.load_command("numinamath-cot", write(tmp_path / "n.jsonl", rows), target=target)
+    (only,) = read_problems(target)
+    assert (only.source, only.more) == ("NuminaMath-CoT", {"origin": "olympiads"})
+
+
 def test_problems_are_rated_by_their_attempts(tmp_path: Path) -> None:
     problems = write(
         tmp_path / "p.jsonl",
@@ -69,6 +101,16 @@ def test_problems_are_rated_by_their_attempts(tmp_path: Path) -> None:
     assert [each["id"] for each in read_json(tmp_path / "hard.jsonl")] == ["a"]
     origin = json.loads((tmp_path / "hard.origin.json").read_text())
     assert [each["name"] for each in origin["inputs"]] == ["p.jsonl", "t.jsonl"]
+
+
+def test_a_table_does_not_take_an_inputs_place(tmp_path: Path) -> None:
+    problems = tmp_path / "p.csv"
+    problems.write_text("id,problem,answer\na,a?,7\n")
+    traces = write(tmp_path / "t.jsonl", [row("a", [1])])
+    for target in ("p.jsonl", "new.csv"):
+        with pytest.raises(errors.BadTraces, match="must be another file"):
+            commands.rate_command(problems, [traces], target=tmp_path / target)
+    assert problems.read_text() == "id,problem,answer\na,a?,7\n"
 
 
 def test_subjects_and_stated_rates_are_filtered(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -273,6 +274,10 @@ def test_bad_recipes_and_problems_are_refused(tmp_path: Path) -> None:
         run_nothing(known, tmp_path)
     with pytest.raises(errors.EmptyCorpus, match="nothing to train on"):
         run_nothing([], tmp_path)
+    long = [replace(each, statement="x" * 16_001, answer="1") for each in known]
+    with pytest.raises(errors.BadTraces, match=r"problem a: cannot be asked .problem: "):
+        run_nothing(long, tmp_path)
+    assert not (tmp_path / "run").exists()
 
 
 def run_nothing(problems: list[Any], folder: Path) -> None:

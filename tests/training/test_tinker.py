@@ -14,6 +14,7 @@ from tinker import ServiceClient
 from tests.training.test_corpus import read_json
 from tests.training.tinker_server import Service, running
 from training import errors
+from training.files import locked
 from training.tuning import sft
 from training.tuning.folder import RunFolder
 from training.tuning.recipe import load_any, load_recipe, names
@@ -96,6 +97,14 @@ def test_a_run_that_the_service_fails_goes_on_to_the_same_weights(
     steps = [each["step"] for each in read_json(tmp_path / "run" / "metrics.jsonl")]
     assert sorted(set(steps)) == list(range(whole.steps))
     assert steps.count(0) == 1
+
+
+def test_two_processes_do_not_train_in_one_folder(
+    client: ServiceClient, corpus: Path, tmp_path: Path
+) -> None:
+    with locked(tmp_path), pytest.raises(errors.OutputExists, match="another process"):
+        sft.train(client, corpus, tmp_path, "tiny", RECIPE)
+    assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 def test_a_service_that_does_not_answer_in_time_ends_the_run_by_name(

@@ -62,6 +62,23 @@ async def test_generated_traces_are_whole_and_a_stopped_job_goes_on(
     assert {entry.source for entry in read_entries(tmp_path / "corpus")} == {"own"}
 
 
+@pytest.mark.parametrize(
+    ("problem", "plan", "told"),
+    [
+        ("x" * 16_001, Plan(), "problem p: cannot be asked .problem: String should have at most"),
+        ("x", Plan(stages=(4, 500)), "attempts: .*256"),
+        ("x", Plan(seed=2**31 - 5, stages=(1, 1)), "seed: "),
+    ],
+)
+async def test_what_no_server_takes_is_told_before_anything_is_asked(
+    problem: str, plan: Plan, told: str, tmp_path: Path
+) -> None:
+    rows = [{"id": "first", "problem": "y"}, {"id": "p", "problem": problem}]
+    problems = read_problems(write(tmp_path / "problems.jsonl", rows))
+    with pytest.raises(errors.BadTraces, match=told):
+        await generate("http://127.0.0.1:9", problems, tmp_path / "out", plan)
+
+
 def test_traces_of_other_tools_become_exports(tmp_path: Path) -> None:
     start, assistant = 200006, 173781
     row = {

@@ -13,7 +13,8 @@ import orjson
 
 from training.corpus.card import card
 from training.corpus.continuations import Continuations, read_continuations
-from training.corpus.rules import MOST_ENTRIES, Candidate, Kind, Rules, choose, reward_of, sketch
+from training.corpus.rules import MOST_ENTRIES, Candidate, Kind, Rules, choose, reward_of
+from training.corpus.sketches import sketch
 from training.corpus.store import (
     CARD,
     ORIGIN,
@@ -25,6 +26,7 @@ from training.corpus.store import (
 )
 from training.errors import BadTraces, EmptyCorpus
 from training.files import whole_folder
+from training.problems.alike import clusters
 from training.provenance import provenance
 from training.text import Decoder
 from training.traces.answers import traces_with
@@ -73,13 +75,16 @@ def build(  # noqa: PLR0913 - its options
     compared = compared or Compared()
     more = read_continuations(compared.alternates, compared.reflections, rules, excluded=excluded)
     candidates = []
+    statements: dict[str, str] = {}
     for number, trace in _all(sources, known):
-        candidates.append(_candidate(number, trace, decoder))
+        candidates.append(_candidate(number, trace, decoder, rules))
+        if rules.per_cluster is not None and candidates[-1].kind is not Kind.GENSELECT:
+            statements[trace.key] = statements.get(trace.key) or trace.text_of("problem") or ""
         if candidates[-1].complete and rules.wants(Kind.PREFERRED):
             more.see(trace, decoder, rules)
         candidates[-1].complete &= trace.key not in excluded
     more.settle(len(candidates))
-    choose(candidates, rules)
+    choose(candidates, rules, clusters(statements))
     for candidate in candidates:
         if candidate.key in excluded:
             candidate.reason = "its problem is excluded"
@@ -106,7 +111,7 @@ def _all(sources: Sequence[Path], truths: dict[str, str]) -> Iterator[tuple[int,
     return enumerate(traces_with(sources, truths))
 
 
-def _candidate(number: int, trace: Trace, decoder: Decoder | None) -> Candidate:
+def _candidate(number: int, trace: Trace, decoder: Decoder | None, rules: Rules) -> Candidate:
     own = trace.ids[trace.prompt_tokens :]
     digest = hashlib.sha256(trace.ids[: trace.prompt_tokens].tobytes())
     prompt = digest.digest()
@@ -124,7 +129,7 @@ def _candidate(number: int, trace: Trace, decoder: Decoder | None) -> Candidate:
         tool_calls=int(trace.values.get("tool_calls") or 0),
         tool_errors=int(trace.values.get("tool_errors") or 0),
         complete=bool(trace.values.get("complete", True)),
-        sketch=sketch(own),
+        sketch=sketch(own if rules.judge_novelty else own[:0]),
         characters=None if decoder is None else len(decoder.decode(trace.ids.tolist())),
     )
 
@@ -272,6 +277,7 @@ def _entry(trace: Trace, candidate: Candidate) -> Entry:
         solve_id=trace.text_of("solve_id"),
         attempt=trace.values.get("attempt"),
         reward=candidate.reward,
+        overlap=candidate.overlap,
     )
 
 

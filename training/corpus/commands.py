@@ -38,9 +38,17 @@ def corpus_command(  # noqa: PLR0913 - its options
         int | None, typer.Option(min=1, help="Most entries of one problem.")
     ] = None,
     order: Annotated[Order, typer.Option(help="Which of a problem come first.")] = Order.SHORTEST,
+    per_cluster: Annotated[
+        int | None,
+        typer.Option(min=1, help="Most entries of problems that differ in numbers or few words."),
+    ] = None,
     most_overlap: Annotated[
         float,
         typer.Option(min=0, max=1, help="Most that two of a problem may have in common."),
+    ] = 1.0,
+    most_overlap_across: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Most that any two may have in common."),
     ] = 1.0,
     most_tool_errors: Annotated[
         int | None, typer.Option(min=0, help="Most errors in a trace's code.")
@@ -67,7 +75,9 @@ def corpus_command(  # noqa: PLR0913 - its options
         longest=longest,
         per_problem=per_problem,
         order=order,
+        per_cluster=per_cluster,
         most_overlap=most_overlap,
+        most_overlap_across=most_overlap_across,
         most_tool_errors=most_tool_errors,
         seed=seed,
         kinds=tuple(kinds or ()),

@@ -1,23 +1,19 @@
 """Which traces become entries of a corpus, and why the others do not."""
 
 import random
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain, zip_longest
 
-import numpy as np
-from numpy.typing import NDArray
-
-from training.traces.trace import Ids, Trace
+from training.corpus.sketches import Neighbours, Sketch, overlap
+from training.traces.trace import Trace
+from voting.answers import AnswerKind, parse_answer
 
 #: Limits of the platforms that take such corpora, by the issue that asked for this format.
 MOST_CHARACTERS = 100_000
 MOST_ENTRIES = 5_000_000
-#: Ids of a shingle: about a line of text.
-SHINGLE = 16
-#: Shingles kept of each trace; the share of common ones is then right to about 3 %.
-SKETCH = 256
 
 
 class Kind(StrEnum):
@@ -47,8 +43,9 @@ class Rules:
     """How traces are chosen.
 
     `least_reward`: 1 takes right answers only, 0 wrong ones as well. `most_overlap` is the share of
-    16-id shingles that two chosen traces of a problem may have in common. Lengths are in tokens of
-    the whole trace. `kinds` are those that are wanted; none: all.
+    16-id shingles that two chosen traces of a problem may have in common, `most_overlap_across` any
+    two. `per_cluster` caps the entries of problems that are nearly the same. Lengths are in tokens
+    of the whole trace. `kinds` are those that are wanted; none: all.
     """
 
     least_reward: float = 1.0
@@ -56,7 +53,9 @@ class Rules:
     longest: int | None = None
     per_problem: int | None = None
     order: Order = Order.SHORTEST
+    per_cluster: int | None = None
     most_overlap: float = 1.0
+    most_overlap_across: float = 1.0
     most_tool_errors: int | None = None
     most_characters: int = MOST_CHARACTERS
     seed: int = 0
@@ -66,12 +65,18 @@ class Rules:
         """Return whether entries of a kind are wanted."""
         return not self.kinds or kind in self.kinds
 
+    @property
+    def judge_novelty(self) -> bool:
+        """Whether sketches of traces are needed."""
+        return min(self.most_overlap, self.most_overlap_across) < 1.0
+
 
 @dataclass(slots=True)
 class Candidate:
     """What is known of a trace without its tokens. `reason` says why it is in or out.
 
-    `prompt` and `digest` are hashes of the prompt, and of all of it.
+    `prompt` and `digest` are hashes of the prompt, and of all of it. `overlap` is the most that it
+    has in common with an entry that was taken before it; None where nobody asks.
     """
 
     number: int
@@ -85,30 +90,45 @@ class Candidate:
     tool_calls: int
     tool_errors: int
     complete: bool
-    sketch: NDArray[np.uint64]
+    sketch: Sketch
     characters: int | None = None
     included: bool = False
     reason: str = ""
+    overlap: float | None = None
 
 
-def choose(candidates: Sequence[Candidate], rules: Rules) -> None:
-    """Mark which candidates are included, and why or why not."""
+def choose(
+    candidates: Sequence[Candidate], rules: Rules, clusters: Mapping[str, str] | None = None
+) -> None:
+    """Mark which candidates are included, and why or why not.
+
+    `clusters` names the cluster of each problem that has others like it.
+    """
     fit: list[Candidate] = []
+    seen: set[bytes] = set()
     for candidate in candidates:
         candidate.reason = unfit(candidate, rules)
-        if not candidate.reason:
-            fit.append(candidate)
-    seen: set[bytes] = set()
-    by_problem: dict[tuple[str, bool], list[Candidate]] = defaultdict(list)
-    for candidate in fit:
-        if candidate.digest in seen:
+        if not candidate.reason and candidate.digest in seen:
             candidate.reason = "duplicate"
-            continue
-        seen.add(candidate.digest)
+        if not candidate.reason:
+            seen.add(candidate.digest)
+            fit.append(candidate)
+    choice = _Choice(fit, rules)
+    for cluster in _clustered(fit, clusters or {}):
+        in_turn = zip_longest(*(_ordered(of_problem, rules) for of_problem in cluster))
+        choice.of_cluster(each for each in chain.from_iterable(in_turn) if each is not None)
+
+
+def _clustered(
+    fit: Sequence[Candidate], clusters: Mapping[str, str]
+) -> list[list[list[Candidate]]]:
+    """Return the candidates by problem, and these by cluster; most have one problem."""
+    found: dict[tuple[str, bool], dict[str, list[Candidate]]] = defaultdict(dict)
+    for each in fit:
         # a choice among solutions is another task than a solution
-        by_problem[candidate.key, candidate.kind is Kind.GENSELECT].append(candidate)
-    for of_problem in by_problem.values():
-        _choose_of_problem(of_problem, rules)
+        cluster = clusters.get(each.key, each.key), each.kind is Kind.GENSELECT
+        found[cluster].setdefault(each.key, []).append(each)
+    return [list(by_problem.values()) for by_problem in found.values()]
 
 
 def unfit(candidate: Candidate, rules: Rules) -> str:
@@ -139,17 +159,51 @@ def unfit(candidate: Candidate, rules: Rules) -> str:
     return next((reason for failed, reason in checks if failed), "")
 
 
-def _choose_of_problem(candidates: list[Candidate], rules: Rules) -> None:
-    taken: list[Candidate] = []
-    for candidate in _ordered(candidates, rules):
-        if rules.per_problem is not None and len(taken) >= rules.per_problem:
-            candidate.reason = f"over {rules.per_problem} of its problem"
-        elif any(overlap(candidate.sketch, each.sketch) > rules.most_overlap for each in taken):
-            candidate.reason = f"over {rules.most_overlap:g} in common with a chosen one"
-        else:
-            candidate.included = True
-            candidate.reason = "right answer" if (candidate.reward or 0.0) > 0 else "wrong answer"
-            taken.append(candidate)
+class _Choice:
+    """What is taken so far."""
+
+    def __init__(self, fit: Sequence[Candidate], rules: Rules) -> None:
+        self._rules = rules
+        self._places = {each.number: place for place, each in enumerate(fit)}
+        self._known: Neighbours | None = None
+        if rules.most_overlap_across < 1.0:
+            self._known = Neighbours([each.sketch for each in fit], rules.most_overlap_across)
+
+    def of_cluster(self, candidates: Iterable[Candidate]) -> None:
+        """Take of a cluster's candidates what the rules leave, in their order."""
+        rules, taken = self._rules, Counter[str]()
+        sketches: dict[str, list[Sketch]] = defaultdict(list)
+        for each in candidates:
+            if rules.per_problem is not None and taken[each.key] >= rules.per_problem:
+                each.reason = f"over {rules.per_problem} of its problem"
+            elif rules.per_cluster is not None and taken.total() >= rules.per_cluster:
+                each.reason = f"over {rules.per_cluster} of problems that are nearly the same"
+            elif self._is_new(each, sketches[each.key]):
+                each.included = True
+                each.reason = "right answer" if (each.reward or 0.0) > 0 else "wrong answer"
+                taken[each.key] += 1
+                sketches[each.key].append(each.sketch)
+                if self._known is not None:
+                    self._known.take(self._places[each.number])
+
+    def _is_new(self, candidate: Candidate, of_problem: Sequence[Sketch]) -> bool:
+        """Return whether a candidate has little in common with what is taken, or say why not."""
+        rules = self._rules
+        if rules.most_overlap < 1.0:
+            shares = (overlap(candidate.sketch, each) for each in of_problem)
+            candidate.overlap = max(shares, default=0.0)
+            if candidate.overlap > rules.most_overlap:
+                candidate.reason = f"over {rules.most_overlap:g} in common with a chosen one"
+                return False
+        if self._known is not None:
+            share, _ = self._known.nearest(self._places[candidate.number])
+            candidate.overlap = max(share, candidate.overlap or 0.0)
+            if share > rules.most_overlap_across:
+                candidate.reason = (
+                    f"over {rules.most_overlap_across:g} in common with a chosen one of any problem"
+                )
+                return False
+        return True
 
 
 def _ordered(candidates: list[Candidate], rules: Rules) -> list[Candidate]:
@@ -166,29 +220,6 @@ def _ordered(candidates: list[Candidate], rules: Rules) -> list[Candidate]:
             return mixed
 
 
-def sketch(ids: Ids) -> NDArray[np.uint64]:
-    """Return the least hashes of a trace's shingles, sorted; fewer where there are fewer."""
-    if len(ids) < SHINGLE:
-        return np.empty(0, np.uint64)
-    windows = len(ids) - SHINGLE + 1
-    hashes = np.zeros(windows, np.uint64)
-    for place in range(SHINGLE):
-        hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + ids[place : place + windows]
-    hashes ^= hashes >> np.uint64(29)
-    hashes *= np.uint64(0xBF58476D1CE4E5B9)  # the finaliser of splitmix64 spreads near sums
-    hashes ^= hashes >> np.uint64(32)
-    return np.unique(np.partition(hashes, SKETCH)[:SKETCH] if windows > SKETCH else hashes)
-
-
-def overlap(one: NDArray[np.uint64], other: NDArray[np.uint64]) -> float:
-    """Return the estimated share of shingles that two traces have in common, 0 to 1."""
-    union = np.union1d(one, other)[:SKETCH]
-    if not len(union):
-        return 0.0
-    common = np.isin(union, one) & np.isin(union, other)
-    return float(common.mean())
-
-
 def reward_of(trace: Trace) -> float | None:
     """Return 1 for the right answer, 0 for a wrong one, None where the right one is not known."""
     truth, answer = trace.text_of("truth"), trace.text_of("answer")
@@ -198,8 +229,9 @@ def reward_of(trace: Trace) -> float | None:
 
 
 def plain_answer(answer: str) -> str:
-    """Return an answer so that 007, 7 and 7.0 are one."""
-    text = answer.strip()
+    r"""Return an answer so that 007, 7, 7.0, $7$ and \boxed{7} are one, and 1,234 and 1234."""
+    known = parse_answer(answer, AnswerKind.TEXT)
+    text = answer.strip() if known is None else known.key
     try:
         number = float(text)
     except ValueError:

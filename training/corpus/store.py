@@ -52,7 +52,7 @@ _ENTRY_SCHEMA = arrow.schema(
         ("solve_id", arrow.string()), ("attempt", arrow.int64()), ("reward", arrow.float64()),
         ("trained", arrow.bool_()), ("weight", arrow.float32()), ("prompt", arrow.int32()),
         ("prompt_tokens", arrow.int32()), ("runs", arrow.list_(arrow.int32())),
-        ("ids", arrow.list_(arrow.uint32())),
+        ("ids", arrow.list_(arrow.uint32())), ("overlap", arrow.float32()),
     ]
 )  # fmt: skip
 
@@ -62,6 +62,8 @@ class Entry:
     """One completion. `trained` is False for the rejected side of a pair, kept for that alone.
 
     `base` is a longer list that begins with the prompt; it is stored in the prompt's place.
+    `overlap` is the most that it has in common with an entry that was taken before it, 0 to 1; None
+    where novelty was not judged.
     """
 
     number: int
@@ -79,6 +81,7 @@ class Entry:
     attempt: int | None = None
     reward: float | None = None
     base: Ids | None = None
+    overlap: float | None = None
 
 
 def to_runs(mask: Mask) -> NDArray[np.int32]:
@@ -150,7 +153,8 @@ class CorpusWriter:
         ]
         lengths = [len(row.prompt) for row in rows]
         columns += [
-            prompts, lengths, _lists(runs, np.int32), _lists([row.ids for row in rows], np.uint32)
+            prompts, lengths, _lists(runs, np.int32), _lists([row.ids for row in rows], np.uint32),
+            [row.overlap for row in rows],
         ]  # fmt: skip
         self._entries.write_table(arrow.table(columns, schema=_ENTRY_SCHEMA))
         if self._new_prompts:
@@ -229,6 +233,7 @@ def _entry(row: dict[str, Any], prompts: list[Ids]) -> Entry:
         mask=from_runs(row["runs"]),
         **{name: row[name] for name in _ENTRY_SCHEMA.names[1:11]},
         ids=row["ids"],
+        overlap=row.get("overlap"),
     )
 
 

@@ -1,5 +1,6 @@
 """`quorum train problems`: problems with answers, and which of them may be trained on."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -10,15 +11,17 @@ import typer
 
 from client.http import DEFAULT_URL
 from client.sandbox import LeasedKernel, SandboxClient
+from client.schema import CellStatus, LeaseRequest
 from training.corpus.store import ENTRIES, PROMPTS, read_entries
 from training.errors import BadTraces, EmptyCorpus
 from training.files import whole_file, write_json
 from training.problems.absent import search
+from training.problems.alike import copies
 from training.problems.overlap import contaminated
 from training.problems.rate import Rate, rates, write_table
 from training.problems.read import Problem, read_problems
 from training.problems.sources import Wanted, load
-from training.problems.variants import ProgramFailed, load_family, make, modulo
+from training.problems.variants import ProgramFailed, ProgramHung, load_family, make, modulo
 from training.provenance import provenance
 from training.text import open_decoder
 
@@ -32,6 +35,10 @@ TargetOption = Annotated[Path, typer.Option("--to", help="The file of JSON lines
 ProblemsArgument = Annotated[Path, typer.Argument(help="Problems: JSON lines or CSV.")]
 #: Seconds for a program of a family.
 PROGRAM_S = 60.0
+#: Kernels for programs, with other random numbers each.
+_SOLVING, _CHECKING = (
+    LeaseRequest(seed=seed, owner="quorum train problems vary") for seed in (1, 2)
+)
 
 
 @app.command("load")
@@ -79,10 +86,16 @@ def rate_command(
     most: Annotated[float, typer.Option(min=0, max=1, help="Highest solve rate kept.")] = 1.0,
 ) -> None:
     """Write problems with their solve rates and wrong answers, as JSON lines and as CSV."""
+    table = target.with_suffix(".csv")
+    if table.resolve() in {path.resolve() for path in (target, problems, *traces)}:
+        raise BadTraces(
+            f"{target}: the table beside it is {table}, which must be another file than the output "
+            "and the inputs; name another output, as in rated.jsonl"
+        )
     known = read_problems(problems)
     found = rates(known, traces)
     kept = [each for each in known if _within(found.get(each.id), least, most)]
-    write_table(target.with_suffix(".csv"), kept, found)
+    write_table(table, kept, found)
     more = {
         name: {"solve_rate": rate.solve_rate, "attempts": rate.attempts, "failures": rate.failures}
         for name, rate in found.items()
@@ -107,13 +120,38 @@ def vary_command(
     with SandboxClient(url) as client:
         for path in families:
             family = load_family(path)
-            with client.lease() as kernel:
-                variants, left = make(family, count, _runner(kernel), seed=seed)
+            with client.lease(_SOLVING) as one, client.lease(_CHECKING) as other:
+                runs = _runner(one), _runner(other)
+                variants, left = make(family, count, runs, seed=seed)
             made += variants
             typer.echo(f"{family.id}: {len(variants)} variants, {len(left)} left out")
             for each in left:
                 typer.echo(f"  {each.parameters}: {each.reason}")
     _write(target, made, "problems vary", {"count": count, "seed": seed}, families)
+
+
+@app.command("unique")
+def unique_command(
+    sources: Annotated[list[Path], typer.Argument(help="Problems: JSON lines or CSV; repeatable.")],
+    *,
+    target: TargetOption,
+    most_overlap: Annotated[
+        float, typer.Option(min=0, max=1, help="Most that two statements may have in common.")
+    ] = 0.8,
+) -> None:
+    """Join files of problems, without the copies that sets have of one another's problems."""
+    known = [each for path in sources for each in read_problems(path)]
+    counts = Counter(each.id for each in known)
+    twice = [name for name, count in counts.items() if count > 1]
+    if twice:
+        raise BadTraces(f"the id {twice[0]} is in two files; rename one")
+    found = {each.id: (first, share) for each, first, share in copies(known, most_overlap)}
+    for name, (first, share) in found.items():
+        typer.echo(f"{name}: {100 * share:.0f} % in common with {first.id}")
+    kept = [each for each in known if each.id not in found]
+    left_out = {name: first.id for name, (first, _) in found.items()}
+    settings = {"most_overlap": most_overlap, "left_out": left_out}
+    _write(target, kept, "problems unique", settings, sources)
 
 
 @app.command("absent")
@@ -196,8 +234,9 @@ def clean_command(
 def _runner(kernel: LeasedKernel) -> Any:  # noqa: ANN401 - a `Run`
     def run(program: str) -> str:
         result = kernel.execute(program, PROGRAM_S)
-        if result.status != "ok":
-            raise ProgramFailed(f"its program ended with {result.status}: {result.output[-200:]}")
+        if result.status is not CellStatus.OK:
+            failed = ProgramFailed if result.status is CellStatus.ERROR else ProgramHung
+            raise failed(f"its program ended with {result.status}: {result.output[-200:]}")
         return result.output
 
     return run

@@ -1,18 +1,22 @@
 """What must not be trained on: problems that stand, wholly or in part, in an evaluation."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from training.problems.read import Problem
 
 #: Words in a row that two statements must share to be alike (the length that GPT-3's report used).
 WORDS = 13
-_WORD = re.compile(r"\\?[a-z]+|\d+|[^\s\w]")
+#: Chinese, Japanese and Korean are written without spaces: a character is a word there.
+_ALONE = r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]"
+_WORD = re.compile(rf"{_ALONE}|\\?(?:(?!{_ALONE})[^\W\d_])+|\d+|[^\s\w]")
 
 
 def words(statement: str) -> list[str]:
     """Return the words, numbers and signs of a statement, without case and spacing."""
-    return [each for each in _WORD.findall(statement.lower()) if each not in "$,.;:!?"]
+    plain = unicodedata.normalize("NFKC", statement).lower()
+    return [each for each in _WORD.findall(plain) if each not in "$,.;:!?"]
 
 
 def shingles(found: Sequence[str], length: int = WORDS) -> set[tuple[str, ...]]:

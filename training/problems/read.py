@@ -1,19 +1,21 @@
 """Problems with answers, as files of JSON lines or CSV."""
 
 import csv
-import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import orjson
 
 from training.errors import BadTraces, reading
 
 #: Names that columns have in published sets of problems.
-_STATEMENT = ("problem", "statement", "question")
-_ANSWER = ("answer", "expected_answer", "correct_answer", "truth")
-_ID = ("id", "problem_id", "unique_id")
+STATEMENT = ("problem", "statement", "question")
+ANSWER = ("answer", "expected_answer", "correct_answer", "short_answer", "truth")
+ID = ("id", "problem_id", "unique_id")
+#: Characters of a field of CSV, as many as the page takes.
+MOST_FIELD = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,51 +48,64 @@ def read_problems(path: Path, *, source: str = "", licence: str = "") -> list[Pr
     return problems
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a file of CSV or JSON lines.
+def read_rows(path: Path) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a file of CSV, of JSON lines or of one JSON list, the last one read whole.
 
     Raises:
         BadTraces: it cannot be read.
     """
     with reading(path, BadTraces):
-        content = path.read_bytes()
-    if path.suffix == ".csv":
+        yield from _csv_rows(path) if path.suffix == ".csv" else _json_rows(path)
+
+
+def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
+    # solutions of published sets are longer than what the module takes by default
+    csv.field_size_limit(MOST_FIELD)
+    with path.open(encoding="utf-8-sig", newline="") as file:
         try:
-            return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+            yield from csv.DictReader(file)
         except (UnicodeDecodeError, csv.Error) as error:
             raise BadTraces(f"{path}: not CSV in UTF-8 ({error})") from None
-    rows = []
-    for number, line in enumerate(content.splitlines(), start=1):
+
+
+def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        for number, row in enumerate(_json_values(path, file), start=1):
+            if not isinstance(row, dict):
+                raise BadTraces(f"{path}, row {number}: must be a JSON object")
+            yield row
+
+
+def _json_values(path: Path, file: BinaryIO) -> Iterator[Any]:
+    for number, line in enumerate(file, start=1):
         if not line.strip():
             continue
         try:
-            row = orjson.loads(line)
+            if number == 1 and line.lstrip().startswith(b"["):
+                yield from orjson.loads(line + file.read())
+                return
+            yield orjson.loads(line)
         except orjson.JSONDecodeError as error:
             raise BadTraces(f"{path}, row {number}: not JSON ({error})") from None
-        if not isinstance(row, dict):
-            raise BadTraces(f"{path}, row {number}: must be a JSON object")
-        rows.append(row)
-    return rows
 
 
 def _problem(path: Path, number: int, row: dict[str, Any], source: str, licence: str) -> Problem:
-    statement = _first(row, _STATEMENT)
+    statement = first(row, STATEMENT)
     if not statement or not statement.strip():
-        raise BadTraces(
-            f"{path}, row {number}: must have a statement under {', '.join(_STATEMENT)}"
-        )
-    known = {*_STATEMENT, *_ANSWER, *_ID, "source", "licence", "license"}
+        raise BadTraces(f"{path}, row {number}: must have a statement under {', '.join(STATEMENT)}")
+    known = {*STATEMENT, *ANSWER, *ID, "source", "licence", "license"}
     return Problem(
-        id=_first(row, _ID) or f"{path.stem}-{number}",
+        id=first(row, ID) or f"{path.stem}-{number}",
         statement=statement,
-        answer=_first(row, _ANSWER),
-        source=_first(row, ("source",)) or source,
-        licence=_first(row, ("licence", "license")) or licence,
+        answer=first(row, ANSWER),
+        source=first(row, ("source",)) or source,
+        licence=first(row, ("licence", "license")) or licence,
         more={name: value for name, value in row.items() if name not in known},
     )
 
 
-def _first(row: dict[str, Any], names: tuple[str, ...]) -> str | None:
+def first(row: dict[str, Any], names: tuple[str, ...]) -> str | None:
+    """Return the first of some columns that a row has, as text."""
     for name in names:
         if row.get(name) is not None and str(row[name]) != "":
             return str(row[name])

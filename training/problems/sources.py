@@ -1,5 +1,6 @@
 """Published sets of problems, as files that the user has fetched: their columns and licences."""
 
+import hashlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from training.errors import BadTraces, MissingExtra, reading
-from training.problems.read import Problem, read_rows
+from training.problems.read import ANSWER, ID, STATEMENT, Problem, first, read_rows
 from voting.answers import AnswerKind, extract, parse_answer
 
 #: Contest answers, as AIMO3 has them.
@@ -18,31 +19,33 @@ LEAST, MOST = 0, 99_999
 class Source:
     """A published set. The answer is in `answer`, or boxed in `solution`.
 
-    `rate` is a column with the share of attempts of some model that were right, 0 to 1.
+    `rate` is a column with the share of attempts of some model that were right, 0 to 1. Files that
+    users write themselves (`own`) may name their columns as problems do, `Short Answer` too.
     """
 
     title: str
     licence: str
-    statement: str = "problem"
+    own: bool = False
     answer: str = ""
     solution: str = ""
     origin: str = ""
     level: str = ""
     subject: tuple[str, ...] = ()
     rate: str = ""
+    told: tuple[str, ...] = ()
 
 
 #: Columns and licences as the sets' own cards state them.
 SOURCES: dict[str, Source] = {
-    "aimo3-reference": Source("AIMO3 reference problems", "CC BY-SA 4.0", answer="answer"),
-    "project-euler": Source("Project Euler, statements of the user", "CC BY-NC-SA 4.0",
-                            answer="answer"),
-    "imo": Source("IMO, statements of the user", "as the user states", answer="answer"),
+    "aimo3-reference": Source("AIMO3 reference problems", "CC BY-SA 4.0", own=True),
+    "project-euler": Source("Project Euler, statements of the user", "CC BY-NC-SA 4.0", own=True),
+    "imo": Source("IMO, statements of the user", "as the user states", own=True),
     "numinamath-cot": Source("NuminaMath-CoT", "Apache-2.0", solution="solution",
                              origin="source"),
     "numinamath-tir": Source("NuminaMath-TIR", "Apache-2.0", solution="solution"),
     "openmathreasoning": Source("OpenMathReasoning", "CC BY 4.0", answer="expected_answer",
-                                origin="problem_source", rate="pass_rate_72b_tir"),
+                                origin="problem_source", rate="pass_rate_72b_tir",
+                                told=("problem_type",)),
     "openmathinstruct-2": Source("OpenMathInstruct-2", "CC BY 4.0", answer="expected_answer",
                                  origin="problem_source"),
     "math": Source("MATH", "MIT", solution="solution", level="level",
@@ -78,20 +81,26 @@ def load(name: str, path: Path, wanted: Wanted) -> Iterator[Problem]:
     source = SOURCES.get(name)
     if source is None:
         raise BadTraces(f"source {name!r}: must be one of {', '.join(SOURCES)}")
-    seen: set[str] = set()
-    for number, row in enumerate(_rows(path), start=1):
-        statement = row.get(source.statement)
-        if not isinstance(statement, str):
-            raise BadTraces(f"{path}, row {number}: no {source.statement}; is it {source.title}?")
+    seen: set[bytes] = set()
+    for number, given in enumerate(_rows(path), start=1):
+        row = _plainly_named(given) if source.own else given
+        columns = STATEMENT if source.own else ("problem",)
+        if row.keys().isdisjoint(columns):
+            raise BadTraces(f"{path}, row {number}: no {columns[0]}; is it {source.title}?")
+        statement = first(row, columns)
+        if statement is None or not statement.strip():
+            continue
         answer = _answer(row, source, integer=wanted.integer)
-        plain = " ".join(statement.split())
+        plain = hashlib.blake2b(" ".join(statement.split()).encode(), digest_size=16).digest()
         if answer is None or plain in seen or not _fits(row, source, wanted):
             continue
         seen.add(plain)
-        told = (source.origin, source.level, source.rate, *source.subject)
-        more = {name: row[name] for name in told if name and row.get(name) is not None}
+        told = (source.level, source.rate, *source.subject, *source.told)
+        more = {each: row[each] for each in told if each and row.get(each) is not None}
+        if source.origin and row.get(source.origin) is not None:
+            more["origin"] = row[source.origin]  # its own name may be that of another column
         yield Problem(
-            id=str(row.get("id") or row.get("unique_id") or f"{name}-{number}"),
+            id=first(row, ID) or f"{name}-{number}",
             statement=statement,
             answer=answer,
             source=source.title,
@@ -100,11 +109,15 @@ def load(name: str, path: Path, wanted: Wanted) -> Iterator[Problem]:
         )
 
 
+def _plainly_named(row: dict[str, Any]) -> dict[str, Any]:
+    return {"_".join(str(name).casefold().split()): value for name, value in row.items()}
+
+
 def _answer(row: dict[str, Any], source: Source, *, integer: bool) -> str | None:
     kind = AnswerKind.INTEGER if integer else AnswerKind.TEXT
-    if source.answer:
-        told = row.get(source.answer)
-        found = None if told is None else parse_answer(str(told), kind)
+    if source.own or source.answer:
+        told = first(row, ANSWER if source.own else (source.answer,))
+        found = None if told is None else parse_answer(told, kind)
     else:
         found = extract(str(row.get(source.solution) or ""), kind)
     if found is None:

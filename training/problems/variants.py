@@ -2,10 +2,11 @@
 
 A family is a TOML file with `statement`, a template with {names}; `solver`, Python that defines
 `solve(names…)`; `ranges`, a table of [first, last] for each name; and where there is one, `check`,
-an independent program that defines `solve` as well. Programs run in the server's sandbox.
+an independent program that defines `solve` as well. Programs run in the server's sandbox. An answer
+needs two runs that agree, in kernels that know nothing of each other and have other random numbers:
+the solver's, and the check's, or for want of one the solver's again.
 """
 
-import json
 import random
 import tomllib
 from collections.abc import Callable
@@ -21,10 +22,23 @@ from training.problems.sources import LEAST, MOST
 
 #: Runs a program and returns what it printed; raises `ProgramFailed`.
 Run = Callable[[str], str]
+#: Programs in a row that may hang or kill their kernel before a family is given up: each such run
+#: costs a time limit.
+MOST_HUNG = 3
+#: A program has names of its own: what others left in the kernel is not there.
+_CELL = """\
+_names = {{name: value for name, value in globals().items() if name not in ("solve", "_names")}}
+exec(compile({program!r}, "program", "exec"), _names)
+print("answer", _names["solve"](**{parameters!r}))
+"""
 
 
 class ProgramFailed(Exception):
     """A family's program ended with an error, or printed no integer."""
+
+
+class ProgramHung(ProgramFailed):
+    """A family's program did not end in time, or took its kernel with it."""
 
 
 class Family(BaseModel):
@@ -63,7 +77,7 @@ def load_family(path: Path) -> Family:
         family.statement.format(**dict.fromkeys(family.ranges, 1))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         raise BadTraces(f"{path}: {error}") from None
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
         raise BadTraces(
             f"{path}: its statement names {error}, which has no range; add it, or double the braces"
         ) from None
@@ -74,21 +88,22 @@ def load_family(path: Path) -> Family:
 
 
 def make(
-    family: Family, count: int, run: Run, *, seed: int = 0
+    family: Family, count: int, runs: tuple[Run, Run], *, seed: int = 0
 ) -> tuple[list[Problem], list[Left]]:
     """Return at most `count` variants with other answers than the original's, and what was left.
 
-    A variant is left out where a program fails, the check disagrees, the answer is not an integer
+    A variant is left out where a program fails, the two runs disagree, the answer is not an integer
     from 0 to 99999, or it is that of the original: then a corpus of variants would show it.
 
     Raises:
-        BadTraces: the solver fails at the original's parameters.
+        BadTraces: the solver fails at the original's parameters, or programs hang again and again.
     """
     source = random.Random(f"{seed}/{family.id}")
-    original = _original(family, run)
+    original = _original(family, runs)
     variants: list[Problem] = []
     left: list[Left] = []
     seen = {_key(family.original)} if family.original else set()
+    hung = 0
     for _ in range(20 * count):
         if len(variants) == count:
             break
@@ -96,29 +111,39 @@ def make(
         if _key(parameters) in seen:
             continue
         seen.add(_key(parameters))
-        answer, reason = _judged(family, parameters, original, run)
-        if answer is None:
-            left.append(Left(parameters, reason))
+        try:
+            answer = _judged(family, parameters, original, runs)
+        except ProgramFailed as error:
+            left.append(Left(parameters, str(error)))
+            hung = hung + 1 if isinstance(error, ProgramHung) else 0
+            if hung == MOST_HUNG:
+                raise BadTraces(
+                    f"family {family.id}: its programs failed {hung} times in a row, the last time "
+                    f"at {parameters}: {error}; correct them, or narrow the ranges"
+                ) from None
             continue
-        variants.append(
-            Problem(
-                id=f"{family.id}-{_key(parameters)}",
-                statement=family.statement.format(**parameters),
-                answer=str(answer),
-                source=f"variant of {family.id} ({family.source})",
-                licence=family.licence,
-                more={"family": family.id, "parameters": parameters},
-            )
-        )
+        hung = 0
+        variants.append(_variant(family, parameters, answer))
     return variants, left
 
 
-def _original(family: Family, run: Run) -> int | None:
-    """Return the original's answer; raises `BadTraces` where its program fails."""
+def _variant(family: Family, parameters: dict[str, int], answer: int) -> Problem:
+    return Problem(
+        id=f"{family.id}-{_key(parameters)}",
+        statement=family.statement.format(**parameters),
+        answer=str(answer),
+        source=f"variant of {family.id} ({family.source})",
+        licence=family.licence,
+        more={"family": family.id, "parameters": parameters},
+    )
+
+
+def _original(family: Family, runs: tuple[Run, Run]) -> int | None:
+    """Return the original's answer; raises `BadTraces` where its programs fail or disagree."""
     if family.original is None:
         return None
     try:
-        return _answer(family.solver, family.original, run)
+        return _agreed(family, family.original, runs)
     except ProgramFailed as error:
         raise BadTraces(
             f"family {family.id}: its solver fails at the original's parameters: {error}"
@@ -126,23 +151,28 @@ def _original(family: Family, run: Run) -> int | None:
 
 
 def _judged(
-    family: Family, parameters: dict[str, int], original: int | None, run: Run
-) -> tuple[int | None, str]:
-    try:
-        answer = _answer(family.solver, parameters, run)
-        if family.check is not None and _answer(family.check, parameters, run) != answer:
-            return None, "the check disagrees"
-    except ProgramFailed as error:
-        return None, str(error)
+    family: Family, parameters: dict[str, int], original: int | None, runs: tuple[Run, Run]
+) -> int:
+    """Return the answer of a variant; raises `ProgramFailed` where it has none that can be used."""
+    answer = _agreed(family, parameters, runs)
     if not LEAST <= answer <= MOST:
-        return None, f"answer {answer}: must be {LEAST} to {MOST}"
+        raise ProgramFailed(f"answer {answer}: must be {LEAST} to {MOST}")
     if answer == original:
-        return None, "the answer is the original's"
-    return answer, ""
+        raise ProgramFailed("the answer is the original's")
+    return answer
+
+
+def _agreed(family: Family, parameters: dict[str, int], runs: tuple[Run, Run]) -> int:
+    answer = _answer(family.solver, parameters, runs[0])
+    again = _answer(family.check or family.solver, parameters, runs[1])
+    if again != answer:
+        told = "the check disagrees" if family.check else "the solver gives another one each time"
+        raise ProgramFailed(f"{told}: {answer} and {again}")
+    return answer
 
 
 def _answer(program: str, parameters: dict[str, int], run: Run) -> int:
-    printed = run(f"{program}\nprint('answer', solve(**{json.dumps(parameters)}))")
+    printed = run(_CELL.format(program=program, parameters=parameters))
     last = printed.strip().rpartition("\n")[2]
     try:
         return int(last.removeprefix("answer "))

@@ -23,7 +23,7 @@ from training.rl.bridge import Bridge, open_bridge
 from training.rl.figures import evaluation_figures, learning_figures, rollout_figures
 from training.rl.policy import Learner
 from training.rl.recipe import RlRecipe
-from training.rl.rollouts import Group, make_groups
+from training.rl.rollouts import Group, make_groups, rollout_request
 from training.rl.samples import Samples
 from training.text import load_decoder
 from training.tuning.folder import RunFolder, checkpoint_name
@@ -66,6 +66,7 @@ async def train_rl(
     """Train; return the figures of the last evaluation. Stopped, it goes on from its checkpoint.
 
     Raises:
+        BadTraces: a problem is none that a server takes.
         EmptyCorpus: there is no problem with an answer to train on.
         OutputExists: the folder is that of another run.
         QuorumClientError: the server of the attempts failed.
@@ -128,6 +129,7 @@ def _check(task: Task) -> None:
     for problem in (*task.problems, *task.held_out):
         if problem.answer is None:
             raise EmptyCorpus(f"problem {problem.id}: has no answer to reward; leave it out")
+        rollout_request(problem, task.recipe, task.recipe.group, task.answer_kind)
 
 
 def _digest(problems: Sequence[Problem]) -> dict[str, Any]:

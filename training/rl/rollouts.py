@@ -9,6 +9,7 @@ import numpy as np
 
 from client.http import AsyncQuorumClient
 from client.schema import MAX_SEED, AnswerKind, SolveFinished, SolveRequest
+from training.problems.ask import to_request
 from training.problems.read import Problem
 from training.rl.policy import Rollout
 from training.rl.recipe import RlRecipe
@@ -44,6 +45,21 @@ class Group:
         ]
 
 
+def rollout_request(
+    problem: Problem, recipe: RlRecipe, attempts: int, answer_kind: AnswerKind, seed: int = 0
+) -> SolveRequest:
+    """Return what a group is asked with; raises `BadTraces` where no server takes it."""
+    return to_request(
+        problem,
+        {
+            "answer_kind": answer_kind, "attempts": attempts, "weight": _WEIGHT,
+            "temperature": recipe.temperature, "top_p": 1.0, "min_p": 0.0, "top_k": 0,
+            "max_tokens": recipe.max_tokens, "max_turns": recipe.max_turns,
+            "time_limit_s": recipe.time_limit_s, "seed": seed,
+        },
+    )  # fmt: skip
+
+
 async def make_groups(
     client: AsyncQuorumClient,
     problems: Sequence[Problem],
@@ -61,24 +77,8 @@ async def make_groups(
     groups: dict[int, Group] = {}
 
     async def make(place: int, problem: Problem) -> None:
-        request = SolveRequest(
-            problem=problem.statement,
-            problem_id=problem.id[:256],
-            answer_kind=answer_kind,
-            attempts=attempts,
-            agree=attempts,
-            early_stop="none",
-            weight=_WEIGHT,
-            temperature=recipe.temperature,
-            top_p=1.0,
-            min_p=0.0,
-            top_k=0,
-            max_tokens=recipe.max_tokens,
-            max_turns=recipe.max_turns,
-            time_limit_s=recipe.time_limit_s,
-            seed=(seed + place * attempts) % (MAX_SEED + 1),
-            tokens=True,
-        )
+        place_seed = (seed + place * attempts) % (MAX_SEED + 1)
+        request = rollout_request(problem, recipe, attempts, answer_kind, place_seed)
         collector = Collector(problem)
         async with client.stream(request) as events:
             async for event in events:

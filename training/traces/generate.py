@@ -26,6 +26,7 @@ from training.corpus.rules import reward_of
 from training.errors import writing
 from training.files import append_line, read_lines, whole_folder
 from training.parallel import run_all
+from training.problems.ask import to_request
 from training.problems.read import Problem
 from training.provenance import provenance
 from training.traces.read import to_trace
@@ -139,23 +140,27 @@ async def generate(
     Stopped, the same call goes on with the solves that had not ended.
 
     Raises:
+        BadTraces: a problem, or a setting, is none that a server takes.
         QuorumClientError: the server refuses, or is gone for long.
         OutputExists, OutputFailed: the folder cannot be written.
     """
+    for problem in problems:  # all of them, before the first is asked
+        for stage in range(len(plan.stages)):
+            _request(problem, plan, stage)
     settings = {"url": url, "plan": asdict(plan)}
     # the server may have moved when the job goes on
     job = {"plan": asdict(plan), "problems": [asdict(problem) for problem in problems]}
     with whole_folder(target, job) as work:
         writer = _Writer(work)
         async with AsyncQuorumClient(url) as client:
-            for stage, attempts in enumerate(plan.stages):
+            for stage in range(len(plan.stages)):
                 waiting = [
                     problem
                     for problem in problems
                     if (problem.id, stage) not in writer.done
                     and writer.right.get(problem.id, 0) < plan.enough
                 ]
-                await _stage(client, waiting, writer, plan, stage, attempts, observe)
+                await _stage(client, waiting, writer, plan, stage, observe)
         told = provenance("traces generate", settings)
         told["figures"] = {"traces": writer.traces, "right": sum(writer.right.values())}
         with writing(work):
@@ -170,7 +175,6 @@ async def _stage(
     writer: "_Writer",
     plan: Plan,
     stage: int,
-    attempts: int,
     observe: Observe | None,
 ) -> None:
     finished = 0
@@ -178,7 +182,7 @@ async def _stage(
     async def solve(problem: Problem) -> None:
         nonlocal finished
         collector = Collector(problem)
-        request = _request(problem, plan, stage, attempts)
+        request = _request(problem, plan, stage)
         async with client.stream(request) as events:
             async for event in events:
                 collector.take(event)
@@ -192,20 +196,15 @@ async def _stage(
     await run_all([partial(solve, problem) for problem in problems], plan.parallel)
 
 
-def _request(problem: Problem, plan: Plan, stage: int, attempts: int) -> SolveRequest:
-    return SolveRequest(
-        problem=problem.statement,
-        problem_id=problem.id[:256],
-        answer_kind=plan.answer_kind,
-        attempts=attempts,
-        agree=attempts,
-        early_stop="none",
-        temperature=plan.temperature,
-        max_tokens=plan.max_tokens,
-        time_limit_s=plan.time_limit_s,
-        seed=plan.seed + stage * _SEEDS,
-        tokens=True,
-    )
+def _request(problem: Problem, plan: Plan, stage: int) -> SolveRequest:
+    return to_request(
+        problem,
+        {
+            "answer_kind": plan.answer_kind, "attempts": plan.stages[stage],
+            "temperature": plan.temperature, "max_tokens": plan.max_tokens,
+            "time_limit_s": plan.time_limit_s, "seed": plan.seed + stage * _SEEDS,
+        },
+    )  # fmt: skip
 
 
 class _Writer:

@@ -1,5 +1,6 @@
 """One attempt as training sees it."""
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -44,8 +45,14 @@ class Trace:
 
     @property
     def key(self) -> str:
-        """What names the problem: the caller's id, or else its text."""
-        return str(self.values.get("problem_id") or self.values.get("problem") or "")
+        """What names the problem: the caller's id, or else its text, or else the prompt's hash."""
+        named = self.values.get("problem_id") or self.values.get("problem")
+        return str(named or self._prompt_name)
+
+    @cached_property
+    def _prompt_name(self) -> str:
+        digest = hashlib.sha256(self.ids[: self.prompt_tokens].tobytes())
+        return f"prompt-{digest.hexdigest()[:16]}"
 
     def text_of(self, name: str) -> str | None:
         """Return a column as text; None: not known."""

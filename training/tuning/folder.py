@@ -10,7 +10,7 @@ from typing import Any, Self
 import orjson
 
 from training.errors import OutputExists, writing
-from training.files import append_line, read_lines, write_json
+from training.files import append_line, locked, read_lines, write_json
 from training.tuning.trackers import open_trackers
 
 CONFIG, METRICS, CHECKPOINTS = "config.json", "metrics.jsonl", "checkpoints.jsonl"
@@ -32,24 +32,29 @@ class RunFolder:
         Raises:
             BadFile: there is no such tracker.
             MissingExtra: a tracker's package is not installed.
-            OutputExists: the folder is another run's.
+            OutputExists: the folder is another run's, or another process works on this one.
         """
         self.path = path
-        self._stack = ExitStack()
-        with writing(path):
-            path.mkdir(parents=True, exist_ok=True)
         described = orjson.loads(orjson.dumps(config))
-        there = path / CONFIG
-        if there.exists():
-            known = orjson.loads(there.read_bytes())
-            known.pop("origin", None)
-            if known != described:
-                raise OutputExists(
-                    f"{path}: is of a run with another configuration; name another folder"
-                )
-        else:
+        with ExitStack() as stack:
+            with writing(path):
+                path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locked(path))
+            self._claim(described, origin)
+            self._trackers = open_trackers(trackers, path, described, stack)
+            self._stack = stack.pop_all()
+
+    def _claim(self, described: dict[str, Any], origin: dict[str, Any]) -> None:
+        there = self.path / CONFIG
+        if not there.exists():
             write_json(there, {**described, "origin": origin})
-        self._trackers = open_trackers(trackers, path, described, self._stack)
+            return
+        known = orjson.loads(there.read_bytes())
+        known.pop("origin", None)
+        if known != described:
+            raise OutputExists(
+                f"{self.path}: is of a run with another configuration; name another folder"
+            )
 
     def __enter__(self) -> Self:
         return self
