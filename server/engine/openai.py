@@ -152,8 +152,8 @@ class CompletionReader:
         """
         with _understood(line):
             event = orjson.loads(line)
-            if "error" in event or event.get("object") == "error":
-                raise self._told(event.get("error", event))
+            if event.get("error") or event.get("object") == "error":
+                raise self._told(event.get("error") or event)
             if not event["choices"]:
                 return None
             choice = event["choices"][0]

@@ -68,7 +68,8 @@ class VllmCompletions:
         if not ids and choice.get("text"):
             raise KeyError("token_ids")
         told = choice.get("logprobs")
-        if not told:
+        # JSON has no infinities: what a server could not tell is null.
+        if not told or None in told["token_logprobs"]:
             return Tokens(ids, [], [])
         top = [_by_id(place or {}) for place in told.get("top_logprobs") or [None] * len(ids)]
         return Tokens(ids, list(map(float, told["token_logprobs"])), top)

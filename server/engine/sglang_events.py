@@ -65,8 +65,8 @@ class EventReader:
     def _read(self, line: bytes) -> "_New":
         try:
             event = orjson.loads(line)
-            if "error" in event:
-                raise _told(event["error"])
+            if error := event.get("error"):
+                raise _told(error)
             return self._new(event["output_ids"], event["meta_info"])
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as problem:
             raise EngineProtocolError(

@@ -192,6 +192,22 @@ def test_likely_tokens_are_named_by_id_and_cut_to_what_was_asked_for() -> None:
     assert chunk.finish_reason is FinishReason.LENGTH
 
 
+def test_a_log_probability_that_is_not_told_is_lost_and_its_id_is_not() -> None:
+    reader = CompletionReader(KNOWN["vllm"], 100, top=1)
+    told = {"token_logprobs": [None], "top_logprobs": [None]}
+    chunk = reader.read(event(logprobs=told).removeprefix(b"data: "))
+    assert chunk is not None
+    assert (len(chunk.token_ids), chunk.logprobs, chunk.exact) == (1, (), True)
+
+
+def test_an_error_that_is_none_is_none() -> None:
+    reader = CompletionReader(KNOWN["vllm"], 100, top=0)
+    line = event().removeprefix(b"data: ").strip()
+    chunk = reader.read(line[:-1] + b', "error": null}')
+    assert chunk is not None
+    assert chunk.token_ids
+
+
 def test_usage_is_no_chunk() -> None:
     reader = CompletionReader(KNOWN["vllm"], 100, top=0)
     assert reader.read(b'{"choices": [], "usage": {"total_tokens": 3}}') is None

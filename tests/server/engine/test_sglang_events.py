@@ -57,6 +57,11 @@ def test_an_abort_repeats_the_last_id_and_is_no_chunk() -> None:
         reader.read(event([4], 1, finish_reason=finish))
 
 
+def test_an_error_that_is_none_is_none() -> None:
+    line = event([4], 1)[:-1] + b', "error": null}'
+    assert EventReader(100).read(line).token_ids == (4,)
+
+
 def test_an_end_without_ids_is_an_end() -> None:
     reader = EventReader(100)
     reader.read(event([4], 1))
