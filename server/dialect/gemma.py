@@ -16,6 +16,7 @@ instructions, on Gemma 4's prompt formatting, thinking and function calling.
 """
 
 import re
+from functools import cached_property
 
 from server.dialect.base import DialectOptions, Prompt, ToolCall
 from server.dialect.blocks import Marks
@@ -30,6 +31,8 @@ THINK = "<|think|>"
 QUOTE = '<|"|>'
 RESPONSE_OPEN, RESPONSE_CLOSE = "<|tool_response>", "<tool_response|>"
 
+#: How the templates of the larger Gemma 4 leave thinking out (`\n` as an escape, or a line end).
+_LEFT_OUT = re.compile(r"<\|channel>thought(?:\\n|\n)<channel\|>")
 #: `call:NAME{name:<|"|>…<|"|>,…}`; other values than strings cannot be code.
 _CALL = re.compile(r"\s*call:\s*([\w.\-]*)\s*\{(.*)\}\s*", re.DOTALL)
 _STRING = re.compile(
@@ -97,9 +100,17 @@ class Gemma4Dialect(_GemmaFormat):
             system = self.turn("system", prompt.system) if prompt.system else []
         return [self.begin, *system, *self.user_turn(prompt.user)]
 
+    @cached_property
+    def _can_leave_out(self) -> bool:
+        return _LEFT_OUT.search(self.vocabulary.chat_template or "") is not None
+
+    def opened_header(self) -> list[int]:
+        """Return the header, with an empty thought where the model is used to it for none."""
+        return [*self.header(), *([] if self.options.think else self.without_thinking())]
+
     def without_thinking(self) -> list[int]:
         """Return an empty thought, with which the larger models answer at once."""
-        if not self.options.think:
+        if not self.options.think and not self._can_leave_out:
             return []
         opened = self.mark(self.marks.think_open, "thought\n")
         return [*opened, *self.mark(self.marks.think_close, "")]

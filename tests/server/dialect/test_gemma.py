@@ -1,9 +1,13 @@
 """Gemma's native calls, and what is nearly one."""
 
+from pathlib import Path
+
 import pytest
 
-from server.dialect.base import ToolCall
-from tests.contract.dialects import PROMPT, family, read
+from server.dialect.base import DialectOptions, ToolCall
+from server.dialect.gemma import Gemma4Dialect
+from server.vocabulary import Vocabulary
+from tests.contract.dialects import GEMMA_4, PROMPT, Recipe, family, read, write_folder
 
 GEMMA = family("gemma 4")
 QUOTE = '<|"|>'
@@ -50,3 +54,27 @@ def test_a_call_that_the_end_of_the_turn_closes_is_run() -> None:
     assert GEMMA.vocabulary.decode(conversation.result("1")) == (
         f"\n<|turn>model\n<|tool_response>response:python{{value:{QUOTE}1{QUOTE}}}<tool_response|>"
     )
+
+
+@pytest.mark.parametrize(
+    ("template", "think", "thought"),
+    [
+        pytest.param("{{ '<|channel>thought\\n<channel|>' }}", False, True, id="left out"),
+        pytest.param("<|channel>thought\n<channel|>", False, True, id="left out, a line end"),
+        pytest.param("{{ '<|channel>thought\\n<channel|>' }}", True, False, id="wanted"),
+        pytest.param("{{ '<|turn>model' }}", False, False, id="of a smaller model"),
+    ],
+)
+def test_thinking_is_left_out_as_the_models_template_does(
+    tmp_path: Path, template: str, *, think: bool, thought: bool
+) -> None:
+    write_folder(Recipe("gemma", GEMMA_4, pre="byte-fallback", template=template), tmp_path)
+    vocabulary = Vocabulary.load(tmp_path)
+    conversation = Gemma4Dialect(vocabulary, DialectOptions(think=think)).open(PROMPT)
+    empty = "<|channel>thought\n<channel|>"
+    written = vocabulary.decode(conversation.opening)
+    assert written.endswith(f"<|turn>model\n{empty if thought else ''}")
+    assert ("<|think|>" in written) is think
+    read(conversation, [*vocabulary.encode("No."), vocabulary.control("<turn|>")])
+    forced = vocabulary.decode(conversation.force_answer())
+    assert (empty in forced) is (thought or think)
