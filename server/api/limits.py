@@ -4,6 +4,7 @@ from enum import Enum, auto
 from http import HTTPStatus
 
 import anyio
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.api.problems import problem
@@ -20,13 +21,15 @@ class Unread(Enum):
 
     TOO_LARGE = auto()
     TOO_SLOW = auto()
+    ENCODED = auto()
     GONE = auto()
 
 
 class BodyLimit:
     """ASGI middleware that reads request bodies of at most `most` bytes, declared or streamed.
 
-    Larger ones are answered with 413, those that take over `BODY_TIMEOUT_S` with 408.
+    Larger ones are answered with 413, those that take over `BODY_TIMEOUT_S` with 408, those that
+    are compressed with 415: what they come to is not known before they are read.
     """
 
     def __init__(self, app: ASGIApp, most: int) -> None:
@@ -41,6 +44,9 @@ class BodyLimit:
         body: bytes | Unread = Unread.TOO_SLOW
         with anyio.move_on_after(BODY_TIMEOUT_S):
             body = await self._read(receive)
+        coding = Headers(scope=scope).get("content-encoding", "").strip().lower()
+        if body and coding not in ("", "identity") and not isinstance(body, Unread):
+            body = Unread.ENCODED
         if isinstance(body, Unread):
             await self._refuse(body, scope, receive, send)
             return
@@ -71,16 +77,27 @@ class BodyLimit:
         return b"".join(parts) if size <= self._most else Unread.TOO_LARGE
 
     async def _refuse(self, why: Unread, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
         if why is Unread.TOO_LARGE:
             response = problem(
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                 f"the request body: must be at most {self._most} bytes; shorten the problem, or "
                 "raise gateway.max_body_bytes",
+                path=path,
             )
         elif why is Unread.TOO_SLOW:
             response = problem(
                 HTTPStatus.REQUEST_TIMEOUT,
                 f"the request body: must come within {BODY_TIMEOUT_S:g} s; send it again",
+                path=path,
+            )
+        elif why is Unread.ENCODED:
+            coding = Headers(scope=scope).get("content-encoding", "")
+            response = problem(
+                HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+                f"content encoding {coding[:40]!r}: must be none; send the body as it is",
+                headers={"Accept-Encoding": "identity"},
+                path=path,
             )
         else:
             return

@@ -41,7 +41,7 @@ UNREAD = {
     "400": "The body is not JSON.",
     "408": "The body did not come in time.",
     "413": "The body is too large.",
-    "415": "The body is not said to be JSON.",
+    "415": "The body is not said to be JSON, or it is compressed.",
 }
 #: Statuses of requests that are refused for who makes them.
 KEYS = {

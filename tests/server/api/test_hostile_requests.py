@@ -1,5 +1,6 @@
 """Requests that no client of ours makes: none may hang, crash, or be answered by a defect."""
 
+import gzip
 import socket
 
 import httpx
@@ -230,3 +231,36 @@ def test_text_of_callers_cannot_frame_an_event(http: httpx.Client, text: str) ->
     assert b"\r" not in raw
     names = {line.split(b":")[0] for line in raw.split(b"\n") if line}
     assert names <= {b"id", b"event", b"data", b"retry", b""}
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate, gzip", "br", "x"])
+def test_a_compressed_body_is_refused_by_name(http: httpx.Client, coding: str) -> None:
+    """Before it is unpacked: a small one may come to gigabytes."""
+    for path in (SOLVES, "/v1/chat/completions"):
+        body = gzip.compress(b'{"problem": "6 x 7?"}')
+        headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
+        reply = http.post(path, content=body, headers=headers)
+        assert reply.status_code == 415
+        assert repr(coding) in ProblemDetails.model_validate_json(reply.content).detail
+        assert ("error" in reply.json()) is (path != SOLVES)
+    plain = http.post(SOLVES, json={}, headers={"Content-Encoding": "identity"})
+    assert plain.status_code == 422
+
+
+def test_a_body_that_is_asked_for_first(gateway: Gateway) -> None:
+    """As curl does with larger ones: it waits for the server to say that it will read."""
+    body = b'{"problem": ""}'
+    head = request("POST /v1/solves HTTP/1.1", "Expect: 100-continue", body=body)[: -len(body)]
+    with socket.create_connection(gateway.address, timeout=10) as connection:
+        connection.sendall(head)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 422 ")
+
+
+def test_a_body_in_pieces(gateway: Gateway) -> None:
+    chunked = b'5;a="b"\r\n{"pro\r\n8\r\nblem":""\r\n1\r\n}\r\n0\r\nX-Trailer: 1\r\n\r\n'
+    head = request(
+        "POST /v1/solves HTTP/1.1", "Content-Type: application/json", "Transfer-Encoding: chunked"
+    )
+    assert exchange(gateway, head + chunked).startswith(b"HTTP/1.1 422 ")
