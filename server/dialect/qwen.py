@@ -5,17 +5,20 @@ r"""The Qwen dialect: ChatML turns, Python in fenced blocks or tool calls as JSO
     \n```output\n…\n```\n         ← appended, and the same message goes on
 
 as Qwen2.5-Math was trained to (arXiv 2409.12122, section 3.3). A model that writes
-`<tool_call>{…}</tool_call>` instead gets its result as Qwen2.5's chat template frames it: a user
+`<tool_call>{…}</tool_call>` instead, or what Qwen3-Coder and later ones put between these marks
+(`<function=python><parameter=code>…`), gets its result as Qwen2.5's chat template frames it: a user
 turn with `<tool_response>`. Models that think do so between `<think>` and `</think>`: Qwen3 opens
 it by itself, or answers at once after an empty pair of them; QwQ's template writes `<think>\n` for
 the model.
 """
 
+import json
 import re
 from functools import cached_property
 
-from server.dialect.base import DialectOptions, Prompt
+from server.dialect.base import DialectOptions, Prompt, ToolCall
 from server.dialect.chat import ChatFormat
+from server.dialect.tool_json import read_call
 from server.vocabulary import Vocabulary
 
 START, END = "<|im_start|>", "<|im_end|>"
@@ -26,6 +29,9 @@ SEPARATOR = "<|im_sep|>"
 #: `<think>\n\n</think>`, which is how Qwen3's leaves thinking out.
 _OPENED = re.compile(r"assistant(?:\\n|\n)<think>(?:\\n|\n)?(?=['\"}]|\{%|\Z)")
 _LEFT_OUT = re.compile(r"<think>(?:\\n|\n){2}</think>")
+#: `<function=NAME>` with `<parameter=NAME>` in it, each on lines of its own; ends may be missing.
+_FUNCTION = re.compile(r"\s*<function=([\w.\-]*)>(.*?)(?:</function>\s*)?\Z", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=([\w.\-]+)>\n?(.*?)(?:\n?</parameter>|\Z)", re.DOTALL)
 
 
 class QwenDialect(ChatFormat):
@@ -51,6 +57,14 @@ class QwenDialect(ChatFormat):
     def opens_thinking(self) -> bool:
         """Whether the model's own template opens its thinking."""
         return self._template_opens and self.options.think
+
+    def read_call(self, body: str) -> ToolCall:
+        """Read JSON, or the later models' marks."""
+        function = _FUNCTION.match(body)
+        if function is None:
+            return read_call(body)
+        arguments = dict(_PARAMETER.findall(function[2]))
+        return read_call(json.dumps({"name": function[1], "arguments": arguments}))
 
     def turn(self, role: str, text: str) -> list[int]:
         """Return the ids of a whole turn of another role."""

@@ -84,8 +84,16 @@ RESPONSE = (
 )
 
 
+LATER = "<function=python>\n<parameter=code>\nprint(42)\n</parameter>\n</function>"
+
+
 @pytest.mark.parametrize(
-    "text", [f"<tool_call>\n{CALL}\n</tool_call>", f"I call.\n```json\n{CALL}\n```"]
+    "text",
+    [
+        f"<tool_call>\n{CALL}\n</tool_call>",
+        f"<tool_call>\n{LATER}\n</tool_call>",
+        f"I call.\n```json\n{CALL}\n```",
+    ],
 )
 def test_a_result_of_a_json_call_is_a_turn_of_its_own(
     vocabulary: Vocabulary, conversation: ChatConversation, text: str
@@ -102,6 +110,34 @@ def test_after_a_json_call_a_fenced_one_is_framed_as_such(
     conversation.result("42")
     read(conversation, vocabulary.encode("```python\nprint(42)\n```"))
     assert vocabulary.decode(conversation.result("42")) == "\n```output\n42\n```\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (LATER, "print(42)"),
+        ("<function=python><parameter=code>print(42)</parameter></function>", "print(42)"),
+        ("<function=python>\n<parameter=code>\nif x:\n    y()\n", "if x:\n    y()\n"),
+        (
+            LATER.replace("<parameter", "<parameter=why>\nso\n</parameter>\n<parameter", 1).replace(
+                "print(42)", 's = "<parameter>"\n'
+            ),
+            's = "<parameter>"\n',
+        ),
+        ("<function=search>\n<parameter=query>\nx\n</parameter>\n</function>", "!'search'"),
+        ("<function=python>\n</function>", "!the arguments must be"),
+        ("<function=>", "!no tool named ''"),
+    ],
+)
+def test_calls_as_later_models_write_them(
+    vocabulary: Vocabulary, conversation: ChatConversation, body: str, code: str
+) -> None:
+    (call,) = read(conversation, vocabulary.encode(f"<tool_call>{body}</tool_call>")).calls
+    if code.startswith("!"):
+        assert call.code == ""
+        assert code[1:] in str(call.error)
+    else:
+        assert call == ToolCall(code)
 
 
 def test_json_that_is_no_call_is_text(
