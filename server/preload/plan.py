@@ -1,6 +1,8 @@
 """What a preload will read, and in which order."""
 
+import glob
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from server.preload.residency import PAGE
 
 #: A piece is one thread's work: long enough to read in sequence, short enough to share.
 DEFAULT_CHUNK_BYTES = 1 << 30
+_SPLIT = re.compile(r"(.+-)\d{5}(-of-\d{5}\.gguf)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Piece:
 
 
 def find_files(path: Path) -> list[Path]:
-    """Return the files of a folder, however deep, the largest first; or the one file.
+    """Return the files of a folder, however deep, the largest first; or the one, with its parts.
 
     A link to a file counts as the file, as model folders of the hub's cache need; a file that
     several names lead to counts once. Links to folders are not followed: they can form circles.
@@ -36,7 +39,7 @@ def find_files(path: Path) -> list[Path]:
             f"{path}: there is no such user's home; give the model's own path"
         ) from None
     if path.is_file():
-        return [path]
+        return _parts(path)
     if not path.is_dir():
         raise NothingToPreload(
             f"{path}: must be a file or a folder that exists; give the model's own path"
@@ -54,6 +57,15 @@ def find_files(path: Path) -> list[Path]:
     if not found:
         raise NothingToPreload(f"{path}: must hold at least one file; give the model's own path")
     return [file for _, file in sorted(found.values(), key=lambda one: (-one[0], one[1]))]
+
+
+def _parts(path: Path) -> list[Path]:
+    """Return the file, with the others that llama.cpp's splits of a model have beside it."""
+    split = _SPLIT.fullmatch(path.name)
+    if split is None:
+        return [path]
+    names = glob.escape(split[1]) + "[0-9]" * 5 + glob.escape(split[2])
+    return sorted(part for part in path.parent.glob(names) if part.is_file())
 
 
 def cut(files: list[Path], chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> list[Piece]:

@@ -111,6 +111,14 @@ def test_large_files_come_first_and_links_count_once(tmp_path: Path) -> None:
     assert [file.stat().st_size for file in find_files(tmp_path)] == [30, 10]
 
 
+def test_of_a_split_model_all_parts_are_found_by_one(tmp_path: Path) -> None:
+    names = [f"a[b]-q4-0000{n}-of-00003.gguf" for n in (1, 2, 3)]
+    for name in (*names, "a[b]-q8-00001-of-00003.gguf", "ab-q4-00001-of-00003.gguf", "a.gguf"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [file.name for file in find_files(tmp_path / names[0])] == names
+    assert [file.name for file in find_files(tmp_path / "a.gguf")] == ["a.gguf"]
+
+
 def test_pieces_cover_every_byte_once(tmp_path: Path) -> None:
     file = tmp_path / "weights"
     file.write_bytes(b"x" * (3 * residency.PAGE + 5))
