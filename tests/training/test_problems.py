@@ -33,9 +33,11 @@ def test_published_sets_come_in_one_form(tmp_path: Path) -> None:
             {"source": "olympiads", "problem": "E?", "solution": r"\boxed{1000000}"},
         ],
     )
-    (only,) = load("numinamath-cot", numina, Wanted(integer=True, origins=frozenset({"olympiads"})))
+    (only,) = load(
+        "numinamath-cot", [numina], Wanted(integer=True, origins=frozenset({"olympiads"}))
+    )
     assert (only.statement, only.answer, only.licence) == ("A?", "42", "Apache-2.0")
-    assert [each.answer for each in load("numinamath-cot", numina, Wanted())][1:3] == [
+    assert [each.answer for each in load("numinamath-cot", [numina], Wanted())][1:3] == [
         "7",
         r"\frac12",
     ]
@@ -44,13 +46,13 @@ def test_published_sets_come_in_one_form(tmp_path: Path) -> None:
          "level": f"Level {n}"}
         for n in range(1, 6)
     ]  # fmt: skip
-    kept = load("math", write(tmp_path / "math.jsonl", levels), Wanted(least_level=4))
+    kept = load("math", [write(tmp_path / "math.jsonl", levels)], Wanted(least_level=4))
     assert [each.id for each in kept] == ["m4", "m5"]
     with pytest.raises(errors.BadTraces, match="must be one of aimo3-reference"):
-        list(load("nonsense", numina, Wanted()))
+        list(load("nonsense", [numina], Wanted()))
     wrong = write(tmp_path / "wrong.jsonl", [{"text": "?"}])
     with pytest.raises(errors.BadTraces, match="is it MATH"):
-        list(load("math", wrong, Wanted()))
+        list(load("math", [wrong], Wanted()))
 
 
 def test_own_statements_are_read_as_people_name_their_columns(tmp_path: Path) -> None:
@@ -58,13 +60,34 @@ def test_own_statements_are_read_as_people_name_their_columns(tmp_path: Path) ->
     answers.write_text(
         'Problem ID,Problem,Short Answer,Source\nb-1,"Find ""all"" x",$3$,IMO 2011\nb-2,Let,x,\n'
     )
-    (only,) = load("imo", answers, Wanted(integer=True))
+    (only,) = load("imo", [answers], Wanted(integer=True))
     assert (only.id, only.statement, only.answer) == ("b-1", 'Find "all" x', "3")
     euler = tmp_path / "euler.json"
     euler.write_text(json.dumps([{"id": 1, "statement": "Sum", "answer": 233168}], indent=1))
-    assert [(each.id, each.answer) for each in load("project-euler", euler, Wanted())] == [
+    assert [(each.id, each.answer) for each in load("project-euler", [euler], Wanted())] == [
         ("1", "233168")
     ]
+
+
+def test_a_set_in_several_files_is_one_set(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for number, names in enumerate(("ab", "bc")):
+        rows = [{"problem": f"{each}?", "solution": rf"\boxed{{{number}}}"} for each in names]
+        write(tmp_path / "data" / f"train-{number}.jsonl", rows)
+    (tmp_path / "data" / "README.md").write_text("about")
+    target = tmp_path / "out.jsonl"
+    commands.load_command("numinamath-tir", [tmp_path / "data"], target=target)
+    found = [(each.id, each.statement, each.answer) for each in read_problems(target)]
+    assert found == [
+        ("numinamath-tir-1", "a?", "0"), ("numinamath-tir-2", "b?", "0"),
+        ("numinamath-tir-4", "c?", "1"),
+    ]  # fmt: skip
+    told = json.loads((tmp_path / "out.origin.json").read_text())
+    assert [each["name"] for each in told["inputs"]] == ["train-0.jsonl", "train-1.jsonl"]
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(errors.BadTraces, match="has no file"):
+        list(load("math", [empty], Wanted()))
 
 
 def test_long_rows_and_rows_without_a_statement_are_read(tmp_path: Path) -> None:
@@ -73,14 +96,14 @@ def test_long_rows_and_rows_without_a_statement_are_read(tmp_path: Path) -> None
         rows = [("problem", "solution", "level"), ("", r"\boxed{1}", ""),
                 ("P", "x" * 300_000 + r"\boxed{7}", "Level 3")]  # fmt: skip
         csv.writer(file).writerows(rows)
-    (only,) = load("math", path, Wanted())
+    (only,) = load("math", [path], Wanted())
     assert (only.answer, only.more) == ("7", {"level": "Level 3"})
 
 
 def test_a_sets_name_and_its_problems_origin_are_both_kept(tmp_path: Path) -> None:
     rows = [{"source": "olympiads", "problem": "A?", "solution": r"\boxed{42}", "messages": []}]
     target = tmp_path / "out.jsonl"
-    commands.load_command("numinamath-cot", write(tmp_path / "n.jsonl", rows), target=target)
+    commands.load_command("numinamath-cot", [write(tmp_path / "n.jsonl", rows)], target=target)
     (only,) = read_problems(target)
     assert (only.source, only.more) == ("NuminaMath-CoT", {"origin": "olympiads"})
 
@@ -120,13 +143,13 @@ def test_subjects_and_stated_rates_are_filtered(tmp_path: Path) -> None:
     ]
     path = write(tmp_path / "math.jsonl", rows)
     wanted = Wanted(subjects=frozenset({"algebra", "geometry"}))
-    assert [each.id for each in load("math", path, wanted)] == ["m0", "m1"]
+    assert [each.id for each in load("math", [path], wanted)] == ["m0", "m1"]
     hard = [
         {"id": str(n), "problem": f"{n}?", "expected_answer": "1", "pass_rate_72b_tir": rate}
         for n, rate in enumerate(["0.0", 0.5, "n/a", None, 1.0])
     ]
     path = write(tmp_path / "reasoning.jsonl", hard)
-    found = load("openmathreasoning", path, Wanted(least_rate=0.1, most_rate=0.9))
+    found = load("openmathreasoning", [path], Wanted(least_rate=0.1, most_rate=0.9))
     assert [each.id for each in found] == ["1", "2", "3"]
 
 

@@ -20,7 +20,7 @@ from training.problems.alike import copies
 from training.problems.overlap import contaminated
 from training.problems.rate import Rate, rates, write_table
 from training.problems.read import Problem, read_problems
-from training.problems.sources import Wanted, load
+from training.problems.sources import Wanted, files, load
 from training.problems.variants import ProgramFailed, ProgramHung, load_family, make, modulo
 from training.provenance import provenance
 from training.text import open_decoder
@@ -44,7 +44,9 @@ _SOLVING, _CHECKING = (
 @app.command("load")
 def load_command(  # noqa: PLR0913 - its options
     source: Annotated[str, typer.Argument(help="The published set, such as numinamath-cot.")],
-    path: Annotated[Path, typer.Argument(help="Its file: Parquet, JSON lines or CSV.")],
+    paths: Annotated[
+        list[Path], typer.Argument(help="Its files, or their folder: Parquet, JSON lines or CSV.")
+    ],
     *,
     target: TargetOption,
     integer: Annotated[
@@ -70,10 +72,10 @@ def load_command(  # noqa: PLR0913 - its options
         integer, frozenset(origin or ()), least_level, most_level,
         frozenset(each.casefold() for each in subject or ()), least_rate, most_rate,
     )  # fmt: skip
-    problems = list(load(source, path, wanted))
+    problems = list(load(source, paths, wanted))
     settings = {"source": source, **asdict(wanted)}
     settings |= {name: sorted(settings[name]) for name in ("origins", "subjects")}
-    _write(target, problems, "problems load", settings, [path])
+    _write(target, problems, "problems load", settings, list(files(paths)))
 
 
 @app.command("rate")

@@ -1,5 +1,6 @@
 """Problems with answers, as files of JSON lines or CSV."""
 
+import codecs
 import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -77,7 +78,8 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _json_values(path: Path, file: BinaryIO) -> Iterator[Any]:
-    for number, line in enumerate(file, start=1):
+    for number, given in enumerate(file, start=1):
+        line = given.removeprefix(codecs.BOM_UTF8)
         if not line.strip():
             continue
         try:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,20 +69,22 @@ class Wanted:
     most_rate: float = 1.0
 
 
-def load(name: str, path: Path, wanted: Wanted) -> Iterator[Problem]:
+def load(name: str, paths: Iterable[Path], wanted: Wanted) -> Iterator[Problem]:
     """Yield the problems of a set that are wanted and have an answer that can be read.
 
-    A statement that comes twice is taken once.
+    Sets come in several files; a folder stands for all of its own. A statement that comes twice is
+    taken once.
 
     Raises:
-        BadTraces: there is no set of that name, or the file is not of it.
+        BadTraces: there is no set of that name, or a file is not of it.
         MissingExtra: Parquet needs pyarrow.
     """
     source = SOURCES.get(name)
     if source is None:
         raise BadTraces(f"source {name!r}: must be one of {', '.join(SOURCES)}")
     seen: set[bytes] = set()
-    for number, given in enumerate(_rows(path), start=1):
+    every = ((path, *row) for path in files(paths) for row in enumerate(_rows(path), start=1))
+    for count, (path, number, given) in enumerate(every, start=1):
         row = _plainly_named(given) if source.own else given
         columns = STATEMENT if source.own else ("problem",)
         if row.keys().isdisjoint(columns):
@@ -100,7 +102,7 @@ def load(name: str, path: Path, wanted: Wanted) -> Iterator[Problem]:
         if source.origin and row.get(source.origin) is not None:
             more["origin"] = row[source.origin]  # its own name may be that of another column
         yield Problem(
-            id=first(row, ID) or f"{name}-{number}",
+            id=first(row, ID) or f"{name}-{count}",
             statement=statement,
             answer=answer,
             source=source.title,
@@ -152,6 +154,21 @@ def _rate_fits(told: object, wanted: Wanted) -> bool:
     except ValueError:
         return True
     return wanted.least_rate <= rate <= wanted.most_rate
+
+
+def files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield files, and those of folders by name."""
+    for path in paths:
+        if not path.is_dir():
+            yield path
+            continue
+        inside = sorted(each for each in path.iterdir() if each.suffix in _SUFFIXES)
+        if not inside:
+            raise BadTraces(f"{path}: has no file {', '.join(sorted(_SUFFIXES))}; name another")
+        yield from inside
+
+
+_SUFFIXES = frozenset({".parquet", ".jsonl", ".json", ".csv"})
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
