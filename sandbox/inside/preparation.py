@@ -29,6 +29,9 @@ from sandbox.inside.identity import tie_to_parent
 
 _STARTUP_FILE = "<start-up code>"
 
+#: What IPython says of the module that it makes.
+_MAIN_DOC = "Automatically created module for IPython interactive environment"
+
 #: Cells that reach what a kernel imports only when it is needed: errors, displays, magics, help.
 _DRY_RUN_CELLS = (
     "1 + 1",
@@ -108,7 +111,7 @@ def _is_absent(name: str, error: BaseException) -> bool:
 
 
 def _run_startup(source: str) -> ModuleType:
-    module = ModuleType("__main__")
+    module = ModuleType("__main__", _MAIN_DOC)
     # As in any main program; exec alone would bind the module's dictionary.
     vars(module)["__builtins__"] = builtins
     lines = source.splitlines(keepends=True)

@@ -191,6 +191,20 @@ class TestErrors:
         assert result.error_name == "RecursionError"
         assert len(result.output.splitlines()) < 10
 
+    async def test_a_deep_recursion_of_a_cached_function_keeps_the_kernel(
+        self, kernel: KernelLease
+    ) -> None:
+        code = """
+            import functools, sys
+            sys.setrecursionlimit(10**6)
+            @functools.cache
+            def depth(n): return 0 if n == 0 else 1 + depth(n - 1)
+            depth(50_000)
+        """
+        result = await run(kernel, code)
+        # Newer Pythons count C's frames apart and raise.
+        assert result.output == "50000\n" or result.error_name == "RecursionError"
+
     async def test_text_that_looks_like_an_error_is_none(self, kernel: KernelLease) -> None:
         code = "import sys; print(\"NameError: name 'x' is not defined\", file=sys.stderr)"
         result = await run(kernel, code)
