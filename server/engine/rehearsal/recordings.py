@@ -2,8 +2,8 @@
 
 Two forms of JSON lines are read. An export of a journal (`quorum journal export`): `problem`,
 `ids`, `mask` (1 for sampled), `logprobs`, `answer`. A conversation of Harmony's as one list:
-`statement`, `completion_tokens`, `attempt_answer`; there a turn ends with a call or a return, and
-the next one begins after the next header of the model's.
+`statement` (or `problem`), `completion_tokens`, `attempt_answer`; there a turn ends with a call or
+a return, and the next one begins after the next header of the model's.
 
 What tools print today is not what they printed then: the model goes on as it was recorded.
 """
@@ -208,4 +208,5 @@ def _harmony(row: dict[str, Any], vocabulary: Vocabulary, dialect: Dialect) -> _
         header = find(ids, begin, end)
         start = header + len(begin) if header >= 0 else -1
     answer = row.get("attempt_answer")
-    return row["statement"], "" if answer is None else str(answer), turns, array("f")
+    problem = row.get("statement") or row["problem"]
+    return problem, "" if answer is None else str(answer), turns, array("f")

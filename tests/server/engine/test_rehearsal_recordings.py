@@ -130,11 +130,12 @@ def test_an_answer_that_is_forced_is_the_recorded_one(tmp_path: Path) -> None:
     assert attempt.conversation.answer_text.strip().endswith("{4242}.")
 
 
-def test_a_flat_list_of_harmonys_is_cut_at_calls_and_returns(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["statement", "problem"])
+def test_a_flat_list_of_harmonys_is_cut_at_calls_and_returns(tmp_path: Path, key: str) -> None:
     recorded = record("harmony")
     opening = len(recorded.held.conversation.opening)
     row = {
-        "statement": SURE,
+        key: SURE,
         "prompt_tokens": recorded.held.ids[:opening],
         "completion_tokens": recorded.held.ids[opening:],
         "attempt_answer": 5,
