@@ -66,6 +66,7 @@ class JournalFile:
 
     def __init__(self, path: Path, lock: int, set_aside: list[Path] | None = None) -> None:
         self.path = path
+        self._inode = (0, 0)
         self.set_aside = [] if set_aside is None else set_aside
         """What was found in the journal's place and could not be written on; added to."""
         self._lock = lock
@@ -81,6 +82,8 @@ class JournalFile:
             JournalInUse: another process writes it.
             JournalUnusable: the folder cannot be written, or the file belongs to another program.
         """
+        # By any name of a file there is one lock, and SQLite's own files lie beside the real one.
+        path = Path(os.path.realpath(path))
         lock = _take_lock(path)
         try:
             return cls(path, lock, set_aside)
@@ -120,7 +123,22 @@ class JournalFile:
         Raises:
             JournalUnusable, JournalInUse: as for `open`.
         """
+        # First: SQLite removes its files by their names. It writes back by itself what is in the
+        # -wal file of one that is in its place only, and one that was moved is kept by somebody.
+        with suppress(sqlite3.Error):
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with suppress(sqlite3.Error):
+            self.connection.close()
+        if _inode_of(f"{self.path}.lock") != _inode(os.fstat(self._lock)):
+            lock = _take_lock(self.path)
+            os.close(self._lock)
+            self._lock = lock
         self.connection = self._open()
+
+    @property
+    def in_place(self) -> bool:
+        """Whether what is written is the file of this name: it may be moved or removed."""
+        return _inode_of(self.path) == self._inode
 
     def close(self) -> None:
         """Write back what is in the -wal file, close, and let another writer in."""
@@ -131,6 +149,11 @@ class JournalFile:
             os.close(self._lock)
 
     def _open(self) -> sqlite3.Connection:
+        connection = self._open_or_begin()
+        self._inode = _inode_of(self.path)
+        return connection
+
+    def _open_or_begin(self) -> sqlite3.Connection:
         try:
             return _open_fit(self.path)
         except UnfitFile as unfit:
@@ -163,6 +186,18 @@ class JournalFile:
             ) from error
         self.set_aside.append(kept)
         log.warning("journal.set_aside", path=str(self.path), reason=detail, kept_as=str(kept))
+
+
+def _inode_of(path: Path | str) -> tuple[int, int]:
+    """Return what a name stands for now; zeros for nothing."""
+    try:
+        return _inode(os.stat(path))  # noqa: PTH116 - once a batch
+    except OSError:
+        return 0, 0
+
+
+def _inode(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _take_lock(path: Path) -> int:

@@ -90,6 +90,9 @@ class Writer:
             pause = min(2 * pause, PAUSE_MOST_S)
 
     def _write(self, batch: list[Entry]) -> None:
+        if not self._broken and not self._file.in_place:
+            log.warning("journal.gone", path=str(self._file.path))
+            self._broken = True
         if self._broken:
             self._file.reopen()
             self._broken = False

@@ -2,6 +2,7 @@
 """Whatever lies where the journal should be: a server gets one, and nothing is lost."""
 
 import os
+import shutil
 import sqlite3
 import stat
 import sys
@@ -192,6 +193,48 @@ async def test_ids_grow_over_restarts_even_where_the_file_is_lost(tmp_path: Path
             journal.append(event)
     async with Journal(options(tmp_path)) as journal:
         assert journal.next_id() > 2**52
+
+
+@pytest.mark.parametrize("how", ["removed", "moved", "with its folder"])
+async def test_a_file_that_goes_away_under_a_server_is_begun_anew(tmp_path: Path, how: str) -> None:
+    folder = tmp_path / "state"
+    path, moved = folder / "journal.sqlite", tmp_path / "moved.sqlite"
+    async with Journal(options(folder)) as journal:
+        for event in solve_events("solve-before", journal.next_id):
+            journal.append(event)
+        assert await journal.flush()
+        if how == "moved":
+            path.rename(moved)
+        elif how == "removed":
+            for each in folder.glob("journal.sqlite*"):
+                each.unlink()
+        else:
+            shutil.rmtree(folder)
+        events = list(solve_events("solve-after", journal.next_id))
+        for event in events:
+            journal.append(event)
+        assert await journal.flush()
+        assert journal.part_status().state == "on"
+        with pytest.raises(JournalInUse):
+            await write_and_count(folder)
+        with JournalReader(path) as reader:
+            assert list(reader.events()) == events
+    if how == "moved":
+        with JournalReader(moved) as reader:
+            assert [solve.id for solve in reader.solves()] == ["solve-before"]
+
+
+async def test_one_file_has_one_writer_by_whatever_name(told: Path, tmp_path: Path) -> None:
+    link = tmp_path / "other" / "journal.sqlite"
+    link.parent.mkdir()
+    link.symlink_to(told)
+    async with Journal(options(link.parent)):
+        with pytest.raises(JournalInUse):
+            await write_and_count(told.parent)
+    told.write_bytes(b"this is no database" * 100)
+    assert await write_and_count(link.parent) == 1
+    assert link.is_symlink()
+    assert len(list(told.parent.glob("journal.sqlite.damaged-*Z"))) == 1
 
 
 def test_migrations_go_from_every_version_and_each_is_whole(tmp_path: Path) -> None:
