@@ -96,9 +96,9 @@ class EventReader:
         """Return how many ids at the front of an event have been there before."""
         if self._seen + length == total:
             return 0
-        if length >= max(total, self._seen):
+        if length >= total:
             self.cumulative = True
-            return self._seen
+            return min(self._seen, length)
         raise ValueError("ids are missing")
 
 

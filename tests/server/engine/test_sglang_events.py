@@ -57,6 +57,13 @@ def test_an_abort_repeats_the_last_id_and_is_no_chunk() -> None:
         reader.read(event([4], 1, finish_reason=finish))
 
 
+def test_an_event_behind_the_one_before_it_brings_nothing() -> None:
+    reader = EventReader(100)
+    found = [reader.read(event([*range(n)], total)).token_ids for n, total in ((4, 2), (3, 3))]
+    assert found == [(0, 1, 2, 3), ()]
+    assert reader.read(event([*range(6)], 6, "length")).token_ids == (4, 5)
+
+
 def test_an_error_that_is_none_is_none() -> None:
     line = event([4], 1)[:-1] + b', "error": null}'
     assert EventReader(100).read(line).token_ids == (4,)
