@@ -156,6 +156,7 @@ class RouterLife(Supervisor):
     """The router's life; a stream that breaks in it can be a server's death as well."""
 
     parts: Sequence[SglangEngine] = ()
+    needed = False
 
     async def confirm_death(self) -> None:
         """Have the router and all servers looked at."""

@@ -141,8 +141,10 @@ class Supervisor(Lifecycle):
     What the process writes to stderr is kept in `log_file`, where one is given.
     `prepare` returns once the child has answered a real request; what it opens on the exit stack
     lives as long as the process. It raises `ChildDied` when the process ends before that, and
-    `EngineFailed` for what no restart would change.
+    `EngineFailed` for what no restart would change. `needed` says whether nothing works without it.
     """
+
+    needed = True
 
     def __init__(
         self,
@@ -185,20 +187,24 @@ class Supervisor(Lifecycle):
             if anyio.current_time() - self._ready_at > HEALTHY_AFTER_S:
                 deaths = 0
             if self._hopeless:
-                self._set(EngineState.FAILED, self._hopeless)
+                self._give_up(self._hopeless)
                 return
             deaths += 1
             log.warning("engine.died", engine=self._name, cause=cause, deaths=deaths)
             most = self._max_restarts if self._was_ready else FIRST_STARTS - 1
             if deaths > most:
-                self._set(
-                    EngineState.FAILED,
+                self._give_up(
                     f"{self._name} died {deaths} times in a row, at last with {cause}; correct the "
-                    "cause and restart the server",
+                    "cause and restart the server"
                 )
                 return
             self._set(EngineState.RESTARTING, f"{self._name} died: {cause}", died=True)
             await anyio.sleep(min(BACK_OFF_FIRST_S * 2 ** (deaths - 1), BACK_OFF_MOST_S))
+
+    def _give_up(self, reason: str) -> None:
+        tell = log.error if self.needed else log.info
+        tell("engine.failed", engine=self._name, reason=reason)
+        self._set(EngineState.FAILED, reason)
 
     async def _one_life(self) -> str:
         """Run one process from start to death; return the cause of death."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import anyio
 import psutil
 import pytest
+from structlog.testing import capture_logs
 
 from server.engine import lifecycle
 from server.engine import supervisor as supervisor_module
@@ -189,6 +190,17 @@ async def test_one_that_dies_before_it_is_ready_fails_with_its_last_words(births
     assert "the tensors are damaged | loading failed" in sentence
     # A damaged file stays damaged: it is not tried as often as an engine that has worked.
     assert len(pids(births)) == supervisor_module.FIRST_STARTS
+
+
+@pytest.mark.parametrize("needed", [True, False])
+async def test_giving_up_is_logged(births: Path, *, needed: bool) -> None:
+    supervised = supervise("die_at_once", births=births)
+    supervised.needed = needed
+    with capture_logs() as logs:
+        async with running(supervised):
+            sentence = await failure(supervised)
+    (told,) = [entry for entry in logs if entry["event"] == "engine.failed"]
+    assert (told["reason"], told["log_level"]) == (sentence, "error" if needed else "info")
 
 
 async def test_one_that_is_never_ready_is_given_up(births: Path) -> None:
