@@ -264,6 +264,8 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
     _check_owner(connection, path)
     version = schema_version(connection)
+    if version < 0:
+        raise UnfitFile(Defect.DAMAGED, f"its schema is version {version}")
     if version > len(scripts()):
         raise UnfitFile(
             Defect.NEWER,
@@ -286,7 +288,9 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
 def _check_owner(connection: sqlite3.Connection, path: Path) -> None:
     """See that the database is ours: another program's is neither written nor renamed."""
     owner = connection.execute("PRAGMA application_id").fetchone()[0]
-    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    if owner != APPLICATION_ID and {"solves", "attempts", "events", "segments"} <= tables:
+        raise UnfitFile(Defect.DAMAGED, f"a journal whose application id is {owner:#x}")
     if owner != APPLICATION_ID and tables:
         raise JournalUnusable(
             f"journal {path}: it is another program's database; set QUORUM_JOURNAL_PATH to "

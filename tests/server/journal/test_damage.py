@@ -49,6 +49,19 @@ async def test_a_schema_that_is_not_ours_any_more_is_set_aside(
         assert await journal.flush()
 
 
+@pytest.mark.parametrize(("place", "value"), [(60, 0xFF), (68, 0x50), (71, 0xCE), (59, 0x02)])
+async def test_a_header_that_has_another_byte_is_set_aside(
+    told: Path, place: int, value: int
+) -> None:
+    """Version of the schema, mark of the program, encoding: none makes it somebody else's."""
+    content = bytearray(told.read_bytes())
+    content[place] = value
+    told.write_bytes(content)
+    async with Journal(options(told.parent)) as journal:
+        (kept,) = journal.status().set_aside
+        assert kept.read_bytes() == content
+
+
 async def test_a_page_that_shows_to_be_bad_only_when_it_is_read_is_set_aside(told: Path) -> None:
     with changing(told) as connection:
         rows = connection.execute("SELECT max(rowid) FROM solves").fetchone()[0]
