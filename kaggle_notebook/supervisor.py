@@ -209,8 +209,10 @@ class Supervisor:
         if self.has_own_environment:
             root = str(self.configuration.get("root"))
             paths = variables.pop("PYTHONPATH", "").split(os.pathsep)
-            if others := os.pathsep.join(path for path in paths if path and path != root):
-                variables["PYTHONPATH"] = others
+            if others := [path for path in paths if path and path != root]:
+                # what the image has there may have modules of our names
+                own = Path(self.python).parent.parent.glob("lib/python*/site-packages")
+                variables["PYTHONPATH"] = os.pathsep.join([*map(str, own), *others])
         return variables
 
     def _watch(self, process: "subprocess.Popen[bytes]", ready: int) -> str:

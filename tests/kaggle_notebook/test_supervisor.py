@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from kaggle_notebook.files import read_json
 from kaggle_notebook.server_state import FILE, ServerPhase, ServerState, parse_state
 from kaggle_notebook.session import Session
@@ -30,8 +32,14 @@ def is_in(session: Session, phase: ServerPhase) -> bool:
     return state is not None and state.phase is phase
 
 
-def test_the_interpreter_that_the_install_names_runs_the_server(tmp_path: Path) -> None:
-    python = tmp_path / "python"
+def test_the_interpreter_that_the_install_names_runs_the_server_with_its_own_code_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", f"/of/the/image{os.pathsep}{source_root()}")
+    own = tmp_path / "environment" / "lib" / "python3.99" / "site-packages"
+    own.mkdir(parents=True)
+    python = tmp_path / "environment" / "bin" / "python"
+    python.parent.mkdir()
     server = f"{sys.executable} -m tests.kaggle_notebook.misbehaving_server stall"
     python.write_text(
         f'#!/bin/sh\necho "$PYTHONPATH" > {tmp_path}/path\n'
@@ -42,7 +50,8 @@ def test_the_interpreter_that_the_install_names_runs_the_server(tmp_path: Path) 
     install = (sys.executable, "-c", f"print('installed'); print({line!r})")
     with session_of("", tmp_path, command=(), install=install) as session:
         wait_until(lambda: is_in(session, ServerPhase.SERVING))
-        assert str(source_root()) not in (tmp_path / "path").read_text().strip().split(os.pathsep)
+        paths = (tmp_path / "path").read_text().strip().split(os.pathsep)
+        assert paths == [str(own), "/of/the/image"]
         assert "installed" in (tmp_path / "install.log").read_text()
 
 
