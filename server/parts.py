@@ -30,6 +30,7 @@ from server.settings import Settings
 from server.solve.service import Recording, SolveService, open_service
 from server.solve.solver import SolverParts
 from server.vocabulary import Vocabulary
+from server.weights import model_name
 
 MIB = 1024 * 1024
 
@@ -104,7 +105,7 @@ async def maybe_open_leases(
 async def _open_solving(settings: Settings, stack: AsyncExitStack) -> Parts:
     started = time.monotonic()
     path = await anyio.to_thread.run_sync(model_path, settings)
-    settings = with_preset(settings, path.stem)
+    settings = with_preset(settings, model_name(path))
     vocabulary = await anyio.to_thread.run_sync(Vocabulary.load, path)
     dialect = open_dialect(settings.solve.dialect, vocabulary, dialect_options(settings))
     if settings.engine.preload and starts_here(settings):

@@ -19,6 +19,7 @@ from server.engine.openai_dialects import KNOWN, Completions, Tokens
 from server.engine.remote import RemoteServer, no_doubt, refusal
 from server.engine.remote_engine import RemoteEngine
 from server.vocabulary import Vocabulary
+from server.weights import model_name
 
 log = structlog.get_logger(__name__)
 
@@ -46,7 +47,7 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
     """One server of completions; opened by `open_openai`."""
 
     def __init__(self, options: OpenaiOptions, vocabulary: Vocabulary) -> None:
-        info = EngineInfo(options.model_path.stem, options.context_tokens, options.slots)
+        info = EngineInfo(model_name(options.model_path), options.context_tokens, options.slots)
         super().__init__(info, vocabulary)
         self._options = options
         self._model = ""
@@ -201,7 +202,7 @@ def _understood(what: bytes) -> Iterator[None]:
 
 def _chosen(models: dict[str, Any], path: Path) -> str:
     """Return the served model whose name is the path's, or the first."""
-    names = {path.stem, path.name, str(path)}
+    names = {model_name(path), path.name, str(path)}
     return next((name for name in models if name in names), next(iter(models)))
 
 

@@ -16,7 +16,7 @@ from server.engine.sglang import SglangEngine, SglangLimits, running
 from server.engine.sglang_http import SglangServer
 from server.engine.supervisor import Child, Supervisor
 from server.vocabulary import Vocabulary
-from server.weights import DEFAULT
+from server.weights import DEFAULT, model_name
 
 #: The folders of the vocabularies that come with Quorum, by family.
 OWN_VOCABULARIES = {
@@ -75,7 +75,8 @@ class _Process:
         self._begun = time.monotonic()
         self._life = 0
         self._key = ""
-        self.engine = SglangEngine(options.model_path.stem, options.limits, vocabulary, alone=True)
+        model = model_name(options.model_path)
+        self.engine = SglangEngine(model, options.limits, vocabulary, alone=True)
         self._name = f"the rehearsal of {options.machine}"
         self.engine.life = Supervisor(
             self._name,

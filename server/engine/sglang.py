@@ -30,6 +30,7 @@ from server.engine.sglang_http import (
 )
 from server.groups import collapsed
 from server.vocabulary import Vocabulary
+from server.weights import model_name
 
 log = structlog.get_logger(__name__)
 
@@ -229,7 +230,7 @@ async def attach_sglang(
     url: str, api_key: str, model: Path, limits: SglangLimits, vocabulary: Vocabulary
 ) -> AsyncIterator[SglangEngine]:
     """Use the server at a URL for the length of the block; it is awaited in the background."""
-    engine = SglangEngine(model.stem, limits, vocabulary, alone=False)
+    engine = SglangEngine(model_name(model), limits, vocabulary, alone=False)
     name = f"SGLang at {url}"
 
     async def prepare(stack: AsyncExitStack) -> None:

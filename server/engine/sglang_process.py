@@ -14,6 +14,7 @@ from server.engine.sglang_http import SglangServer
 from server.engine.sglang_package import CHILD, SGLANG, free_port, until_it_listens
 from server.engine.supervisor import Child, Supervisor
 from server.vocabulary import Vocabulary
+from server.weights import model_name
 
 #: Arguments that are ours to give: others would break what we rely on.
 OWN_ARGUMENTS = frozenset(
@@ -111,7 +112,7 @@ class _Process:
     """What one engine's processes share."""
 
     def __init__(self, options: SglangOptions, vocabulary: Vocabulary) -> None:
-        model = options.model_path.name
+        model = model_name(options.model_path)
         self._options = options
         self._url = self._key = ""
         self.log = EngineLog(options.log_path)

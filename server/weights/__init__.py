@@ -1,6 +1,6 @@
 """Known weights of language models: where they are, and how to get them."""
 
-from server.weights.cache import resolve, weights_folder
+from server.weights.cache import model_name, resolve, weights_folder
 from server.weights.errors import (
     CacheUnusable,
     DiskFull,
@@ -32,6 +32,7 @@ __all__ = [
     "WeightsDamaged",
     "WeightsError",
     "WeightsMissing",
+    "model_name",
     "pull",
     "resolve",
     "weights_folder",

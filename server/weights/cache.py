@@ -63,6 +63,13 @@ def resolve(
     return _given(model, known)
 
 
+def model_name(path: Path) -> str:
+    """Return what a model is called: its folder's name, or its file's without the ending."""
+    if path.is_dir():  # which has no ending: the dots are of versions, as in Qwen2.5
+        return path.name or path.resolve().name
+    return path.stem
+
+
 def is_there(path: Path) -> bool:
     """Tell whether a path of the cache is there; raises `CacheUnusable` where that is hidden."""
     try:

@@ -11,6 +11,7 @@ from server.weights import (
     UnknownModel,
     WeightsDamaged,
     WeightsMissing,
+    model_name,
     resolve,
     weights_folder,
 )
@@ -108,3 +109,28 @@ def test_a_cache_in_nobodys_home_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("QUORUM_CACHE", "~no-such-user/cache")
     with pytest.raises(CacheUnusable, match=r"QUORUM_CACHE ~no-such-user/cache: .*; set it to a"):
         weights_folder()
+
+
+@pytest.mark.parametrize(
+    ("made", "name"),
+    [
+        ("Qwen2.5-Coder-1.5B-Instruct/", "Qwen2.5-Coder-1.5B-Instruct"),
+        ("qwen2.5-coder-1.5b.gguf", "qwen2.5-coder-1.5b"),
+        ("o200k_base.tiktoken", "o200k_base"),
+    ],
+)
+def test_a_model_is_called_by_its_folder_or_file(tmp_path: Path, made: str, name: str) -> None:
+    path = tmp_path / made
+    if made.endswith("/"):
+        path.mkdir()
+    else:
+        path.touch()
+    assert model_name(path) == name
+
+
+def test_a_model_in_the_working_folder_is_called_by_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "QwQ-32B").mkdir()
+    monkeypatch.chdir(tmp_path / "QwQ-32B")
+    assert model_name(Path()) == "QwQ-32B"
