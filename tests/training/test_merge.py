@@ -149,6 +149,58 @@ def test_experts_of_peft_arrive_whichever_way_it_stacked_them(
         assert np.allclose(after[name] - plain[name], 2 * np.einsum(way, up, down), atol=1e-5)
 
 
+#: How other tools name the modules of single experts: tinker-cookbook's converter, lists of layers.
+ONE_EXPERT = [
+    {"w1": "{expert}.gate_proj", "w3": "{expert}.up_proj", "w2": "{expert}.down_proj"},
+    {"w2": "down_projs.{expert}"},
+]
+
+
+@pytest.mark.parametrize("names", ONE_EXPERT)
+def test_modules_of_single_experts_arrive_as_those_of_all(
+    names: dict[str, str], base: Path, tmp_path: Path
+) -> None:
+    tensors = tiny.adapter_tensors(np.random.default_rng(1))
+    whole: tiny.Tensors = {}
+    single: tiny.Tensors = {}
+    for name, tensor in tensors.items():
+        head, _, rest = name.partition(".experts.")
+        which, _, side = rest.partition(".")
+        if which not in names:
+            continue
+        whole[name] = tensor
+        for expert in range(tiny.EXPERTS):
+            module = f"{head}.experts.{names[which].format(expert=expert)}"
+            single[f"{module}.{side}"] = tensor[expert if len(tensor) > 1 else 0].copy()
+    merge(base, tiny.write_adapter(tmp_path / "whole", whole), tmp_path / "one")
+    merge(base, tiny.write_adapter(tmp_path / "single", single), tmp_path / "other")
+    one, other = load(tmp_path / "one"), load(tmp_path / "other")
+    assert all(one[name].tobytes() == other[name].tobytes() for name in one)
+    numbers = {name: name.partition("mlp")[2] for name in single}
+    lacking = {name: tensor for name, tensor in single.items() if ".1" not in numbers[name]}
+    with pytest.raises(errors.BadAdapter, match="lacks expert 1"):
+        merge(base, tiny.write_adapter(tmp_path / "lacking", lacking), tmp_path / "no")
+    first = {name: tensor for name, tensor in single.items() if ".0" in numbers[name]}
+    with pytest.raises(errors.BadAdapter, match="is there for 1 experts, must be for all 3"):
+        merge(base, tiny.write_adapter(tmp_path / "first", first), tmp_path / "no")
+
+
+def test_experts_that_the_base_has_one_by_one_are_merged_one_by_one(tmp_path: Path) -> None:
+    source = np.random.default_rng(0)
+    module = f"{tiny.LAYER}.mlp.experts.1.gate_proj"
+    weight = source.standard_normal((96, 64), dtype=np.float32)
+    base = tiny.write_base(tmp_path / "base", {f"{module}.weight": weight})
+    (base / "config.json").write_text("{}")
+    down, up = (source.standard_normal(shape, dtype=np.float32) for shape in ((4, 64), (96, 4)))
+    tensors = {
+        f"base_model.model.{module}.lora_{side}.weight": matrix
+        for side, matrix in (("A", down), ("B", up))
+    }
+    merge(base, tiny.write_adapter(tmp_path / "adapter", tensors), tmp_path / "out")
+    after = load(tmp_path / "out")[f"{module}.weight"]
+    assert np.allclose(after, weight + 2 * up @ down, atol=1e-5)
+
+
 def test_a_change_that_quantising_erases_is_refused_and_can_be_allowed(
     base: Path, tmp_path: Path
 ) -> None:

@@ -4,22 +4,23 @@ Names of Tinker: `attn` for `self_attn`, `unembed_tokens` for `lm_head`; experts
 (up) and `w2` (down) with shapes (experts or 1, rank, in) and (experts or 1, out, rank). PEFT writes
 parameters of all experts as A (rank * experts, in), expert by expert, and B (out, rank * experts),
 rank by rank; in and out change places where its version does not know that gpt-oss in transformers
-stores such a parameter as (experts, in, out).
+stores such a parameter as (experts, in, out). Other tools write modules of single experts.
 """
 
 import math
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from training.errors import BadAdapter, reading
 from training.merge.base import BLOCKS, SCALES, Base
+from training.merge.lora import Factors, Lora
 from training.merge.tensor_file import TensorFile, open_tensors, read_floats
+
+__all__ = ["CONFIG", "WEIGHTS", "Factors", "Lora", "read_adapter", "shape_of"]
 
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _PREFIX = "base_model.model."
@@ -32,70 +33,26 @@ _UNSUPPORTED = (
 )  # fmt: skip
 #: Ways to begin that change the base's own weights: what is trained belongs to those.
 _CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
-#: Tinker's names of an expert's matrices: the base's name, and the part of its alternating rows.
-_EXPERT_PARTS = {"w1": ("gate_up_proj", 0), "w3": ("gate_up_proj", 1), "w2": ("down_proj", None)}
+#: Names of experts' matrices, Tinker's and others': the base's name, and the part of its
+#: alternating rows.
+_EXPERT_PARTS: dict[str, tuple[str, int | None]] = {
+    "w1": ("gate_up_proj", 0), "w3": ("gate_up_proj", 1), "w2": ("down_proj", None),
+    "gate_proj": ("gate_up_proj", 0), "up_proj": ("gate_up_proj", 1),
+    "gate_up_proj": ("gate_up_proj", None), "down_proj": ("down_proj", None),
+    "gate_up_projs": ("gate_up_proj", None), "down_projs": ("down_proj", None),
+}  # fmt: skip
+#: A module of one expert, as tinker-cookbook's converter names it for PEFT, and as lists of layers.
+_ONE_EXPERT = re.compile(
+    r"^(?P<experts>.+\.experts)\.(?:(?P<first>\d+)\.(?P<name>\w+)|(?P<list>\w+)\.(?P<last>\d+))$"
+)
 
 
-class Factors(NamedTuple):
-    """The delta `up @ down` of one tensor of the base.
+class Sides(NamedTuple):
+    """A module's matrices A and B; `single`: those of one expert after the other."""
 
-    `down` has shape (experts or 1, rank, in), `up`, with the scaling in it, (experts or 1, out,
-    rank). `part` is 0 where the delta is of the gate's rows only, 1 of the up projection's, which
-    alternate; None: of all rows.
-    """
-
-    part: int | None
-    down: NDArray[np.float32]
-    up: NDArray[np.float32]
-
-
-@dataclass(frozen=True, slots=True)
-class Lora:
-    """A module of the adapter, checked and not read yet.
-
-    `stacked`: PEFT's form of experts; `turned`: with in and out in each other's places.
-    """
-
-    module: str
-    file: TensorFile
-    down: str
-    up: str
-    scaling: float
-    target: str
-    part: int | None
-    experts: int
-    stacked: bool
-    turned: bool = False
-
-    def shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Return the shapes that `load` gives `down` and `up`."""
-        down, up = (self.file.entries[name].shape for name in (self.down, self.up))
-        if self.stacked:
-            ranks = down[0] // self.experts, up[1] // self.experts
-            if self.turned:
-                return (self.experts, ranks[1], up[0]), (self.experts, down[1], ranks[0])
-            return (self.experts, ranks[0], down[1]), (self.experts, up[0], ranks[1])
-        if len(down) == len(up) == 2:
-            return (1, *down), (1, *up)
-        return down, up
-
-    def stacked_ranks(self) -> tuple[int, int]:
-        """Return how many rows of A, and columns of B, all experts have in PEFT's form."""
-        return self.file.entries[self.down].shape[0], self.file.entries[self.up].shape[1]
-
-    def load(self) -> Factors:
-        """Read the matrices."""
-        down, up = read_floats(self.file, self.down), read_floats(self.file, self.up)
-        down_shape, up_shape = self.shapes()
-        if self.stacked:
-            # (experts, rank, columns of A), and (experts, rows of B, rank)
-            down = down.reshape(self.experts, -1, down.shape[1])
-            up = up.reshape(len(up), -1, self.experts).transpose(2, 0, 1)
-        if self.turned:
-            down, up = up.transpose(0, 2, 1), down.transpose(0, 2, 1)
-        return Factors(
-            self.part, down.reshape(down_shape), up.reshape(up_shape) * np.float32(self.scaling)
-        )
+    down: list[str]
+    up: list[str]
+    single: bool = False
 
 
 def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
@@ -107,7 +64,7 @@ def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
     """
     config, scaling, rank = _settings(folder / CONFIG)
     file = open_tensors(folder / WEIGHTS)
-    modules: dict[str, dict[str, str]] = {}
+    found: dict[str, dict[str, str]] = {}
     for name in file.entries:
         match = _SIDE.match(name)
         if match is None and _is_of_base(file, name, base):
@@ -117,12 +74,13 @@ def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
                 f"{file.path}: {name} is not a LoRA matrix; only LoRA without biases and without "
                 "whole modules can be merged"
             )
-        sides = modules.setdefault(match["module"].removeprefix(_PREFIX), {})
-        if match["side"] in sides:
+        pair = found.setdefault(match["module"].removeprefix(_PREFIX), {})
+        if match["side"] in pair:
             raise BadAdapter(f"{file.path}: {name} is there twice; export the adapter again")
-        sides[match["side"]] = name
-    if not modules:
+        pair[match["side"]] = name
+    if not found:
         raise BadAdapter(f"{file.path}: holds no LoRA matrices; export the adapter again")
+    modules = _gathered(file, found, base)
     deltas: dict[str, list[Lora]] = {}
     turned = any(_is_turned(file, module, sides, base) for module, sides in modules.items())
     for module, sides in sorted(modules.items()):
@@ -134,6 +92,36 @@ def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
         if len(set(parts)) < len(parts) or (None in parts and len(parts) > 1):
             raise BadAdapter(f"{file.path}: {target} is trained twice; export the adapter again")
     return deltas
+
+
+def _gathered(file: TensorFile, found: dict[str, dict[str, str]], base: Base) -> dict[str, Sides]:
+    """Return the matrices of each module, those of single experts as one module.
+
+    A base that has the experts one by one is merged into so.
+    """
+    modules: dict[str, Sides] = {}
+    of_experts: dict[str, dict[int, dict[str, str]]] = {}
+    for module, pair in found.items():
+        missing = [f"lora_{side}" for side in "AB" if side not in pair]
+        if missing:
+            raise BadAdapter(f"{file.path}: {module} lacks {missing[0]}; export the adapter again")
+        match = _ONE_EXPERT.match(module)
+        if match is None or f"{module}.weight" in base.where:
+            modules[module] = Sides([pair["A"]], [pair["B"]])
+            continue
+        whole = f"{match['experts']}.{match['name'] or match['list']}"
+        of_experts.setdefault(whole, {})[int(match["first"] or match["last"])] = pair
+    for module, pairs in of_experts.items():
+        lacking = next((number for number in range(len(pairs)) if number not in pairs), None)
+        if lacking is not None:
+            raise BadAdapter(
+                f"{file.path}: {module} lacks expert {lacking}; export the adapter again"
+            )
+        of_each = [pairs[number] for number in range(len(pairs))]
+        modules[module] = Sides(
+            [pair["A"] for pair in of_each], [pair["B"] for pair in of_each], single=True
+        )
+    return modules
 
 
 def _is_of_base(file: TensorFile, name: str, base: Base) -> bool:
@@ -208,17 +196,14 @@ def _settings(path: Path) -> tuple[dict[str, Any], float, int]:
 def _lora(
     file: TensorFile,
     module: str,
-    sides: dict[str, str],
+    sides: Sides,
     base: Base,
     scaling: float,
     rank: int,
     *,
     turned: bool,
 ) -> Lora:
-    missing = [f"lora_{side}" for side in "AB" if side not in sides]
-    if missing:
-        raise BadAdapter(f"{file.path}: {module} lacks {missing[0]}; export the adapter again")
-    for name in sides.values():
+    for name in (*sides.down, *sides.up):
         entry = file.entries[name]
         if entry.dtype not in {"BF16", "F16", "F32"} or len(entry.shape) not in {2, 3}:
             raise BadAdapter(
@@ -227,23 +212,28 @@ def _lora(
             )
         if not np.isfinite(read_floats(file, name)).all():
             raise BadAdapter(f"{file.path}: {name} has values that are not finite; train again")
-    shapes = [file.entries[sides[side]].shape for side in "AB"]
-    is_stacked = all(len(shape) == 2 for shape in shapes) and module.endswith(_STACKED)
+    shapes = [file.entries[names[0]].shape for names in (sides.down, sides.up)]
+    is_stacked = all(map(_is_matrix, shapes)) and module.endswith(_STACKED)
     turned = turned and is_stacked
     target, part = _target(module, base, _out_and_in(*shapes, turned=turned))
     shape = shape_of(base, target)
     lora = Lora(
         module=module,
         file=file,
-        down=sides["A"],
-        up=sides["B"],
+        down=sides.down,
+        up=sides.up,
         scaling=scaling,
         target=target,
         part=part,
         experts=shape[0] if len(shape) == 3 else 1,
-        stacked=len(shape) == 3 and len(shapes[0]) == len(shapes[1]) == 2,
+        stacked=len(shape) == 3 and all(map(_is_matrix, shapes)) and not sides.single,
         turned=turned,
     )
+    if sides.single and len(sides.down) != lora.experts:
+        raise BadAdapter(
+            f"{file.path}: {module} is there for {len(sides.down)} experts, must be for all "
+            f"{lora.experts} of {target}; export the adapter again"
+        )
     _check(lora, shape, rank)
     return lora
 
@@ -259,7 +249,7 @@ def _check(lora: Lora, shape: tuple[int, ...], rank: int) -> None:
         and up[0] in either
         and down[1:] == (rank, shape[-1])
         and up[1:] == (rows, rank)
-        and not (lora.stacked and any(stacked % lora.experts for stacked in lora.stacked_ranks()))
+        and lora.is_whole()
     )
     if not fits:
         raise BadAdapter(
@@ -295,15 +285,17 @@ def _out_and_in(down: tuple[int, ...], up: tuple[int, ...], *, turned: bool) -> 
     return (down[-1], up[0]) if turned else (up[0], down[-1])
 
 
-def _is_turned(file: TensorFile, module: str, sides: dict[str, str], base: Base) -> bool:
+def _is_matrix(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2
+
+
+def _is_turned(file: TensorFile, module: str, sides: Sides, base: Base) -> bool:
     """Whether a module can only be PEFT's form of experts with in and out changed.
 
     A square parameter does not tell: what holds for the others of an adapter holds for it.
     """
-    if not module.endswith(_STACKED) or set(sides) != {"A", "B"}:
-        return False
-    down, up = (file.entries[sides[side]].shape for side in "AB")
-    if len(down) != 2 or len(up) != 2:
+    down, up = (file.entries[names[0]].shape for names in (sides.down, sides.up))
+    if not (module.endswith(_STACKED) and _is_matrix(down) and _is_matrix(up)):
         return False
     known = {shape_of(base, name)[1:] for name in _parameters(base, module)}
     plain, turned = (_out_and_in(down, up, turned=each) for each in (False, True))
