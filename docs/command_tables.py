@@ -77,6 +77,22 @@ def command(*words: str) -> str:
     return "\n\n".join(parts)
 
 
+def command_names() -> Iterator[str]:
+    """Yield every command's words: `weights pull`."""
+    for entry in installed_commands():
+        yield from _within(entry.name, entry.load())
+
+
+def _within(words: str, found: Any) -> Iterator[str]:  # noqa: ANN401 - an app, or a function
+    if not hasattr(found, "registered_commands"):
+        yield words
+        return
+    for each in found.registered_commands:
+        yield f"{words} {each.name}"
+    for group in found.registered_groups:
+        yield from _within(f"{words} {group.name}", group.typer_instance)
+
+
 def _callback(word: str, *more: str) -> Callable[..., None]:
     """Return the function of a command; raises `KeyError` when there is none of that name."""
     entries = {entry.name: entry for entry in installed_commands()}

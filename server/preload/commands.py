@@ -26,6 +26,7 @@ from server.preload.preload import (
     describe,
     preload,
 )
+from server.weights import KNOWN, weights_folder
 
 _GIB = 1 << 30
 #: Far above any machine's memory: an infinite number is no size.
@@ -33,7 +34,9 @@ _MOST_GIB = 1 << 20
 
 
 def preload_command(
-    path: Annotated[Path, typer.Argument(help="A model's folder, or one file.")],
+    path: Annotated[
+        Path, typer.Argument(help="A model's folder, one file, or a name of `quorum weights list`.")
+    ],
     threads: Annotated[int, typer.Option(help="Threads that read.")] = DEFAULT_THREADS,
     chunk_gib: Annotated[
         float, typer.Option(min=0.001, max=_MOST_GIB, help="A thread's piece of a file, in GiB.")
@@ -52,13 +55,19 @@ def preload_command(
             chunk_bytes=int(chunk_gib * _GIB),
             keep_free_bytes=None if keep_free is None else int(keep_free * _GIB),
         )
-        state = _run(path, options)
+        state = _run(_of_name(path), options)
     except PreloadError as error:
         sys.stderr.write(f"quorum: {error}\n")
         raise typer.Exit(1) from None
     typer.echo(describe(state))
     if state.failed:
         raise typer.Exit(1)
+
+
+def _of_name(path: Path) -> Path:
+    """Return the file of known weights, where the path is none of its own."""
+    known = KNOWN.get(str(path))
+    return path if known is None or path.exists() else weights_folder() / known.file_name
 
 
 def _run(path: Path, options: PreloadOptions) -> PreloadState:

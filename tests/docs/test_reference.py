@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from docs.command_tables import command_names
 from docs.generate import pages, renewed, stale
 from docs.meanings import MEANINGS
 from docs.wire_tables import event_types, meaning_of, models
@@ -31,6 +32,13 @@ def test_every_setting_strategy_and_event_is_in_the_reference() -> None:
     wanted = [setting.variable for setting in declared()] + list(STRATEGIES)
     wanted += [str(event.model_fields["type"].default) for event in event_types()]
     assert [name for name in wanted if f"`{name}`" not in reference] == []
+
+
+def test_every_command_is_in_the_reference() -> None:
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text(encoding="utf-8")
+    wanted = [*command_names()]
+    assert "weights pull" in wanted
+    assert [name for name in wanted if f"generated: command {name} -->" not in page] == []
 
 
 def test_every_field_of_the_wire_has_a_meaning_and_no_meaning_is_left_over() -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 import anyio
 import orjson
 import pytest
+import typer
 
 from server.preload import residency
 from server.preload.ahead import preloading
+from server.preload.commands import preload_command
 from server.preload.errors import NothingToPreload, PreloadError
 from server.preload.memory import available_bytes
 from server.preload.plan import cut, find_files
@@ -22,6 +24,7 @@ from server.preload.preload import (
     preload,
 )
 from server.preload.reader import Tally, read_piece
+from server.weights import DEFAULT, weights_folder
 from tests.server.preload.cold_files import MIB, make_cold, missing, write_cold
 
 NOTHING_KEPT = PreloadOptions(threads=3, chunk_bytes=5 * MIB, keep_free_bytes=0)
@@ -267,6 +270,20 @@ async def test_a_server_that_is_ready_first_does_not_wait(tmp_path: Path) -> Non
         if not waiting.cancelled_caught:
             return
     pytest.fail("the file never came in")
+
+
+def test_the_command_knows_weights_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("QUORUM_CACHE", str(tmp_path))
+    folder = weights_folder()
+    with pytest.raises(typer.Exit):
+        preload_command(Path(DEFAULT.name))
+    assert f"{folder / DEFAULT.file_name}: must be a file" in capsys.readouterr().err
+    folder.mkdir(parents=True)
+    write_cold(folder / DEFAULT.file_name, MIB)
+    preload_command(Path(DEFAULT.name), keep_free=0)
+    assert "1.00 of 1.00 MiB in the page cache" in capsys.readouterr().out
 
 
 def test_the_command_reads_and_reports(tmp_path: Path) -> None:
