@@ -247,6 +247,17 @@ def test_runs_are_the_mask(mask: list[int]) -> None:
     assert (runs[1:] > 0).all()
 
 
+def test_a_completion_that_nothing_predicts_is_no_example(tmp_path: Path) -> None:
+    alone, good = row("a", [10]), row("b", [10, 11])
+    alone["ids"], alone["mask"] = [10], [1]
+    build([write(tmp_path / "t.jsonl", [alone, good])], tmp_path / "corpus", Rules())
+    (example,) = read_examples(tmp_path / "corpus")
+    assert example.problem_id == "b"
+    build([write(tmp_path / "one.jsonl", [alone])], tmp_path / "one", Rules())
+    with pytest.raises(errors.EmptyCorpus, match="no entry has an id to train on"):
+        read_examples(tmp_path / "one")
+
+
 def test_traces_that_name_no_problem_belong_to_their_prompt(tmp_path: Path) -> None:
     rows = [row("", [10, 11]), row("", [20, 21, 22]), row("", [30, 31, 32, 33])]
     rows[2]["ids"][0] += 1

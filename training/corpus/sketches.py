@@ -7,7 +7,7 @@ is that of the lists' shingles, nearly. `Neighbours` finds the pairs by locality
 and only lists that have a band in common are compared.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +21,8 @@ SHINGLE = 16
 SKETCH = 256
 #: Values from which bands are made, and the chance to miss a pair that has `least` in common.
 _VALUES, _MISSED = 128, 0.002
+#: Lists that another is compared with: those that have most bands in common with it.
+_MOST_COMPARED = 64
 #: Sketches at work at a time: 8 MB.
 _PIECE = 4_096
 #: Odd numbers whose multiples spread: those of splitmix64.
@@ -71,9 +73,14 @@ class Neighbours:
     def nearest(self, number: int) -> tuple[float, int | None]:
         """Return the most that a list has in common with a taken one, and which; 0 and None."""
         groups = self._groups[number]
-        near = {each for group in groups[groups >= 0].tolist() for each in self._taken[group]}
+        near = Counter(
+            each for group in groups[groups >= 0].tolist() for each in self._taken.get(group, ())
+        )
         own = self._sketches[number]
-        found = [(overlap(own, self._sketches[each]), -each) for each in near]
+        found = [
+            (overlap(own, self._sketches[each]), -each)
+            for each, _ in near.most_common(_MOST_COMPARED)
+        ]
         most, which = max(found, default=(0.0, 1))
         return most, None if which > 0 else -which
 

@@ -266,7 +266,7 @@ def read_examples(
         weights = np.zeros(len(ids), np.float32)
         own = entry.mask[: max(len(ids) - len(entry.prompt), 0)]
         weights[len(entry.prompt) :] = own * np.float32(entry.weight)
-        if weights.any():
+        if weights[1:].any():  # nothing predicts the first id
             examples.append(Example(entry.number, entry.problem_id, ids, weights))
     if not examples:
         told = f"of kind {' or '.join(sorted(kinds))} " if kinds else ""
