@@ -241,6 +241,8 @@ def _sentence(error: ErrorDetails, known: Mapping[str, Setting]) -> str:
     if not dotted or (setting is None and error["type"] == "value_error"):
         # Of settings together, which the message names.
         return message
+    if error["type"] in {"model_type", "dict_type"}:
+        return f"{dotted} {error['input']!r}: must be a table, such as [{dotted}]; correct it"
     if setting is None:
         return f"{dotted}: no such setting; see docs/reference/settings.md"
     constraint = message[:1].lower() + message[1:]

@@ -125,7 +125,11 @@ def test_variables_of_others_are_not_settings(monkeypatch: pytest.MonkeyPatch) -
         ("[sandboxes]\nkernels = 1\n", "sandboxes: no such setting"),
         ("[solve]\nattempts = 'x'\n", "solve.attempts 'x'"),
         ("[solve\n", "quorum.toml: not a readable TOML file"),
-        ("solve = 3\n", "solve"),
+        ("[solve]\nattempts = true\n", "solve.attempts True: must be a number"),
+        ("[solve]\ntime_limit_s = false\n", "solve.time_limit_s False: must be a number"),
+        ("solve = 3\n", "solve 3: must be a table, such as [solve]"),
+        ("[[solve]]\nattempts = 1\n", "must be a table, such as [solve]"),
+        ("engines = 3\n", "engines 3: must be a table, such as [engines]"),
     ],
 )
 def test_a_wrong_file_is_refused_with_a_sentence(text: str, problem: str) -> None:
