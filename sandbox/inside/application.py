@@ -93,8 +93,10 @@ class CellApplication(IPKernelApp):
         profile: Any = self.profile_dir
         shell.profile_dir = profile
         shell.ipython_dir = self.ipython_dir
-        # Newer versions make it when it is needed.
-        if store := vars(shell).get("db"):
+        # Newer versions make it when it is needed. Whether it is empty may not be asked: it would
+        # look into the other process's folder, where a user of its own is not allowed.
+        store = vars(shell).get("db")
+        if store is not None:
             shell.db = type(store)(Path(profile.location) / "db")
         shell.starting_dir = str(Path.cwd())
         shell.user_ns["_dh"][:] = [shell.starting_dir]

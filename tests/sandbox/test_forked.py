@@ -104,6 +104,18 @@ class TestKernels:
             assert (await kernel.execute("x = 41\nshown()", 20)).output == "42\n"
             assert (await kernel.execute("shown.__module__", 20)).output == "'__main__'\n"
 
+    async def test_their_shell_s_store_is_in_their_own_profile(self) -> None:
+        """The template's may not be looked into by a kernel that has a user of its own."""
+        code = (
+            "import os; root = getattr(get_ipython().db, 'root', None)\n"
+            "root is None or str(root).startswith(os.environ['IPYTHONDIR'])"
+        )
+        async with (
+            forked_factory(lean_settings()) as factory,
+            closing(await factory.start()) as kernel,
+        ):
+            assert (await kernel.execute(code, 20)).output == "True\n"
+
     async def test_nothing_of_the_templates_is_open_in_them(self) -> None:
         async with forked_factory(lean_settings()) as factory:
             kernels = [await factory.start() for _ in range(3)]
