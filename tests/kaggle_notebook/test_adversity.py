@@ -21,7 +21,7 @@ from kaggle_notebook.record import AnswerLine, AnswerRecord
 from kaggle_notebook.session import Session
 from kaggle_notebook.settings import ENVIRONMENT
 from tests.kaggle_double.gateway import checked
-from tests.kaggle_notebook.test_predict import NOTICE_S, PROBLEM, ask, rung, session_of
+from tests.kaggle_notebook.test_predict import PROBLEM, ask, rung, session_of
 
 IDS = pl.DataFrame({"id": ["a1"]})
 TIMING: dict[str, Any] = {"mode": "timing", "timing_s": 0.0}
@@ -96,7 +96,7 @@ def test_another_start_in_mid_answer_answers_at_once_and_goes_on(tmp_path: Path)
         asking.start()
         until(lambda: has_ballot(session))
         with session_of("no-start", tmp_path) as another:
-            asking.join(NOTICE_S)
+            asking.join()
             assert answers == [9]
             assert another.id == session.id
             assert ask() == 9

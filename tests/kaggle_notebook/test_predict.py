@@ -6,7 +6,7 @@ import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,12 @@ from kaggle_notebook.start import finish, start
 from tests.kaggle_double.gateway import checked
 
 ROOT = Path(__file__).resolve().parents[2]
-#: The session's time where the server begins the solve, whose own limit is 0.3 s.
-PLENTY_S = 30.0
+#: The session's time where the server begins the solve, whose own limit is 0.3 s: far more than a
+#: test may take, so one whose answer comes only when that time is over fails, on any machine.
+PLENTY_S = 600.0
 #: And where it does not: then this is all there is.
 SCARCE_S = 0.8
 SCARCE = {"limit_s": SCARCE_S + 0.1, "margin_s": 0.1}
-#: What start and notice may take on a busy machine.
-NOTICE_S = 10.0
 PROBLEM = "What is $6 \\times 7$?"
 
 
@@ -57,10 +56,14 @@ def session_of(fault: str, folder: Path, **settings: Any) -> Iterator[Session]: 
 
 def ask(identity: object = "a1", problem: object = PROBLEM) -> int:
     """Ask as the gateway does, and take the answer as it does."""
-    began = time.monotonic()
     frame = predict(pl.Series("id", [identity]), pl.Series("problem", [problem]))
-    assert time.monotonic() - began < NOTICE_S
     return int(checked(frame, pl.DataFrame({"id": ["a1"]}))["answer"][0])
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for what other processes do; a test's own limit bounds it."""
+    while not condition():
+        time.sleep(0.02)
 
 
 def rung(session: Session) -> str:
@@ -202,7 +205,7 @@ def test_the_server_ends_with_the_session(tmp_path: Path) -> None:
 def test_a_killed_supervisor_comes_back(tmp_path: Path) -> None:
     with session_of("stall", tmp_path) as session:
         assert ask("before") == 9
-        os.kill(session.server.supervisor_pid, 9)
         left = int((tmp_path / "pid").read_text())
+        os.kill(session.server.supervisor_pid, 9)
         assert ask("after") == 9
-        assert not Path(f"/proc/{left}/exe").exists()
+        wait_until(lambda: not Path(f"/proc/{left}/exe").exists())

@@ -4,8 +4,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,16 +14,10 @@ from kaggle_notebook.files import read_json
 from kaggle_notebook.server_state import FILE, ServerPhase, ServerState, parse_state
 from kaggle_notebook.session import Session
 from kaggle_notebook.supervised import source_root
-from tests.kaggle_notebook.test_predict import ask, session_of
+from tests.kaggle_notebook.test_predict import PLENTY_S, ask, session_of, wait_until
 
-WITHIN_S = 30.0
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + WITHIN_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+#: A notebook waits for its successor for longer than a test may take.
+LINGER_S = 120.0
 
 
 def is_in(session: Session, phase: ServerPhase) -> bool:
@@ -75,7 +68,7 @@ NOTEBOOK = """
 import json, sys, time
 from kaggle_notebook.start import start
 start(json.loads(sys.argv[1]))
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -84,7 +77,7 @@ def killed_notebook(folder: Path, linger_s: float) -> Iterator[ServerState]:
     """Run a notebook until its server is there, and kill it; yield what that server was."""
     settings = {
         "folder": str(folder),
-        "limit_s": 60,
+        "limit_s": PLENTY_S,
         "linger_s": linger_s,
         "command": (sys.executable, "-m", "tests.kaggle_notebook.misbehaving_server", "stall"),
     }
@@ -116,8 +109,8 @@ def test_nobody_comes(tmp_path: Path) -> None:
 
 def test_a_notebook_that_is_started_again_takes_over_the_server(tmp_path: Path) -> None:
     with (
-        killed_notebook(tmp_path, linger_s=30) as left,
-        session_of("stall", tmp_path, limit_s=60) as session,
+        killed_notebook(tmp_path, linger_s=LINGER_S) as left,
+        session_of("stall", tmp_path) as session,
     ):
         wait_until(lambda: is_in(session, ServerPhase.SERVING))
         assert session.server.state == left
@@ -130,8 +123,8 @@ def test_a_notebook_that_is_started_again_takes_over_the_server(tmp_path: Path) 
 
 def test_one_with_another_server_in_mind_ends_it_first(tmp_path: Path) -> None:
     with (
-        killed_notebook(tmp_path, linger_s=30) as left,
-        session_of("cut", tmp_path, limit_s=60) as session,
+        killed_notebook(tmp_path, linger_s=LINGER_S) as left,
+        session_of("cut", tmp_path) as session,
     ):
         wait_until(lambda: is_in(session, ServerPhase.SERVING))
         assert getattr(session.server.state, "pid", 0) != left.pid
