@@ -1,5 +1,6 @@
 """`/label` and `…/label`: attempts and continuations, read and labelled with keys."""
 
+from dataclasses import replace
 from functools import partial
 
 from fastapi import Request, Response
@@ -76,7 +77,7 @@ async def attempt(
 ) -> Response:
     """Show an attempt in passages, to be labelled."""
     await read.written()
-    frame = frame_of(request, f"Label attempt {attempt}", "solves", "labelling.js")
+    frame = frame_of(request, f"Label attempt {attempt}", "solves")
     spelling = spelling_of(request)
     work = partial(
         _attempt, frame=frame, solve_id=solve_id, number=attempt, part=part, spelling=spelling
@@ -94,6 +95,8 @@ def _attempt(
 ) -> str:
     solve, found, siblings = find_attempt(reader, solve_id, number)
     vocabulary = spelling.of(solve)
+    if vocabulary is not None:
+        frame = replace(frame, script="labelling.js")
     pieces = token_pieces(reader, solve.id, number)
     whole = tokens(pieces, vocabulary, 0, MOST_TOKENS) if vocabulary is not None else ()
     made = parts(passages(whole))

@@ -13,7 +13,7 @@ from server.runs.clock import Clocks
 from server.runs.fallback import Fallback, read_fallback
 from server.runs.library import known_paths
 from server.runs.registry import RunRegistry, read_journal
-from server.runs.resuming import resume_solves
+from server.runs.resuming import past_solves, resume_solves
 from server.runs.stored import StoredRun, load_open_runs
 from server.settings import Settings
 from server.solve.service import SolveService
@@ -40,7 +40,7 @@ async def open_runs(
     runs = RunRegistry(
         service, journal, clocks, settings=settings.runs, solve=settings.solve, paths=paths
     )
-    runs.keep([], await anyio.to_thread.run_sync(read_fallback, path) if path else {})
+    runs.earlier = await anyio.to_thread.run_sync(read_fallback, path) if path else {}
     if journal is not None and journal.is_open:
         await _take_up(runs, journal, settings.runs.rebuild_s)
     async with anyio.create_task_group() as group:
@@ -69,6 +69,9 @@ async def _take_up_later(runs: RunRegistry, journal: Journal, rebuild_s: float) 
 
 async def _take_up(runs: RunRegistry, journal: Journal, rebuild_s: float) -> None:
     """Take up the open runs of the journal, and the solves of theirs that a dead server left."""
-    stored: list[StoredRun] = []
-    runs.keep(await read_journal(journal.path, load_open_runs, stored))
-    await resume_solves(runs, journal, rebuild_s)
+    nothing: list[StoredRun] = []
+    stored = await read_journal(journal.path, load_open_runs, nothing)
+    pasts = await past_solves(journal, rebuild_s)
+    # Without a pause: whoever asks for a problem of such a run must find the solve that is at it.
+    runs.keep(stored)
+    resume_solves(runs, journal, pasts)

@@ -80,13 +80,14 @@ class RunRegistry:
         self._solve = solve or SolveSettings()
         self._paths = paths
         self._runs: dict[str, Run] = {}
-        self._earlier: Lines = {}
+        self._kept = False
+        self.earlier: Lines = {}
+        """What `fallback.json` said of problems when the server began."""
         self.changed: Callable[[], None] = lambda: None
 
-    def keep(self, stored: Iterable[StoredRun], earlier: Lines | None = None) -> None:
-        """Take up runs of the journal, with what was told of their problems to `fallback.json`."""
-        if earlier is not None:
-            self._earlier = earlier
+    def keep(self, stored: Iterable[StoredRun]) -> None:
+        """Take up the open runs of the journal; until then it is not read for others."""
+        self._kept = True
         for each in stored:
             if each.row.id not in self._runs:
                 self._keep(each)
@@ -98,7 +99,7 @@ class RunRegistry:
     @property
     def _record(self) -> Path | None:
         """The journal, where it can be read."""
-        return self._journal.path if self._journal is not None and self._journal.is_open else None
+        return self._journal.path if self._journal is not None and self._kept else None
 
     def opened(self) -> list[Run]:
         """Return the runs that take problems."""
@@ -275,7 +276,7 @@ class RunRegistry:
         """Return what is known of every problem of the runs at hand."""
         return {
             run.id: {
-                **self._earlier.get(run.id, {}),
+                **self.earlier.get(run.id, {}),
                 **{name: entry.evidence.line() for name, entry in run.entries.items()},
             }
             for run in self._runs.values()

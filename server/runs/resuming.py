@@ -1,6 +1,6 @@
 """Goes on with the solves of open runs that a dead server left."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -20,11 +20,15 @@ from voting.errors import VotingError
 log = structlog.get_logger(__name__)
 
 
-async def resume_solves(runs: RunRegistry, journal: Journal, rebuild_s: float) -> None:
+async def past_solves(journal: Journal, rebuild_s: float) -> dict[str, PastSolve]:
+    """Return what is known of the solves of runs that a dead server left, by id."""
+    load = partial(_load, journal.path, _of_runs(journal), rebuild_s)
+    return await anyio.to_thread.run_sync(load)
+
+
+def resume_solves(runs: RunRegistry, journal: Journal, pasts: Mapping[str, PastSolve]) -> None:
     """Go on with what can be gone on with; close the rest, with the votes that were cast."""
-    unfinished = [solve for solve in journal.unfinished() if solve.run is not None]
-    pasts = await anyio.to_thread.run_sync(partial(_load, journal.path, unfinished, rebuild_s))
-    resumed = set()
+    unfinished, resumed = _of_runs(journal), set()
     for solve in unfinished:
         past = pasts.get(solve.solve_id)
         try:
@@ -36,6 +40,10 @@ async def resume_solves(runs: RunRegistry, journal: Journal, rebuild_s: float) -
     for solve in unfinished:
         if solve.solve_id not in resumed:
             runs.close_interrupted(solve.problem_id, journal.interrupt(solve), solve.run)
+
+
+def _of_runs(journal: Journal) -> list[UnfinishedSolve]:
+    return [solve for solve in journal.unfinished() if solve.run is not None]
 
 
 def _load(

@@ -27,6 +27,8 @@ VIEWS = [
     "/label",
     "/label/alternates.jsonl?at=0",
     "/solves/solve-short/attempts/0/label",
+    # Of a model whose vocabulary the server has not.
+    "/solves/solve-a/attempts/0/label",
 ]
 #: Elements of a chunk of 500 tokens, with some room, times the chunks near a screen.
 MOST_SPANS = 12_000
@@ -61,6 +63,18 @@ def test_solve_is_cancelled_by_the_button(page: Page) -> None:
     page.get_by_role("button", name="Solve").click()
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator("#state")).to_have_text("cancelled")
+
+
+def test_live_view_that_was_cut_off_says_so_and_finds_the_end(page: Page, world: World) -> None:
+    page.goto("/")
+    page.get_by_label("A problem").fill("What is 6 * 7? [wait]")
+    # As where the solve has ended by the time that the browser comes back.
+    page.route("**/feed?*", lambda route: route.fulfill(status=204))
+    page.get_by_role("button", name="Solve").click()
+    expect(page.locator("#state")).to_have_text("cut off")
+    world.go()
+    expect(page.locator("#answer")).to_have_text("42")
+    expect(page.locator("#state")).to_have_text("agreed")
 
 
 def test_hostile_text_does_nothing(page: Page) -> None:

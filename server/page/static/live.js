@@ -225,11 +225,18 @@ async function curves() {
 
 // Shows what a solve came to whose last events were missed, once there is a server that knows.
 async function look() {
-  cut = true;
-  state(byId("state"), { state: "cut off", tone: "warn" });
   const known = await fetch(window.location.href, { method: "HEAD" }).then((answer) => answer.ok, () => false);
   if (known) window.location.reload();
   else setTimeout(look, LOOK_EVERY_MS);
+}
+
+// The browser comes back by itself, unless it is told that there is no such solve any more: it has
+// ended meanwhile, or the server did.
+function lose() {
+  if (over || source.readyState !== EventSource.CLOSED) return;
+  cut = true;
+  state(byId("state"), { state: "cut off", tone: "warn" });
+  setTimeout(look, LOOK_EVERY_MS);
 }
 
 let source = null;
@@ -240,9 +247,7 @@ for (const stream of document.querySelectorAll(".stream")) stream.scrollTop = st
 if (!over) {
   source = new EventSource(`${window.location.pathname}/feed?after=${root.dataset.after}`);
   source.onmessage = take;
-  // The browser comes back by itself, unless it is told that there is no such solve any more: it
-  // has ended meanwhile, or the server did.
-  source.onerror = () => { if (!over && source.readyState === EventSource.CLOSED) look(); };
+  source.onerror = lose;
   setInterval(tick, 200);
   setInterval(() => { if (!over && !document.hidden) curves(); }, CURVES_EVERY_MS);
 }

@@ -198,26 +198,26 @@ def test_a_server_that_waits_for_the_journal_of_another_goes_on_where_that_dies(
     folder: Path,
 ) -> None:
     """As in a deployment that starts the new server before the old one has ended."""
-    with server(folder) as (http, old):
+    with server(folder) as (http, old), server(folder) as (new, _):
+        assert new.get("/ready").json()["journal"]["state"] == "behind"
+        meanwhile = new.post("/v1/solves", json={"problem": "[quick] 2 + 3?"}).json()
+        assert meanwhile["answer"] == "5"
         run = {"id": "r", "problems": 2, "limit_s": 600}
         assert http.post("/v1/runs", json=run).status_code == 201
+        assert new.get("/v1/runs/r").status_code == 404, "another server's, as long as it lives"
         first = ask(http, "p1", "[quick] 2 + 3?")
         thread = ask_in_vain(http, {"problem": "6 x 7?", "run": "r", "problem_id": "p2"})
         until(thinking(folder, 1))
         begun = http.get("/v1/runs/r").json()["solves"][1]["id"]
-        with server(folder) as (new, _):
-            assert new.get("/ready").json()["journal"]["state"] == "behind"
-            meanwhile = new.post("/v1/solves", json={"problem": "[quick] 2 + 3?"}).json()
-            assert meanwhile["answer"] == "5"
-            old.kill()
-            thread.join(20)
-            until(lambda: new.get("/ready").json()["journal"]["state"] == "on")
-            (folder / "go").touch()
-            until(lambda: new.get("/v1/runs/r").status_code == 200)
-            second = ask(new, "p2")
-            assert (second.answer, second.solve_id) == ("42", begun)
-            again = ask(new, "p1", "[quick] 2 + 3?")
-            assert (again.solve_id, again.replayed) == (first.solve_id, True)
+        old.kill()
+        thread.join(20)
+        (folder / "go").touch()
+        until(lambda: new.get("/v1/runs/r").status_code == 200)
+        second = ask(new, "p2")
+        assert (second.answer, second.solve_id) == ("42", begun)
+        again = ask(new, "p1", "[quick] 2 + 3?")
+        assert (again.solve_id, again.replayed) == (first.solve_id, True)
+        assert new.get("/ready").json()["journal"]["state"] == "on"
     with JournalReader(folder / "journal.sqlite") as reader:
         assert list(check(reader)) == []
         assert reader.solve(meanwhile["solve_id"]).answer == "5"
