@@ -137,26 +137,35 @@ async def test_a_wrong_key_of_a_real_server_is_said(
 async def test_the_death_of_a_real_server_is_noticed_at_once(
     tiny_path: Path, tiny_vocabulary: Vocabulary
 ) -> None:
-    async with ready_engine(tiny_path, tiny_vocabulary, context_tokens=2048) as llama:
+    # The tiny model needs half a second for all it may write: on a busy machine it can be done
+    # before it is killed. That is no death in the middle, and is tried again.
+    while not await _noticed_in_mid_stream(tiny_path, tiny_vocabulary):
+        pass
+
+
+async def _noticed_in_mid_stream(path: Path, vocabulary: Vocabulary) -> bool:
+    """Kill a server after its first token; return False where its last one had come by then."""
+    async with ready_engine(path, vocabulary, context_tokens=2048) as llama:
         url, key = address_of(llama)
-        async with attached(url, tiny_vocabulary, api_key=key) as engine:
+        async with attached(url, vocabulary, api_key=key) as engine:
             with anyio.fail_after(BOUND_S):
                 await engine.wait_ready()
             assert llama.supervisor.child is not None
             endless = replace(SAMPLING, max_tokens=2000)
-            prompt = tiny_vocabulary.encode("The quick")
-
-            async def lose() -> None:
-                assert llama.supervisor.child is not None
-                async with engine.generate(prompt, endless, session="s") as stream:
+            finish = None
+            try:
+                async with engine.generate(
+                    vocabulary.encode("The quick"), endless, session="s"
+                ) as stream:
                     await anext(stream)
                     llama.supervisor.child.process.kill()
-                    async for _ in stream:
-                        pass
-
-            with anyio.fail_after(BOUND_S), pytest.raises(EngineUnavailable):
-                await lose()
-            assert engine.status().state is EngineState.RESTARTING
+                    async for chunk in stream:
+                        finish = chunk.finish_reason
+            except EngineUnavailable:
+                assert engine.status().state is EngineState.RESTARTING
+                return True
+            assert finish is FinishReason.LENGTH
+            return False
 
 
 async def test_ids_lost_inside_a_character_are_owned_up_to(
