@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -191,10 +192,17 @@ def _descendants(pid: int) -> Iterable[int]:
     # Not recursive: a cell can fork a chain of any length.
     parents = [pid]
     while parents:
-        for children in Path(f"/proc/{parents.pop()}/task").glob("*/children"):
-            try:
-                found = [int(word) for word in children.read_text().split()]
-            except OSError:
-                continue
-            parents += found
-            yield from found
+        found = _children(parents.pop())
+        parents += found
+        yield from found
+
+
+def _children(pid: int) -> list[int]:
+    """The children of a process, which can end while it is looked at: then those seen so far."""
+    found: list[int] = []
+    with suppress(OSError):
+        for task in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - once for each process
+            with suppress(OSError):
+                children = Path(f"/proc/{pid}/task/{task}/children").read_text(encoding="ascii")
+                found += map(int, children.split())
+    return found

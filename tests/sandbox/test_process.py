@@ -100,6 +100,31 @@ async def test_descendants_die_with_it() -> None:
     assert wait_until_gone(child)
 
 
+#: Children that end as soon as they are there, many at a time.
+CHURN = """
+import os, signal
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+for _ in range(4):
+    os.fork()
+print(flush=True)
+while True:
+    try:
+        if os.fork() == 0: os._exit(0)
+    except OSError: pass
+"""
+
+
+async def test_descendants_that_end_while_they_are_looked_for_hold_nothing_up() -> None:
+    for _ in range(20):
+        process, stdout = spawn_talking(CHURN)
+        with stdout:
+            await anyio.to_thread.run_sync(stdout.readline)
+        process.kill()
+        with anyio.fail_after(20):
+            await process.aclose()
+        assert process.has_exited()
+
+
 async def test_a_chain_of_descendants_dies_whatever_its_length() -> None:
     length = 80
     code = (
