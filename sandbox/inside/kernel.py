@@ -39,6 +39,9 @@ _NO_INPUT = "input() is not available here: write the value into the code"
 #: Of a kernel whose cell has broken its machinery (EX_SOFTWARE of <sysexits.h>).
 _BROKEN_EXIT_CODE = 70
 
+#: Of a cell's forked workers, when the cell is interrupted; shells say the same of a program.
+_INTERRUPTED_EXIT_CODE = 130
+
 _NO_BACKGROUND = "a command in the background ends with no cell: leave the & out"
 _NO_EXIT = "the session goes on; there is no need to exit"
 
@@ -191,6 +194,8 @@ class CellKernel(IPythonKernel):
     #: Not those that cells have, with which they can do anything.
     streams: Streams
     _in_cell = False
+    #: This one's id, which forks of it do not have.
+    _process = 0
     #: ipykernel sleeps half a millisecond so that output comes before the reply; the pool waits for
     #: both.
     _execute_sleep: Any = 0.0
@@ -236,13 +241,13 @@ class CellKernel(IPythonKernel):
         cell_id: object = None,  # noqa: ARG002
     ) -> dict[str, Any]:
         """Run a cell and answer with its status; see the module for its output."""
-        process = os.getpid()
+        self._process = os.getpid()
         builtins.input = getpass.getpass = _refuse_input
         self.capture.begin()
         try:
             error = self._run(code, silent, store_history)
         finally:
-            if os.getpid() != process:
+            if os.getpid() != self._process:
                 # A fork in the cell came out of it: it must not touch the parent's sockets.
                 os._exit(0)
             self._publish_output()
@@ -280,6 +285,10 @@ class CellKernel(IPythonKernel):
         return error if isinstance(error, BaseException) else None
 
     def _interrupt_cell(self, *_: object) -> None:
+        if os.getpid() != self._process:
+            # A worker that a cell has forked. A traceback of each would bury what the cell printed,
+            # and a pool's worker would take the error for its task's, and go on with the next.
+            os._exit(_INTERRUPTED_EXIT_CODE)
         if self._in_cell:
             raise KeyboardInterrupt
 

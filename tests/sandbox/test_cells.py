@@ -149,6 +149,23 @@ class TestOutput:
         """
         assert await output_of(kernel, code) == "square 2\nsquare 3\n[4, 9]\n"
 
+    async def test_forked_workers_of_an_interrupted_cell_end_in_silence(
+        self, kernel: KernelLease
+    ) -> None:
+        code = """
+            import multiprocessing, time
+            context = multiprocessing.get_context("fork")
+            workers = [context.Process(target=time.sleep, args=(60,)) for _ in range(4)]
+            for worker in workers: worker.start()
+            print("found so far: 7")
+            for worker in workers: worker.join()
+        """
+        result = await run(kernel, code, timeout=2.0)
+        assert result.status is CellStatus.TIMEOUT
+        assert result.output.startswith("found so far: 7\nCell ")
+        assert "ForkProcess" not in result.output
+        assert await output_of(kernel, "time.sleep(0)") == ""
+
     async def test_a_fork_that_leaves_its_cell_ends(self, kernel: KernelLease) -> None:
         code = """
             import os
