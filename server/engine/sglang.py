@@ -15,7 +15,13 @@ import structlog
 
 from server.engine.attached import Attached
 from server.engine.base import Chunk, EngineInfo, Sampling, Stream
-from server.engine.errors import EngineError, EngineFailed, EngineRefused, EngineUnavailable
+from server.engine.errors import (
+    EngineError,
+    EngineFailed,
+    EngineProtocolError,
+    EngineRefused,
+    EngineUnavailable,
+)
 from server.engine.remote import no_doubt
 from server.engine.remote_engine import RemoteEngine
 from server.engine.sglang_events import EventReader
@@ -42,6 +48,8 @@ ABORT_S = 2.0
 SWEEP_INTERVAL_S = 5.0
 #: Tokens of the generation that shows readiness; enough to tell how ids are streamed.
 PROBE_TOKENS = 4
+#: Before the server is asked again that answered with status 500 or half an event.
+PROBE_PAUSES_S = (1.0, 2.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +149,19 @@ class SglangEngine(RemoteEngine[SglangServer]):
                     log.debug("engine.not_swept", reason=str(error))
 
     async def prepare(self, server: SglangServer) -> None:
-        """Have the server answer a real generation, and refuse what cannot work with it."""
+        """Have the server answer a real generation, and refuse what cannot work with it.
+
+        An answer that is none (status 500, half an event) is asked for again: a fault may pass.
+        """
+        for pause_s in PROBE_PAUSES_S:
+            try:
+                return await self._prove(server)
+            except EngineProtocolError as error:
+                log.warning("engine.not_proved", engine=server.name, reason=str(error))
+            await anyio.sleep(pause_s)
+        return await self._prove(server)
+
+    async def _prove(self, server: SglangServer) -> None:
         sampling = Sampling(max_tokens=PROBE_TOKENS, temperature=0, seed=0)
         body = generate_body([0], sampling, new_request_id(), ())
         reader = EventReader(self._vocabulary.size)

@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio
 import orjson
 
-from server.engine.errors import EngineFailed, EngineUnavailable
+from server.engine.errors import EngineFailed, EngineProtocolError, EngineUnavailable
 from server.engine.sglang_child import REFUSED
 from server.engine.sglang_http import BEFORE, OLDEST
 from server.engine.supervisor import Child, ChildDied
@@ -81,6 +81,8 @@ async def until_it_listens(child: Child, alive: Callable[[], Awaitable[None]]) -
             await alive()
         except EngineUnavailable:
             continue
+        except EngineProtocolError:
+            pass  # an answer, if none to be proud of: a generation decides whether it works
         return
 
 

@@ -77,6 +77,12 @@ async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Sgla
         yield it
 
 
+async def test_nonsense_at_the_start_that_passes_is_no_death(tmp_path: Path) -> None:
+    async with rehearsing(tmp_path, faults="refuse@0+2; garbage@2") as engine:
+        assert engine.status().restarts == 0
+        assert len(await ids_of(engine, 20)) == 20
+
+
 async def test_it_needs_no_weights_and_says_how_it_is_named() -> None:
     settings = load_settings({"engine.kind": "rehearsal"})
     assert model_path(settings) == HARMONY
