@@ -36,6 +36,9 @@ _MOST_FILES = 50_000
 
 _BLOCK_BYTES = 512
 
+#: What a socket can hold in the system's memory, by default (socket(7)).
+_SOCKET_BYTES = 212_992
+
 
 class Watch(NamedTuple):
     """One kernel: whose processes, and what they may use, in bytes."""
@@ -114,6 +117,9 @@ class Warden:
                 and (used := sum(map(_proportional_bytes, pids))) > watch.memory
             ):
                 self._breach(number, watch, f"{used} bytes of memory in {len(pids)} processes")
+                continue
+            if (held := _buffer_bytes(pids, watch.memory)) > watch.memory:
+                self._breach(number, watch, f"buffers for {held} bytes in sockets")
                 continue
             try:
                 _check_scratch(watch.path, watch.scratch)
@@ -245,6 +251,31 @@ def _proportional_bytes(pid: int) -> int:
     if not rollup:
         return _memory_bytes(pid)
     return sum(_kibibytes(rollup, name) for name in ("\nPss_Anon:", "\nPss_Shmem:"))
+
+
+def _buffer_bytes(pids: list[int], most: int) -> int:
+    """What the sockets of processes can hold together, which is no process' memory.
+
+    0 where it cannot be more than `most`: to tell sockets apart takes long.
+    """
+    if sum(len(_descriptors(pid)) for pid in pids) * _SOCKET_BYTES <= most:
+        return 0
+    sockets: set[str] = set()
+    for pid in pids:
+        for name in _descriptors(pid):
+            with suppress(OSError):
+                # What was forked has its parent's.
+                link = os.readlink(f"/proc/{pid}/fd/{name}")  # noqa: PTH115 - thousands of them
+                if link.startswith("socket:"):
+                    sockets.add(link)
+    return len(sockets) * _SOCKET_BYTES
+
+
+def _descriptors(pid: int) -> list[str]:
+    try:
+        return os.listdir(f"/proc/{pid}/fd")  # noqa: PTH208 - thousands of times a minute
+    except OSError:
+        return []
 
 
 def _kibibytes(text: str, name: str) -> int:

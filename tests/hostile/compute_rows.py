@@ -123,6 +123,27 @@ for _ in range(200):
         6.0,
     ),
     Row(
+        "memory in the buffers of sockets",
+        "all together stay under the bound, or are ended",
+        unbreached,
+        (
+            """
+for child in range(8):
+    if os.fork() == 0:
+        pairs = []
+        try:
+            while True: pairs.append(socket.socketpair())
+        except OSError:
+            signal.pause()
+signal.sigtimedwait([], 8)
+print("BREACH: buffers for 1.7 GB")
+""",
+        ),
+        frozenset({Guarantee.MEMORY}),
+        Then.STATE_LOST,
+        10.0,
+    ),
+    Row(
         "endless integers",
         "a MemoryError, a time-out, or the end of the kernel",
         unbreached,
