@@ -9,6 +9,7 @@ from voting.boxes import Box, boxed, joined
 from voting.canonical import canonical_text
 from voting.integers import parse_integer
 from voting.latex import is_balanced
+from voting.typed import narrow
 from voting.unclosed import committed
 
 __all__ = ["Answer", "AnswerKind", "Box", "boxed", "extract", "parse_answer"]
@@ -70,7 +71,8 @@ def parse_answer(written: str, kind: AnswerKind) -> Answer | None:
         return None
     if kind is AnswerKind.INTEGER:
         written = _residue(written)
-    key = parse_integer(written) if kind is AnswerKind.INTEGER else canonical_text(written)
+    plain = narrow(written)
+    key = parse_integer(plain) if kind is AnswerKind.INTEGER else canonical_text(plain)
     if key is None:
         return None
     if kind is AnswerKind.INTEGER and (key.startswith("-") or len(key) > MAX_INTEGER_DIGITS):

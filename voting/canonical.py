@@ -43,6 +43,8 @@ _SPELLINGS = {
     r"\dfrac": r"\frac",
     r"\tfrac": r"\frac",
     r"\cfrac": r"\frac",
+    r"\sfrac": r"\frac",
+    r"\nicefrac": r"\frac",
     r"\dbinom": r"\binom",
     r"\tbinom": r"\binom",
     r"\leqslant": r"\le",
@@ -96,7 +98,9 @@ _NAMED_SETS = {
 #: Arguments written without braces: of an exponent or index (a whole number, not TeX's one digit,
 #: for that is what ``2^10`` means to its writer), of a fraction, of a root.
 _SCRIPT = re.compile(rf"(?<!\\)([_^])\s*(-?[0-9]+|[A-Za-z]|\\(?!(?:{FONTS})\s*\{{)[A-Za-z]+)")
-_FRACTION = re.compile(r"\\frac(?:([0-9])|\{([^{}]*)\}) ?(?:([0-9])(?![0-9])|\{([^{}]*)\})")
+_FRACTION = re.compile(
+    r"\\frac(?:([0-9])|\{([^{}]*)\}|(\\pi)) ?(?:([0-9])(?![0-9])|\{([^{}]*)\}|(\\pi)(?![A-Za-z]))"
+)
 _ROOT = re.compile(r"\\sqrt ?([0-9])(?![0-9])")
 #: A word set as text at the end, where a number's unit stands; what else a number has no letter of.
 _UNIT = re.compile(
@@ -105,6 +109,7 @@ _UNIT = re.compile(
 )
 _COMMANDS = re.compile(r"\\(?:[dtc]?frac|sqrt|pi|left|right|cdot|times)(?![A-Za-z])")
 _LETTERS = re.compile(r"[A-Za-z]")
+_QUOTED = re.compile(r"\"([^\"]+)\"|``([^`']+)''")
 _PARAGRAPH = re.compile(r"\n[ \t\r]*\n")
 
 
@@ -118,15 +123,15 @@ def canonical_text(written: str) -> str | None:
     written = written.strip()
     if _PARAGRAPH.search(written):
         return None
-    integer = parse_integer(written)
+    integer = parse_integer(written, curves=True)
     if integer is not None:
         return integer
-    text = _settle(in_latex(_without_unit(written)))
+    text = _settle(_without_unit(written))
     if text is None or len(text) > MAX_CHARACTERS:
         return None
     if _PUNCTUATION.issuperset(text) or text.lower() in _PLACEHOLDERS:
         return None
-    return parse_integer(text) or _NAMED_SETS.get(
+    return parse_integer(text, curves=True) or _NAMED_SETS.get(
         text if text.startswith("\\") else text.lower(), text
     )
 
@@ -145,7 +150,7 @@ def _without_unit(written: str) -> str:
 def _settle(text: str) -> str | None:
     """Respell until nothing changes; None where that takes more than `MAX_ROUNDS`."""
     for _ in range(MAX_ROUNDS):
-        respelled = _bare(_spell(text))
+        respelled = _bare(_spell(in_latex(text)))
         if respelled == text:
             return text
         text = respelled
@@ -153,10 +158,14 @@ def _settle(text: str) -> str | None:
 
 
 def _bare(text: str) -> str:
-    """Take full stops and outer braces off, `MAX_ROUNDS` of them at most."""
+    """Take full stops, outer braces and the like off, `MAX_ROUNDS` of them at most."""
     for _ in range(MAX_ROUNDS):
         if text.endswith(".") and not text.endswith(".."):
             text = text[:-1].rstrip()
+        elif text.startswith("="):
+            text = text[1:].lstrip()
+        elif quoted := _QUOTED.fullmatch(text):
+            text = (quoted[1] or quoted[2]).strip()
         elif text.startswith("{") and group_end(text, 0) == len(text) - 1:
             text = text[1:-1].strip()
     return text
@@ -186,8 +195,8 @@ def _spell(written: str) -> str:
 
 
 def _braced_fraction(match: re.Match[str]) -> str:
-    above = match[1] or match[2] or ""
-    below = match[3] or match[4] or ""
+    above = match[1] or match[2] or match[3] or ""
+    below = match[4] or match[5] or match[6] or ""
     return rf"\frac{{{above}}}{{{below}}}"
 
 

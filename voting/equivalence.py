@@ -22,8 +22,19 @@ from voting.requests import Replies, Same, Sameness
 MAX_COMPARED = 24
 
 #: One of several choices, as they are lettered.
-_CHOICE = re.compile(r"\(?([A-Z])\)?")
+_CHOICE = re.compile(r"(?:(?:[Oo]ption|[Cc]hoice) ?)?\(?([A-Z])\)?")
+#: A choice with what it stands for: ``(C)42``, ``C.x=42``; a product begins otherwise.
+_CHOICE_IN_FULL = re.compile(r"(?:\(([A-J])\)|([A-J])[.):])(?=[0-9\\]|[^\W\d_]{3}|[a-z]=)")
 _WORDS = re.compile(r"[^\W\d_]{2,}(?:[ \-][^\W\d_]+)*")
+#: A product of variables without a sign, as short as those are.
+_PRODUCT = re.compile(r"[a-z]{2,3}")
+#: Words of a sentence without numbers: a symbolic check would multiply their letters.
+_COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]+\}|\\[A-Za-z]+")
+_JOINING = r"(?!(?:or|and|mod|if)\b)"
+_PROSE = re.compile(
+    rf"[A-Za-z]{{4}}|\b{_JOINING}[A-Za-z]{{2,3}} [A-Za-z]| {_JOINING}[A-Za-z]{{2,3}}\b"
+)
+_DIGIT = re.compile(r"[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,16 +83,35 @@ def _value(answer: Answer, rules: AnswerRules) -> Exact:
 
 def _compare_values(one: Exact, other: Exact, rules: AnswerRules) -> Comparison:
     if isinstance(one, Opaque) and isinstance(other, Opaque):
-        choices = [_CHOICE.fullmatch(each.key) for each in (one, other)]
-        if choices[0] and choices[1]:
-            return Comparison.SAME if choices[0][1] == choices[1][1] else Comparison.DIFFERENT
-        words = [_WORDS.fullmatch(each.key) for each in (one, other)]
-        if all(words):
-            same = one.key.casefold() == other.key.casefold()
-            return Comparison.SAME if same else Comparison.DIFFERENT
-        if any(words):
-            return Comparison.DIFFERENT
+        verdict = _compare_words(one.key, other.key)
+        if verdict is not Comparison.UNKNOWN:
+            return verdict
     return compare_exact(one, other, ordered_lists=rules.ordered_lists)
+
+
+def _compare_words(one: str, other: str) -> Comparison:
+    """Compare choices, words and sentences; unknown where neither is any of these."""
+    choices = [_CHOICE.fullmatch(each) for each in (one, other)]
+    if choices[0] and choices[1]:
+        return _sameness(choices[0][1] == choices[1][1])
+    if choices[0] or choices[1]:
+        letter, full = (one, other) if choices[0] else (other, one)
+        if match := _CHOICE_IN_FULL.match(full):
+            return _sameness((match[1] or match[2]) in letter)
+    words = [_WORDS.fullmatch(each) for each in (one, other)]
+    if all(words) or _is_prose(one) or _is_prose(other):
+        return _sameness(one.casefold() == other.casefold())
+    if any(words) and not any(_PRODUCT.fullmatch(each) for each in (one, other)):
+        return Comparison.DIFFERENT
+    return Comparison.UNKNOWN
+
+
+def _sameness(same: bool) -> Comparison:
+    return Comparison.SAME if same else Comparison.DIFFERENT
+
+
+def _is_prose(key: str) -> bool:
+    return not _DIGIT.search(key) and bool(_PROSE.search(_COMMAND.sub(" ", key)))
 
 
 @dataclass(slots=True)

@@ -36,7 +36,10 @@ class Opaque:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    r"""Values in brackets: ``(``…``)``, ``[``…``)``, ``\{``…``\}`` …; a bare list has none."""
+    r"""Values in brackets: ``(``…``)``, ``[``…``)``, ``\{``…``\}`` …; a bare list has none.
+
+    Those of ``x=1, y=2`` are in the order of their names, which `closing` has.
+    """
 
     opening: str
     closing: str
@@ -45,11 +48,13 @@ class Items:
     @property
     def ordered(self) -> bool:
         """Whether the order counts whatever the policy: in brackets other than a set's."""
-        return self.opening in ("(", "[", _MOD)
+        return self.opening in ("(", "[", _MOD, _NAMED)
 
     @property
     def several(self) -> bool:
         """Whether this is more than one value for sure: a residue is one, sets may repeat one."""
+        if self.opening == _NAMED:
+            return True
         return self.opening != _MOD and len(set(self.values)) == len(self.values) > 1
 
 
@@ -68,13 +73,15 @@ _REPEATING = re.compile(
 )
 _JOINED = re.compile(r"(?<=[0-9)}]),?(?:and|or)(?=[-0-9(\\])")
 _MIXED = re.compile(
-    r"(?P<sign>-?)(?P<whole>[0-9]{1,40}) (?P<above>[0-9]{1,40})/(?P<below>[0-9]{1,40})"
+    r"(?P<sign>-?)(?P<whole>[0-9]{1,40})(?: (?P<above>[0-9]{1,40})/(?P<below>[0-9]{1,40})"
+    r"|\\frac\{(?P<over>[0-9]{1,40})\}\{(?P<under>[0-9]{1,40})\})(?P<percent>%?)"
 )
 _SCIENTIFIC = re.compile(
     r"(?P<sign>-?)(?P<mantissa>[0-9]{1,40}(?:\.[0-9]{1,40})?)[eE](?P<exponent>[+-]?[0-9]{1,3})"
 )
 _PERCENT = re.compile(r"(?<=[0-9}]) ?(?:percent|percentage|pct)$", re.IGNORECASE)
 _MOD = r"\pmod"
+_NAMED = "="
 _RESIDUE = re.compile(
     r"(?:[A-Za-z]\\equiv)?(?P<value>-?[0-9]+)\(?(?:\\pmod|\\bmod|\\mod|mod) ?"
     r"(?:\{(?P<braced>[0-9]+)\}|(?P<bare>[0-9]+))\)?"
@@ -97,9 +104,29 @@ def read_exact(key: str, *, percent_is_number: bool = False) -> Exact:
     if residue is not None and (modulus := int(residue["braced"] or residue["bare"])):
         rest = int(residue["value"]) % modulus
         return Items(_MOD, "", (Fraction(rest), Fraction(modulus)))
+    if key.count("=") > 1 and (several := _read_equations(key, percent_is_number)) is not None:
+        return several
     name = _NAME.match(key) if key.count("=") == 1 else None
     body = key[name.end() :] if name is not None else key
+    sides = [_read(side, percent_is_number, 0) for side in body.split("=")]
+    # ``\frac{3}{4}=0.75`` says one number twice.
+    if isinstance(sides[0], Fraction) and len(set(sides)) == 1:
+        return sides[0]
     return _read(body, percent_is_number, 0)
+
+
+def _read_equations(key: str, percent_is_number: bool) -> Items | None:
+    """Return the values of ``x=1, y=2`` by the order of names; None for what is no such list."""
+    parts = _split(key) or []
+    names = [_NAME.match(part) for part in parts]
+    named = {
+        name[0]: _read(part[name.end() :], percent_is_number, 1)
+        for name, part in zip(names, parts, strict=True)
+        if name is not None
+    }
+    if not 1 < len(named) == len(parts):
+        return None
+    return Items(_NAMED, "".join(sorted(named)), tuple(named[name] for name in sorted(named)))
 
 
 def with_commas(key: str) -> str:
@@ -121,6 +148,8 @@ def compare_exact(one: Exact, other: Exact, *, ordered_lists: bool = False) -> C
 
 
 def _compare_items(one: Items, other: Items, ordered_lists: bool) -> Comparison:
+    if _NAMED in (one.opening, other.opening) and one.opening != other.opening:
+        return _compare_named(one, other, ordered_lists)
     if one.ordered != other.ordered:
         return Comparison.UNKNOWN
     if one.ordered and (one.opening, one.closing) != (other.opening, other.closing):
@@ -129,6 +158,16 @@ def _compare_items(one: Items, other: Items, ordered_lists: bool) -> Comparison:
     if one.ordered or (ordered_lists and bare):
         return _compare_in_order(one.values, other.values, ordered_lists)
     return _compare_as_sets(_distinct(one), _distinct(other))
+
+
+def _compare_named(one: Items, other: Items, ordered_lists: bool) -> Comparison:
+    """Compare ``x=1, y=2`` with a tuple or a list, whose values are in the order of the names."""
+    brackets = [each.opening + each.closing for each in (one, other) if each.opening != _NAMED]
+    if brackets not in (["()"], [""]):
+        return Comparison.DIFFERENT
+    result = _compare_in_order(one.values, other.values, ordered_lists)
+    # A symbolic check knows of no names: it takes both for sets.
+    return result if result is Comparison.SAME else Comparison.DIFFERENT
 
 
 def _compare_in_order(
@@ -166,7 +205,7 @@ def _read(text: str, percent_is_number: bool, depth: int) -> Exact:
             if parts is not None and (len(parts) > 1 or opening == r"\{"):
                 values = tuple(_read(part, percent_is_number, depth + 1) for part in parts)
                 return Items(opening, closing, values)
-    if (number := _typed_number(text)) is not None:
+    if (number := _typed_number(text, percent_is_number)) is not None:
         return number
     parts = _split(text)
     if parts is not None and len(parts) > 1:
@@ -177,7 +216,7 @@ def _read(text: str, percent_is_number: bool, depth: int) -> Exact:
         return Opaque(text)
 
 
-def _typed_number(text: str) -> Fraction | None:
+def _typed_number(text: str, percent_is_number: bool) -> Fraction | None:
     """Return a number in a form of its own: repeating, mixed, with an exponent of ten."""
     if match := _REPEATING.fullmatch(text):
         before, again = match["before"], match["line"] or match["round"] or match["dot"]
@@ -185,9 +224,11 @@ def _typed_number(text: str) -> Fraction | None:
         whole = Fraction(int((match["whole"] or "0") + before), times)
         value = whole + Fraction(int(again), times * (10 ** len(again) - 1))
     elif match := _MIXED.fullmatch(text):
-        if int(match["below"]) == 0:
+        below = int(match["below"] or match["under"])
+        if below == 0:
             return None
-        value = int(match["whole"]) + Fraction(int(match["above"]), int(match["below"]))
+        value = int(match["whole"]) + Fraction(int(match["above"] or match["over"]), below)
+        value = value / 100 if match["percent"] and not percent_is_number else value
     elif match := _SCIENTIFIC.fullmatch(text):
         value = Fraction(match["mantissa"]) * Fraction(10) ** int(match["exponent"])
     else:

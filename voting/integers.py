@@ -33,6 +33,11 @@ _NUMBER = re.compile(
     re.VERBOSE,
 )
 _SEPARATOR = re.compile(rf"\{{,\}}|[,{THIN_SPACE}]")
+#: Groups of three that a typed number may have, where there are two such groups at least: ``1 234``
+#: may be two numbers, ``1 234 567`` is one.
+_TYPED_GROUPS = re.compile(
+    r"([+\-]?[1-9][0-9]{0,2})([ _'\u2019])([0-9]{3}(?:\2[0-9]{3})+)(?![0-9])"
+)
 
 _DELIMITERS = (
     ("$$", "$$"),
@@ -40,6 +45,9 @@ _DELIMITERS = (
     (r"\(", r"\)"),
     (r"\[", r"\]"),
     ("**", "**"),
+    ("*", "*"),
+    ("`", "`"),
+    ("'", "'"),
     ("{", "}"),
 )
 _CURRENCY = re.compile(r"\\?\$|\\pounds(?![A-Za-z])|[\u00a3\u20ac\u00a5]")
@@ -65,13 +73,19 @@ _SUM = re.compile(r"(?<=[^\s^_{(])\s*[+\-\u2212]")
 #: Equations that several values solve: a power of a variable, a product that is zero.
 _POWER = re.compile(r"\(?[A-Za-z]\)?\s*\^\s*(?:[0-9]|\{\s*[0-9]+\s*\})")
 _PRODUCT = re.compile(r"[a-z]\s*(?:\\cdot|\\times|\*)?\s*[a-z]")
+#: Coordinates, and what else a side of a curve's equation has no word of.
+_COORDINATES = re.compile(r"(?<![A-Za-z\\])[xyz]*[xy][xyz]*(?![A-Za-z])")
+_LONG_WORD = re.compile(
+    r"(?<![A-Za-z\\])[A-Za-z]{4,}|\\(?:max|min|deg|gcd|text|mathrm|operatorname)"
+)
 
 
-def parse_integer(written: str) -> str | None:
+def parse_integer(written: str, *, curves: bool = False) -> str | None:
     r"""Return the integer that a text writes, in decimal digits, or None.
 
     The result has no leading zeros, no separators, and a minus sign where it is negative; it may be
-    of any size up to `MAX_CHARACTERS`, and is a string so that no limit of `int` applies.
+    of any size up to `MAX_CHARACTERS`, and is a string so that no limit of `int` applies. With
+    `curves`, what relates x and y (``x + y = 1``) may be an answer of its own, and is no integer.
     """
     text = plain_spacing(written)
     if len(text) > MAX_CHARACTERS:
@@ -80,7 +94,7 @@ def parse_integer(written: str) -> str | None:
         value = _number(text)
         if value is not None:
             return value
-        peeled = _peel(text)
+        peeled = _peel(text, curves)
         if peeled is None:
             return None
         text = peeled.strip()
@@ -89,6 +103,8 @@ def parse_integer(written: str) -> str | None:
 
 def _number(text: str) -> str | None:
     """Return the digits of a number, perhaps with a unit after it."""
+    if groups := _TYPED_GROUPS.match(text):
+        text = groups[1] + groups[3].replace(groups[2], "") + text[groups.end() :]
     match = _NUMBER.match(text)
     if match is None or not is_unit(text[match.end() :]):
         return None
@@ -96,7 +112,7 @@ def _number(text: str) -> str | None:
     return digits if digits == "0" or match["sign"] in ("", "+") else f"-{digits}"
 
 
-def _peel(text: str) -> str | None:
+def _peel(text: str, curves: bool) -> str | None:
     """Take one layer off a text that is not yet a number; None where there is none to take."""
     if text.endswith(".") and not text.endswith(".."):
         return text[:-1]
@@ -107,7 +123,7 @@ def _peel(text: str) -> str | None:
         return text[match.end() : -1]
     if match := _CURRENCY.match(text) or _LABEL.match(text):
         return text[match.end() :]
-    return _right_hand_side(text)
+    return _right_hand_side(text, curves)
 
 
 def _between_delimiters(text: str) -> str | None:
@@ -120,21 +136,25 @@ def _between_delimiters(text: str) -> str | None:
     return None
 
 
-def _right_hand_side(text: str) -> str | None:
-    """Return what a quantity is said to equal: ``42`` of ``m + n = 42``."""
+def _right_hand_side(text: str, curves: bool) -> str | None:
+    """Return what a quantity is said to equal: ``42`` of ``m + n = 42``, and of ``= 42``."""
     left, equals, right = text.rpartition("=")
     if not equals or _is_to_be_solved(left.strip(), right.strip()):
         return None
-    computed = left.strip() != ""
+    if not left.strip():
+        return right
     left = _without_computation(left, right)
-    if computed and not left:
+    if not left:
         return right
     left = _TEXT_GROUP.sub(r"\1", left)
+    curves = curves and "_" not in left
     for _ in range(MAX_LAYERS):
         left, replaced = _ATTACHED.subn(" ", left)
         if not replaced:
             break
     names = _WORD.findall(left)
+    if curves and _is_curve(left.strip()):
+        return None
     if not names or not _NAMES.fullmatch(left) or _RELATIONS.intersection(names):
         return None
     return right
@@ -145,9 +165,18 @@ def _is_to_be_solved(left: str, right: str) -> bool:
 
     A sum that is zero is an equation brought to one side, not an answer of zero.
     """
-    if _POWER.fullmatch(left):
+    if _POWER.fullmatch(left) or left.startswith(("-", "\u2212")):
         return True
     return right == "0" and bool(_SUM.search(left) or _PRODUCT.fullmatch(left))
+
+
+def _is_curve(left: str) -> bool:
+    """Return whether a left-hand side, without arguments and exponents, relates coordinates."""
+    return (
+        len(left.rstrip("'")) > 1
+        and bool(_COORDINATES.search(left))
+        and not _LONG_WORD.search(left)
+    )
 
 
 def _without_computation(left: str, right: str) -> str:

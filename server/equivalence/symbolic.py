@@ -25,11 +25,17 @@ LEAST_POINTS = 3
 #: Digits with which a symbol's random value is drawn: enough that no identity holds by accident.
 POINT_SCALE = 10**12
 
+_INEQUALITIES = sympy.GreaterThan | sympy.LessThan | sympy.StrictGreaterThan | sympy.StrictLessThan
+#: Indices that a sum or a sequence has beside "i", which is no imaginary unit there.
+_INDICES = frozenset("jkmn")
+
 
 def equal(one: Any, other: Any) -> bool | None:  # noqa: ANN401 - sympy has no types
     """Return whether two sympy objects are equal; None where neither can be shown."""
     if type(one) is type(other) and one == other:
         return True
+    if not (isinstance(one, Relational) and isinstance(other, Relational)):
+        one, other = _as_set(one), _as_set(other)
     if isinstance(other, sympy.Eq) and isinstance(one, sympy.Expr):
         one, other = other, one
     for first, second, compare in (
@@ -47,10 +53,52 @@ def equal(one: Any, other: Any) -> bool | None:  # noqa: ANN401 - sympy has no t
     return None
 
 
+def either(parts: Sequence[Any]) -> Any:  # noqa: ANN401
+    """Return the set of numbers that satisfy one of several inequalities; None where it is none."""
+    sets = [_as_set(part) for part in parts]
+    if not _of_one_variable(parts, sets):
+        return None
+    return sympy.Union(*sets)
+
+
+def both(parts: Sequence[Any]) -> Any:  # noqa: ANN401
+    """Return the set of numbers that satisfy all of several inequalities; None as for `either`."""
+    sets = [_as_set(part) for part in parts]
+    if not _of_one_variable(parts, sets):
+        return None
+    return sympy.Intersection(*sets)
+
+
+def _of_one_variable(parts: Sequence[Any], sets: Sequence[Any]) -> bool:
+    variables = {symbol for part in parts if part is not None for symbol in part.free_symbols}
+    return len(variables) == 1 and all(isinstance(each, sympy.Set) for each in sets)
+
+
+def _as_set(relation: Any) -> Any:  # noqa: ANN401
+    """Return an interval for ``1 < x < 3``; anything else as it is."""
+    inequality = isinstance(relation, sympy.And | sympy.Or | _INEQUALITIES)
+    if not inequality or len(relation.free_symbols) != 1:
+        return relation
+    (symbol,) = relation.free_symbols
+    # Solving is for what is solved already: sympy may take any time for more.
+    if not all(_is_bound(each, symbol) for each in relation.atoms(Relational)):
+        return relation
+    # A symbol of its own, which is real whatever the grammar takes it for.
+    return relation.subs(symbol, sympy.Symbol("x", real=True)).as_set()
+
+
+def _is_bound(relation: Any, symbol: Any) -> bool:  # noqa: ANN401
+    sides = (relation.lhs, relation.rhs)
+    return symbol in sides and not all(side.has(symbol) for side in sides)
+
+
 def equal_expressions(one: Any, other: Any) -> bool | None:  # noqa: ANN401
     """Return whether two expressions are equal everywhere; None where no value can be had."""
-    one, other = one.doit(), other.doit()
+    one, other = (_plain(each, _INDICES & _names(one, other)) for each in (one, other))
     difference = sympy.expand(one - other)
+    if difference.has(sympy.factorial, sympy.binomial) and difference.free_symbols:
+        # Gamma functions take seconds to be found equal by their digits.
+        difference = sympy.combsimp(difference)
     if difference == 0:
         return True
     if difference.is_Rational:
@@ -59,6 +107,23 @@ def equal_expressions(one: Any, other: Any) -> bool | None:  # noqa: ANN401
     if not symbols:
         return _is_zero(difference)
     return _equal_at_points(difference, symbols)
+
+
+def _names(*expressions: Any) -> set[str]:  # noqa: ANN401
+    return {symbol.name for each in expressions for symbol in each.free_symbols}
+
+
+def _plain(expression: Any, indices: frozenset[str]) -> Any:  # noqa: ANN401
+    """Return an expression done, with symbols that are told apart by their names alone.
+
+    The grammar gives a symbol other assumptions by where it stands. Without other indices, "i" is
+    the imaginary unit.
+    """
+    unit = {} if indices else {"i": sympy.I}
+    symbols = {
+        each: unit.get(each.name, sympy.Symbol(each.name)) for each in expression.free_symbols
+    }
+    return expression.xreplace(symbols).doit()
 
 
 def _equal_at_points(difference: Any, symbols: Sequence[Any]) -> bool | None:  # noqa: ANN401
@@ -111,7 +176,7 @@ def _equal_tuples(one: Any, other: Any) -> bool | None:  # noqa: ANN401
 def _equal_finite_sets(one: Any, other: Any) -> bool | None:  # noqa: ANN401
     """Pair the elements off: equality is transitive, so that the first match will do."""
     ones, others = list(one.args), list(other.args)
-    if len(ones) != len(others):
+    if len(ones) != len(others) or _are_named(ones) is not _are_named(others):
         return False
     unsure = False
     for element in ones:
@@ -123,6 +188,11 @@ def _equal_finite_sets(one: Any, other: Any) -> bool | None:  # noqa: ANN401
             continue
         others.pop(verdicts.index(True))
     return None if unsure else True
+
+
+def _are_named(elements: Sequence[Any]) -> bool:
+    """Return whether elements give values to several names: ``x = 1, y = 2`` is not ``2, 1``."""
+    return len({each.lhs for each in elements if isinstance(each, sympy.Eq)}) > 1
 
 
 def _equal_intervals(one: Any, other: Any) -> bool | None:  # noqa: ANN401

@@ -25,26 +25,43 @@ RECURSION = 4_000
 
 _DECIMAL = re.compile(r"(?<![0-9.])([0-9]*)\.([0-9]+)(?![0-9.])")
 #: What the grammar reads as something else, so that nothing is said of it: an index (a number in
-#: another base), two dashes (a range), a prime, a transpose, a colon (a ratio), hexadecimal digits,
-#: leading zeros (a date), powers of powers without braces, fractions and divisions of which it is
-#: not clear where they end.
+#: another base), two dashes (a range), a prime, a transpose, a colon (a ratio), digits of another
+#: base, leading zeros (a date), powers of powers without braces, fractions and divisions of which
+#: it is not clear where they end, a derivative (also as ``f^{(2)}``), an inverse function, vectors
+#: and their product, and capital Greek letters, which it takes for small ones.
 _MISREAD = re.compile(
     r"[0-9)}]\s*_|--|'|\\prime|\^\s*\{?\s*(?:T|\*|\\top|\\dagger|\\ast)(?![A-Za-z])|:"
-    r"|(?<![0-9.])0(?:[xX][0-9A-Fa-f]|[0-9])|\^\s*(?:\{[^{}]*\}|[A-Za-z0-9])\s*\^"
+    r"|(?<![0-9.])0(?:[xXbBoO][0-9A-Fa-f]|[0-9])|\^\s*(?:\{[^{}]*\}|[A-Za-z0-9])\s*\^"
     r"|\\frac\s*[0-9]{3}|\\frac\s*(?:\{[^{}]*\}|[0-9])\s*[0-9]{2}"
     r"|/\s*[0-9]+\s*(?:[A-Za-z(]|\\(?!cdot|times|le|ge|in|cup|cap)[a-z])"
+    r"|\\frac\s*\{[^{}]*(?:\{[^{}]*\}[^{}]*)?\}\s*\{\s*(?:d[A-Za-z\\]|\\partial)"
+    r"|\^\s*\{\s*\(|(?<![A-Za-z\\])[fghFGH]\s*\^\s*\{\s*-"
+    r"|\\vec|\\overrightarrow|(?<![A-Za-z\\])[A-Za-z]\s*\\times\s*[A-Za-z](?![A-Za-z])"
+    r"|\\(?:Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Upsilon|Phi|Psi|Omega)(?![a-z])"
 )
 #: Words of a formula, which are no variables.
 _COMMAND = re.compile(
     r"\\(?:text|mathrm|operatorname|mathbf|mathit)\s*\{[^{}]*\}|\\begin\{[a-z]+\}(?:\{[^{}]*\})?"
     r"|\\end\{[a-z]+\}|\\[A-Za-z]+"
 )
-_LETTER = re.compile(r"[A-Za-z]")
-#: Letters that name a constant or an operator.
-_NAMED = frozenset("eidEI")
+#: A "d" that comes before its variable is an operator.
+_LETTER = re.compile(r"[A-Za-ce-z]|d(?!\s*[A-Za-z\\])")
+#: Letters that name a constant.
+_NAMED = frozenset("eiEI")
 _RELATION = re.compile(r"[=<>|]|\\(?:l|g)e|\\in(?![A-Za-z])|\\ne")
 _TRIGONOMETRY = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _DEGREES = re.compile(r"(?<![0-9.^{}])([0-9]{1,9})\s*\^\s*(?:\\circ(?![A-Za-z])|\{\s*\\circ\s*\})")
+_ROOT_OF_NEGATIVE = re.compile(r"\\sqrt\[([1-9]?[13579])\]\{-([0-9]+)\}")
+#: What a quantity is called: the left-hand side of an equation that only says its value.
+_QUANTITY = re.compile(
+    r"(?:[A-Z]{2,3}|[A-Za-z]{4,}|[A-Za-z](?:_\{[A-Za-z0-9]{1,9}\})?\([a-z]\)"
+    r"|\\(?:sin|cos|tan|cot|sec|csc|angle) ?\\?[A-Za-z]{1,9})=(?=[^=]*\Z)"
+)
+_INEQUALITY = re.compile(r"[<>]|\\[lg]e(?![a-z])")
+#: Inequalities that "or" or "and" join, at most.
+MAX_PARTS = 8
+_OR = re.compile(r"(?<![A-Za-z\\])or(?![A-Za-z])")
+_AND = re.compile(r"(?<![A-Za-z\\])and(?![A-Za-z])")
 _GROUPED = re.compile(r"(?<=[0-9])(?:\\,|\\!|\{,\})(?=[0-9]{3}(?![0-9]))")
 
 
@@ -72,7 +89,7 @@ def are_equal(one: str, other: str) -> bool | None:
     if max(len(one), len(other)) > MAX_CHARACTERS or _MISREAD.search(one) or _MISREAD.search(other):
         return None
     try:
-        parsed = [_parse(each) for each in (one, other)]
+        parsed = [_parse(each) for each in _without_names(one, other)]
         if parsed[0] is None or parsed[1] is None:
             return None
         verdict = equal(*parsed)
@@ -84,8 +101,26 @@ def are_equal(one: str, other: str) -> bool | None:
         return None
 
 
+def _without_names(one: str, other: str) -> tuple[str, str]:
+    """Return two answers; where only one is an equation, that without the name of its quantity."""
+    if ("=" in one) == ("=" in other):
+        return one, other
+    return _QUANTITY.sub("", one, count=1), _QUANTITY.sub("", other, count=1)
+
+
 def _parse(latex: str) -> Any:  # noqa: ANN401 - sympy has no types
-    """Return the sympy object of an answer, None where Math-Verify reads nothing out of it.
+    """Return the sympy object of an answer, None where nothing is read out of it."""
+    from server.equivalence.symbolic import both, either  # noqa: PLC0415 - loads sympy
+
+    for word, join in ((_OR, either), (_AND, both)):
+        parts = word.split(latex)
+        if 1 < len(parts) <= MAX_PARTS and all(_INEQUALITY.search(part) for part in parts):
+            return join([_parse_formula(part) for part in parts])
+    return _parse_formula(latex)
+
+
+def _parse_formula(latex: str) -> Any:  # noqa: ANN401
+    """Return what Math-Verify reads out of a formula.
 
     Only its LaTeX grammar is used: its other one hands text to `eval`.
     """
@@ -93,6 +128,7 @@ def _parse(latex: str) -> Any:  # noqa: ANN401 - sympy has no types
 
     if _TRIGONOMETRY.search(latex):
         latex = _DEGREES.sub(r"\\frac{\1\\pi}{180}", latex)
+    latex = _ROOT_OF_NEGATIVE.sub(r"-\\sqrt[\1]{\2}", latex)
     text = _DECIMAL.sub(_exact_decimal, _GROUPED.sub("", latex)).replace("$", "")
     found = parse(
         f"${text}$",

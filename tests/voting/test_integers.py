@@ -83,6 +83,8 @@ INTEGERS: list[tuple[str, str]] = [
     ("~42~", "42"),
     # A quantity and its value.
     ("x = 42", "42"),
+    ("= 42", "42"),
+    ("1 000 042", "1000042"),
     ("x=42", "42"),
     ("m + n = 42", "42"),
     ("m+n=1,234", "1234"),
@@ -235,7 +237,6 @@ NOT_INTEGERS: list[str] = [
     "42 = x",
     "x, y = 42",
     "(x, y) = 1,234",
-    "= 42",
     # Words that change the number.
     "42 million",
     r"42 \text{ thousand}",
@@ -322,3 +323,14 @@ def test_an_equation_brought_to_one_side_is_no_answer_of_zero(equation: str) -> 
 )
 def test_a_quantity_may_be_zero_and_a_sum_may_have_a_value(written: str, value: str) -> None:
     assert parse_integer(written) == value
+
+
+@pytest.mark.parametrize("equation", ["x + y = 42", "x^2 + y^2 = 42", "xy = 42", "|x| = 42"])
+def test_a_curve_is_a_number_only_where_a_number_is_asked_for(equation: str) -> None:
+    assert parse_integer(equation) == "42"
+    assert parse_integer(equation, curves=True) is None
+
+
+@pytest.mark.parametrize("quantity", ["x = 42", "f(x) = 42", "x_1 + x_2 = 42", "m + n = 42"])
+def test_a_quantity_is_a_number_among_curves(quantity: str) -> None:
+    assert parse_integer(quantity, curves=True) == "42"
