@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import orjson
 
 from server.replay.errors import RecordsUnreadable
 from server.replay.rows import CellsName, cells_name, read_row
+from voting.equivalence import AnswerClasses
 from voting.replay.records import RecordedAttempt, RecordedProblem
 
 #: The longest line read: an attempt of a million tokens with its confidences takes 40 MB.
@@ -60,8 +61,23 @@ def load_records(
             f"{', '.join(map(str, files))}: 0 attempts that came to an end of their own: must be "
             "at least 1; record solves without early stop (solve.early_stop none)"
         )
-    problems = tuple(RecordedProblem(name, tuple(rows)) for name, rows in attempts.items())
+    problems = tuple(RecordedProblem(name, _classed(rows)) for name, rows in attempts.items())
     return Records(problems, left_out)
+
+
+def _classed(attempts: Sequence[RecordedAttempt]) -> tuple[RecordedAttempt, ...]:
+    r"""Return attempts whose equal answers are one: ``1/2`` and ``\frac12`` share a ballot line.
+
+    As far as exact arithmetic tells: no symbolic check is asked.
+    """
+    classes = AnswerClasses()
+    for attempt in attempts:
+        if attempt.answer is not None:
+            classes.add(attempt.answer)
+    return tuple(
+        attempt if attempt.answer is None else replace(attempt, answer=classes.of(attempt.answer))
+        for attempt in attempts
+    )
 
 
 def _truths(file: Path) -> dict[str, str]:

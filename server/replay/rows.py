@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 from client.schema import AttemptEnd
 from server.replay.errors import RecordsUnreadable
 from voting.answers import Answer, AnswerKind, parse_answer
+from voting.equivalence import compare
 from voting.errors import VotingError
+from voting.exact import Comparison
 from voting.replay.records import Dip, RecordedAttempt
 from voting.scores import TokenScores
 
@@ -92,10 +94,15 @@ def read_row(
 
 def _is_right(problem_id: str, row: Row, answer: Answer | None, truths: Mapping[str, str]) -> bool:
     truth = truths.get(problem_id, _text(row, TRUTH))
+    told = next((row[name] for name in RIGHT if row.get(name) is not None), None)
     if truth is not None:
         expected = _answer(truth)
-        return answer is not None and expected is not None and answer.key == expected.key
-    told = next((row[name] for name in RIGHT if row.get(name) is not None), None)
+        if answer is None or expected is None:
+            return False
+        verdict = compare(answer, expected)
+        # What arithmetic leaves open, whoever recorded the attempt may have settled.
+        if verdict is not Comparison.UNKNOWN or told is None:
+            return verdict is Comparison.SAME
     if told is None:
         raise RecordsUnreadable(
             f"problem {problem_id[:40]!r}: no right answer: must have one, in the column "

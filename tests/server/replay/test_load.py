@@ -60,6 +60,20 @@ def test_a_file_of_answers_stands_above_the_row(write: Write) -> None:
     assert not load_records([write(TABLE)], answers).problems[0].attempts[0].right
 
 
+def test_equal_answers_are_one_and_right_together(write: Write) -> None:
+    spelled = ["1/2", r"\frac12", "0.50", r"50\%", "0.51"]
+    rows = [TABLE | {"correct_answer": "0.5", "attempt_answer": each} for each in spelled]
+    (problem,) = load_records([write(*rows)]).problems
+    assert [attempt.right for attempt in problem.attempts] == [True] * 4 + [False]
+    assert len({attempt.key for attempt in problem.attempts}) == 2
+
+
+def test_the_recorder_says_what_arithmetic_leaves_open(write: Write) -> None:
+    row = TABLE | {"correct_answer": "(x-1)(x+1)", "attempt_answer": "x^2-1"}
+    (problem,) = load_records([write(row, row | {"reward": 0.0}, TABLE | {"reward": 0.0})]).problems
+    assert [attempt.right for attempt in problem.attempts] == [True, False, True]
+
+
 @pytest.mark.parametrize(
     ("output", "printed"),
     [("12", True), ("x = 12.", True), ("3125 1.12 12.5", False), ("120", False), ("", False)],
