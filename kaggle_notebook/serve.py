@@ -12,6 +12,8 @@ from kaggle_notebook.current import current_session
 from kaggle_notebook.errors import KaggleError
 from kaggle_notebook.fixed_set import read_rows, read_set, score
 from kaggle_notebook.predict import predict
+from kaggle_notebook.reserve import Reserve
+from kaggle_notebook.session import Session
 from kaggle_notebook.settings import RERUN, Mode, SessionSettings
 from kaggle_notebook.start import finish, start
 
@@ -46,11 +48,33 @@ def main(endpoint: Callable[..., Any] = predict) -> None:
         paths = data_paths(session.settings)
         # what cannot be scored is told before it is solved
         fixed = read_set(paths) if session.settings.mode is Mode.FIXED_SET else []
-        session.expect(sum(1 for _ in read_rows(paths[0])))
-        server.run_local_gateway(paths)
+        _run_local(session, server, endpoint, paths)
         if session.settings.mode is Mode.FIXED_SET:
             sys.stdout.write(score(fixed, session.record.lines(), session.folder))
     finish()
+
+
+def _run_local(
+    session: Session, server: InferenceServer, endpoint: Callable[..., Any], paths: tuple[str, ...]
+) -> None:
+    """Have the local gateway ask for everything, with room on the disk for its submission."""
+    ids = [row.get("id", "") for row in read_rows(paths[0])]
+    session.expect(len(ids))
+    reserve = Reserve(session.folder)
+    try:
+        server.run_local_gateway(paths)
+    except Exception:
+        if not reserve.is_wanted() or len(session.record) < len(set(ids)):
+            raise
+        # all is answered, and the journal has filled the disk: asked again, answers are at hand
+        session.tell("disk", "it was full: the gateway was run again for its submission")
+        session.close()
+        reserve.free()
+        # with room for it, the last answer takes along those that could not be written
+        session.record.add(session.record.lines()[-1])
+        inference_server(session.settings, endpoint).run_local_gateway(paths)
+    finally:
+        reserve.free()
 
 
 def inference_server(
