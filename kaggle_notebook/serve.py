@@ -71,7 +71,8 @@ def _run_local(
         session.close()
         reserve.free()
         # with room for it, the last answer takes along those that could not be written
-        session.record.add(session.record.lines()[-1])
+        for line in session.record.lines()[-1:]:
+            session.record.add(line)
         inference_server(session.settings, endpoint).run_local_gateway(paths)
     finally:
         reserve.free()
