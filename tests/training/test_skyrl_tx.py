@@ -7,7 +7,9 @@ That environment has skyrl-tx 0.3.0 with jax; this one has the extra `train` and
 
 import gc
 import io
+import json
 import os
+import shutil
 import socket
 import subprocess
 import tarfile
@@ -54,8 +56,14 @@ def base(tmp_path: Path) -> Path:
     folder = tmp_path / "base"
     model.save_pretrained(folder)
     vocabulary = Path(vocabularies.__file__).parent / "qwen" / "tokenizer.json"
-    tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(vocabulary))
-    tokenizer.save_pretrained(folder)
+    shutil.copy(vocabulary, folder / "tokenizer.json")
+    # skyrl-tx reads them by transformers 4, which knows neither version 5's class of tokenizers nor
+    # its place for the base of rotary embeddings
+    told = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(told))
+    settings = json.loads((folder / "config.json").read_text())
+    theta = settings.get("rope_parameters", settings).get("rope_theta", 10_000.0)
+    (folder / "config.json").write_text(json.dumps({**settings, "rope_theta": theta}))
     return folder
 
 
