@@ -41,11 +41,10 @@ LEAST_LIKELIHOOD = 1e-6
 #: and 150 with recorded and made-up runs in view (differences of about one standard error): a run's
 #: own problems are few, and which paths they are of is told by little.
 DEFAULT_PRIOR_PROBLEMS = 40.0
-#: Of an even share of the run's time, each problem keeps this much for sure: 7 s of 50 problems in
-#: 5 h, 1.4 s in 1 h. Floors buy no answers where time is short, and what is kept for a problem that
-#: will be left is lost to the others: on recorded and on made-up runs 0.01 gained 0.2 to 0.6 points
-#: of 50 against 0.05 at 1 to 3 h.
-DEFAULT_FLOOR = 0.02
+#: Of an even share of the run's time, each problem keeps this much for sure: 18 s of 50 problems in
+#: 5 h, which is enough to force an answer. Replayed runs gain 0.2 points of 50 with 0.02, less than
+#: their standard error; rehearsed ones then left a problem of 8 s without an answer.
+DEFAULT_FLOOR = 0.05
 #: Prices of time tried, in right answers a second, from next to nothing (of rules that bring the
 #: same, the quicker is better) to one every ten seconds.
 PRICES = np.array([1e-8, *np.geomspace(1e-6, 0.1, 120)])

