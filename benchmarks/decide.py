@@ -16,11 +16,9 @@ best of them in hindsight, and what a choice among them that is always right wou
 
 What the halves do not guard against: the search space, the selectors' criterion and the budgets'
 floor and smoothing were settled while results on these recorded problems were in view. Another
-recording is the test of them. On the one synthetic population that is made here budgets are about
-half a point under greedy at 1 and 2 h. Over ten such populations they are not (0.0 at 1 h, 0.4
-above at 2 h; standard errors 0.3 and 0.4), and with a library of the very problems of the runs they
-are above it in all of 16 cases (four populations at four clocks): what one population lacks is
-problems to learn from, when twenty tell how long the others take.
+recording is the test of them. On the synthetic population that is made here budgets are under
+greedy at 1 and 2 h. A possible reason: the other half is few problems to learn from, where some of
+the run's own tell how long the rest takes.
 
 Budgets: pairs of 50-problem runs of the reporting half on the described H100, against the published
 greedy policy. Ours learns from paths of the other half, smoothed by a synthetic population, which

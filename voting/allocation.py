@@ -42,8 +42,8 @@ LEAST_LIKELIHOOD = 1e-6
 #: own problems are few, and which paths they are of is told by little.
 DEFAULT_PRIOR_PROBLEMS = 40.0
 #: Of an even share of the run's time, each problem keeps this much for sure: 18 s of 50 problems in
-#: 5 h, which is enough to force an answer. Replayed runs gain 0.2 points of 50 with 0.02, less than
-#: their standard error; rehearsed ones then left a problem of 8 s without an answer.
+#: 5 h, which is enough to force an answer. With 0.02 a rehearsed run (benchmarks/contest.py) left a
+#: problem of 8 s without one; what that gains in replayed runs is little.
 DEFAULT_FLOOR = 0.05
 #: Prices of time tried, in right answers a second, from next to nothing (of rules that bring the
 #: same, the quicker is better) to one every ten seconds.
