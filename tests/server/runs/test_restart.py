@@ -181,9 +181,12 @@ def test_a_shutdown_leaves_what_runs_to_the_next_server(folder: Path) -> None:
         thread.join(20)
         assert [result.end for result in results] == [SolveEnd.INTERRUPTED]
     (folder / "go").touch()
-    with server(folder) as (http, _):
+    with server(folder) as (http, process):
         result = ask(http, "p1")
         assert (result.answer, result.solve_id) == ("42", results[0].solve_id)
+        # A kill could take the journal's last second, in which the solve went on.
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) in STOPPED
     with JournalReader(folder / "journal.sqlite") as reader:
         assert list(check(reader)) == []
         (away,) = [
