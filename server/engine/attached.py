@@ -8,7 +8,7 @@ import structlog
 
 from server.engine.base import EngineState
 from server.engine.errors import EngineError, EngineFailed
-from server.engine.lifecycle import DEATH_SEEN_S, Lifecycle
+from server.engine.lifecycle import DEATH_SEEN_S, Lifecycle, Proof
 from server.groups import collapsed
 
 log = structlog.get_logger(__name__)
@@ -27,8 +27,9 @@ class Attached(Lifecycle):
 
     `prepare` returns once the server has answered a real generation; what it opens on the stack
     stays open until the server is lost. It raises `EngineFailed` for what no waiting would change.
-    `probe` raises an `EngineError` when the server does not answer. Whoever runs the server may
-    start it later than the gateway, so it is never given up: each caller bounds its own wait.
+    `probe` raises an `EngineError` when the server does not answer; one that answers and makes no
+    tokens, by `proof`, is not used until it does. Whoever runs the server may start it later than
+    the gateway, so it is never given up: each caller bounds its own wait.
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class Attached(Lifecycle):
         probe: Callable[[], Awaitable[None]],
         *,
         start_timeout_s: float,
+        proof: Proof | None = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, proof)
         self._prepare = prepare
         self._probe = probe
         self._start_timeout_s = start_timeout_s
@@ -77,7 +79,7 @@ class Attached(Lifecycle):
                     return
                 if not problem:
                     pause = BACK_OFF_FIRST_S
-                    problem = await self._stay_ready()
+                    problem = await self._until_lost()
                     log.warning("engine.lost", engine=self._name, reason=problem)
                     detail = f"{self._name} was lost: {problem}"
                     self._set(EngineState.RESTARTING, detail, died=True)
@@ -106,6 +108,19 @@ class Attached(Lifecycle):
             return ""
         self._set(self._status.state, f"{self._name} is not ready: {problem}")
         return problem
+
+    async def _until_lost(self) -> str:
+        """Be ready until the server does not answer or does not work; return which."""
+        problems: list[str] = []
+        async with anyio.create_task_group() as group:
+
+            async def watch(loss: Callable[[], Awaitable[str]]) -> None:
+                problems.append(await loss())
+                group.cancel_scope.cancel()
+
+            group.start_soon(watch, self._stay_ready)
+            group.start_soon(watch, self.stops_working)
+        return problems[0]
 
     async def _stay_ready(self) -> str:
         """Be ready until the server does not answer; return what it did instead."""

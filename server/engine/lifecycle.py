@@ -1,22 +1,42 @@
 """Where an engine is in its life, and how to wait for it: what all kinds have in common."""
 
+import time
 from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 
 import anyio
 
 from server.engine.base import EngineState, EngineStatus
-from server.engine.errors import EngineFailed
+from server.engine.errors import EngineError, EngineFailed
 
 #: A broken stream is the first sign of a death, which is seen for certain a little later.
 DEATH_SEEN_S = 1.0
+#: Before an engine is asked again that answered a proof with an error.
+PROVE_AGAIN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How an engine proves that it works: `work` returns once it has made a token.
+
+    It raises an `EngineError` when the engine answers otherwise, and is cancelled after `within_s`:
+    as long as a stream may be silent.
+    """
+
+    work: Callable[[], Awaitable[None]]
+    within_s: float
 
 
 class Lifecycle(ABC):
     """State of one engine; `server.engine.supervisor` runs a process, `attached` watches a URL."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, proof: Proof | None = None) -> None:
         self._name = name
+        self._proof = proof
+        self._doubted = anyio.Event()
+        self._heard_at = 0.0
         self._changed = anyio.Event()
         self._status = EngineStatus(EngineState.STARTING, f"{name} is being started")
 
@@ -43,6 +63,43 @@ class Lifecycle(ABC):
         with anyio.move_on_after(DEATH_SEEN_S):
             while self._status.state is EngineState.READY:
                 await self._changed.wait()
+
+    def heard(self) -> None:
+        """Note a sign of work: a stream got something."""
+        self._heard_at = time.monotonic()
+
+    def doubt(self) -> None:
+        """Have the engine asked for a proof that it works: a stream stalled, or got nonsense."""
+        self._doubted.set()
+
+    async def stops_working(self) -> str:
+        """Return what is wrong once the engine, in doubt, sends nothing and proves nothing.
+
+        A process can live and answer `/health` while its scheduler hangs: only tokens count.
+        """
+        while True:
+            # A doubt from before, or from during the proof, is answered by it.
+            self._doubted = anyio.Event()
+            await self._doubted.wait()
+            asked = time.monotonic()
+            problem = await self._disproof()
+            if problem and self._heard_at < asked:
+                return problem
+
+    async def _disproof(self) -> str:
+        if self._proof is None:
+            return ""
+        problem = f"no token within {self._proof.within_s:g} s"
+        with anyio.move_on_after(self._proof.within_s):
+            while True:
+                try:
+                    await self._proof.work()
+                except EngineError as error:
+                    problem = str(error)
+                else:
+                    return ""
+                await anyio.sleep(PROVE_AGAIN_S)
+        return problem
 
     async def changed(self) -> None:
         """Return at the next change of state."""

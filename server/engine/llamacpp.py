@@ -6,8 +6,8 @@ against plain use: ids in and out only, sessions pinned to slots, a problem's pr
 
 import secrets
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,8 +21,10 @@ from server.engine.errors import (
     EngineFailed,
     EngineProtocolError,
     EngineRefused,
+    EngineStalled,
     EngineUnavailable,
 )
+from server.engine.lifecycle import Proof
 from server.engine.llamacpp_child import ChildConfig
 from server.engine.llamacpp_events import EventReader
 from server.engine.llamacpp_http import LlamaServer, completion_body
@@ -38,6 +40,8 @@ SLOWEST_PREFILL = 10.0
 FORCING_BIAS = 1_000.0
 #: Most likely tokens asked for at first where a token's own event would be lost.
 TOP_FIRST = 1_000
+#: llama-server chooses an idle one.
+ANY_SLOT = -1
 #: Removing the saved states that killed engines have left must not hold up a start for longer.
 SWEEP_WAIT_S = 5.0
 
@@ -101,6 +105,7 @@ class LlamaCppEngine:
             self._prepare,
             start_timeout_s=options.start_timeout_s,
             max_restarts=options.max_restarts,
+            proof=Proof(self.work, options.stall_timeout_s),
         )
 
     @property
@@ -137,8 +142,9 @@ class LlamaCppEngine:
             await self._share_prefix(server, slot, prompt)
             slot.held = list(prompt)
             body = completion_body(prompt, sampling, slot.number)
-            async with server.complete(body, self._silence_s(prompt)) as lines:
-                yield self._chunks(lines, slot)
+            with self._doubted():
+                async with server.complete(body, self._silence_s(prompt)) as lines:
+                    yield self._chunks(lines, slot)
 
     async def score(self, ids: Sequence[int], start: int) -> list[float]:
         """Return log-probabilities of `ids[start:]`: one request a token, so for short targets.
@@ -210,6 +216,7 @@ class LlamaCppEngine:
     async def _chunks(self, lines: AsyncIterator[bytes], slot: Slot) -> AsyncIterator[Chunk]:
         reader = EventReader(self._vocabulary)
         async for line in lines:
+            self.supervisor.heard()
             chunk = reader.read(line)
             slot.held.extend(chunk.token_ids)
             yield chunk
@@ -232,6 +239,28 @@ class LlamaCppEngine:
                 f"token id {worst}: must be from 0 to {self._vocabulary.size - 1}; "
                 "encode with this model's vocabulary"
             )
+
+    @contextmanager
+    def _doubted(self) -> Iterator[None]:
+        """Have the engine prove that it works where a stream stalls or is garbage."""
+        try:
+            yield
+        except (EngineStalled, EngineProtocolError):
+            self.supervisor.doubt()
+            raise
+
+    async def work(self) -> None:
+        """Return once the child has made a token; raise the error of it where it has not."""
+        await self._generate_one(self._running_server(), slot=ANY_SLOT)
+
+    async def _generate_one(self, server: LlamaServer, slot: int = 0) -> None:
+        body = completion_body([0], Sampling(max_tokens=1, temperature=0, seed=0), slot)
+        reader, ended = EventReader(self._vocabulary), False
+        async with server.complete(body, self._options.start_timeout_s) as lines:
+            async for line in lines:
+                ended = reader.read(line).finish_reason is not None or ended
+        if not ended:
+            raise EngineProtocolError("the engine ended the stream before its last event")
 
     @property
     def server(self) -> LlamaServer:
@@ -271,10 +300,7 @@ class LlamaCppEngine:
         self._server = await stack.enter_async_context(
             LlamaServer(url, self._key, self.supervisor.confirm_death)
         )
-        probe = completion_body([0], Sampling(max_tokens=1, temperature=0, seed=0), slot=0)
-        async with self._server.complete(probe, self._options.start_timeout_s) as lines:
-            async for _ in lines:
-                pass
+        await self._generate_one(self._server)
         slot_tokens = await self._server.slot_tokens()
         if slot_tokens < self._info.context_tokens:
             raise EngineFailed(

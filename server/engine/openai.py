@@ -15,6 +15,7 @@ import structlog
 from server.engine.attached import Attached
 from server.engine.base import Chunk, EngineInfo, FinishReason, Sampling, Stream
 from server.engine.errors import EngineError, EngineFailed, EngineProtocolError, EngineUnavailable
+from server.engine.lifecycle import Proof
 from server.engine.openai_dialects import KNOWN, Completions, Tokens
 from server.engine.remote import RemoteServer, no_doubt, refusal
 from server.engine.remote_engine import RemoteEngine
@@ -93,11 +94,15 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
                 f"engine.context_tokens {self._info.context_tokens}: {server.name} serves {name} "
                 f"with a context of {context}; lower engine.context_tokens to that"
             )
-        await self._probe(server)
+        await self._generate_some(server)
         log.info("engine.facts", engine=server.name, kind=self._completions.name, model=name)
         self._server = server
 
-    async def _probe(self, server: RemoteServer) -> None:
+    async def work(self) -> None:
+        """Return once the server has made a token; raise the error of it where it has not."""
+        await self._generate_some(self._running_server())
+
+    async def _generate_some(self, server: RemoteServer) -> None:
         sampling = Sampling(max_tokens=2, temperature=0, seed=0)
         body = self._body([0], sampling)
         found = 0
@@ -125,6 +130,7 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
     ) -> AsyncIterator[Chunk]:
         reader = CompletionReader(self._completions, self._vocabulary.size, sampling.top_logprobs)
         async for lines in blocks:
+            self.life.heard()
             for chunk in map(reader.read, lines):
                 if chunk is not None:
                     yield chunk
@@ -226,6 +232,9 @@ async def open_openai(
         async with RemoteServer(name, options.url, options.api_key, no_doubt) as server:
             await server.get("/v1/models")
 
-    engine.life = Attached(name, prepare, probe, start_timeout_s=options.start_timeout_s)
+    proof = Proof(engine.work, options.stall_timeout_s)
+    engine.life = Attached(
+        name, prepare, probe, start_timeout_s=options.start_timeout_s, proof=proof
+    )
     async with engine.life.running():
         yield engine

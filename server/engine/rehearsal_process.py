@@ -84,6 +84,7 @@ class _Process:
             self._prepare,
             start_timeout_s=options.limits.start_timeout_s,
             max_restarts=options.max_restarts,
+            proof=self.engine.proof,
         )
 
     def _launch(self) -> tuple[list[str], bytes]:

@@ -7,7 +7,14 @@ from dataclasses import replace
 from typing import Generic, TypeVar
 
 from server.engine.base import EngineInfo, EngineState, EngineStatus, Sampling
-from server.engine.errors import EngineError, EngineFailed, EngineRefused, EngineUnavailable
+from server.engine.errors import (
+    EngineError,
+    EngineFailed,
+    EngineProtocolError,
+    EngineRefused,
+    EngineStalled,
+    EngineUnavailable,
+)
 from server.engine.lifecycle import Lifecycle
 from server.engine.remote import RemoteServer
 from server.vocabulary import Vocabulary
@@ -60,6 +67,8 @@ class RemoteEngine(Generic[Server]):
             yield
         except EngineError as error:
             self.faults[type(error).__name__] += 1
+            if isinstance(error, EngineStalled | EngineProtocolError):
+                self.life.doubt()
             raise
 
     def _within(self, prompt: Sequence[int], sampling: Sampling) -> Sampling:

@@ -158,6 +158,11 @@ class RouterLife(Supervisor):
     parts: Sequence[SglangEngine] = ()
     needed = False
 
+    def doubt(self) -> None:
+        """Have each server prove that it works: a stalled stream does not tell whose it is."""
+        for part in self.parts:
+            part.life.doubt()
+
     async def confirm_death(self) -> None:
         """Have the router and all servers looked at."""
         async with anyio.create_task_group() as group:

@@ -22,6 +22,7 @@ from server.engine.errors import (
     EngineRefused,
     EngineUnavailable,
 )
+from server.engine.lifecycle import Proof
 from server.engine.remote import no_doubt
 from server.engine.remote_engine import RemoteEngine
 from server.engine.sglang_events import EventReader
@@ -162,15 +163,11 @@ class SglangEngine(RemoteEngine[SglangServer]):
         return await self._prove(server)
 
     async def _prove(self, server: SglangServer) -> None:
-        sampling = Sampling(max_tokens=PROBE_TOKENS, temperature=0, seed=0)
-        body = generate_body([0], sampling, new_request_id(), ())
-        reader = EventReader(self._vocabulary.size)
-        async with server.stream("/generate", body, self._limits.start_timeout_s) as lines:
-            async for together in lines:
-                for line in together:
-                    reader.read(line)
+        rid = new_request_id()
+        async with self._request(server, rid):
+            cumulative = await self._generate_some(server, rid, self._limits.start_timeout_s)
         await self._check_facts(server)
-        if reader.cumulative:
+        if cumulative:
             log.warning(
                 "engine.cumulative",
                 engine=server.name,
@@ -179,6 +176,29 @@ class SglangEngine(RemoteEngine[SglangServer]):
             )
         self._left.clear()
         self._server = server
+
+    @property
+    def proof(self) -> Proof:
+        """How the server proves that it works."""
+        return Proof(self._work, self._limits.stall_timeout_s)
+
+    async def _work(self) -> None:
+        server, rid = self._running_server(), new_request_id()
+        async with self._request(server, rid):
+            await self._generate_some(server, rid, self._limits.start_timeout_s)
+
+    async def _generate_some(self, server: SglangServer, rid: str, silence_s: float) -> bool:
+        """Read one short generation to its end; return whether its events repeat all ids."""
+        sampling = Sampling(max_tokens=PROBE_TOKENS, temperature=0, seed=0)
+        reader = EventReader(self._vocabulary.size)
+        body = generate_body([0], sampling, rid, ())
+        async with server.stream("/generate", body, silence_s) as blocks:
+            async for lines in blocks:
+                if any(chunk.finish_reason for chunk in reader.read_all(lines)):
+                    self._open.discard(rid)
+        if rid in self._open:
+            raise EngineProtocolError(f"{server.name} ended a stream before its last event")
+        return reader.cumulative
 
     async def _check_facts(self, server: SglangServer) -> None:
         try:
@@ -232,6 +252,7 @@ class SglangEngine(RemoteEngine[SglangServer]):
     async def _chunks(self, blocks: AsyncIterator[list[bytes]], rid: str) -> AsyncIterator[Chunk]:
         reader = EventReader(self._vocabulary.size)
         async for lines in blocks:
+            self.life.heard()
             for chunk in reader.read_all(lines):
                 if chunk.finish_reason is not None:
                     self._open.discard(rid)
@@ -261,7 +282,9 @@ async def attach_sglang(
         async with SglangServer(name, url, api_key, no_doubt) as server:
             await server.alive()
 
-    engine.life = Attached(name, prepare, probe, start_timeout_s=limits.start_timeout_s)
+    engine.life = Attached(
+        name, prepare, probe, start_timeout_s=limits.start_timeout_s, proof=engine.proof
+    )
     async with running(engine):
         yield engine
 

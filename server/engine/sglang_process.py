@@ -124,6 +124,7 @@ class _Process:
             start_timeout_s=options.limits.start_timeout_s,
             max_restarts=options.max_restarts,
             log_file=self.log,
+            proof=self.engine.proof,
         )
 
     def _launch(self) -> tuple[list[str], bytes]:

@@ -20,7 +20,7 @@ from anyio.abc import ByteReceiveStream, Process
 from server.engine import lifecycle
 from server.engine.base import EngineState
 from server.engine.errors import EngineError, EngineFailed
-from server.engine.lifecycle import Lifecycle
+from server.engine.lifecycle import Lifecycle, Proof
 from server.engine.log_file import EngineLog
 from server.groups import collapsed
 
@@ -142,6 +142,7 @@ class Supervisor(Lifecycle):
     `prepare` returns once the child has answered a real request; what it opens on the exit stack
     lives as long as the process. It raises `ChildDied` when the process ends before that, and
     `EngineFailed` for what no restart would change. `needed` says whether nothing works without it.
+    A process that lives and makes no tokens, by `proof`, is ended like one that died.
     """
 
     needed = True
@@ -155,8 +156,9 @@ class Supervisor(Lifecycle):
         start_timeout_s: float,
         max_restarts: int,
         log_file: EngineLog | None = None,
+        proof: Proof | None = None,
     ) -> None:
-        super().__init__(name)
+        super().__init__(name, proof)
         self._launch = launch
         self._prepare = prepare
         self._start_timeout_s = start_timeout_s
@@ -234,17 +236,35 @@ class Supervisor(Lifecycle):
         return None
 
     async def _serve(self, child: Child) -> str:
-        """Be ready until the process dies; return how it did."""
+        """Be ready until the process dies or stops working; return how it did."""
         self.child = child
         self._was_ready = True
         self._ready_at = anyio.current_time()
         self._set(EngineState.READY, f"{self._name} is ready")
         log.info("engine.ready", engine=self._name, pid=child.process.pid)
         try:
-            await child.process.wait()
+            hang = await self._until_death_or_hang(child)
         finally:
             self.child = None
-        return await child.death()
+        if hang:
+            # At once: ending it may take seconds, in which nobody should ask it.
+            self._set(EngineState.RESTARTING, f"{self._name} {hang}")
+        return hang or await child.death()
+
+    async def _until_death_or_hang(self, child: Child) -> str:
+        """Return nothing for a death, and what was wrong for a process that is to be ended."""
+        hang = ""
+        async with anyio.create_task_group() as group:
+
+            async def watch() -> None:
+                nonlocal hang
+                hang = f"stopped working: {await self.stops_working()}"
+                group.cancel_scope.cancel()
+
+            group.start_soon(watch)
+            await child.process.wait()
+            group.cancel_scope.cancel()
+        return hang
 
 
 class ChildDied(Exception):

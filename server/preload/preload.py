@@ -127,7 +127,8 @@ async def preload(
     try:
         async with anyio.create_task_group() as group:
             group.start_soon(_watch, run, on_progress)
-            group.start_soon(_read_all, run, options.threads)
+            await _read_all(run, options.threads)
+            group.cancel_scope.cancel()
     finally:
         # The threads are not the loop's: they stop at their next step by themselves.
         tally.stop.set()
@@ -145,7 +146,6 @@ class _Run:
         self.pieces: Iterator[Piece] = iter(pieces)
         self.tally = tally
         self.guard = guard
-        self.done = False
         self._lock = threading.Lock()
         self._total = sum(piece.length for piece in pieces)
         self._begun = time.monotonic()
@@ -178,12 +178,9 @@ def _look(path: Path, chunk_bytes: int) -> tuple[list[Piece], list[str]]:
 
 async def _read_all(run: _Run, threads: int) -> None:
     limiter = anyio.CapacityLimiter(threads)
-    try:
-        async with anyio.create_task_group() as group:
-            for _ in range(threads):
-                group.start_soon(_in_thread, run, limiter)
-    finally:
-        run.done = True
+    async with anyio.create_task_group() as group:
+        for _ in range(threads):
+            group.start_soon(_in_thread, run, limiter)
 
 
 async def _in_thread(run: _Run, limiter: anyio.CapacityLimiter) -> None:
@@ -191,7 +188,7 @@ async def _in_thread(run: _Run, limiter: anyio.CapacityLimiter) -> None:
 
 
 async def _watch(run: _Run, on_progress: Callable[[PreloadState], None]) -> None:
-    while not run.done:
+    while True:
         on_progress(run.state())
         await anyio.sleep(PROGRESS_EVERY_S)
 

@@ -29,6 +29,8 @@ class FaultKind(StrEnum):
     """It dies at the next abort."""
     STALL = "stall"
     """Every stream is silent for so long."""
+    HANG = "hang"
+    """Every stream is silent for good; the process lives, and answers all but generations."""
     STALL_ONE = "stall-one"
     """One stream is silent, until it is aborted."""
     SLOW = "slow"

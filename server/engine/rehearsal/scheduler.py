@@ -115,6 +115,7 @@ class Scheduler:
         self._work = asyncio.Event()
         self._prefill = asyncio.Event()
         self._advances: deque[float] = deque(maxlen=KEPT_ADVANCES)
+        self._hangs = False
         self.lost_s = 0.0
         self.steps = 0
         self.freed: deque[Freed] = deque(maxlen=KEPT_FREED)
@@ -210,7 +211,8 @@ class Scheduler:
         """Give each stream a token for each step, unless a fault or a slow reader is in the way."""
         if self._faults.due(FaultKind.DECODE_DIE, now):
             self._die("decode")
-        if self._faults.lasting(FaultKind.STALL, now):
+        self._hangs = self._hangs or self._faults.due(FaultKind.HANG, now)
+        if self._hangs or self._faults.lasting(FaultKind.STALL, now):
             return
         self.steps += steps
         self._advances.append(time.monotonic())

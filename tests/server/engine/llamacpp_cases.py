@@ -32,11 +32,16 @@ async def ready_engine(
     context_tokens: int = 2048,
     threads: int = 1,
     ready_s: float = 60,
+    stall_timeout_s: float = 60,
 ) -> AsyncIterator[LlamaCppEngine]:
     """Run an engine and yield it once it is ready."""
     pytest.importorskip("xllamacpp", reason=NEEDS_XLLAMACPP)
     options = LlamaCppOptions(
-        model_path=model, slots=slots, context_tokens=context_tokens, threads=threads
+        model_path=model,
+        slots=slots,
+        context_tokens=context_tokens,
+        threads=threads,
+        stall_timeout_s=stall_timeout_s,
     )
     async with open_llamacpp(options, vocabulary) as engine:
         with anyio.fail_after(ready_s):

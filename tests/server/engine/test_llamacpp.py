@@ -16,7 +16,7 @@ import pytest
 
 from server.engine import llamacpp
 from server.engine.base import Chunk, EngineState, Sampling
-from server.engine.errors import EngineFailed, EngineUnavailable
+from server.engine.errors import EngineFailed, EngineStalled, EngineUnavailable
 from server.engine.llamacpp import LlamaCppEngine, LlamaCppOptions, open_llamacpp
 from server.engine.llamacpp_http import completion_body
 from server.engine.prefixes import WORTH_TOKENS
@@ -244,6 +244,37 @@ async def test_generation_goes_on_after_the_child_is_killed_in_decode(
         assert child_pid(engine) != first_pid
         rest = await generated(engine, [*prompt, *kept], LONG_TOKENS - len(kept), "s")
         assert kept + rest == uninterrupted
+
+
+async def test_a_child_that_lives_and_does_nothing_is_replaced(
+    tiny_path: Path, tiny_vocabulary: Vocabulary
+) -> None:
+    prompt = tiny_vocabulary.encode("The quick brown fox")
+    async with ready_engine(
+        tiny_path, tiny_vocabulary, context_tokens=4096, stall_timeout_s=1.0
+    ) as engine:
+        whole = await generated(engine, prompt, LONG_TOKENS)
+        stopped = child_pid(engine)
+        kept: list[int] = []
+
+        async def read_and_stop() -> None:
+            async with engine.generate(prompt, LONG, session="s") as stream:
+                async for chunk in stream:
+                    kept.extend(chunk.token_ids)
+                    os.kill(stopped, signal.SIGSTOP)
+
+        with anyio.fail_after(PATIENCE_S), pytest.raises(EngineStalled):
+            await read_and_stop()
+        with anyio.fail_after(PATIENCE_S):
+            await engine.supervisor.changed()
+        assert "stopped working: no token within 1 s" in engine.status().detail
+        with pytest.raises(EngineUnavailable):
+            await generated(engine, prompt, 1)
+        await ready(engine)
+        assert not psutil.pid_exists(stopped)
+        assert engine.status().restarts == 1
+        rest = await generated(engine, [*prompt, *kept], LONG_TOKENS - len(kept), "s")
+        assert kept + rest == whole
 
 
 async def test_all_streams_are_told_when_the_child_dies(

@@ -21,7 +21,7 @@ from server.engine.errors import (
 )
 from server.engine.opening import model_path
 from server.engine.rehearsal_process import OWN_VOCABULARIES, RehearsalOptions, open_rehearsal
-from server.engine.sglang import SglangEngine, SglangLimits
+from server.engine.sglang import SglangEngine, SglangLimits, attach_sglang
 from server.prompts import compose
 from server.settings import load_settings
 from server.vocabulary import Vocabulary
@@ -99,6 +99,7 @@ async def test_it_needs_no_weights_and_says_how_it_is_named() -> None:
         ("die@0.02", EngineUnavailable),
         ("stall-one@0", EngineStalled),
         ("stall@0+3", EngineStalled),
+        ("hang@0", EngineStalled),
         ("garbage@0.02", EngineProtocolError),
         ("not-utf8@0.02", EngineProtocolError),
         ("out-of-range@0.02", EngineProtocolError),
@@ -125,6 +126,55 @@ async def test_a_fault_is_named_and_the_tokens_go_on_exactly(
                 )
             except (EngineUnavailable, EngineProtocolError):
                 await anyio.sleep(0.05)
+
+
+async def test_a_process_that_hangs_is_ended_and_started_again(tmp_path: Path) -> None:
+    async with rehearsing(tmp_path, stall=1.0) as engine:
+        whole = await ids_of(engine, 300)
+        await order(engine, "hang@0")
+        begun: list[int] = []
+        with anyio.fail_after(PATIENCE_S), pytest.raises(EngineStalled):
+            await read_into(begun, engine, 300)
+        with anyio.fail_after(PATIENCE_S):
+            await engine.life.changed()
+            assert engine.status().state is EngineState.RESTARTING
+            assert "stopped working: no token within 1 s" in engine.status().detail
+            await engine.wait_ready()
+            rest = await ids_of(engine, 300 - len(begun), [*PROMPT, *begun])
+        assert begun + rest == whole
+        assert engine.status().restarts == 1
+
+
+async def test_one_silent_stream_is_no_reason_to_end_a_process_that_works(tmp_path: Path) -> None:
+    async with rehearsing(tmp_path, stall=0.5) as engine:
+        await order(engine, "stall-one@0")
+        with pytest.raises(EngineStalled):
+            await ids_of(engine, 300)
+        # Longer than a proof may take.
+        await anyio.sleep(1.5)
+        assert (engine.status().state, engine.status().restarts) == (EngineState.READY, 0)
+
+
+async def test_a_server_of_others_that_hangs_is_not_used_until_it_works(tmp_path: Path) -> None:
+    """Its process answers whether it lives all the time, as SGLang's does."""
+    async with rehearsing(tmp_path) as owned:
+        server = owned.server
+        limits = SglangLimits(slots=8, context_tokens=8192, start_timeout_s=20, stall_timeout_s=0.5)
+        attaching = attach_sglang(server.url, server.api_key, HARMONY, limits, VOCABULARY)
+        async with attaching as engine:
+            with anyio.fail_after(PATIENCE_S):
+                await engine.wait_ready()
+                await order(owned, "stall@0+5")
+                with pytest.raises(EngineStalled):
+                    await ids_of(engine, 300)
+                await engine.life.changed()
+                assert engine.status().state is EngineState.RESTARTING
+                assert "was lost: no token within 0.5 s" in engine.status().detail
+                with pytest.raises(EngineUnavailable):
+                    await ids_of(engine, 300)
+                await engine.wait_ready()
+                assert len(await ids_of(engine, 300)) == 300
+        assert owned.status().restarts == 0
 
 
 async def test_a_death_at_an_abort_is_seen_and_healed(engine: SglangEngine) -> None:
