@@ -101,7 +101,8 @@ def list_command(  # noqa: PLR0913 - its options
     if as_json:
         _print_json(asdict(solve) for solve in solves)
     else:
-        Console().print(solves_table(solves))
+        console = Console()
+        console.print(solves_table(solves, console.width))
 
 
 @app.command("show")

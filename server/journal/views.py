@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
+from rich.box import HEAVY_HEAD, SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -21,7 +23,17 @@ from server.journal.retention import Prunable
 from server.journal.runs import RunRow
 
 #: Characters of a problem in a listing.
-PROBLEM_CHARS = 60
+PROBLEM_CHARS = 200
+LEAST_PROBLEM_CHARS = 12
+#: Of a terminal that shows every column of a listing; the usual one has 80.
+WIDE_COLUMNS = 110
+#: Of an answer in a listing.
+ANSWER_CHARS = 12
+#: Month, day, hour and minute of a time.
+SHORT_TIME = slice(5, 16)
+COLUMNS = ("Solve", "Created", "Problem", "Answer", "End")
+PROBLEM = COLUMNS.index("Problem")
+NUMBERS = ("Seconds", "Sampled")
 MIB = 2**20
 
 #: Control characters become their pictures (U+2400 ...) or U+FFFD; so do marks that turn the
@@ -46,27 +58,50 @@ def time_text(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def solves_table(solves: Iterable[StoredSolve]) -> Table:
-    """Return a listing."""
-    table = Table("Solve", "Created", "Problem", "Answer", "End", "Seconds", "Sampled")
-    for column in table.columns[-2:]:
-        column.justify = "right"
-    # The problem gives way on a narrow terminal.
-    for number in (0, 1, 4):
-        table.columns[number].no_wrap = True
-    for solve in solves:
-        problem = " ".join((solve.problem or "").split())
-        name = f"{solve.problem_id}: " if solve.problem_id else ""
-        table.add_row(
-            plain(solve.id),
-            time_text(solve.created),
-            plain(f"{name}{problem}"[:PROBLEM_CHARS]),
-            plain(solve.answer),
-            solve.outcome or "in flight",
-            f"{solve.seconds:.1f}" if solve.seconds is not None else "",
-            plain(solve.sampled),
-        )
+def solves_table(solves: Iterable[StoredSolve], width: int) -> Table:
+    """Return a listing, one line each, for a terminal of so many columns.
+
+    On a narrow one the problem is cut, and what can be had by `show` is left out.
+    """
+    wide = width >= WIDE_COLUMNS
+    names = (*COLUMNS, *(NUMBERS if wide else ()))
+    rows = [(*_cells(solve), *_numbers(solve))[: len(names)] for solve in solves]
+    if not wide:
+        rows = [(row[0], row[1][SHORT_TIME], *row[2:]) for row in rows]
+    # The problem alone gives way: the other columns, and three columns around each, are needed.
+    needed = [
+        max(cell_len(str(cell)) for cell in column) for column in zip(names, *rows, strict=True)
+    ]
+    left = max(width - sum(needed) + needed[PROBLEM] - 3 * len(names) - 1, LEAST_PROBLEM_CHARS)
+    table = Table(box=HEAVY_HEAD if wide else SIMPLE_HEAD)
+    for name in names:
+        table.add_column(name, no_wrap=True, justify="right" if name in NUMBERS else "left")
+    for row in rows:
+        table.add_row(*row[:PROBLEM], _cut(row[PROBLEM], left), *row[PROBLEM + 1 :])
     return table
+
+
+def _cells(solve: StoredSolve) -> tuple[Text, ...]:
+    problem = " ".join((solve.problem or "").split())
+    name = f"{solve.problem_id}: " if solve.problem_id else ""
+    return (
+        plain(solve.id),
+        plain(time_text(solve.created)),
+        plain(f"{name}{problem}"[:PROBLEM_CHARS]),
+        _cut(plain(solve.answer), ANSWER_CHARS),
+        plain(solve.outcome or "in flight"),
+    )
+
+
+def _numbers(solve: StoredSolve) -> tuple[Text, ...]:
+    seconds = f"{solve.seconds:.1f}" if solve.seconds is not None else None
+    return plain(seconds), plain(solve.sampled)
+
+
+def _cut(text: Text, most: int) -> Text:
+    cut = text.copy()
+    cut.truncate(most, overflow="ellipsis")
+    return cut
 
 
 def attempts_table(attempts: Iterable[StoredAttempt]) -> Table:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
 from client.schema import AttemptText, Channel
@@ -52,6 +53,21 @@ def test_ls_shows_the_newest_first(told: Path) -> None:
         ("solve-c", "42"),
         ("solve-b", "42"),
     ]
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+async def test_ls_has_a_line_for_each_solve_that_fits(tmp_path: Path, columns: int) -> None:
+    async with Journal(options(tmp_path)) as journal:
+        for name, problem in (("solve-a", "数" * 300), ("solve-b", "What is it?\n" * 40)):
+            for event in solve_events(name, journal.next_id, problem=problem):
+                journal.append(event)
+    arguments = ["ls", "--journal", str(tmp_path / "journal.sqlite")]
+    shown = CliRunner().invoke(app, arguments, env={"COLUMNS": str(columns)}).stdout
+    lines = [line for line in shown.splitlines() if "solve-" in line]
+    assert len(lines) == 2
+    assert all("What is it?" in line or "数数" in line for line in lines)
+    assert all("agreement" in line and "42" in line for line in lines)
+    assert max(map(cell_len, shown.splitlines())) <= columns
 
 
 def test_show_tells_the_solve_the_attempt_and_the_events(told: Path) -> None:
