@@ -26,6 +26,7 @@ from server.journal.views import (
     MIB,
     attempts_table,
     budget_table,
+    details,
     plain,
     prunable_table,
     runs_table,
@@ -158,7 +159,9 @@ def _print_solve(
     console = Console()
     console.print(plain(stored.problem), soft_wrap=True)
     console.print(plain(f"\n{stored.id}, {time_text(stored.created)}, model {stored.model}"))
-    console.print(attempts_table(attempts))
+    console.print(attempts_table(attempts, console.width))
+    for line in details(attempts):
+        console.print(line, soft_wrap=True)
     if decisions:
         console.print(budget_table(decisions))
     told = f"answer {stored.answer}: {stored.detail}" if stored.outcome else "in flight"
@@ -178,7 +181,8 @@ def runs_command(
     if as_json:
         _print_json(asdict(run) | {"done": done[run.id]} for run in runs)
     else:
-        Console().print(runs_table(runs, done))
+        console = Console()
+        console.print(runs_table(runs, done, console.width))
 
 
 @app.command("export")

@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from rich.box import HEAVY_HEAD, SIMPLE_HEAD
-from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
@@ -18,22 +16,15 @@ from client.schema import (
     Event,
     attempt_name,
 )
+from server.journal.listing import WIDE_COLUMNS, Row, listing
 from server.journal.reader import StoredAttempt, StoredSolve
 from server.journal.retention import Prunable
 from server.journal.runs import RunRow
 
 #: Characters of a problem in a listing.
 PROBLEM_CHARS = 200
-LEAST_PROBLEM_CHARS = 12
-#: Of a terminal that shows every column of a listing; the usual one has 80.
-WIDE_COLUMNS = 110
-#: Of an answer in a listing.
-ANSWER_CHARS = 12
 #: Month, day, hour and minute of a time.
 SHORT_TIME = slice(5, 16)
-COLUMNS = ("Solve", "Created", "Problem", "Answer", "End")
-PROBLEM = COLUMNS.index("Problem")
-NUMBERS = ("Seconds", "Sampled")
 MIB = 2**20
 
 #: Control characters become their pictures (U+2400 ...) or U+FFFD; so do marks that turn the
@@ -59,88 +50,97 @@ def time_text(seconds: float | None) -> str:
 
 
 def solves_table(solves: Iterable[StoredSolve], width: int) -> Table:
-    """Return a listing, one line each, for a terminal of so many columns.
+    """Return a listing for a terminal of so many columns.
 
-    On a narrow one the problem is cut, and what can be had by `show` is left out.
+    On a narrow one, what can be had by `show` is left out.
     """
-    wide = width >= WIDE_COLUMNS
-    names = (*COLUMNS, *(NUMBERS if wide else ()))
-    rows = [(*_cells(solve), *_numbers(solve))[: len(names)] for solve in solves]
-    if not wide:
-        rows = [(row[0], row[1][SHORT_TIME], *row[2:]) for row in rows]
-    # The problem alone gives way: the other columns, and three columns around each, are needed.
-    needed = [
-        max(cell_len(str(cell)) for cell in column) for column in zip(names, *rows, strict=True)
-    ]
-    left = max(width - sum(needed) + needed[PROBLEM] - 3 * len(names) - 1, LEAST_PROBLEM_CHARS)
-    table = Table(box=HEAVY_HEAD if wide else SIMPLE_HEAD)
-    for name in names:
-        table.add_column(name, no_wrap=True, justify="right" if name in NUMBERS else "left")
-    for row in rows:
-        table.add_row(*row[:PROBLEM], _cut(row[PROBLEM], left), *row[PROBLEM + 1 :])
-    return table
+    numbers = ("Seconds", "Sampled") if width >= WIDE_COLUMNS else ()
+    names = ("Solve", "Created", "Problem", "Answer", "End", *numbers)
+    rows = (_solve_row(solve, width)[: len(names)] for solve in solves)
+    return listing(names, rows, width, give_way=("Problem", "Answer"), numbers=numbers)
 
 
-def _cells(solve: StoredSolve) -> tuple[Text, ...]:
+def _solve_row(solve: StoredSolve, width: int) -> Row:
     problem = " ".join((solve.problem or "").split())
     name = f"{solve.problem_id}: " if solve.problem_id else ""
     return (
         plain(solve.id),
-        plain(time_text(solve.created)),
+        plain(_created(solve.created, width)),
         plain(f"{name}{problem}"[:PROBLEM_CHARS]),
-        _cut(plain(solve.answer), ANSWER_CHARS),
+        plain(solve.answer),
         plain(solve.outcome or "in flight"),
+        plain(_tenths(solve.seconds)),
+        plain(solve.sampled),
     )
 
 
-def _numbers(solve: StoredSolve) -> tuple[Text, ...]:
-    seconds = f"{solve.seconds:.1f}" if solve.seconds is not None else None
-    return plain(seconds), plain(solve.sampled)
-
-
-def _cut(text: Text, most: int) -> Text:
-    cut = text.copy()
-    cut.truncate(most, overflow="ellipsis")
-    return cut
-
-
-def attempts_table(attempts: Iterable[StoredAttempt]) -> Table:
-    """Return the attempts of a solve."""
-    names = ("Attempt", "Answer", "End", "Weight", "Turns", "Calls", "Errors", "Sampled", "Seconds")
-    table = Table(*names, "Detail")
-    for attempt in attempts:
-        table.add_row(
-            plain(attempt.attempt if attempt.attempt >= 0 else attempt_name(attempt.attempt)),
+def attempts_table(attempts: Iterable[StoredAttempt], width: int) -> Table:
+    """Return the attempts of a solve; how each ended in a sentence is in `details`."""
+    numbers = ("Weight", "Turns", "Calls", "Errors", "Sampled", "Seconds")
+    rows = (
+        (
+            plain(_name(attempt)),
             plain(attempt.answer),
-            attempt.outcome or "cut off",
-            f"{attempt.weight:.2f}" if attempt.weight is not None else "",
+            plain(attempt.outcome or "cut off"),
+            plain(f"{attempt.weight:.2f}" if attempt.weight is not None else None),
             plain(attempt.turns),
             plain(attempt.tool_calls),
             plain(attempt.tool_errors),
             plain(attempt.sampled),
-            f"{attempt.seconds:.1f}" if attempt.seconds is not None else "",
-            plain(attempt.detail),
+            plain(_tenths(attempt.seconds)),
         )
-    return table
+        for attempt in attempts
+    )
+    names = ("#", "Answer", "End", *numbers)
+    return listing(names, rows, width, give_way=("Answer",), numbers=numbers)
 
 
-def runs_table(runs: Iterable[RunRow], done: Mapping[str, int]) -> Table:
+def details(attempts: Iterable[StoredAttempt]) -> Iterator[Text]:
+    """Yield how the attempts ended, a line for each way."""
+    ways: dict[str, list[str]] = {}
+    for attempt in attempts:
+        if attempt.detail:
+            ways.setdefault(attempt.detail, []).append(_name(attempt))
+    for way, names in ways.items():
+        yield plain(f"{'attempts' if len(names) > 1 else 'attempt'} {', '.join(names)}: {way}")
+
+
+def _name(attempt: StoredAttempt) -> str:
+    return str(attempt.attempt) if attempt.attempt >= 0 else attempt_name(attempt.attempt)
+
+
+def runs_table(runs: Iterable[RunRow], done: Mapping[str, int], width: int) -> Table:
     """Return a listing of runs; `done` counts the problems of each that have a result."""
-    table = Table("Run", "Created", "Name", "Done", "Limit (s)", "Budget", "State")
-    for column in table.columns[3:5]:
-        column.justify = "right"
-    for run in runs:
-        state = "open" if run.finished is None else f"finished: {run.reason}"
-        table.add_row(
+    numbers = ("Done", "Limit (s)")
+    rows = (
+        (
             plain(run.id),
-            time_text(run.created),
+            plain(_created(run.created, width)),
             plain(run.name),
-            f"{done.get(run.id, 0)} of {run.problems}",
-            f"{run.limit_s:g}",
+            plain(f"{done.get(run.id, 0)} of {run.problems}"),
+            plain(f"{run.limit_s:.0f}"),
             plain(run.budget),
-            plain(state),
+            plain(_state(run, width)),
         )
-    return table
+        for run in runs
+    )
+    names = ("Run", "Created", "Name", *numbers, "Budget", "State")
+    return listing(names, rows, width, give_way=("Name", "State", "Run"), numbers=numbers)
+
+
+def _state(run: RunRow, width: int) -> str:
+    if run.finished is None:
+        return "open"
+    return f"finished: {run.reason}" if width >= WIDE_COLUMNS else "finished"
+
+
+def _created(seconds: float | None, width: int) -> str:
+    text = time_text(seconds)
+    return text if width >= WIDE_COLUMNS else text[SHORT_TIME]
+
+
+def _tenths(seconds: float | None) -> str | None:
+    return None if seconds is None else f"{seconds:.1f}"
 
 
 def budget_table(decisions: Iterable[BudgetDecided]) -> Table:

@@ -1,0 +1,52 @@
+"""Tables for a terminal of any width: a row is a line, and named columns give way."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.box import HEAVY_HEAD, SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.table import Table
+from rich.text import Text
+
+#: Of a terminal that has room for lines between the cells; the usual one has 80.
+WIDE_COLUMNS = 110
+#: What a column that gives way keeps.
+LEAST_COLUMNS = 8
+
+Row = tuple[Text, ...]
+
+
+def listing(
+    names: Sequence[str],
+    rows: Iterable[Row],
+    width: int,
+    *,
+    give_way: Sequence[str] = (),
+    numbers: Sequence[str] = (),
+) -> Table:
+    """Return rows under names; what does not fit in `width` is taken from `give_way`, in order."""
+    rows = list(rows)
+    wide = width >= WIDE_COLUMNS
+    needed = [_widest(column) for column in zip(names, *rows, strict=True)]
+    # Three columns around each cell, and one at the end.
+    over = sum(needed) + 3 * len(names) + 1 - width
+    for name in give_way:
+        place = names.index(name)
+        taken = min(max(over, 0), max(needed[place] - LEAST_COLUMNS, 0))
+        needed[place] -= taken
+        over -= taken
+    table = Table(box=HEAVY_HEAD if wide else SIMPLE_HEAD)
+    for name in names:
+        table.add_column(name, no_wrap=True, justify="right" if name in numbers else "left")
+    for row in rows:
+        table.add_row(*map(_cut, row, needed))
+    return table
+
+
+def _widest(column: Sequence[str | Text]) -> int:
+    return max(cell_len(str(cell)) for cell in column)
+
+
+def _cut(text: Text, most: int) -> Text:
+    cut = text.copy()
+    cut.truncate(most, overflow="ellipsis")
+    return cut
