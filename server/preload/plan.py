@@ -11,6 +11,8 @@ from server.preload.residency import PAGE
 
 #: A piece is one thread's work: long enough to read in sequence, short enough to share.
 DEFAULT_CHUNK_BYTES = 1 << 30
+#: Threads share a model that has fewer pieces than there are threads, down to pieces of this size.
+LEAST_SHARE_BYTES = 64 << 20
 _SPLIT = re.compile(r"(.+-)\d{5}(-of-\d{5}\.gguf)")
 
 
@@ -68,20 +70,29 @@ def _parts(path: Path) -> list[Path]:
     return sorted(part for part in path.parent.glob(names) if part.is_file())
 
 
-def cut(files: list[Path], chunk_bytes: int = DEFAULT_CHUNK_BYTES) -> list[Piece]:
-    """Cut files into pieces of at most `chunk_bytes`, rounded up to whole pages.
+def cut(files: list[Path], chunk_bytes: int = DEFAULT_CHUNK_BYTES, threads: int = 1) -> list[Piece]:
+    """Cut files into pieces of at most `chunk_bytes`, rounded up to whole pages; see `_share`.
 
     Raises:
         NothingToPreload: a file has gone.
     """
-    chunk = max(-(-chunk_bytes // PAGE) * PAGE, PAGE)
-    pieces: list[Piece] = []
-    for file in files:
-        try:
-            size = file.stat().st_size
-        except OSError as error:
-            raise NothingToPreload(f"{file}: must be readable: {error.strerror}") from error
-        pieces += [
-            Piece(file, offset, min(chunk, size - offset)) for offset in range(0, size, chunk)
-        ]
-    return pieces
+    sizes = [(file, _size(file)) for file in files]
+    most = min(chunk_bytes, _share(sum(size for _, size in sizes), threads))
+    chunk = max(-(-most // PAGE) * PAGE, PAGE)
+    return [
+        Piece(file, offset, min(chunk, size - offset))
+        for file, size in sizes
+        for offset in range(0, size, chunk)
+    ]
+
+
+def _share(size: int, threads: int) -> int:
+    """Return the bytes of each thread's share, so that none idles beside one large file."""
+    return max(-(-size // threads), LEAST_SHARE_BYTES)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError as error:
+        raise NothingToPreload(f"{file}: must be readable: {error.strerror}") from error

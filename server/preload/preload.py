@@ -119,7 +119,7 @@ async def preload(
         NothingToPreload: the path holds no file.
     """
     options = options or PreloadOptions()
-    pieces, gone = await anyio.to_thread.run_sync(_look, path, options.chunk_bytes)
+    pieces, gone = await anyio.to_thread.run_sync(_look, path, options)
     keep = options.keep_free_bytes
     tally = Tally()
     guard = MemoryGuard(tally, default_keep_free_bytes() if keep is None else keep)
@@ -172,8 +172,9 @@ class _Run:
         return PreloadState(self._total, tally.resident, tally.read, seconds, end, failed)
 
 
-def _look(path: Path, chunk_bytes: int) -> tuple[list[Piece], list[str]]:
-    return cut(find_files(path), chunk_bytes), missing_files(path)
+def _look(path: Path, options: PreloadOptions) -> tuple[list[Piece], list[str]]:
+    pieces = cut(find_files(path), options.chunk_bytes, options.threads)
+    return pieces, missing_files(path)
 
 
 async def _read_all(run: _Run, threads: int) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from server.weights.observer import Observer
 
 CACHE_VARIABLE = "QUORUM_CACHE"
 _READ_BYTES = 1 << 20
+#: Names of folders that are a version or a format, rather than a model's.
+_SAYS_NOTHING = re.compile(r"v?\d+|[0-9a-f]{40}|snapshots|default|transformers|pytorch|safetensors")
+#: The hub's cache: `models--openai--gpt-oss-120b/snapshots/<commit>`.
+_HUB = "models--"
 _SILENT = Observer()
 
 
@@ -64,10 +69,19 @@ def resolve(
 
 
 def model_name(path: Path) -> str:
-    """Return what a model is called: its folder's name, or its file's without the ending."""
-    if path.is_dir():  # which has no ending: the dots are of versions, as in Qwen2.5
-        return path.name or path.resolve().name
-    return path.stem
+    """Return what a model is called: its folder's name, or its file's without the ending.
+
+    A folder that says which version it holds, or in which format, is called as the first one above
+    it that says more: Kaggle's `gpt-oss-120b/transformers/default/1`, and the hub's cache.
+    """
+    if not path.is_dir():
+        return path.stem
+    # A folder has no ending: the dots are of versions, as in Qwen2.5.
+    own = path.name or path.resolve().name
+    for name in (own, *(parent.name for parent in path.absolute().parents)):
+        if name and not _SAYS_NOTHING.fullmatch(name.lower()):
+            return name.removeprefix(_HUB).rpartition("--")[2] if name.startswith(_HUB) else name
+    return own
 
 
 def is_there(path: Path) -> bool:

@@ -132,6 +132,17 @@ def test_pieces_cover_every_byte_once(tmp_path: Path) -> None:
     ]
 
 
+def test_threads_share_a_model_that_is_one_file(tmp_path: Path) -> None:
+    file = tmp_path / "weights"
+    with file.open("wb") as sparse:
+        sparse.truncate(1024 * MIB)
+    assert [piece.length for piece in cut([file], threads=8)] == [128 * MIB] * 8
+    assert [piece.length for piece in cut([file], 256 * MIB, threads=8)] == [128 * MIB] * 8
+    assert [piece.length for piece in cut([file], 96 * MIB, threads=2)][-2:] == [96 * MIB, 64 * MIB]
+    os.truncate(file, 100 * MIB)
+    assert [piece.length for piece in cut([file], threads=8)] == [64 * MIB, 36 * MIB]
+
+
 @pytest.mark.parametrize("name", ["nowhere", "empty"])
 async def test_a_path_without_files_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()

@@ -117,12 +117,15 @@ def test_a_cache_in_nobodys_home_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
         ("Qwen2.5-Coder-1.5B-Instruct/", "Qwen2.5-Coder-1.5B-Instruct"),
         ("qwen2.5-coder-1.5b.gguf", "qwen2.5-coder-1.5b"),
         ("o200k_base.tiktoken", "o200k_base"),
+        ("gpt-oss-120b/transformers/default/1/", "gpt-oss-120b"),
+        ("gpt-oss/Transformers/gpt-oss-20b/3/", "gpt-oss-20b"),
+        (f"models--openai--gpt-oss-120b/snapshots/{'0f' * 20}/", "gpt-oss-120b"),
     ],
 )
 def test_a_model_is_called_by_its_folder_or_file(tmp_path: Path, made: str, name: str) -> None:
     path = tmp_path / made
     if made.endswith("/"):
-        path.mkdir()
+        path.mkdir(parents=True)
     else:
         path.touch()
     assert model_name(path) == name
