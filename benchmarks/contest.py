@@ -5,8 +5,8 @@
 A real server with real kernels and journal, whose engine is a rehearsal of gpt-oss-120b on one H100
 with time running faster. The problems come one after another in a run (`/v1/runs`) under one clock,
 as in the contest; how long each may take is the run's budget to decide. Meanwhile the engine's
-first start is slow, a stream stalls, the engine dies twice, and the machine slows down. Every
-problem must be answered, none after the run's end. All times are the contest's.
+first start is slow, a stream stalls, the engine dies twice and hangs once, and the machine slows
+down. Every problem must be answered, none after the run's end. All times are the contest's.
 """
 
 import tempfile
@@ -28,9 +28,10 @@ PROBLEMS = 50
 LIMIT_S = 5 * 3600.0
 #: Real seconds that a call may take beyond the problem's time: the answer's way back.
 SLACK_S = 1.0
-#: Of the contest: a start of a minute more, a silent stream, two deaths, ten slow minutes.
-FAULTS = "load-slow@1+60; stall-one@2500; decode-die@5000; slow@8000+600x3; die@11000"
-DEATHS = 2
+#: Of the contest: a start of a minute more, a silent stream, two deaths, ten slow minutes, and an
+#: engine that lives and makes no tokens any more, which counts as a third death.
+FAULTS = "load-slow@1+60; stall-one@2500; decode-die@5000; slow@8000+600x3; die@11000; hang@14000"
+DEATHS = 3
 
 
 @dataclass(frozen=True, slots=True)
