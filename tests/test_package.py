@@ -53,7 +53,7 @@ def test_the_wheel_holds_what_is_read_at_run_time(wheel: zipfile.ZipFile) -> Non
 def test_the_command_and_its_parts_are_declared(wheel: zipfile.ZipFile) -> None:
     entry_points = next(n for n in wheel.namelist() if n.endswith("entry_points.txt"))
     text = wheel.read(entry_points).decode()
-    for line in ("quorum = client.main:main", "serve = server.commands.serve:serve"):
+    for line in ("quorum = client.entry:main", "serve = server.commands.serve:serve"):
         assert line in text
 
 

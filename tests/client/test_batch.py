@@ -64,7 +64,7 @@ def test_problems_are_read(path: Path) -> None:
         ({"id": "b"}, "line 2: field problem: missing"),
         ({"id": "b", "problem": ["x"]}, "line 2: field problem: a list; must be text"),
         ({"id": True, "problem": "x"}, "line 2: field id: a bool"),
-        ({"id": "b", "problem": "  "}, "line 2: problem: Value error, the problem is empty"),
+        ({"id": "b", "problem": "  "}, "line 2: problem: the problem is empty"),
         ({"id": "b", "problem": "x" * 16_001}, "line 2: problem: String should have at most"),
         ({"id": "x" * 257, "problem": "x"}, "line 2: problem_id: String should have at most"),
         ({"id": "a", "problem": "x"}, "line 2: id 'a' is taken by line 1"),

@@ -61,6 +61,23 @@ def test_help_imports_nothing_heavy() -> None:
     assert "Usage: quorum" in done.stdout
 
 
+def test_an_interrupt_while_the_command_is_imported_is_no_traceback() -> None:
+    script = (
+        "import os, signal, sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'client.main': os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from client.entry import main\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.exit(main())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert quorum("--version") == 0
     assert capsys.readouterr().out == f"quorum {version('quorum-aimo')}\n"
