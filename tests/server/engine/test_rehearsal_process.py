@@ -146,12 +146,12 @@ async def test_a_process_that_hangs_is_ended_and_started_again(tmp_path: Path) -
 
 
 async def test_one_silent_stream_is_no_reason_to_end_a_process_that_works(tmp_path: Path) -> None:
-    async with rehearsing(tmp_path, stall=0.5) as engine:
+    async with rehearsing(tmp_path, stall=2.0) as engine:
         await order(engine, "stall-one@0")
         with pytest.raises(EngineStalled):
             await ids_of(engine, 300)
         # Longer than a proof may take.
-        await anyio.sleep(1.5)
+        await anyio.sleep(3)
         assert (engine.status().state, engine.status().restarts) == (EngineState.READY, 0)
 
 
