@@ -22,7 +22,7 @@ from server.journal.journal import Journal, JournalOptions
 from server.journal.versions import versions_of
 from server.leases.registry import LeaseRegistry, open_leases
 from server.preload.ahead import preloading
-from server.presets.catalogue import preset_mix
+from server.presets.catalogue import attempts_of
 from server.rewards.served import maybe_open_reward_model
 from server.runs.opening import open_runs
 from server.runs.registry import RunRegistry
@@ -154,10 +154,17 @@ async def open_named(settings: Settings, name: str) -> AsyncIterator[NamedEngine
 
 
 def with_preset(settings: Settings, model: str) -> Settings:
-    """Return the settings with what they leave to the model's preset: the mix of attempts."""
+    """Return the settings with what they leave to the model's preset: mix and weight of attempts.
+
+    The weight goes with the mix: it says what attempts of that mix are worth.
+    """
     if settings.solve.mix != "auto":
         return settings
-    solve = settings.solve.model_copy(update={"mix": preset_mix(model) or "none"})
+    mix, weight = attempts_of(model)
+    update = {"mix": mix or "none"}
+    if weight and settings.solve.weight == "auto":
+        update["weight"] = weight
+    solve = settings.solve.model_copy(update=update)
     return settings.model_copy(update={"solve": solve})
 
 

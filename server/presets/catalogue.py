@@ -20,7 +20,9 @@ from server.prompts import sets, variants
 from server.sections.engines import NamedEngineSettings
 from server.solve.mix import parse_mix
 from server.solve.recipe import NONE, read_recipe
+from voting.catalogue import Context
 from voting.errors import VotingError
+from voting.policies import PolicyNames, make_policies
 
 Quantisation = Literal["MXFP4", "FP8", "AWQ 4-bit", "8-bit", "BF16", "Q4_K_M"]
 DialectName = Literal["harmony", "qwen", "deepseek", "gemma", "plain"]
@@ -91,6 +93,8 @@ class Preset(_Data):
     kv_bytes_per_token: int = Field(default=0, ge=0)
     sampling: Sampling
     mix: str = ""
+    weight: str = ""
+    """What a vote weighs, where the model's attempts are not what the strategy's own is for."""
     recipe: str = ""
     engines: dict[str, dict[str, str | int | float | bool]] = {}
     """Further engines by name: what `[engines.NAME]` says."""
@@ -101,6 +105,7 @@ class Preset(_Data):
         if self.prompts not in {"auto", "default", *sets()}:
             raise ValueError(f"prompts {self.prompts!r}: must be auto, default or a set of prompts")
         parse_mix(self.mix, variants())
+        self._check_weight()
         self._check_engines()
         for name, layout in self.machines.items():
             if name not in MACHINES:
@@ -112,6 +117,13 @@ class Preset(_Data):
             if self.full_contexts(name) < 1:
                 raise ValueError(f"{name}: weights and one context must fit its memory")
         return self
+
+    def _check_weight(self) -> None:
+        if self.weight:
+            try:
+                make_policies(PolicyNames(weight=self.weight), Context(attempts=1, agree=1))
+            except VotingError as error:
+                raise ValueError(str(error)) from None
 
     def _check_engines(self) -> None:
         for values in self.engines.values():
@@ -186,9 +198,10 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", name.lower())
 
 
-def preset_mix(model: str) -> str:
-    """Return what the attempts of a model differ in by its preset; empty where it says nothing."""
+def attempts_of(model: str) -> tuple[str, str]:
+    """Return the mix and the weight of a model's attempts by its preset; empty where unsaid."""
     try:
-        return preset(model)[1].mix
+        chosen = preset(model)[1]
     except UnknownPreset:
-        return ""
+        return "", ""
+    return chosen.mix, chosen.weight

@@ -20,6 +20,13 @@ def test_the_default_models_attempts_are_asked_in_three_ways() -> None:
     assert len(set(styles)) == 4
 
 
+def test_the_default_models_votes_are_equal_unless_the_settings_weigh_them() -> None:
+    assert with_preset(settings(), DEFAULT_MODEL).solve.weight == "plain"
+    assert with_preset(settings(weight="tool_errors"), DEFAULT_MODEL).solve.weight == "tool_errors"
+    # Without the preset's mix its weight says nothing.
+    assert with_preset(settings(mix="none"), DEFAULT_MODEL).solve.weight == "auto"
+
+
 @pytest.mark.parametrize("written", ["none", "temperature=0.3"])
 def test_what_the_settings_say_stands(written: str) -> None:
     assert with_preset(settings(mix=written), DEFAULT_MODEL).solve.mix == written
