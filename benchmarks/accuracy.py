@@ -70,7 +70,7 @@ async def _accuracy(client: AsyncQuorumClient, problems: list[Problem]) -> list[
             problem=problem.text,
             problem_id=problem.id,
             answer_kind=WireAnswerKind.TEXT,
-            strategy="weighted_vote",
+            early_stop="none",
             attempts=ATTEMPTS,
             time_limit_s=SAFETY_LIMIT_S,
             seed=0,
