@@ -3,7 +3,9 @@
 A slot keeps the keys and values of the last token list that it worked on. A session keeps its slot
 between turns, so that each turn's prompt is found there but for what was appended. Without this
 table llama.cpp picks the most similar slot, and two attempts with the same start take turns in
-overwriting each other.
+overwriting each other. With more sessions than slots, a new one waits for the end of another rather
+than for its next tool call: taken between turns, a slot would have to be prefilled for both of them
+again and again.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -11,6 +13,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import anyio
+
+#: A session that is idle for longer may lose its slot: its next prefill takes about as long.
+KEPT_S = 10.0
+#: How often one who waits looks for such a slot; what is released is handed over at once.
+LOOK_S = 0.5
 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
@@ -25,7 +32,8 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
 class Slot:
     """One slot: the ids it holds, the session it is kept for, and whether it works now.
 
-    `fresh` says that the session has not used it yet (or not since the engine restarted).
+    `fresh` says that the session has not used it yet (or not since the engine restarted);
+    `idle_since` is when it last worked, on the clock of the event loop.
     """
 
     number: int
@@ -34,6 +42,7 @@ class Slot:
     busy: bool = False
     fresh: bool = True
     last_used: int = 0
+    idle_since: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -63,19 +72,24 @@ class SlotTable:
         """Hold a slot for one request of the session.
 
         Best is the session's own slot, then a free one, and of those the one that shares most with
-        the prompt; with more sessions than slots, the idle one that was used longest ago.
+        the prompt; with more sessions than slots, the one that was used longest ago of those that
+        have been idle for `KEPT_S`.
         """
         waiter = _Waiter(session, prompt)
         self._waiting.append(waiter)
         self._hand_out()
         try:
-            await waiter.given.wait()
+            while waiter.slot is None:
+                with anyio.move_on_after(LOOK_S):
+                    await waiter.given.wait()
+                self._hand_out()
             yield waiter.taken()
         finally:
             if waiter.slot is None:
                 self._waiting.remove(waiter)
             else:
                 waiter.slot.busy = False
+                waiter.slot.idle_since = anyio.current_time()
             self._hand_out()
 
     def release(self, session: str) -> None:
@@ -113,4 +127,5 @@ class SlotTable:
         free = [slot for slot in idle if slot.session is None]
         if free:
             return max(free, key=lambda s: (common_prefix(s.held, prompt), -s.last_used))
-        return min(idle, key=lambda s: s.last_used, default=None)
+        forsaken = [slot for slot in idle if anyio.current_time() - slot.idle_since >= KEPT_S]
+        return min(forsaken, key=lambda s: s.last_used, default=None)

@@ -6,7 +6,14 @@ import anyio
 import pytest
 from anyio.lowlevel import checkpoint
 
+from server.engine import slots
 from server.engine.slots import SlotTable, common_prefix
+
+
+@pytest.fixture(autouse=True)
+def sessions_forsaken_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a session that is idle for gone: these here are not released."""
+    monkeypatch.setattr(slots, "KEPT_S", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +50,30 @@ async def test_a_new_session_takes_the_free_slot_that_shares_most() -> None:
         table.release(session)
     assert await turn(table, "d", [7, 8, 1]) == places["b"]
     assert await turn(table, "e", [1, 2]) == places["a"]
+
+
+async def test_with_more_sessions_than_slots_a_new_one_waits_for_an_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not for a pause between turns, in which another runs its code."""
+    monkeypatch.setattr(slots, "KEPT_S", 60.0)
+    table = SlotTable(1)
+    order: list[str] = []
+
+    async def later() -> None:
+        await turn(table, "b", [2])
+        order.append("b")
+
+    async with anyio.create_task_group() as group:
+        await turn(table, "a", [1])
+        group.start_soon(later)
+        await checkpoint()
+        for _ in range(3):
+            await anyio.sleep(2 * slots.LOOK_S)
+            await turn(table, "a", [1])
+            order.append("a")
+        table.release("a")
+    assert order == ["a", "a", "a", "b"]
 
 
 async def test_with_more_sessions_than_slots_the_longest_idle_one_loses_its_slot() -> None:
