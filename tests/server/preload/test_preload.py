@@ -190,6 +190,15 @@ async def test_what_a_models_folder_lacks_is_named(tmp_path: Path) -> None:
     assert "model-00003-of-00003.safetensors: is missing" in describe(state)
 
 
+async def test_it_ends_when_it_is_done_and_not_with_its_next_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.preload.preload.PROGRESS_EVERY_S", 3600)
+    write_cold(tmp_path / "weights", MIB)
+    with anyio.fail_after(30):
+        assert (await preload(tmp_path, NOTHING_KEPT)).end is PreloadEnd.COMPLETE
+
+
 def test_of_many_files_some_are_named() -> None:
     failed = tuple(f"file {n}: gone" for n in range(40))
     text = describe(PreloadState(0, 0, 0, 1.0, PreloadEnd.COMPLETE, failed))
