@@ -2,8 +2,8 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 
 import anyio
@@ -37,6 +37,7 @@ class Lifecycle(ABC):
         self._proof = proof
         self._doubted = anyio.Event()
         self._heard_at = 0.0
+        self._begun: set[object] = set()
         self._changed = anyio.Event()
         self._status = EngineStatus(EngineState.STARTING, f"{name} is being started")
 
@@ -64,9 +65,19 @@ class Lifecycle(ABC):
             while self._status.state is EngineState.READY:
                 await self._changed.wait()
 
-    def heard(self) -> None:
-        """Note a sign of work: a stream got something."""
-        self._heard_at = time.monotonic()
+    @contextmanager
+    def streaming(self) -> Iterator[Callable[[], None]]:
+        """Hold a stream; what is yielded is to be called at each of its events."""
+        stream = object()
+
+        def heard() -> None:
+            self._heard_at = time.monotonic()
+            self._begun.add(stream)
+
+        try:
+            yield heard
+        finally:
+            self._begun.discard(stream)
 
     def doubt(self) -> None:
         """Have the engine asked for a proof that it works: a stream stalled, or got nonsense."""
@@ -75,16 +86,30 @@ class Lifecycle(ABC):
     async def stops_working(self) -> str:
         """Return what is wrong once the engine, in doubt, sends nothing and proves nothing.
 
-        A process can live and answer `/health` while its scheduler hangs: only tokens count.
+        A process can live and answer `/health` while its scheduler hangs: only tokens count. It is
+        in doubt too when streams that have begun, all of them, are silent for as long as one may
+        be: how long a prompt may be prefilled does not matter then.
         """
         while True:
             # A doubt from before, or from during the proof, is answered by it.
             self._doubted = anyio.Event()
-            await self._doubted.wait()
+            await self._doubt()
             asked = time.monotonic()
             problem = await self._disproof()
             if problem and self._heard_at < asked:
                 return problem
+            self._heard_at = time.monotonic()
+
+    async def _doubt(self) -> None:
+        """Return when there is a reason to ask for a proof."""
+        if self._proof is None:
+            await anyio.sleep_forever()
+            return
+        while not self._doubted.is_set():
+            with anyio.move_on_after(self._proof.within_s / 4):
+                await self._doubted.wait()
+            if self._begun and time.monotonic() - self._heard_at > self._proof.within_s:
+                return
 
     async def _disproof(self) -> str:
         if self._proof is None:

@@ -6,7 +6,7 @@ against plain use: ids in and out only, sessions pinned to slots, a problem's pr
 
 import secrets
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,9 +142,9 @@ class LlamaCppEngine:
             await self._share_prefix(server, slot, prompt)
             slot.held = list(prompt)
             body = completion_body(prompt, sampling, slot.number)
-            with self._doubted():
+            with self._doubted(), self.supervisor.streaming() as heard:
                 async with server.complete(body, self._silence_s(prompt)) as lines:
-                    yield self._chunks(lines, slot)
+                    yield self._chunks(lines, slot, heard)
 
     async def score(self, ids: Sequence[int], start: int) -> list[float]:
         """Return log-probabilities of `ids[start:]`: one request a token, so for short targets.
@@ -213,10 +213,12 @@ class LlamaCppEngine:
 
         await self._prefixes.share(slot, prompt, prefill, slot_action)
 
-    async def _chunks(self, lines: AsyncIterator[bytes], slot: Slot) -> AsyncIterator[Chunk]:
+    async def _chunks(
+        self, lines: AsyncIterator[bytes], slot: Slot, heard: Callable[[], None] = lambda: None
+    ) -> AsyncIterator[Chunk]:
         reader = EventReader(self._vocabulary)
         async for line in lines:
-            self.supervisor.heard()
+            heard()
             chunk = reader.read(line)
             slot.held.extend(chunk.token_ids)
             yield chunk

@@ -3,7 +3,7 @@
 How servers differ is in `openai_dialects`. Leaving a stream closes its connection, which ends it.
 """
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,9 +64,9 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
         sampling = self._within(prompt, sampling)
         server = self._running_server()
         body = self._body(prompt, sampling)
-        with self._counted():
+        with self._counted(), self.life.streaming() as heard:
             async with server.stream(COMPLETIONS, body, self._silence_s(prompt)) as lines:
-                yield self._chunks(lines, sampling)
+                yield self._chunks(lines, sampling, heard)
 
     async def score(self, ids: Sequence[int], start: int) -> list[float]:
         """Return log-probabilities of `ids[start:]`."""
@@ -126,11 +126,14 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
         return body | {"model": self._model}
 
     async def _chunks(
-        self, blocks: AsyncIterator[list[bytes]], sampling: Sampling
+        self,
+        blocks: AsyncIterator[list[bytes]],
+        sampling: Sampling,
+        heard: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[Chunk]:
         reader = CompletionReader(self._completions, self._vocabulary.size, sampling.top_logprobs)
         async for lines in blocks:
-            self.life.heard()
+            heard()
             for chunk in map(reader.read, lines):
                 if chunk is not None:
                     yield chunk

@@ -4,7 +4,7 @@ Ids in and out by `/generate`. What is left early is aborted by its request id, 
 whether the server works on more than is wanted. Source of the protocol: `sglang_http`.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,12 +91,12 @@ class SglangEngine(RemoteEngine[SglangServer]):
         headers = server.headers(session)
         rid = new_request_id()
         body = generate_body(prompt, sampling, rid, self._vocabulary.eos_ids)
-        with self._counted():
+        with self._counted(), self.life.streaming() as heard:
             async with (
                 self._request(server, rid),
                 server.stream("/generate", body, self._silence_s(prompt), headers) as lines,
             ):
-                yield self._chunks(lines, rid)
+                yield self._chunks(lines, rid, heard)
 
     async def score(self, ids: Sequence[int], start: int) -> list[float]:
         """Return log-probabilities of `ids[start:]`, all in one prefill."""
@@ -249,10 +249,12 @@ class SglangEngine(RemoteEngine[SglangServer]):
                 self.faults["abort"] += 1
                 log.debug("engine.abort_failed", reason=str(error))
 
-    async def _chunks(self, blocks: AsyncIterator[list[bytes]], rid: str) -> AsyncIterator[Chunk]:
+    async def _chunks(
+        self, blocks: AsyncIterator[list[bytes]], rid: str, heard: Callable[[], None]
+    ) -> AsyncIterator[Chunk]:
         reader = EventReader(self._vocabulary.size)
         async for lines in blocks:
-            self.life.heard()
+            heard()
             for chunk in reader.read_all(lines):
                 if chunk.finish_reason is not None:
                     self._open.discard(rid)

@@ -145,6 +145,27 @@ async def test_a_process_that_hangs_is_ended_and_started_again(tmp_path: Path) -
         assert engine.status().restarts == 1
 
 
+async def test_a_hang_is_seen_however_long_the_prompt_may_be_prefilled(tmp_path: Path) -> None:
+    """The stream alone would be waited for until this prompt is prefilled at the slowest."""
+    async with rehearsing(tmp_path, stall=1.0) as engine:
+        prompt = PROMPT * 35
+        assert engine._silence_s(prompt) > PATIENCE_S
+
+        async def read_until_it_hangs() -> None:
+            sampling = Sampling(max_tokens=1000, temperature=1, seed=3)
+            async with engine.generate(prompt, sampling, session="s") as stream:
+                await anext(stream)
+                await order(engine, "hang@0")
+                async for _ in stream:
+                    pass
+
+        with anyio.fail_after(PATIENCE_S), pytest.raises(EngineUnavailable):
+            await read_until_it_hangs()
+        with anyio.fail_after(PATIENCE_S):
+            await engine.wait_ready()
+        assert engine.status().restarts == 1
+
+
 async def test_one_silent_stream_is_no_reason_to_end_a_process_that_works(tmp_path: Path) -> None:
     async with rehearsing(tmp_path, stall=2.0) as engine:
         await order(engine, "stall-one@0")
