@@ -93,14 +93,14 @@ class Lifecycle(ABC):
         while True:
             # A doubt from before, or from during the proof, is answered by it.
             self._doubted = anyio.Event()
-            await self._doubt()
+            await self._until_in_doubt()
             asked = time.monotonic()
             problem = await self._disproof()
             if problem and self._heard_at < asked:
                 return problem
             self._heard_at = time.monotonic()
 
-    async def _doubt(self) -> None:
+    async def _until_in_doubt(self) -> None:
         """Return when there is a reason to ask for a proof."""
         if self._proof is None:
             await anyio.sleep_forever()
