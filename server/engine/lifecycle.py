@@ -37,7 +37,8 @@ class Lifecycle(ABC):
         self._proof = proof
         self._doubted = anyio.Event()
         self._heard_at = 0.0
-        self._begun: set[object] = set()
+        #: Open streams, and whether they have begun to send.
+        self._streams: dict[object, bool] = {}
         self._changed = anyio.Event()
         self._status = EngineStatus(EngineState.STARTING, f"{name} is being started")
 
@@ -69,15 +70,17 @@ class Lifecycle(ABC):
     def streaming(self) -> Iterator[Callable[[], None]]:
         """Hold a stream; what is yielded is to be called at each of its events."""
         stream = object()
+        self._streams[stream] = False
 
         def heard() -> None:
             self._heard_at = time.monotonic()
-            self._begun.add(stream)
+            if stream in self._streams:
+                self._streams[stream] = True
 
         try:
             yield heard
         finally:
-            self._begun.discard(stream)
+            del self._streams[stream]
 
     def doubt(self) -> None:
         """Have the engine asked for a proof that it works: a stream stalled, or got nonsense."""
@@ -108,7 +111,10 @@ class Lifecycle(ABC):
         while not self._doubted.is_set():
             with anyio.move_on_after(self._proof.within_s / 4):
                 await self._doubted.wait()
-            if self._begun and time.monotonic() - self._heard_at > self._proof.within_s:
+            if (
+                any(self._streams.values())
+                and time.monotonic() - self._heard_at > self._proof.within_s
+            ):
                 return
 
     async def _disproof(self) -> str:

@@ -295,6 +295,8 @@ async def test_all_streams_are_told_when_the_child_dies(
                     pass
         except EngineUnavailable:
             told += 1
+        finally:
+            engine.release(session)
 
     async with ready_engine(tiny_path, tiny_vocabulary, context_tokens=4096) as engine:
         with anyio.fail_after(PATIENCE_S):
