@@ -137,6 +137,8 @@ class LlamaCppEngine:
         # llama.cpp rounds the context up, so that it would not stop at ours.
         room = self._info.context_tokens - len(prompt)
         sampling = replace(sampling, max_tokens=min(sampling.max_tokens, room))
+        # Nobody waits for a slot of an engine that is not there.
+        self._running_server()
         async with self._slots.use(session, prompt) as slot:
             server = self._running_server()
             await self._share_prefix(server, slot, prompt)
@@ -156,6 +158,7 @@ class LlamaCppEngine:
         self._check(ids)
         if not 1 <= start <= len(ids):
             raise EngineRefused(f"start {start}: must be from 1 to the number of ids ({len(ids)})")
+        self._running_server()
         session = f"score-{secrets.token_hex(4)}"
         try:
             async with self._slots.use(session, ids) as slot:
