@@ -8,10 +8,13 @@ import anyio
 import httpx
 import pytest
 
+from server.engine.base import Chunk, Sampling
 from server.engine.llamacpp import LlamaCppEngine, LlamaCppOptions, open_llamacpp
 from server.vocabulary import Vocabulary
 from server.weights import DEFAULT, WeightsError, resolve
 
+#: For anything that ends by itself, in seconds.
+PATIENCE_S = 30
 NEEDS_XLLAMACPP = "needs the embedded engine (extra: embedded)"
 
 
@@ -78,3 +81,28 @@ def child_pid(engine: LlamaCppEngine) -> int:
 def _client(engine: LlamaCppEngine) -> httpx.AsyncClient:
     assert engine._server is not None
     return engine._server._http
+
+
+def greedy(max_tokens: int, top_logprobs: int = 0) -> Sampling:
+    """Return the sampling at temperature 0."""
+    return Sampling(max_tokens=max_tokens, temperature=0, seed=0, top_logprobs=top_logprobs)
+
+
+async def chunks_of(
+    engine: LlamaCppEngine, prompt: list[int], sampling: Sampling, session: str = "alone"
+) -> list[Chunk]:
+    with anyio.fail_after(PATIENCE_S):
+        async with engine.generate(prompt, sampling, session=session) as stream:
+            return [chunk async for chunk in stream]
+
+
+async def generated(
+    engine: LlamaCppEngine, prompt: list[int], max_tokens: int, session: str = "alone"
+) -> list[int]:
+    chunks = await chunks_of(engine, prompt, greedy(max_tokens), session)
+    return [token_id for chunk in chunks for token_id in chunk.token_ids]
+
+
+async def ready(engine: LlamaCppEngine) -> None:
+    with anyio.fail_after(PATIENCE_S):
+        await engine.wait_ready()
