@@ -8,7 +8,7 @@ from enum import StrEnum
 from voting.boxes import Box, boxed, joined
 from voting.canonical import canonical_text
 from voting.integers import parse_integer
-from voting.latex import is_balanced
+from voting.latex import THIN_SPACE, is_balanced, plain_spacing
 from voting.typed import narrow
 from voting.unclosed import committed
 
@@ -27,14 +27,15 @@ MAX_WRITTEN_CHARACTERS = 10_000
 MAX_READ_CHARACTERS = 200_000
 
 
-#: A modulus: a number, perhaps in groups or a power, or the letter that stands for one.
-_MOD = (
+#: A modulus at the end: a number, perhaps in groups or a power, or the letter that stands for one.
+_MODULUS = re.compile(
     r"\\?\(?\s{0,9}+(?:\\[pb]?mod|\(?\s{0,9}+\\(?:text|mathrm|operatorname)\s{0,9}+\{\s{0,9}+\(?mod"
-    r"\s{0,9}+\}?|\(?mod)(?:[\s{(]{0,9}+[0-9]{1,20}+(?:(?:,|\{,\}|\\,|,\\!)[0-9]{3}){0,6}"
-    r"(?:\s?\^\s?(?:[0-9]|\{\s?[0-9]{1,3}\s?\}))?"
-    r"|[\s{(]{0,9}+(?<=[\s{(}])[A-Za-z](?![A-Za-z]))[\s})]{0,9}+"
+    r"(?:ulo)?\s{0,9}+\}?|\(?mod(?:ulo)?)"
+    rf"(?:[\s{{(]{{0,9}}+(?P<number>[0-9]{{1,20}}+(?:(?:\{{,\}}|[,{THIN_SPACE}])[0-9]{{3}}){{0,6}})"
+    r"(?:\s?\^\s?(?P<power>[0-9]|\{\s?[0-9]{1,3}\s?\}))?"
+    r"|[\s{(]{0,9}+(?<=[\s{(}])[A-Za-z](?![A-Za-z]))[\s})]{0,9}+\.?\Z"
 )
-_MODULUS = re.compile(rf"{_MOD}\Z")
+_NO_DIGIT = re.compile("[^0-9]")
 #: The letter of a choice before its value, set as text: ``(C)`` alone may be a factor.
 _LETTERED = re.compile(
     r"\A\\(?:text|textbf|mathrm|mathbf)\s{0,9}\{\s{0,9}\([A-J]\)\s{0,9}\}"
@@ -96,11 +97,17 @@ def _residue(written: str) -> str:
     r"""Return the residue of ``x \equiv 3 \pmod 7``: in contest mode that is what is asked for.
 
     Of ``N \bmod 7 = 3`` it is what ``N = 3`` says; a computation's remainder is what stands there.
+    Of two congruences, and of ``10 \bmod 7``, which is yet to be worked out, there is none.
     """
     if "mod" not in written:
         return written
+    written = plain_spacing(written)
     if match := _MODULUS.search(written):
-        written = written[: match.start()].rpartition(r"\equiv")[2].strip()
+        before, _, residue = written[: match.start()].rpartition(r"\equiv")
+        two = r"\equiv" in before and "," in before
+        if two or not _is_reduced(residue, match):
+            return written
+        written = residue.strip()
     left, equals, right = written.rpartition("=")
     if not equals or not (match := _MODULUS.search(left.rstrip())):
         return written
@@ -109,6 +116,16 @@ def _residue(written: str) -> str:
     if _COMPUTATION.fullmatch(of):
         left = name
     return f"{left.strip()} = {right.strip()}" if left.strip() else right.strip()
+
+
+def _is_reduced(residue: str, modulus: re.Match[str]) -> bool:
+    """Return whether what stands before a modulus is no number that is as large, or larger."""
+    value = parse_integer(residue)
+    if value is None or modulus["number"] is None:
+        return True
+    base, power = (int(_NO_DIGIT.sub("", modulus[name] or "1")) for name in ("number", "power"))
+    limit: int = base**power
+    return int(value) < limit
 
 
 def extract(text: str, kind: AnswerKind, *, cut: bool = False) -> Answer | None:

@@ -43,7 +43,10 @@ _ANY = re.compile(
 )
 
 #: The signs of ASCII as wide as a Chinese character, as models write them in Chinese prose.
-_WIDE = {0xFF01 + offset: 0x21 + offset for offset in range(94)} | {0x3001: ","}
+_WIDE = {0xFF01 + offset: 0x21 + offset for offset in range(94)} | {
+    0x3001: ",",
+    0x3002: ".",
+}
 #: A dash in front of a number, of a command or of a bracket is its sign.
 _DASH = re.compile(r"\A\s*[\u2010-\u2014](?=\s*[0-9.\\(])")
 

@@ -6,12 +6,14 @@ A model that is made to write its answer into a box may go on in prose: ``\boxed
 import re
 
 #: What ends an answer that no brace ends: the line, the formula, the sentence, or a word with which
-#: an explanation begins. An exclamation mark does not: after a number it is a factorial.
+#: an explanation begins, in Chinese too. An exclamation mark does not: after a number it is a
+#: factorial.
 _END = re.compile(
     r"""
     [\n\r\u2028\u2029]
   | (?<!\\)\$ | \\[)\]]
   | (?<!\\)[.;?](?=\s|\Z)
+  | [\u3002\uff1b\uff1f] | \uff0c(?=[\u4e00-\u9fff])
   | (?:\A|[,\s:(-]+)
     (?:because|since|so|as|which|where|therefore|thus|hence|but|wait|let|now|this|that|we)\b
   | ,\s+(?:and|the|if|for|with)\b

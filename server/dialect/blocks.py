@@ -113,6 +113,7 @@ class BlockScanner:
         self._line = self._new_line()
         self._fence = ""
         self._body: list[str] = []
+        self._closing = False  # whether the line begins with the fence that closed a block
 
     def feed(self, text: str) -> list[Span]:
         """Return the spans of this text; state carries over to the next."""
@@ -170,8 +171,11 @@ class BlockScanner:
         if kind is BlockKind.CALL:
             self._body.append(str(self._line).removesuffix(mark))
         body = "".join(self._body)
+        # With Python's tag a fence ends a block that the model forgot to close, and opens another.
+        may_open = kind in (BlockKind.OTHER, BlockKind.JSON)
         self._switch(BlockKind.TEXT, "")
-        self._line.add(NO_OPENING)
+        self._line.add(mark if may_open else NO_OPENING)
+        self._closing = may_open
         return Span(kind, part, closed=body, thinking=thinking)
 
     def _went_on(self, part: str) -> Span:
@@ -184,11 +188,15 @@ class BlockScanner:
         if kind is not BlockKind.TEXT:
             self._body.append(line)
         elif opening := OPENING.fullmatch(line.rstrip("\r\n")):
-            self._switch(_fenced_kind(opening[2]), opening[1])
+            found = _fenced_kind(opening[2])
+            if not self._closing or (found is BlockKind.PYTHON and len(line.split()) == 1):
+                self._switch(found, opening[1])
+        self._closing = False
         return span
 
     def _switch(self, kind: BlockKind, fence: str) -> None:
         self.kind, self._line, self._fence = kind, self._new_line(), fence
+        self._closing = False
         self._body.clear()
 
     def _new_line(self) -> Line:

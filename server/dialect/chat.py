@@ -39,6 +39,8 @@ class ChatFormat(ABC):
         self.vocabulary = vocabulary
         self.options = options or DialectOptions()
         self.end_ids: frozenset[int] = vocabulary.eos_ids
+        #: Begin a turn of another's: where the model writes one, its own message is over.
+        self.turn_ids: frozenset[int] = frozenset()
         self._opening: tuple[Prompt, Sequence[int]] | None = None
 
     @abstractmethod
@@ -141,6 +143,7 @@ class ChatConversation:
         self._final: list[str] = []
         self._ended_by: int | None = None
         self._marked_call = False
+        self._fresh = True  # nothing was sampled yet since ids were appended
         self.opening = chat.opening(prompt)
         self._read(prompt.start)
 
@@ -151,9 +154,12 @@ class ChatConversation:
 
     def feed(self, token_id: int) -> Sequence[ParseEvent]:
         """Take one sampled id."""
-        if token_id in self._chat.end_ids:
+        chat, fresh = self._chat, self._fresh
+        self._fresh = False
+        # A header that is written once more at the beginning ends nothing.
+        if token_id in chat.end_ids or (token_id in chat.turn_ids and not fresh):
             return self._end(token_id)
-        if token_id in self._chat.mark_ids:
+        if token_id in chat.mark_ids:
             return self._mark(token_id)
         return self._read(self._decoder.feed_one(token_id))
 
@@ -167,10 +173,14 @@ class ChatConversation:
         if self._marked_call:
             ids = chat.call_result(output, self._ended_by)
             thinking = thinking if chat.result_keeps_message else chat.opens_thinking
+        elif self._ended_by is not None:
+            # The message is over: the block is the user's to write.
+            framed = chat.user_turn(_fenced(output))
+            ids = [*chat.close(self._ended_by), *framed, *chat.opened_header()]
+            thinking = chat.opens_thinking
         else:
-            fence = fence_around(output)
             lead = "" if self._scanner.at_line_start else "\n"
-            ids = chat.vocabulary.encode(f"{lead}{fence}output\n{output}\n{fence}\n")
+            ids = chat.vocabulary.encode(f"{lead}{_fenced(output)}\n")
         self._restart(thinking=thinking)
         return ids
 
@@ -212,16 +222,27 @@ class ChatConversation:
         """Take an end token: of a call whose closing mark is missing, or of the message."""
         self._ended_by = token_id
         events = [*self.flush()]
-        if self._scanner.kind is BlockKind.CALL:
-            call = self._chat.read_call(self._scanner.body)
-            if call.error is None:
-                self._marked_call = True
-                self._scanner.reset(thinking=self._scanner.thinking)
-                return [*events, call]
-        return [*events, MessageEnd()]
+        call = self._unclosed_call()
+        if call is None:
+            return [*events, MessageEnd()]
+        self._scanner.reset(thinking=self._scanner.thinking)
+        return [*events, call]
+
+    def _unclosed_call(self) -> ToolCall | None:
+        """Return the call under way, which the message's end completes, if it can be run."""
+        kind, body = self._scanner.kind, self._scanner.body
+        if kind is BlockKind.PYTHON and body.strip():
+            self._marked_call = False
+            return ToolCall(body)
+        call = self._chat.read_call(body) if kind is BlockKind.CALL else None
+        if call is None or call.error is not None:
+            return None
+        self._marked_call = True
+        return call
 
     def _restart(self, *, thinking: bool) -> None:
         self._ended_by = None
+        self._fresh = True
         self._decoder.flush()
         self._scanner.reset(thinking=thinking)
 
@@ -263,6 +284,12 @@ def _holds_call(text: str) -> bool:
         return is_call(loads(text))
     except ValueError:
         return False
+
+
+def _fenced(output: str) -> str:
+    """Return a result as a block of output."""
+    fence = fence_around(output)
+    return f"{fence}output\n{output}\n{fence}"
 
 
 def fence_around(text: str) -> str:

@@ -27,6 +27,7 @@ class DeepSeekDialect(ChatFormat):
         self.begin, self.end = vocabulary.control(BEGIN), vocabulary.control(END)
         self.user, self.assistant = vocabulary.control(USER), vocabulary.control(ASSISTANT)
         self.end_ids = frozenset({self.end}) | vocabulary.eos_ids
+        self.turn_ids = frozenset({self.user})
 
     @property
     def opens_thinking(self) -> bool:

@@ -51,6 +51,7 @@ class _GemmaFormat(ChatFormat):
         super().__init__(vocabulary, options)
         self.begin, self.start, self.end = map(vocabulary.control, (BEGIN, start, end))
         self.end_ids = frozenset({self.end}) | vocabulary.eos_ids
+        self.turn_ids = frozenset({self.start})
 
     def turn(self, role: str, text: str) -> list[int]:
         """Return the ids of a whole turn of another role."""
@@ -89,6 +90,10 @@ class Gemma4Dialect(_GemmaFormat):
 
     def __init__(self, vocabulary: Vocabulary, options: DialectOptions | None = None) -> None:
         super().__init__(vocabulary, options, TURN_4, END_4)
+        # After its call the model hands over with this token, where it is not stopped before.
+        self._response = vocabulary.controls.get(RESPONSE_OPEN)
+        if self._response is not None:
+            self.turn_ids |= {self._response}
 
     def prompt_turns(self, prompt: Prompt) -> list[int]:
         """Return the turns of system, which asks for thinking, and user."""
@@ -126,10 +131,13 @@ class Gemma4Dialect(_GemmaFormat):
 
     def call_result(self, output: str, ended_by: int | None) -> list[int]:
         """Return the response to a native call."""
-        reopened = [*self.close(ended_by), *self.header()] if ended_by is not None else []
+        opened = self.mark(RESPONSE_OPEN, "")
+        if ended_by is not None:
+            begun = ended_by == self._response
+            opened = [] if begun else [*self.close(ended_by), *self.header(), *opened]
         return [
-            *reopened,
-            *self.mark(RESPONSE_OPEN, "response:python{value:"),
+            *opened,
+            *self.vocabulary.encode("response:python{value:"),
             *self.mark(QUOTE, output),
             *self.mark(QUOTE, "}"),
             *self.mark(RESPONSE_CLOSE, ""),

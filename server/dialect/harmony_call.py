@@ -37,7 +37,8 @@ def read_message(header: Header, content: str) -> ToolCall:
         return ToolCall("", "the call has no code; write the call again")
     if header.json or name.startswith(_NAMESPACE):
         # Code that cannot be JSON was announced wrongly, but is code.
-        as_json = content.lstrip()[:1] in ("{", '"', "")
+        start = content.lstrip()
+        as_json = start.startswith(("{", '"')) and not start.startswith('"""')
         return read_arguments(content) if as_json else ToolCall(content)
     return _raw_or_json(content)
 

@@ -10,12 +10,19 @@ from enum import Enum, auto
 from client.schema import Channel
 from server.dialect.base import FORCED_LEAD, MessageEnd, ParseEvent, Text, ToolCall
 from server.dialect.harmony_call import read_message, replying_name
-from server.dialect.harmony_header import ANALYSIS, FINAL, MODEL, Header, read_header
+from server.dialect.harmony_header import (
+    ANALYSIS,
+    FINAL,
+    MODEL,
+    MORE_HEADER,
+    Header,
+    read_header,
+)
 from server.dialect.harmony_tokens import HarmonyTokens
 
 #: Characters of a header. The longest right one has about 60
-#: (` to=functions.python<|channel|>commentary <|constrain|>json`); what is longer, or has a line
-#: end, is content whose `<|message|>` is missing.
+#: (` to=functions.python<|channel|>commentary <|constrain|>json`); what is longer, or goes on after
+#: a line end, is content whose `<|message|>` is missing.
 LONGEST_HEADER = 96
 _NO_TOOL = "the call names no tool; write to=python in its header"
 
@@ -96,6 +103,7 @@ class HarmonyConversation:
     def _begin_header(self, role: str | None) -> None:
         """Expect a header; `role` is the model's where that much of it is written already."""
         self._state, self._role, self._head = _State.HEADER, role, ""
+        self._marked = 0  # where the text after the last mark begins
         self._untouched = role is not None
         self._ended = False
 
@@ -113,8 +121,9 @@ class HarmonyConversation:
         if self._state is _State.BETWEEN:
             self._begin_header(None)
         self._head += text
-        line_end = self._head.find("\n")
-        end = min(line_end if line_end >= 0 else LONGEST_HEADER, LONGEST_HEADER)
+        line_end = self._head.find("\n", self._marked)
+        ends = line_end >= 0 and not MORE_HEADER.fullmatch(self._head, line_end)
+        end = min(line_end if ends else LONGEST_HEADER, LONGEST_HEADER)
         if len(self._head) <= end:
             return []
         header, beyond = read_header(self._head[:end], self._role, whole=False), self._head[end:]
@@ -146,6 +155,7 @@ class HarmonyConversation:
             self._open_content(read_header(self._head, self._role, whole=True))
         else:
             self._head += tokens.vocabulary.decode((token_id,))
+            self._marked = len(self._head)
         return events
 
     def _end(self, token_id: int) -> list[ParseEvent]:

@@ -26,6 +26,11 @@ _CHANNEL = re.compile(rf"{re.escape(CHANNEL)}\s*({_CHANNEL_NAMES})?")
 #: A channel's name whose `<|channel|>` is missing.
 _BARE_CHANNEL = re.compile(rf"\s*({_CHANNEL_NAMES})\b")
 _CONTENT_TYPE = re.compile(rf"\s*(?:{re.escape(CONSTRAIN)}\s*)?(?:(code|json)\b)?")
+#: What may follow a line end in a header, where that is a space like any other: nothing, or words
+#: of a header, the last of which may be under way.
+MORE_HEADER = re.compile(
+    r"\s*+(?:(?:to=[\w.\-/]*+|to?|c(?:o(?:de?)?)?|j(?:s(?:on?)?)?)(?:\s++|\Z))*+"
+)
 
 
 @dataclass(frozen=True, slots=True)

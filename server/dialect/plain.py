@@ -28,6 +28,7 @@ class PlainDialect(ChatFormat):
         cut = next(iter(ends or controls), -1) + 1
         self._close, self._lead = between[:cut], between[cut:]
         self.end_ids = vocabulary.eos_ids | frozenset(self._close[-1:])
+        self.turn_ids = frozenset([between[place] for place in controls if place >= cut][:1])
 
     @property
     def opens_thinking(self) -> bool:

@@ -9,7 +9,7 @@ as Qwen2.5-Math was trained to (arXiv 2409.12122, section 3.3). A model that wri
 (`<function=python><parameter=code>…`), gets its result as Qwen2.5's chat template frames it: a user
 turn with `<tool_response>`. Models that think do so between `<think>` and `</think>`: Qwen3 opens
 it by itself, or answers at once after an empty pair of them; QwQ's template writes `<think>\n` for
-the model.
+the model, and so does Qwen3.5's where thinking is not left out.
 """
 
 import json
@@ -28,6 +28,11 @@ SEPARATOR = "<|im_sep|>"
 #: A template that ends the model's header so (`\n` as an escape, or a line end), and in no
 #: `<think>\n\n</think>`, which is how Qwen3's leaves thinking out.
 _OPENED = re.compile(r"assistant(?:\\n|\n)<think>(?:\\n|\n)?(?=['\"}]|\{%|\Z)")
+#: How Qwen3.5's does, between statements; and what the statements that write the header follow.
+_OPENED_ALONE = re.compile(
+    r"\{\{-?\s*(['\"])<think>(?:\\n|\n)?\1\s*-?\}\}|%\}<think>(?:\\n|\n)?\{%"
+)
+_GENERATION = "add_generation_prompt"
 _LEFT_OUT = re.compile(r"<think>(?:\\n|\n){2}</think>")
 #: `<function=NAME>` with `<parameter=NAME>` in it, each on lines of its own; ends may be missing.
 _FUNCTION = re.compile(r"\s*<function=([\w.\-]*)>(.*?)(?:</function>\s*)?\Z", re.DOTALL)
@@ -44,10 +49,14 @@ class QwenDialect(ChatFormat):
         self.start = vocabulary.control(START)
         self.end = vocabulary.control(END)
         self.end_ids = frozenset({self.end}) | vocabulary.eos_ids
+        self.turn_ids = frozenset({self.start})
 
     @cached_property
     def _template_opens(self) -> bool:
-        return _OPENED.search(self.vocabulary.chat_template or "") is not None
+        template = self.vocabulary.chat_template or ""
+        _, asked, header = template.rpartition(_GENERATION)
+        alone = bool(asked) and _OPENED_ALONE.search(header) is not None
+        return alone or _OPENED.search(template) is not None
 
     @cached_property
     def _can_leave_out(self) -> bool:

@@ -40,6 +40,12 @@ QWEN_3_TEMPLATE = CHATML_TEMPLATE.replace(
     "assistant\n",
     "assistant\n{% if enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}",
 )
+#: As Qwen3.5's: thinking is opened where it is not left out.
+QWEN_3_5_TEMPLATE = CHATML_TEMPLATE.replace(
+    "assistant\n",
+    "assistant\n{% if enable_thinking is defined and enable_thinking is false %}"
+    r"{{ '<think>\n\n</think>\n\n' }}{% else %}{{ '<think>\n' }}{% endif %}",
+)
 THINK = ("<think>", "</think>")
 CALLS = ("<tool_call>", "</tool_call>")
 HARMONY = tuple(
@@ -127,6 +133,7 @@ _LEADING = Style(final="</think>\n\n{}", thinking="{}</think>")
 RECIPES = {
     "qwen": Recipe("qwen", (*CHATML, *THINK, *CALLS), template=CHATML_TEMPLATE),
     "qwen 3": Recipe("qwen", (*CHATML, *THINK, *CALLS), template=QWEN_3_TEMPLATE),
+    "qwen 3.5": Recipe("qwen", (*CHATML, *THINK, *CALLS), _LEADING, template=QWEN_3_5_TEMPLATE),
     "qwq": Recipe("qwen", (*CHATML, *THINK), _LEADING, template=QWQ_TEMPLATE),
     "qwen without think tokens": Recipe("qwen", CHATML),
     "deepseek": Recipe("deepseek", (*DEEPSEEK, *THINK), _LEADING),

@@ -38,6 +38,8 @@ CASES: list[tuple[str, AnswerKind, str | None]] = [
     (r"\boxed{x = \boxed{42}}", INTEGER, "42"),
     (r"\boxed{12,\!345}", INTEGER, "12345"),
     (r"\fbox{42}", INTEGER, "42"),
+    ("\\boxed{42\u3002}", INTEGER, "42"),
+    ("\\boxed{x=\\frac12\u3002}", TEXT, r"x=\frac{1}{2}"),
     (r"\boxed 42", INTEGER, "42"),
     (r"put the answer in \boxed{}", INTEGER, None),
     (r"\boxed{5} written as \boxed{\text{answer}}", INTEGER, "5"),
@@ -202,6 +204,12 @@ def test_relations_have_one_spelling(written: str, key: str) -> None:
         r"N\bmod 10^5=3",
         r"2^{10} \bmod 7 = 3",
         r"N = 1003 \bmod 1000 = 3",
+        r"3 \;(\mathrm{mod}\;100000)",
+        r"3\,(\text{mod}\ 10^5)",
+        r"3 \ (\bmod\ 100\,000)",
+        r"x \equiv 3 \pmod{10^5}.",
+        r"3 \text{ modulo } 1000",
+        r"N \,\bmod\, 10^5 = 3",
     ],
 )
 def test_in_contest_mode_a_residue_is_the_answer(written: str) -> None:
@@ -223,6 +231,9 @@ def test_a_word_that_holds_mod_is_no_modulus() -> None:
         r"a \ne 5 \bmod 7 = 2",
         r"12 \text{ or } 13 \pmod{10^5}",
         "3 mod abc",
+        r"1234 \bmod 1000",
+        r"7 \pmod 7",
+        r"a \equiv 3, b \equiv 4 \pmod 7",
     ],
 )
 def test_what_is_no_remainder_for_sure_is_none(written: str) -> None:

@@ -72,6 +72,19 @@ def test_a_fence_right_after_a_closing_fence_opens_nothing() -> None:
     assert bodies("```python\nx = 1\n``````python\ny = 2\n```") == [(BlockKind.PYTHON, "x = 1\n")]
 
 
+@pytest.mark.parametrize("tag", ["", "output", "json"])
+def test_python_after_a_block_that_was_never_closed(tag: str) -> None:
+    """Else the fences after it are taken the wrong way round, and no call is found any more."""
+    text = f"```{tag}\n42\n```python\nx\n```\nso\n```python\ny\n```"
+    assert [body for kind, body in bodies(text) if kind is BlockKind.PYTHON] == ["x\n", "y\n"]
+
+
+@pytest.mark.parametrize("line", ["``` python says", "```", "```text", "``` python"])
+def test_what_follows_a_closing_fence_opens_nothing(line: str) -> None:
+    text = f"```text\n42\n{line}\nx = 1\n```python\ny\n```"
+    assert bodies(text)[1:] == [(BlockKind.PYTHON, "y\n")]
+
+
 def test_several_blocks() -> None:
     text = "a\n```python\nx\n```\nb\n```text\ny\n```\n```py\nz\n```"
     kinds = [BlockKind.PYTHON, BlockKind.OTHER, BlockKind.PYTHON]

@@ -56,6 +56,22 @@ def test_a_call_that_the_end_of_the_turn_closes_is_run() -> None:
     )
 
 
+@pytest.mark.parametrize("closed", ["<tool_call|>", ""])
+def test_a_response_that_the_model_has_begun_is_gone_on_with(closed: str) -> None:
+    conversation = GEMMA.dialect.open(PROMPT)
+    call = f"<|tool_call>call:python{{code:{QUOTE}print(1){QUOTE}}}{closed}"
+    reading = read(conversation, GEMMA.ids(f"{call}<|tool_response>"))
+    assert (reading.calls, reading.final) == ((ToolCall("print(1)"),), "")
+    framed = f"response:python{{value:{QUOTE}1{QUOTE}}}<tool_response|>"
+    assert conversation.result("1") == GEMMA.ids(framed)
+
+
+def test_a_response_that_the_model_makes_up_is_no_answer() -> None:
+    conversation = GEMMA.dialect.open(PROMPT)
+    assert read(conversation, GEMMA.ids("So<|tool_response>")).ended
+    assert conversation.answer_text == "So"
+
+
 @pytest.mark.parametrize(
     ("template", "think", "thought"),
     [

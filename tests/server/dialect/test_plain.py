@@ -18,7 +18,7 @@ def dialect(folder: Path, template: str, options: DialectOptions | None = None) 
     return PlainDialect(Vocabulary.load(folder), options)
 
 
-@pytest.mark.parametrize("key", ["qwen", "qwq"])
+@pytest.mark.parametrize("key", ["qwen", "qwq", "qwen 3.5"])
 def test_over_a_familys_template_it_writes_what_the_family_does(key: str) -> None:
     """Two ways to the same ids: Qwen's dialect, and the template that Qwen's models come with."""
     teller = family(key)

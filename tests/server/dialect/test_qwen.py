@@ -180,6 +180,32 @@ def test_the_answer_is_forced_in_valid_chatml(
     assert conversation.force_answer() == spelled(vocabulary, forced)
 
 
+OUTPUT_TURN = "\n<|im_start|>user\n```output\n42\n```<|im_end|>\n<|im_start|>assistant\n"
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        pytest.param("```python\nprint(42)\n<|im_end|>", "print(42)\n", id="unclosed"),
+        pytest.param("```python\nprint(42)<|im_end|>", "print(42)", id="unclosed in its line"),
+        pytest.param("```python\nprint(42)\n```<|im_end|>", "print(42)\n", id="closed"),
+    ],
+)
+def test_a_block_that_the_message_ends_with_is_run(
+    vocabulary: Vocabulary, conversation: ChatConversation, written: str, code: str
+) -> None:
+    assert read(conversation, spelled(vocabulary, written)).calls == (ToolCall(code),)
+    assert conversation.result("42") == spelled(vocabulary, OUTPUT_TURN)
+
+
+@pytest.mark.parametrize("written", ["```python\n \n<|im_end|>", "```text\nx = 1\n<|im_end|>"])
+def test_a_block_without_code_ends_the_message(
+    vocabulary: Vocabulary, conversation: ChatConversation, written: str
+) -> None:
+    reading = read(conversation, spelled(vocabulary, written))
+    assert (reading.calls, reading.ended) == ((), True)
+
+
 def test_another_end_token_is_followed_by_the_turns_own(
     vocabulary: Vocabulary, conversation: ChatConversation
 ) -> None:
