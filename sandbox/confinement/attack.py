@@ -121,6 +121,8 @@ def _files(options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], object]]
     for path in options["forbidden"]:
         # The pool looks whether the file is there: a kernel may have its own /dev/shm.
         yield f"writing {path}", lambda p=path: bool(Path(p).write_bytes(b"breach")) and False  # type: ignore[misc]
+    yield "changing who may read", lambda: os.chmod(options["victim"], 0o600)  # noqa: PTH101 - one call
+    yield "changing the time", lambda: os.utime(options["victim"])
     yield "deleting", lambda: os.unlink(options["victim"])  # noqa: PTH108 - one call
     for pid in options["foreign_processes"]:
         for name in ("environ", "mem", "maps"):

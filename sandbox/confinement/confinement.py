@@ -170,6 +170,7 @@ class Confinement:
                     brand=plan.brand,
                     memory=plan.memory_bytes,
                     scratch=plan.scratch_bytes,
+                    file=plan.file_bytes,
                     path=str(directory.path),
                 ),
             )

@@ -41,6 +41,8 @@ class Watch:
     brand: int | None
     memory: int
     scratch: int
+    #: The longest file that it can write.
+    file: int
     path: str
 
 

@@ -57,6 +57,8 @@ class Watch(NamedTuple):
     brand: int | None
     memory: int
     scratch: int
+    #: The longest file that it can write.
+    file: int
     #: Its folder on disk.
     path: str
 
@@ -73,6 +75,8 @@ class Warden:
         #: A user that nobody else is: kernels can do nothing to processes of it.
         self._own_uid = own_uid
         self._watched: dict[int, Watch] = {}
+        #: Bytes of each kernel's disk when it was most free.
+        self._most_free: dict[int, int] = {}
         self._pending = b""
         self._shared_before = _shared_of_machine()
 
@@ -112,6 +116,7 @@ class Warden:
                 self._kill(self._watched[number])
             case "release":
                 watch = self._watched.pop(number, None)
+                self._most_free.pop(number, None)
                 left = self._end(watch) if watch else 0
                 self._report({"number": number, "left": left})
 
@@ -125,22 +130,41 @@ class Warden:
         by_key = _processes({watch.uid for watch in self._watched.values()})
         for number, watch in self._watched.items():
             pids = by_key.get(watch.uid if watch.uid is not None else -(watch.brand or 0), [])
-            if (used := _memory_of(pids, watch.memory)) > watch.memory:
-                self._breach(number, watch, f"{used} bytes of memory in {len(pids)} processes")
-                continue
-            if self._shared_grew(watch.memory) and (held := _shared_bytes(pids)) > watch.memory:
-                self._breach(number, watch, f"{held} bytes of memory that it shares")
-                continue
-            if (held := _buffer_bytes(pids, watch.memory)) > watch.memory:
-                self._breach(number, watch, f"buffers for {held} bytes in sockets")
-                continue
-            if (held := _unlinked_bytes(pids, watch.path)) > watch.scratch:
-                self._breach(number, watch, f"{held} bytes in files without a name")
-                continue
-            try:
-                _check_scratch(watch.path, watch.scratch)
-            except ScratchTooLargeError as error:
-                self._breach(number, watch, str(error))
+            if reason := self._memory_excess(watch, pids) or self._disk_excess(number, watch, pids):
+                self._breach(number, watch, reason)
+
+    def _memory_excess(self, watch: Watch, pids: list[int]) -> str:
+        """What a kernel takes too much of; empty where it does not."""
+        if (used := _memory_of(pids, watch.memory)) > watch.memory:
+            return f"{used} bytes of memory in {len(pids)} processes"
+        if self._shared_grew(watch.memory) and (held := _shared_bytes(pids)) > watch.memory:
+            return f"{held} bytes of memory that it shares"
+        if (held := _buffer_bytes(pids, watch.memory)) > watch.memory:
+            return f"buffers for {held} bytes in sockets"
+        return ""
+
+    def _disk_excess(self, number: int, watch: Watch, pids: list[int]) -> str:
+        """What a kernel's files hold too much of; empty where they do not."""
+        held = _unlinked_bytes(pids, watch.path)
+        if held <= watch.scratch and self._disk_shrank(number, watch):
+            held = _mapped_bytes(pids, watch)
+        if held > watch.scratch:
+            return f"{held} bytes in files without a name"
+        try:
+            _check_scratch(watch.path, watch.scratch)
+        except ScratchTooLargeError as error:
+            return str(error)
+        return ""
+
+    def _disk_shrank(self, number: int, watch: Watch) -> bool:
+        """Whether a kernel's disk has lost more, whoever has taken it, than the kernel may hold."""
+        try:
+            disk = os.statvfs(watch.path)
+        except OSError:
+            return False
+        free = disk.f_bfree * disk.f_frsize
+        self._most_free[number] = most = max(self._most_free.get(number, free), free)
+        return most - free > watch.scratch
 
     def _shared_grew(self, most: int) -> bool:
         """Whether the machine's shared memory has grown by more than a kernel may have."""
@@ -365,6 +389,29 @@ def _unlinked_bytes(pids: list[int], path: str) -> int:
                 if file.st_nlink == 0 and file.st_dev == device and stat.S_ISREG(file.st_mode):
                     found[file.st_ino] = file.st_blocks * _BLOCK_BYTES
     return sum(found.values())
+
+
+def _mapped_bytes(pids: list[int], watch: Watch) -> int:
+    """What files of a kernel's folder hold that no name leads to, and that processes have mapped.
+
+    A file counts that no descriptor leads to either; one with an unknown size as the longest.
+    """
+    found: dict[str, int] = {}
+    for pid in pids:
+        for line in _read_living(pid, "maps", "-").splitlines():
+            if f" {watch.path}/" in line and line.endswith(" (deleted)"):
+                place, _, _, _, inode, _ = line.split(maxsplit=5)
+                found[inode] = _mapped_size(pid, place, watch.file)
+    return sum(found.values())
+
+
+def _mapped_size(pid: int, place: str, longest: int) -> int:
+    """Bytes on disk of a file that is mapped at a place; asking takes rights that few have."""
+    name = "-".join(f"{int(word, 16):x}" for word in place.split("-"))
+    try:
+        return os.stat(f"/proc/{pid}/map_files/{name}").st_blocks * _BLOCK_BYTES  # noqa: PTH116 - see above
+    except OSError:
+        return longest
 
 
 def _descriptors(pid: int) -> list[str]:

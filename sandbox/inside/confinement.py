@@ -13,11 +13,22 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Self
 
+from sandbox.inside.bpf import Rule
 from sandbox.inside.identity import become, drop_capabilities, let_user_inspect, tie_to_parent
 from sandbox.inside.landlock import restrict
 from sandbox.inside.limits import limit_resources
 from sandbox.inside.mounts import make_private_mounts
-from sandbox.inside.seccomp import EARLY_RULES, LATE_RULES, forbid_new_privileges, install
+from sandbox.inside.seccomp import (
+    EARLY_RULES,
+    LATE_RULES,
+    OWNER_RULES,
+    TIMES_RULES,
+    forbid_new_privileges,
+    install,
+)
+
+#: Of <linux/capability.h>: the right to write all files.
+_CAP_DAC_OVERRIDE = 1
 
 
 class Mechanism(StrEnum):
@@ -114,14 +125,14 @@ def confine_early(plan: ConfinementPlan, parent: int) -> None:
 
 
 def confine_late(plan: ConfinementPlan) -> None:
-    """Take sockets from this process and all its threads.
+    """Take sockets from this process and all its threads, and what IPython's start needs of files.
 
     Raises:
         MechanismError: the filter cannot be set; the process must not go on.
     """
     with _step(plan, Mechanism.SYSTEM_CALLS) as wanted:
         if wanted:
-            install(LATE_RULES, all_threads=True)
+            install((*LATE_RULES, *_rules_on_files(plan)), all_threads=True)
 
 
 @contextmanager
@@ -153,3 +164,10 @@ def _lose_rights(plan: ConfinementPlan, parent: int) -> None:
     with _step(plan, Mechanism.SYSTEM_CALLS) as wanted:
         if wanted:
             install(EARLY_RULES)
+
+
+def _rules_on_files(plan: ConfinementPlan) -> tuple[Rule, ...]:
+    """Rules against what the kernel's user could do to files outside that Landlock does not see."""
+    if plan.uid is None:
+        return OWNER_RULES
+    return TIMES_RULES if plan.capability == _CAP_DAC_OVERRIDE else ()

@@ -39,6 +39,9 @@ _IO_PRIORITY_OF_PROCESS = 1
 #: The server's own, and so its children's.
 _SCHEDULING = os.sched_getscheduler(0) if sys.platform == "linux" else 0
 
+#: From <linux/fcntl.h>.
+_F_SETLEASE = 1024
+
 #: TIOCSTI: type into a terminal.
 _TERMINAL_INPUT = 0x5412
 
@@ -94,8 +97,25 @@ EARLY_RULES = (
     Rule("socketpair", (Differs(0, _UNIX),)),
 )
 
+#: Landlock does not see changes of a file's times: for them, the right to write the file is enough,
+#: which a kernel with CAP_DAC_OVERRIDE has to all files.
+TIMES_RULES = tuple(map(Rule, ("utime", "utimes", "futimesat", "utimensat")))
+
+#: Nor does it see what the owner of a file may do without writing it: take the rights to it from
+#: everybody, give them to anybody, or have others wait for it. For kernels of the server's user.
+OWNER_RULES = (
+    *TIMES_RULES,
+    *map(Rule, ("chmod", "fchmod", "fchmodat", "fchmodat2", "file_setattr")),
+    *map(Rule, ("chown", "fchown", "fchownat", "lchown")),
+    Rule("fcntl", (Equals(1, _F_SETLEASE),)),
+)
+
 LATE_RULES = (
     *_TIES,
+    # Files without a name that are on their way in a socket, or in a rule, belong to no process:
+    # the disk that they hold could not be counted.
+    *(Rule(name) for name in ("sendmsg", "sendmmsg")),
+    Rule("landlock_create_ruleset", error=errno.ENOSYS),
     # What a socket holds is no process' memory; the warden counts each with the usual size.
     Rule("setsockopt", (Equals(1, _SOL_SOCKET), Equals(2, _SO_SNDBUF))),
     *(Rule(name) for name in ("socket", "bind", "connect", "listen")),

@@ -20,7 +20,8 @@ _PREFIX = """
 import ctypes, json, os, resource, signal, socket, sys, threading
 sys.path.insert(0, {root!r})
 from sandbox.inside.bpf import Differs, Equals, HasAny, NotNull, Rule
-from sandbox.inside.seccomp import EARLY_RULES, LATE_RULES, forbid_new_privileges, install
+from sandbox.inside.seccomp import EARLY_RULES, LATE_RULES, OWNER_RULES
+from sandbox.inside.seccomp import forbid_new_privileges, install
 from sandbox.inside.system import call
 forbid_new_privileges()
 results = {{}}
@@ -156,15 +157,44 @@ attempt("send buffer", lambda: datagrams[0].setsockopt(socket.SOL_SOCKET, socket
 attempt("receive buffer", lambda: datagrams[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 9))
 attempt("brand", lambda: resource.setrlimit(resource.RLIMIT_RTTIME, (1, 1)))
 attempt("stack", lambda: resource.setrlimit(resource.RLIMIT_STACK, (2**23, -1)))
+pair = socket.socketpair()
+attempt("bytes", lambda: pair[0].send(b"x"))
+attempt("a descriptor", lambda: socket.send_fds(pair[0], [b"x"], [0]))
+attempt("two messages", lambda: call("sendmmsg", pair[0].fileno(), 0, 0, 0))
+attempt("rules of its own", lambda: call("landlock_create_ruleset", None, 0, 1))
 """)
     assert {name for name, error in found.items() if error == 0} == {
-        "a pair of streams", "receive buffer", "stack",
+        "a pair of streams", "receive buffer", "stack", "bytes",
     }  # fmt: skip
+
+
+def test_an_owner_can_change_nothing_of_a_file_but_its_content(tmp_path: Path) -> None:
+    found = outcomes(f"""
+path = {str(tmp_path / "file")!r}
+descriptor = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
+install(OWNER_RULES)
+import fcntl
+attempt("mode", lambda: os.chmod(path, 0o777))
+attempt("mode by descriptor", lambda: os.fchmod(descriptor, 0o777))
+attempt("mode in a folder", lambda: call("fchmodat", -100, 0, 0, 0))
+attempt("mode, newer", lambda: call("fchmodat2", -100, 0, 0, 0))
+attempt("owner", lambda: os.chown(path, os.getuid(), -1))
+attempt("owner by descriptor", lambda: os.fchown(descriptor, os.getuid(), -1))
+attempt("owner of a link", lambda: os.lchown(path, os.getuid(), -1))
+attempt("time", lambda: os.utime(path, (0, 0)))
+attempt("present time", lambda: os.utime(descriptor))
+attempt("lease", lambda: fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK))
+attempt("flags", lambda: fcntl.fcntl(descriptor, fcntl.F_GETFD))
+attempt("content", lambda: os.write(descriptor, b"x"))
+""")
+    assert {name for name, error in found.items() if error == 0} == {"flags", "content"}
+    assert {error for error in found.values() if error} == {errno.EPERM}
 
 
 def test_every_rule_s_call_has_its_number() -> None:
     """Or the rule would be left out without a word."""
-    named = {rule.call for rule in (*seccomp.EARLY_RULES, *seccomp.LATE_RULES)}
+    rules = (*seccomp.EARLY_RULES, *seccomp.LATE_RULES, *seccomp.OWNER_RULES)
+    named = {rule.call for rule in rules}
     assert named - set(system._NUMBERS) == set()
 
 

@@ -120,6 +120,28 @@ async def test_a_kernel_that_the_warden_ends_says_why(kernel: KernelLease) -> No
     assert "ended for taking more than 33554432 bytes in its folder" in result.output
 
 
+async def test_files_that_only_a_mapping_holds_count(kernel: KernelLease) -> None:
+    result = await run(
+        kernel,
+        """
+        import ctypes, os, time
+        library = ctypes.CDLL(None)
+        library.mmap.restype = ctypes.c_void_p
+        for _ in range(20):
+            # Beside its own folder, which may be a file system of its own.
+            descriptor = os.open("../held", os.O_CREAT | os.O_RDWR)
+            os.unlink("../held")
+            os.write(descriptor, bytes(8 << 20))
+            page = ctypes.c_size_t(4096), 1, 1, descriptor, ctypes.c_size_t(0)
+            assert library.mmap(None, *page) != ctypes.c_void_p(-1).value
+            os.close(descriptor)
+        time.sleep(60)
+        """,
+    )
+    assert result.status is CellStatus.DIED
+    assert "bytes in files without a name" in result.output
+
+
 async def test_one_lease_leaves_nothing_running_for_the_next(pool: KernelPool) -> None:
     daemon = """
         import os, signal, sys
