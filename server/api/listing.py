@@ -8,7 +8,17 @@ from typing import Protocol, Self
 
 from starlette.exceptions import HTTPException
 
-from client.schema import SolveEnd, SolveInfo, SolveList, SolveStarted, SolveState, TokenCounts
+from client.schema import (
+    Event,
+    SolveEnd,
+    SolveInfo,
+    SolveList,
+    SolveRequested,
+    SolveStarted,
+    SolveState,
+    TokenCounts,
+)
+from server.api.told import beginning
 from server.journal.reader import StoredSolve
 from server.solve.service import SolveHandle
 
@@ -104,7 +114,8 @@ class Cursor:
 def live_info(handle: SolveHandle) -> SolveInfo:
     """Return a solve that runs or waits."""
     plan, log = handle.plan, handle.events
-    started = next((e for e in log.events[:3] if isinstance(e, SolveStarted)), None)
+    first = beginning(handle)
+    started = next((e for e in first if isinstance(e, SolveStarted)), None)
     finished = log.finished.result if log.finished else None
     state = SolveState.RUNNING if started else SolveState.QUEUED
     return SolveInfo(
@@ -113,6 +124,7 @@ def live_info(handle: SolveHandle) -> SolveInfo:
         created=time_text(handle.created),
         problem=plan.problem,
         problem_id=plan.problem_id,
+        run=_run(first),
         strategy=plan.strategy.name,
         model=started.model if started else None,
         attempts=plan.attempts,
@@ -121,6 +133,13 @@ def live_info(handle: SolveHandle) -> SolveInfo:
         seconds=finished.seconds if finished else round(log.age_s, 3),
         tokens=finished.tokens if finished else None,
     )
+
+
+def _run(first: Sequence[Event]) -> str | None:
+    """Return the run of a solve, which a server with a journal tells with the request."""
+    asked = next((event.request for event in first if isinstance(event, SolveRequested)), {})
+    run = asked.get("run")
+    return run if isinstance(run, str) else None
 
 
 def stored_info(stored: StoredSolve) -> SolveInfo:

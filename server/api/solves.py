@@ -82,6 +82,12 @@ async def known(request: Request) -> Known:
 Service = Annotated[SolveService, Depends(service)]
 InMemory = Annotated[Known, Depends(known)]
 Recorded = Annotated[History, Depends(history)]
+LastEventId = Annotated[
+    Annotated[int, Field(ge=0, le=MAX_EVENT_ID)] | None,
+    # An empty one is what a stream without ids leaves behind: the events from the first one.
+    BeforeValidator(lambda given: None if given == "" else given),
+    Header(description="Go on after this event."),
+]
 SolveId = Annotated[str, Path(max_length=100, description="The solve's name.")]
 REFUSALS: dict[int | str, dict[str, Any]] = {
     429: {"model": ProblemDetails, "description": "Too many solves wait already."},
@@ -188,16 +194,28 @@ async def show_list(
     return wire(merged(found, stored, asked))
 
 
-@router.get("/{solve_id}", response_model=SolveDetail, responses={**UNKNOWN, 200: {**STREAMED}})
+@router.get(
+    "/{solve_id}",
+    response_model=SolveDetail,
+    responses={
+        **UNKNOWN,
+        200: {**STREAMED},
+        204: {"description": "There are no more events and will be none."},
+    },
+)
 async def show(
-    solve_id: SolveId, request: Request, solves: InMemory, recorded: Recorded
+    solve_id: SolveId,
+    request: Request,
+    solves: InMemory,
+    recorded: Recorded,
+    last_event_id: LastEventId = None,
 ) -> Response:
     """Show a solve, with its result once it has ended.
 
     With `Accept: text/event-stream` its events are sent, as from `/v1/solves/{solve_id}/events`.
     """
     if EVENTS in request.headers.get("accept", ""):
-        return await _followed(solve_id, 0, False, solves, recorded)
+        return await _followed(solve_id, last_event_id or 0, False, solves, recorded)
     handle = solves.get(solve_id)
     return wire(live_detail(handle) if handle else await _recorded(solve_id, recorded))
 
@@ -215,12 +233,7 @@ async def follow(
     solve_id: SolveId,
     solves: InMemory,
     recorded: Recorded,
-    last_event_id: Annotated[
-        Annotated[int, Field(ge=0, le=MAX_EVENT_ID)] | None,
-        # An empty one is what a stream without ids leaves behind: the events from the first one.
-        BeforeValidator(lambda given: None if given == "" else given),
-        Header(description="Go on after this event."),
-    ] = None,
+    last_event_id: LastEventId = None,
     after: Annotated[
         int, Query(ge=0, le=MAX_EVENT_ID, description="The same, where no header can be sent.")
     ] = 0,

@@ -14,12 +14,12 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from client.schema import AttemptEvent, BudgetDecided, Event, SolveEnd
+from client.schema import AttemptEvent, BudgetDecided, Event, SolveEnd, attempt_name
 from server.journal import check as checks
 from server.journal import retention
 from server.journal.derived import rebuild
-from server.journal.errors import MalformedOption, reading
-from server.journal.export import ExportFormat, export
+from server.journal.errors import MalformedOption, UnknownSolve, reading
+from server.journal.export import ExportFormat, export, is_pipe
 from server.journal.file import BUSY_MS
 from server.journal.reader import JournalReader, SolveFilter, StoredAttempt, StoredSolve
 from server.journal.views import (
@@ -42,8 +42,10 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode=None,
 )
-#: As many as an export may want.
+#: As many as an export may want, and SQLite counts.
 NO_LIMIT = 2**62
+#: More MiB than any journal has.
+MOST_MIB = 2.0**40
 #: Seconds of the units in which an age is given.
 UNITS = {"m": 60.0, "h": 3_600.0, "d": retention.DAY_S, "w": 7 * retention.DAY_S}
 
@@ -122,6 +124,11 @@ def show_command(
     """Show one solve: its problem, attempts and votes; with --json all its events."""
     with _reader(journal) as reader:
         stored = reader.solve(solve)
+        if attempt is not None and next(_events(reader, stored.id, attempt), None) is None:
+            raise UnknownSolve(
+                f"solve {stored.id} has no {attempt_name(attempt)}; `quorum journal show "
+                f"{stored.id}` shows those that it has"
+            )
         if as_json:
             events = _events(reader, stored.id, attempt)
             _print_json(event.model_dump(mode="json") for event in events)
@@ -177,7 +184,7 @@ def runs_command(
 ) -> None:
     """List runs, the newest first; `ls --run` lists the solves of one."""
     with _reader(journal) as reader:
-        runs, done = reader.runs(limit), reader.runs_done()
+        runs, done = reader.runs(min(limit, NO_LIMIT)), reader.runs_done()
     if as_json:
         _print_json(asdict(run) | {"done": done[run.id]} for run in runs)
     else:
@@ -215,7 +222,8 @@ def export_command(  # noqa: PLR0913 - its options
             progress.update(task, completed=done, total=total)
 
         count = export(reader, target, file_format, wanted, observe)
-    typer.echo(f"{target}: {count} attempts")
+    # Who reads the rows from a pipe wants nothing else from it.
+    typer.echo(f"{target}: {count} attempts", err=is_pipe(target))
 
 
 @app.command("page")
@@ -269,7 +277,9 @@ def prune_command(
     settings = load_settings().journal
     days = settings.keep_days or None if keep_days is None else keep_days
     size = settings.max_size_mib if max_size_mib is None else max_size_mib
-    bounds = retention.Retention(int(size * MIB), None if days is None else days * retention.DAY_S)
+    bounds = retention.Retention(
+        int(min(size, MOST_MIB) * MIB), None if days is None else days * retention.DAY_S
+    )
     with _changing(journal) as connection:
         going = list(retention.plan(connection, bounds, time.time()))
         if delete:
@@ -355,7 +365,7 @@ def _filter(
         answer=answer,
         outcome=None if end is None else end.value,
         text=text,
-        limit=limit,
+        limit=min(limit, NO_LIMIT),
     )
 
 

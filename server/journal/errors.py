@@ -6,7 +6,7 @@
     ├── JournalInUse         another server writes this file
     ├── JournalUnusable      the file cannot be made, or belongs to another program
     ├── JournalUnreadable    a reader finds no journal there, or one that it cannot read
-    ├── UnknownSolve         no solve of that id is recorded
+    ├── UnknownSolve         no solve of that id is recorded, or it has no such attempt
     ├── ExportFailed         the export cannot be written
     └── MalformedOption      a value on the command line is not as it should be
 
@@ -22,6 +22,8 @@ from server.errors import QuorumServerError
 
 #: What SQLite says of a file whose content is wrong: it will not get better by waiting.
 DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+#: What SQLite says where it may not read, or may not write the files that it keeps beside.
+FORBIDDEN = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM})
 #: SQLite's primary result code is the low byte of the extended one.
 PRIMARY = 0xFF
 
@@ -43,7 +45,7 @@ class JournalUnreadable(JournalError):
 
 
 class UnknownSolve(JournalError):
-    """No solve of that id is recorded."""
+    """No solve of that id is recorded, or it has no such attempt."""
 
 
 class ExportFailed(JournalError):
@@ -75,8 +77,11 @@ def reading(path: Path) -> Iterator[None]:
                 "damaged; `quorum journal check` says where, and a server that starts sets aside "
                 "what it cannot go on with"
             )
-        elif error_code(error) == sqlite3.SQLITE_CANTOPEN:
-            sentence = "cannot be opened; name a journal that exists with --journal"
+        elif error_code(error) in FORBIDDEN:
+            sentence = (
+                "cannot be opened; see that you may read it, copy it with the files beside it to a "
+                "folder that can be written, or name another one with --journal"
+            )
         else:
             sentence = "cannot be read now; try again, or name another one with --journal"
         raise JournalUnreadable(f"journal {path}: {sentence} ({error})") from error

@@ -20,6 +20,8 @@ from server.journal.rows import Float16s
 GROUP_TOKENS = 1_000_000
 #: Parquet's types, by pyarrow's names.
 ARROW_TYPES: dict[type, str] = {str: "string", int: "int64", float: "float64", bool: "bool_"}
+#: How a file of SQLite's begins.
+SQLITE = b"SQLite format 3\0"
 
 
 class ExportFormat(StrEnum):
@@ -50,12 +52,13 @@ def export(
 ) -> int:
     """Write all attempts of the solves wanted to `target`; return how many.
 
-    `observe` is told, solve by solve, how many of how many are done. The file appears under its
-    name once it is whole.
+    `observe` is told, solve by solve, how many of how many are done. A file appears under its name
+    once it is whole.
 
     Raises:
         JournalUnreadable: the journal cannot be read.
-        ExportFailed: the file cannot be written, or Parquet needs what is not installed.
+        ExportFailed: the file cannot be written or is a database, or Parquet needs what is not
+            installed.
     """
     count = 0
     with _opened(target, file_format) as writer, reader.snapshot():
@@ -71,8 +74,19 @@ def export(
 
 @contextmanager
 def _opened(target: Path, file_format: ExportFormat) -> Iterator[RowWriter]:
-    """Open a writer on a temporary file beside the target, and rename that at the end."""
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    """Open a writer on a temporary file beside the target, and rename that at the end.
+
+    A pipe is written to as it comes, and a link stays one: /dev/stdout is the one or the other.
+    """
+    direct = is_pipe(target)
+    if not direct and _is_database(target):
+        raise ExportFailed(
+            f"export to {target}: is a database, such as the journal itself; name a new file to "
+            "write, and what is read with --journal"
+        )
+    if not direct:
+        target = Path(os.path.realpath(target))
+    partial = target if direct else target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         if file_format is ExportFormat.JSONL:
             writer: RowWriter = JsonLines(partial)
@@ -82,15 +96,31 @@ def _opened(target: Path, file_format: ExportFormat) -> Iterator[RowWriter]:
             yield writer
         finally:
             writer.close()
-        partial.replace(target)
+        if not direct:
+            partial.replace(target)
     except OSError as error:
         raise ExportFailed(
             f"export to {target}: cannot be written ({error.strerror or error}); free space, or "
             "name a path in a folder that can be written"
         ) from error
     finally:
-        with suppress(OSError):
-            partial.unlink()
+        if not direct:
+            with suppress(OSError):
+                partial.unlink()
+
+
+def is_pipe(target: Path) -> bool:
+    """Whether something is there that is no file: it cannot be replaced."""
+    return target.exists() and not target.is_file()
+
+
+def _is_database(target: Path) -> bool:
+    """Whether a journal would be lost, or another program's record."""
+    try:
+        with target.open("rb") as file:
+            return file.read(len(SQLITE)) == SQLITE
+    except OSError:
+        return False
 
 
 class JsonLines:

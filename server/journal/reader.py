@@ -1,5 +1,6 @@
 """Reads a journal, while a server writes it or not."""
 
+import os
 import sqlite3
 import threading
 from collections import Counter
@@ -11,7 +12,13 @@ from types import TracebackType
 from typing import Any, Self
 
 from client.schema import Event
-from server.journal.errors import JournalUnreadable, UnknownSolve, reading
+from server.journal.errors import (
+    FORBIDDEN,
+    JournalUnreadable,
+    UnknownSolve,
+    error_code,
+    reading,
+)
 from server.journal.file import BUSY_MS
 from server.journal.migrations import APPLICATION_ID, schema_version, scripts
 from server.journal.rows import EventRow, SegmentRow, sound_body, sound_event, text_of
@@ -133,33 +140,45 @@ class JournalReader:
         """
         self.path = path
         self._lock = threading.RLock()
-        if not path.is_file():
+        # `Path.is_file` raises where a folder on the way may not be looked into.
+        if not os.path.isfile(path):  # noqa: PTH113
             raise JournalUnreadable(
-                f"journal {path}: there is no such file; solve a problem first, or name another "
-                "one with --journal"
+                f"journal {path}: there is no such file that you may read; solve a problem first, "
+                "or name another one with --journal"
             )
         with reading(path):
-            self.connection = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode=ro",
-                uri=True,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-            self.connection.text_factory = text_of
             try:
-                self._check()
-            except BaseException:
-                self.connection.close()
-                raise
+                self.connection = self._opened("mode=ro")
+            except sqlite3.OperationalError as error:
+                if error_code(error) not in FORBIDDEN or not _is_whole(path):
+                    raise
+                # SQLite reads beside files of its own, which a folder that cannot be written has
+                # no room for: a data set of Kaggle's, a snapshot. Nobody writes it there either.
+                self.connection = self._opened("immutable=1")
 
-    def _check(self) -> None:
-        self.connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-        if self.connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+    def _opened(self, way: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?{way}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        connection.text_factory = text_of
+        try:
+            self._check(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
             raise JournalUnreadable(
                 f"journal {self.path}: it is another program's database; name a journal with "
                 "--journal"
             )
-        version = schema_version(self.connection)
+        version = schema_version(connection)
         if version != len(scripts()):
             raise JournalUnreadable(
                 f"journal {self.path}: its schema is version {version}, and this program reads "
@@ -318,6 +337,14 @@ class JournalReader:
             if len(page) < PAGE:
                 return
             after = page[-1][0]
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether nothing of a journal is in a log beside it, which a server leaves that was killed."""
+    try:
+        return os.stat(f"{path}-wal").st_size == 0  # noqa: PTH116 - the name is not a suffix
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
 
 
 def _conditions(wanted: SolveFilter) -> tuple[str, list[Any]]:

@@ -120,7 +120,17 @@ def delete(connection: sqlite3.Connection, solve_id: str) -> None:
 
 
 def give_back(connection: sqlite3.Connection) -> Iterator[int]:
-    """Return free pages to the file system, a transaction each; yield how many are left."""
-    while left := connection.execute("PRAGMA freelist_count").fetchone()[0]:
+    """Return free pages to the file system, a transaction each; yield how many are left.
+
+    A file that was made again from a dump keeps them: it is not one that can be cut bit by bit.
+    """
+    before = None
+    while (left := _free_pages(connection)) and left != before:
         yield left
         connection.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})").fetchall()
+        before = left
+
+
+def _free_pages(connection: sqlite3.Connection) -> int:
+    pages: int = connection.execute("PRAGMA freelist_count").fetchone()[0]
+    return pages

@@ -16,7 +16,7 @@ from server.page.solves import (
     tokens_view,
     vocabulary_of,
 )
-from server.page.store import token_pieces
+from server.page.store import token_count, token_pieces
 from server.page.tokens import CHUNK, find
 
 router = page_router()
@@ -59,15 +59,20 @@ async def tokens(request: Request, read: Journal, solve_id: str, attempt: int) -
 async def chunk(
     request: Request, read: Journal, solve_id: str, attempt: int, start: int = 0
 ) -> Response:
-    """Send a stretch of tokens: id, text, sampled, turn, probability, confidence of each."""
+    """Send a stretch of tokens: id, text, sampled, turn, probability, confidence of each.
+
+    Null is in the place of one that the journal had to leave out, as on a full disk.
+    """
     spelling = spelling_of(request)
 
-    def work(reader: JournalReader) -> list[list[object]]:
+    def work(reader: JournalReader) -> list[list[object] | None]:
         solve, found, _ = find_attempt(reader, solve_id, attempt)
         first = min(max(start, 0), MOST_START)
+        stop = min(first + CHUNK, token_count(reader, solve.id, found.attempt))
         vocabulary = vocabulary_of(reader, spelling, solve, attempt)
-        made = token_chunk(reader, solve.id, found.attempt, vocabulary, first, first + CHUNK)
-        return [token.as_list() for token in made]
+        made = token_chunk(reader, solve.id, found.attempt, vocabulary, first, stop)
+        there = {token.position: token.as_list() for token in made}
+        return [there.get(position) for position in range(first, stop)]
 
     return JSONResponse(await read(work))
 

@@ -1,5 +1,6 @@
 """Two attempts side by side, and the place where they part."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -110,9 +111,11 @@ def part(left: list[TokenPiece], right: list[TokenPiece], *, same_model: bool) -
         return Parting(0, "The journal has no tokens of one of them.", "")
     differ = np.flatnonzero(ours[:shorter] != theirs[:shorter])
     if not len(differ):
-        if len(ours) == len(theirs):
-            return Parting(shorter, "They do not part: both have the same tokens.", "")
-        sentence = f"One goes on where the other ends, after {number(shorter)} tokens."
+        sentence = "They do not part: both have the same tokens."
+        if _has_gap(left) or _has_gap(right):
+            sentence = f"The same {number(shorter)} tokens; what follows is not all in the journal."
+        elif len(ours) != len(theirs):
+            sentence = f"One goes on where the other ends, after {number(shorter)} tokens."
         return Parting(shorter, sentence, "")
     position = int(differ[0])
     sampled = [_sampled_before(pieces, position) for pieces in (left, right)]
@@ -129,7 +132,21 @@ def part(left: list[TokenPiece], right: list[TokenPiece], *, same_model: bool) -
 
 
 def _ids(pieces: list[TokenPiece]) -> Ids:
-    return np.concatenate([np.empty(0, "<u4"), *(piece.ids for piece in pieces)])
+    """Return the ids up to the first place at which some are missing."""
+    return np.concatenate([np.empty(0, "<u4"), *(piece.ids for piece in _joined(pieces))])
+
+
+def _has_gap(pieces: list[TokenPiece]) -> bool:
+    return len(list(_joined(pieces))) < len(pieces)
+
+
+def _joined(pieces: list[TokenPiece]) -> Iterator[TokenPiece]:
+    position = 0
+    for piece in pieces:
+        if piece.start != position:
+            return
+        position += len(piece.ids)
+        yield piece
 
 
 def _sampled_before(pieces: list[TokenPiece], position: int) -> int:

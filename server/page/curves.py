@@ -1,13 +1,14 @@
 """Confidence over an attempt's tokens, as a line of few points."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from server.page.store import TokenPiece
+from client.schema import attempt_name
+from server.journal.rows import Float16s
+from server.page.store import Scores
 
 #: Points of a line: as many as pixels of a small picture tell apart.
 POINTS = 120
@@ -64,14 +65,12 @@ class Curve:
         ]
 
 
-def curve(pieces: Sequence[TokenPiece]) -> Curve | None:
+def curve(scores: Scores) -> Curve | None:
     """Return the line of an attempt; None where the engine told nothing of its tokens.
 
     It is the confidence where that is known of half the tokens or more.
     """
-    sampled = [piece for piece in pieces if piece.kind == "sampled"]
-    confidence = _known([piece.confidence for piece in sampled])
-    logprobs = _known([piece.logprobs for piece in sampled])
+    confidence, logprobs = _known(scores.confidence), _known(scores.logprobs)
     if len(confidence) and 2 * len(confidence) >= len(logprobs):
         return Curve(_means(confidence), len(confidence), Measure.CONFIDENCE)
     if len(logprobs):
@@ -82,13 +81,13 @@ def curve(pieces: Sequence[TokenPiece]) -> Curve | None:
 
 def label(attempt: int, line: Curve | None) -> str:
     """Return what a lane's picture is called."""
-    return f"Attempt {attempt}. {line.told if line else 'Confidence: not recorded'}"
+    told = line.told if line else "Confidence: not recorded"
+    return f"{attempt_name(attempt).capitalize()}. {told}"
 
 
-def _known(arrays: Sequence[NDArray[np.float16] | None]) -> Floats:
+def _known(numbers: Float16s) -> Floats:
     """Return the numbers that are there, in order."""
-    given = [array.astype(np.float32) for array in arrays if array is not None]
-    whole = np.concatenate(given) if given else np.empty(0, np.float32)
+    whole = numbers.astype(np.float32)
     return whole[np.isfinite(whole)]
 
 

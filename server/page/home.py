@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from urllib.parse import urlencode
 
 from client.schema import AttemptFinished, BallotChanged, SolveEnd, SolveStarted
+from server.api.told import told
 from server.journal.reader import JournalReader
 from server.page.render import ENDS, Frame, duration
 from server.page.store import PAGE_ROWS, HistoryFilter, history
@@ -52,7 +53,7 @@ def live_row(handle: SolveHandle) -> LiveRow:
     """Return the line of a solve; a look at its events, without waiting."""
     started = waited = 0.0
     ended, leading, state = 0, "", "queued"
-    for event in handle.events.events:
+    for event in told(handle):
         match event:
             case SolveStarted():
                 state, waited = "running", event.at

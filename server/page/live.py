@@ -1,5 +1,6 @@
 """What the script of a running solve asks for: its events as they come, and its curves."""
 
+from bisect import bisect_right
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
@@ -10,11 +11,12 @@ import orjson
 from fastapi import Request, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
-from client.schema import AttemptText
+from client.schema import AttemptText, Event
+from server.api.told import told
 from server.journal.reader import JournalReader
 from server.page.curves import curve, label
 from server.page.feed import Feed
-from server.page.store import token_pieces
+from server.page.store import scores
 from server.solve.service import SolveHandle
 
 #: Comments on an idle stream, so that both ends notice a dead connection.
@@ -43,21 +45,31 @@ def feed(request: Request, handle: SolveHandle | None, after: int) -> Response:
 async def _messages(
     handle: SolveHandle, after: int, threads: anyio.CapacityLimiter
 ) -> AsyncIterator[ServerSentEvent]:
-    made = Feed([event for event in handle.events.events if event.id <= after])
-    async for event in handle.events.follow(after):
+    before = told(handle)
+    made = Feed([event for event in before if event.id <= after])
+    async for event in _from(before, handle, after):
         if isinstance(event, AttemptText):
-            told = await anyio.to_thread.run_sync(made.message, event, limiter=threads)
+            message = await anyio.to_thread.run_sync(made.message, event, limiter=threads)
         else:
-            told = made.message(event)
-        if told is not None:
-            yield ServerSentEvent(orjson.dumps(told).decode(), id=str(event.id), sep=LINE_END)
+            message = made.message(event)
+        if message is not None:
+            yield ServerSentEvent(orjson.dumps(message).decode(), id=str(event.id), sep=LINE_END)
+
+
+async def _from(before: list[Event], handle: SolveHandle, after: int) -> AsyncIterator[Event]:
+    """Yield the events above `after`; a dead server may have told some that nobody was sent."""
+    for event in before[bisect_right(before, after, key=lambda event: event.id) :]:
+        after = event.id
+        yield event
+    async for event in handle.events.follow(after):
+        yield event
 
 
 def curves(reader: JournalReader, solve_id: str) -> list[dict[str, Any]]:
     """Return the lines of all attempts of a solve whose tokens the engine told about."""
     told = []
     for attempt in reader.attempts(solve_id, plans=True):
-        line = curve(token_pieces(reader, solve_id, attempt.attempt))
+        line = curve(scores(reader, solve_id, attempt.attempt))
         if line is not None:
             told.append(
                 {

@@ -8,6 +8,7 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from server.api.services import Services
+from server.api.told import told
 from server.journal.errors import JournalUnreadable
 from server.journal.reader import JournalReader
 from server.page import live
@@ -106,7 +107,7 @@ async def _solve(handle: SolveHandle | None, read: Reading, solve_id: str) -> So
         handle.solve_id, live=handle.events.finished is None, created=handle.created,
         age_s=handle.events.age_s, problem=handle.plan.problem, problem_id=handle.plan.problem_id,
     )  # fmt: skip
-    events = list(handle.events.events)
+    events = told(handle)
     await read.make(partial(fold, view, events))
     # The lines alone are from the journal.
     with suppress(JournalUnreadable):

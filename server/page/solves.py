@@ -10,7 +10,14 @@ from server.page.blocks import Block, BlockKind, Blocks
 from server.page.curves import curve
 from server.page.lanes import SolveView, fold
 from server.page.render import Frame
-from server.page.store import attempt_events, marks, tail_events, token_count, token_pieces
+from server.page.store import (
+    attempt_events,
+    marks,
+    scores,
+    tail_events,
+    token_count,
+    token_pieces,
+)
 from server.page.tokens import BYTES_BEFORE, CHUNK, Token, tokens
 from server.page.view import NotThere, View
 from server.page.visible import clipped
@@ -53,7 +60,7 @@ def stored_solve(reader: JournalReader, solve_id: str) -> SolveView:
 def with_curves(view: SolveView, reader: JournalReader) -> None:
     """Give the lanes their lines."""
     for lane in view.lanes.values():
-        lane.curve = curve(token_pieces(reader, view.solve_id, lane.attempt))
+        lane.curve = curve(scores(reader, view.solve_id, lane.attempt))
 
 
 def solve_view(view: SolveView, frame: Frame) -> View:
@@ -159,7 +166,7 @@ def tokens_view(
         "total": total,
         "chunk": CHUNK,
         "no_text": "" if vocabulary else no_text(solve, spelling),
-        "curve": curve(token_pieces(reader, solve.id, number)),
+        "curve": curve(scores(reader, solve.id, number)),
     }
     if not frame.links.served:
         stop = min(total, EXPORTED_TOKENS)

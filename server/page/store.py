@@ -40,6 +40,10 @@ PIECES = (
     "WHERE solve_id = ? AND attempt = ? AND start < ? AND start + count > ? "
     "ORDER BY start, event_id"
 )
+SCORES = (
+    "SELECT logprobs, confidence FROM segments "
+    "WHERE solve_id = ? AND attempt = ? AND kind = 'sampled' ORDER BY start, event_id"
+)
 MOST_TOKENS = 2**62
 
 
@@ -86,6 +90,17 @@ class TokenPiece:
     ids: Ids
     logprobs: Float16s | None
     confidence: Float16s | None
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the engine told of an attempt's sampled tokens, in order; each as long as it was told.
+
+    Within them NaN is in the place of one that it did not tell.
+    """
+
+    logprobs: Float16s
+    confidence: Float16s
 
 
 #: Ends of attempts that are failures and not results.
@@ -165,6 +180,13 @@ def token_pieces(
         TokenPiece(kind, turn, at, unpack_ids(ids), _numbers(logprobs), _numbers(confidence))
         for kind, turn, at, _, ids, logprobs, confidence in rows
     ]
+
+
+def scores(reader: JournalReader, solve_id: str, attempt: int) -> Scores:
+    """Return the scores of an attempt; a long one has thousands of segments, which this joins."""
+    rows = reader.query(SCORES, (solve_id, attempt))
+    logprobs, confidence = (b"".join(row[column] or b"" for row in rows) for column in (0, 1))
+    return Scores(unpack_float16s(logprobs), unpack_float16s(confidence))
 
 
 def token_count(reader: JournalReader, solve_id: str, attempt: int) -> int:

@@ -13,6 +13,7 @@ from tests.server.journal.stories import solve_events
 from tests.server.page.conftest import page_settings
 from tests.server.page.hostile import hostile_solve
 from tests.server.page.stories import long_solve
+from tests.server.page.test_gaps import with_gap
 from tests.server.page.world import World, page_world
 from tests.server.solve.plain_logs import plain_logs
 from tests.server.vocabulary import tiny_models
@@ -58,6 +59,7 @@ def world(
     with plain_logs(), page_world(folder, page_vocabulary, page_settings(folder)) as world:
         world.tell(partial(solve_events, "solve-a"))
         world.tell(hostile_solve)
+        world.tell(partial(with_gap, attempt=1))
         world.tell(partial(long_solve, vocabulary=page_vocabulary, tokens=LONG_TOKENS))
         short = partial(long_solve, vocabulary=page_vocabulary, tokens=600, name="solve-short")
         world.tell(partial(short, end="\n\n"))

@@ -7,8 +7,10 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page, expect
 
 from tests.page.conftest import LONG_TOKENS, RUN
+from tests.server.journal.stories import token_ids
 from tests.server.page.hostile import SOLVE as HOSTILE_SOLVE
 from tests.server.page.stories import LONG, PARAGRAPH
+from tests.server.page.test_gaps import SOLVE as GAP_SOLVE
 from tests.server.page.world import World
 
 TOKENS = f"/solves/{LONG}/attempts/0/tokens"
@@ -180,6 +182,21 @@ def test_link_leads_to_one_token(page: Page) -> None:
     page.keyboard.press("p")
     page.keyboard.press("j")
     expect(page.locator("#token")).to_contain_text("80000")
+
+
+def test_tokens_that_are_missing_have_places(page: Page) -> None:
+    page.goto(f"/solves/{GAP_SOLVE}/attempts/1/tokens")
+    missing = page.locator("#tokens .missing")
+    expect(missing.first).to_be_visible()
+    position = int(missing.last.get_attribute("data-at") or "")
+    missing.last.click()
+    expect(page.locator("#token")).to_have_text(f"Token {position} is missing from the journal.")
+    page.keyboard.press("n")
+    expect(page.locator("#token")).to_contain_text(str(token_ids(1)[position + 1]))
+    # From turn to turn over them.
+    page.keyboard.press("k")
+    page.keyboard.press("j")
+    expect(page.locator("#token dl")).to_be_visible()
 
 
 def test_text_is_found_in_tokens(page: Page) -> None:

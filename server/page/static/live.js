@@ -214,8 +214,8 @@ function tick() {
 }
 
 async function curves() {
-  const answer = await fetch(`${window.location.pathname}/curves.json`);
-  if (!answer.ok) return;
+  const answer = await fetch(`${window.location.pathname}/curves.json`).catch(() => null);
+  if (!answer?.ok) return;
   for (const { attempt, points, label } of await answer.json()) {
     const spark = byId(`lane-${attempt}`)?.querySelector(".spark");
     spark?.replaceChildren(svg("title", {}, [label]), svg("line", { x1: 0, y1: 38, x2: 240, y2: 38 }), svg("polyline", { points }));

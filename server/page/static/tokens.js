@@ -36,7 +36,13 @@ async function load(number) {
   return loaded.get(number);
 }
 
+// Tokens that the journal had to leave out have places, so that the others keep theirs.
+function missing(position) {
+  return element("span", { class: "missing", "data-at": position, title: `${position} is missing` }, ["\u00b7"]);
+}
+
 function span(token, position) {
+  if (token === null) return missing(position);
   const [id, text, sampled, , probability] = token;
   const node = element("span", { class: sampled ? `p${shade(probability)}` : "given", "data-at": position }, [text]);
   // Without a vocabulary a token is its id; with one, the beginning of a character is a dot.
@@ -98,6 +104,11 @@ function mark() {
 const fact = (name, value) => element("div", {}, [element("dt", {}, [name]), element("dd", {}, [String(value)])]);
 
 function describe(token, position) {
+  if (token === null) {
+    detail.replaceChildren(element("p", {}, [`Token ${position} is missing from the journal.`]));
+    detail.hidden = false;
+    return;
+  }
   const [id, text, sampled, turn, probability, confidence] = token;
   const facts = [fact("Position", position), fact("Id", id), fact("Turn", turn), fact("Kind", sampled ? "sampled" : "not sampled")];
   if (probability !== null) facts.push(fact("Probability", probability));
@@ -136,7 +147,7 @@ function here() {
 
 async function turn(by) {
   let position = Math.max(here(), 0);
-  const turnOf = async (where) => (await load(Math.floor(where / size)))[where % size][3];
+  const turnOf = async (where) => (await load(Math.floor(where / size)))[where % size]?.[3];
   const from = await turnOf(position);
   position += by;
   while (position >= 0 && position < count && (await turnOf(position)) === from) position += by;

@@ -163,6 +163,16 @@ class TestFollow:
         events = told(http, f"{SOLVES}/{ended}")
         assert events[-1].event == "solve.finished"
 
+    def test_by_the_header_accept_a_browser_comes_to_an_end(
+        self, http: httpx.Client, ended: str
+    ) -> None:
+        """An EventSource comes back after each end, until it is told 204."""
+        whole = told(http, f"{SOLVES}/{ended}")
+        rest = told(http, f"{SOLVES}/{ended}", **{"Last-Event-ID": whole[1].id})
+        assert [event.id for event in rest] == [event.id for event in whole[2:]]
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": whole[-1].id}
+        assert http.get(f"{SOLVES}/{ended}", headers=headers).status_code == 204
+
     def test_tokens_of_one_that_has_ended(self, client: QuorumClient, ended: str) -> None:
         assert not any(isinstance(event, AttemptSegment) for event in client.follow(ended))
         segments = [e for e in client.follow(ended, tokens=True) if isinstance(e, AttemptSegment)]

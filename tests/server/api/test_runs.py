@@ -119,6 +119,9 @@ def test_one_that_runs_is_joined_and_goes_on_without_its_caller(
         gateway.wait_until(lambda: len(gateway.engine.open_streams) == 2)
     (entry,) = shown(http, name).solves
     assert entry.state == "running"
+    listed = http.get(SOLVES, params={"run": name, "state": "running"}).json()["solves"]
+    assert [(each["solve_id"], each["run"]) for each in listed] == [(entry.id, name)]
+    assert http.get(f"{SOLVES}/{entry.id}").json()["run"] == name
     with http.stream("POST", SOLVES, json=body, headers={"Accept": "text/event-stream"}) as joined:
         lines = joined.iter_lines()
         while entry.id not in next(lines):

@@ -2,7 +2,10 @@
 
 import importlib
 import json
+import os
 import sqlite3
+import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,14 @@ from typer.testing import CliRunner, Result
 
 from client.schema import AttemptText, Channel
 from server.journal.commands import app, moment
-from server.journal.errors import ExportFailed, JournalUnreadable, MalformedOption
+from server.journal.errors import (
+    ExportFailed,
+    JournalUnreadable,
+    MalformedOption,
+    UnknownSolve,
+)
 from server.journal.journal import Journal
+from server.journal.migrations import APPLICATION_ID, scripts
 from server.journal.reader import JournalReader
 from server.journal.retention import used_bytes
 from tests.server.journal.conftest import SOLVES
@@ -121,6 +130,40 @@ def test_export_writes_a_row_an_attempt(told: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.glob("*attempts*")] == ["attempts.jsonl"]
 
 
+def test_an_export_goes_into_a_pipe_and_through_a_link(told: Path, tmp_path: Path) -> None:
+    """As /dev/stdout is: neither is replaced by a file."""
+    pipe, link, target = tmp_path / "pipe", tmp_path / "link", tmp_path / "target"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    thread = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
+    thread.start()
+    assert run(told, "export", str(pipe)).stdout == ""
+    thread.join(20)
+    assert pipe.is_fifo()
+    target.write_text("before")
+    link.symlink_to(target)
+    run(told, "export", str(link))
+    assert link.is_symlink()
+    assert read == [target.read_bytes()]
+    assert len(read[0].splitlines()) == 6
+
+
+def test_an_export_never_takes_the_place_of_a_journal(told: Path, tmp_path: Path) -> None:
+    before = told.read_bytes()
+    with pytest.raises(ExportFailed, match="is a database, such as the journal itself"):
+        run(told, "export", str(told))
+    link = tmp_path / "attempts.jsonl"
+    link.symlink_to(told)
+    with pytest.raises(ExportFailed, match="name a new file"):
+        run(told, "export", str(link))
+    assert told.read_bytes() == before
+
+
+def test_an_attempt_that_is_not_there_is_told(told: Path) -> None:
+    with pytest.raises(UnknownSolve, match="solve-a has no attempt 9; `quorum journal show"):
+        run(told, "show", "solve-a", "--attempt", "9")
+
+
 def test_an_export_that_fails_leaves_what_was_there(told: Path, tmp_path: Path) -> None:
     with pytest.raises(ExportFailed, match="name a path in a folder that can be written"):
         run(told, "export", str(tmp_path / "missing" / "a.jsonl"))
@@ -221,6 +264,23 @@ def test_prune_by_size_takes_the_oldest(told: Path) -> None:
     assert [(solve["solve_id"], solve["reason"]) for solve in everything] == [
         (solve, "size") for solve in SOLVES
     ]
+
+
+def test_prune_ends_where_no_space_can_be_given_back(told: Path, tmp_path: Path) -> None:
+    """In a file that was made again from a dump SQLite has no room to move pages."""
+    made = tmp_path / "again.sqlite"
+    with closing(sqlite3.connect(told)) as old, closing(sqlite3.connect(made)) as new:
+        new.executescript("\n".join(old.iterdump()))
+        new.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        new.execute(f"PRAGMA user_version = {len(scripts())}")
+    assert len(lines(made, "prune", "--keep-days", "0", "--delete")) == 3
+    assert lines(made, "ls") == []
+
+
+def test_numbers_beyond_all_bounds_are_no_defects(told: Path) -> None:
+    assert len(lines(told, "ls", "--limit", str(10**20))) == 3
+    assert lines(told, "runs", "--limit", str(10**20)) == []
+    assert lines(told, "prune", "--max-size-mib", "inf", "--keep-days", "1") == []
 
 
 async def test_a_running_journal_keeps_its_bound(tmp_path: Path) -> None:

@@ -138,6 +138,49 @@ async def test_only_one_may_write(tmp_path: Path) -> None:
     assert await write_and_count(tmp_path) == 1
 
 
+READ_ALONE = """
+import os, sys
+from pathlib import Path
+from server.journal.errors import JournalUnreadable
+from server.journal.migrations import scripts
+from server.journal.reader import JournalReader
+# Reads the program's own files, while this may still be done.
+scripts()
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+try:
+    with JournalReader(Path(sys.argv[1])) as reader:
+        print(len(reader.solves()))
+except JournalUnreadable as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    ("log", "told_of_it"), [(None, "3"), (b"", "3"), (b"what a killed server left", "copy it")]
+)
+async def test_a_journal_in_a_folder_that_cannot_be_written_is_read(
+    told: Path, log: bytes | None, told_of_it: str
+) -> None:
+    """As in a data set of Kaggle's: SQLite has no room there for the files that it keeps beside."""
+    if log is not None:
+        (told.parent / "journal.sqlite-wal").write_bytes(log)
+    if os.getuid() == 0:
+        for path in told.parents:
+            if path == Path("/tmp"):
+                break
+            path.chmod(0o755)
+    for path in told.parent.iterdir():
+        path.chmod(0o444)
+    told.parent.chmod(0o555)
+    command = [sys.executable, "-c", READ_ALONE, str(told)]
+    with anyio.fail_after(50):
+        done = await anyio.run_process(command, check=False)
+    assert told_of_it in done.stdout.decode(), done.stderr.decode()
+
+
 READ_ONLY = """
 import os, sys
 from pathlib import Path

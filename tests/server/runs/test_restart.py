@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
+from httpx_sse import connect_sse
 
 from client.schema import AttemptResumed, SolveEnd, SolveResult, SolveResumed
 from server.journal.check import check
@@ -165,6 +166,32 @@ def test_kill_9_loses_no_answer_and_no_solve_of_a_run(folder: Path) -> None:
         # Nobody waits for the one outside the run: it is closed.
         outside = [solve for solve in reader.solves() if solve.run_id is None]
         assert [solve.outcome for solve in outside] == ["interrupted"]
+
+
+def test_a_solve_that_is_gone_on_with_is_shown_from_its_beginning(folder: Path) -> None:
+    """In the list, on the page, and to a browser that has had a part of its events."""
+    run = {"id": "r", "problems": 1, "limit_s": 600, "budget": "none"}
+    with server(folder) as (http, process):
+        assert http.post("/v1/runs", json=run).status_code == 201
+        thread = ask_in_vain(http, {"problem": "6 x 7?", "run": "r", "problem_id": "p1"})
+        until(thinking(folder, 1))
+        process.send_signal(signal.SIGKILL)
+        thread.join(20)
+    with JournalReader(folder / "journal.sqlite") as reader:
+        (stored,) = reader.solves()
+        told = [event.id for event in reader.events(solve_id=stored.id)]
+    with server(folder) as (http, _):
+        until(lambda: http.get(f"/v1/solves/{stored.id}").json()["state"] != "lost")
+        shown = http.get(f"/v1/solves/{stored.id}").json()
+        assert (shown["state"], shown["run"], shown["model"]) == ("running", "r", "scripted")
+        (row,) = http.get("/live.json").json()
+        assert row["told"].startswith("running")
+        page = http.get(f"/solves/{stored.id}").text
+        assert 'data-started="1"' in page
+        assert 'data-limit="0"' not in page
+        assert "print(17)" in page, "what its attempts did before"
+        with connect_sse(http, "GET", f"/solves/{stored.id}/feed?after={told[2]}") as source:
+            assert int(next(source.iter_sse()).id) in told
 
 
 def test_a_shutdown_leaves_what_runs_to_the_next_server(folder: Path) -> None:

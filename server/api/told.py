@@ -1,0 +1,26 @@
+"""What is known of a solve that runs: also what was told before a dead server left it."""
+
+from collections.abc import Sequence
+
+from client.schema import Event
+from server.solve.service import SolveHandle
+
+#: Among so many events at its beginning are a solve's request and its start.
+FIRST = 3
+
+
+def told(handle: SolveHandle) -> list[Event]:
+    """Return the events of a solve so far; those before its server died have no token segments.
+
+    One that was gone on with has its request and its start from there alone.
+    """
+    return [*_before(handle), *handle.events.events]
+
+
+def beginning(handle: SolveHandle) -> list[Event]:
+    """Return the events that say how a solve was asked for and began, without reading them all."""
+    return [*_before(handle)[:FIRST], *handle.events.events[:FIRST]]
+
+
+def _before(handle: SolveHandle) -> Sequence[Event]:
+    return handle.past.events if handle.past is not None else ()
