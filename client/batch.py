@@ -24,6 +24,8 @@ from client.schema import SolveRequest, SolveResult
 
 #: Faulty lines that one error names; more would hide the first.
 FAULTS_SHOWN = 10
+#: How each line of a file of results begins.
+ROW_BEGINS = b'{"id": '
 
 
 class InvalidFile(UsageError):
@@ -75,8 +77,13 @@ def read_problems(path: Path, make_request: Callable[[str, str], SolveRequest]) 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidFile(f"{path}: cannot be read as UTF-8 text: {error}") from error
+    except OSError as error:
+        reason = error.strerror or error
+        raise InvalidFile(
+            f"{path}: cannot be read ({reason}); name a file of JSON lines"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidFile(f"{path}: must be UTF-8 text ({error}); save it as such") from error
     # not splitlines: JSON strings may hold U+2028 and its like
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
@@ -174,11 +181,13 @@ class ResultFile:
         try:
             self._file = self.path.open("a+b")
         except OSError as error:
-            raise InvalidFile(f"{self.path}: cannot be written: {error}") from error
+            raise InvalidFile(
+                f"{self.path}: cannot be written ({error.strerror or error}); name a file in a "
+                "folder that is there and can be written"
+            ) from error
         try:
             self._require_regular()
             self._lock()
-            self._repair()
             self._read()
         except BaseException:
             self._file.close()
@@ -230,26 +239,36 @@ class ResultFile:
                 f"{self.path}: another process writes it; wait for its end or name another file"
             ) from error
 
-    def _repair(self) -> None:
+    def _read(self) -> None:
+        """Read what is done. Only then is a last line deleted that was cut off: of results."""
         self._file.seek(0)
         content = self._file.read()
-        if not content or content.endswith(b"\n"):
-            return
-        start = content.rfind(b"\n") + 1
-        try:
-            json.loads(content[start:])
-        except ValueError:
-            self._file.truncate(start)
-        else:
+        *lines, last = content.split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            self._read_line(number, line)
+        if _is_cut_off(last):
+            self._file.truncate(len(content) - len(last))
+        elif last:
+            self._read_line(len(lines) + 1, last)
             self._file.write(b"\n")
 
-    def _read(self) -> None:
-        self._file.seek(0)
-        for number, line in enumerate(self._file, start=1):
-            try:
-                row = json.loads(line)
-                self.done[row["id"]] = row["correct"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise InvalidFile(
-                    f"{self.path}: line {number}: not a result; name a file of results or a new one"
-                ) from error
+    def _read_line(self, number: int, line: bytes) -> None:
+        try:
+            row = json.loads(line)
+            self.done[row["id"]] = row["correct"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise InvalidFile(
+                f"{self.path}: line {number}: not a result; name a file of results or a new one"
+            ) from error
+
+
+def _is_cut_off(last: bytes) -> bool:
+    """Whether this is the beginning of a result; what a crash left unwritten reads as zeros."""
+    begun = last.rstrip(b"\0")
+    if not last or begun[: len(ROW_BEGINS)] != ROW_BEGINS[: len(begun)]:
+        return False
+    try:
+        json.loads(last)
+    except ValueError:
+        return True
+    return False

@@ -279,10 +279,12 @@ def is_problem(response: httpx.Response) -> bool:
 
 def _foreign_problem(response: httpx.Response) -> ProblemDetails:
     title = response.reason_phrase or "error"
+    # What a proxy in front of Quorum says of a server that is away has a status from 500 on.
+    doubt = ": is it Quorum?" if response.status_code < 500 else ""
     return ProblemDetails(
         title=title,
         status=response.status_code,
-        detail=f"the server at {response.url} answered {response.status_code} {title}",
+        detail=f"the server at {response.url} answered {response.status_code} {title}{doubt}",
     )
 
 

@@ -51,6 +51,9 @@ Answer = TypeVar("Answer")
 #: Where `quorum serve` listens unless told otherwise.
 DEFAULT_URL = "http://127.0.0.1:8642"
 
+#: What clients of OpenAI's API have at the end of a server's address.
+OPENAI_PATH = "/v1"
+
 #: The variable that holds the key for servers that demand one.
 KEY_VARIABLE = "QUORUM_API_KEY"
 
@@ -69,7 +72,13 @@ def checked_url(url: str) -> str:
         raise BadServerAddress(
             f"server URL {url!r}: must be an http or https address, such as {DEFAULT_URL}"
         )
-    return str(parsed.copy_with(query=None, fragment=None)).rstrip("/")
+    base = str(parsed.copy_with(query=None, fragment=None)).rstrip("/")
+    if base.endswith(OPENAI_PATH):
+        raise BadServerAddress(
+            f"server URL {url!r}: must be the server's own address, not that for OpenAI's clients; "
+            f"leave {OPENAI_PATH} out"
+        )
+    return base
 
 
 def _trust_environment(url: str) -> bool:

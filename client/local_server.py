@@ -20,7 +20,7 @@ import anyio
 from anyio.abc import Process
 from pydantic import BaseModel, ValidationError
 
-from client.errors import LocalServerFailed, QuorumClientError, TransportError
+from client.errors import LocalServerFailed, QuorumClientError, RequestRefused, TransportError
 from client.registry import is_installed
 
 #: Seconds until the child must listen: importing it takes two to three on a slow disk.
@@ -98,11 +98,14 @@ async def local_server(
 
 @contextmanager
 def _log_file() -> Iterator[tuple[IO[bytes], Path]]:
-    """Open a file for the child's output, kept only when the body fails with an error."""
+    """Open a file for the child's output, kept only when the body fails, not by its caller."""
     with _new_log() as log:
         path = Path(log.name)
         try:
             yield log, path
+        except (BrokenPipeError, RequestRefused):  # no fault of the server's
+            path.unlink(missing_ok=True)
+            raise
         except Exception:
             raise
         except BaseException:  # cancelled: nobody will ask why

@@ -10,10 +10,10 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.main import get_command
@@ -40,7 +40,9 @@ def main(
         logging.basicConfig(level=logging.DEBUG)
     try:
         app = build_app(installed_commands() if entries is None else entries, given)
-        get_command(app)(given, prog_name="quorum")
+        command = get_command(app)
+        _summarise(command)
+        command(given, prog_name="quorum")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0
     except KeyboardInterrupt:
@@ -58,10 +60,19 @@ def build_app(entries: Sequence[EntryPoint], arguments: Sequence[str]) -> typer.
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_root)
     add_commands(app, entries, _called(arguments))
     return app
+
+
+def _summarise(group: object) -> None:
+    """Have lists of commands show whole first lines; without, what is long is cut with dots."""
+    commands: Mapping[str, Any] = getattr(group, "commands", {})
+    for command in commands.values():
+        command.short_help = command.short_help or (command.help or "").partition("\n")[0]
+        _summarise(command)
 
 
 def installed_version() -> str:

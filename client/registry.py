@@ -21,6 +21,8 @@ DISTRIBUTION = "quorum-aimo"
 
 #: What the wheel installs.
 OUR_PACKAGES = frozenset({"voting", "sandbox", "client", "server", "kaggle_notebook", "training"})
+#: Extras for those who work on Quorum itself; others bring what a command needs.
+_OF_DEVELOPERS = frozenset({"build", "dev"})
 #: Modules that are named otherwise than the distribution that brings them.
 _DISTRIBUTION_OF = {"grpc": "grpcio"}
 
@@ -94,7 +96,7 @@ def missing_module(error: ImportError, command: str) -> str:
     module = error.name or str(error)
     if module.partition(".")[0] in OUR_PACKAGES:
         return f"quorum {command}: this installation lacks {module}; install Quorum again"
-    extra = extra_of(module.partition(".")[0])
+    extra = extra_of(module.partition(".")[0], command)
     if extra is None:
         return f"quorum {command}: the module {module} cannot be imported ({error}); install it"
     return (
@@ -103,19 +105,23 @@ def missing_module(error: ImportError, command: str) -> str:
     )
 
 
-def extra_of(module: str) -> str | None:
-    """Return the extra of ours that brings a top-level module; None: no extra does."""
+def extra_of(module: str, command: str = "") -> str | None:
+    """Return the extra of ours that brings a top-level module; None: no extra does.
+
+    Of several it is the one that is called as the command, and those of developers come last.
+    """
     wanted = _normal(_DISTRIBUTION_OF.get(module, module))
     try:
         requirements = requires(DISTRIBUTION) or []
     except PackageNotFoundError:
         return None
+    extras = []
     for requirement in requirements:
         name = re.match(r"[\w.-]+", requirement)
         extra = re.search(r"extra\s*==\s*['\"]([\w-]+)['\"]", requirement)
         if name and extra and _normal(name.group()) == wanted:
-            return extra.group(1)
-    return None
+            extras.append(extra.group(1))
+    return min(extras, key=lambda extra: (extra != command, extra in _OF_DEVELOPERS), default=None)
 
 
 def _normal(name: str) -> str:

@@ -6,6 +6,7 @@ malformed or unknown setting is refused with a sentence that names it, never ign
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -242,10 +243,12 @@ def _sentence(error: ErrorDetails, known: Mapping[str, Setting]) -> str:
         # Of settings together, which the message names.
         return message
     if error["type"] in {"model_type", "dict_type"}:
-        return f"{dotted} {error['input']!r}: must be a table, such as [{dotted}]; correct it"
+        return _no_table(dotted, error["input"])
     if setting is None:
         return f"{dotted}: no such setting; see docs/reference/settings.md"
     constraint = message[:1].lower() + message[1:]
+    if error["type"] == "string_pattern_mismatch":
+        constraint = _constraint_of(error["ctx"]["pattern"])
     remedy = (
         setting.variable
         if setting.section not in Settings.model_fields
@@ -283,7 +286,7 @@ def _read_file() -> dict[str, Any]:
     named = os.environ.get("QUORUM_CONFIG")
     path = Path(named or CONFIG_FILE)
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if named is None:
             return {}
@@ -294,3 +297,20 @@ def _read_file() -> dict[str, Any]:
         raise SettingsError(
             f"{path}: not a readable TOML file ({error}); correct or remove it"
         ) from None
+    for section in Settings.model_fields:
+        # Told here: a flag of the section would take the place of what is no table.
+        if section in given and not isinstance(given[section], dict):
+            raise SettingsError(_no_table(section, given[section]))
+    return given
+
+
+def _constraint_of(pattern: str) -> str:
+    """Word what a pattern asks for: words to choose from, or a form that the description shows."""
+    words = re.fullmatch(r"\^\(([\w|-]+)\)\$", pattern)
+    if words is None:
+        return "must be written as here"
+    return f"must be one of {words.group(1).replace('|', ', ')}"
+
+
+def _no_table(name: str, value: object) -> str:
+    return f"{name} {value!r}: must be a table, such as [{name}]; correct it"

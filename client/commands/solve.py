@@ -10,10 +10,10 @@ from client.commands.wishes import (
     chosen_out,
     chosen_show,
     read_statement,
+    refuse_of_files,
     split_words,
     wish_of,
 )
-from client.errors import UsageError
 from client.readiness import READY_TIMEOUT_S
 
 
@@ -61,8 +61,8 @@ def solve(  # noqa: PLR0913 - the command line's options are its parameters
     statement, arguments = split_words(problem, server_arguments, from_file=file is not None)
     show = chosen_show(json=json, plain=plain, answer_only=answer_only)
     choice = choose_server(url, arguments, ready_timeout)
-    if time is not None and file is None:
-        raise UsageError("--time: is for --file; a single problem has --time-limit")
+    if file is None:
+        refuse_of_files(time=time, out=out, parallel=parallel)
     if file is not None:
         plan = BatchPlan(show, parallel, time)
         code = solve_file(file, chosen_out(out), wish, choice, plan)

@@ -90,6 +90,16 @@ def split_words(
     return problem, arguments
 
 
+def refuse_of_files(*, time: float | None, out: Path | None, parallel: int) -> None:
+    """Raise `UsageError` for options of --file: without one they would do nothing."""
+    if time is not None:
+        raise UsageError("--time: is for --file; a single problem has --time-limit")
+    if out is not None:
+        raise UsageError("--out: is for --file; a single problem has --json on standard output")
+    if parallel != 1:
+        raise UsageError("--parallel: is for --file; a single problem has --attempts")
+
+
 def chosen_out(out: Path | None) -> Path:
     """Return the file for the results of --file; raises `UsageError` when there is none."""
     if out is None:

@@ -1,4 +1,4 @@
-"""`quorum keys`: make, list and revoke the keys of a server."""
+"""Make, list and revoke the keys that a server accepts."""
 
 import sys
 import time

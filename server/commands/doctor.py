@@ -26,11 +26,11 @@ from sandbox.errors import SandboxError
 from sandbox.pool import KernelPool
 from sandbox.types import CellStatus, PoolStatus
 from server.engine.memory import embedded_bytes
-from server.engine.opening import model_path
+from server.engine.opening import model_path, starts_here
 from server.errors import QuorumServerError
 from server.parts import pool_settings
 from server.settings import Settings, load_settings
-from server.weights import weights_folder
+from server.weights import KNOWN, weights_folder
 
 GIB = 2**30
 #: The default model, its context for four attempts and the kernels: measured at 2.6 GiB.
@@ -61,7 +61,9 @@ class Finding:
 
 def doctor(
     *,
-    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print a JSON list of what was found.")
+    ] = False,
 ) -> None:
     """Look at what is here: engine, weights, kernels, memory, GPU, and what to do."""
     findings = list(examine())
@@ -112,8 +114,15 @@ def _python(settings: Settings) -> Finding:
 
 
 def _engine(settings: Settings) -> Finding:
-    if settings.engine.kind == "rehearsal":
+    engine = settings.engine
+    if engine.kind == "rehearsal":
         return Finding("engine", Verdict.OK, f"a rehearsal of {settings.rehearsal.machine}")
+    if engine.kind == "none":
+        return Finding("engine", Verdict.NOTE, "none: the sandbox alone is served")
+    if engine.url_list:
+        return Finding("engine", Verdict.OK, f"{engine.kind} at {', '.join(engine.url_list)}")
+    if engine.kind == "sglang":
+        return _sglang(engine.python)
     if importlib.util.find_spec("xllamacpp") is None:
         return Finding(
             "engine", Verdict.MISSING, "xllamacpp is not installed",
@@ -122,11 +131,33 @@ def _engine(settings: Settings) -> Finding:
     return Finding("engine", Verdict.OK, f"llama.cpp, xllamacpp {version('xllamacpp')}")
 
 
+def _sglang(python: str) -> Finding:
+    if python != "auto":
+        return Finding("engine", Verdict.OK, f"sglang of {python}, which the server looks at")
+    if importlib.util.find_spec("sglang") is None:
+        return Finding(
+            "engine", Verdict.MISSING, "sglang is not installed",
+            "pip install 'quorum-aimo[sglang]', or name its interpreter in engine.python",
+        )  # fmt: skip
+    return Finding("engine", Verdict.OK, f"sglang {version('sglang')}")
+
+
 def _weights(settings: Settings) -> Finding:
+    if not settings.has_engine:
+        return Finding("weights", Verdict.OK, "none are needed")
     try:
         path = model_path(settings)
     except QuorumServerError as error:
-        return Finding("weights", Verdict.MISSING, str(error), "quorum weights pull")
+        fetched = settings.engine.model in KNOWN
+        remedy = "quorum weights pull" if fetched else "correct engine.model"
+        return Finding("weights", Verdict.MISSING, str(error), remedy)
+    if path.is_dir():
+        return Finding("weights", Verdict.OK, str(path))
+    if settings.engine.kind == "sglang" and starts_here(settings):
+        return Finding(
+            "weights", Verdict.MISSING, f"{path}: sglang serves a folder of a model, not a file",
+            "name one in engine.model",
+        )  # fmt: skip
     return Finding("weights", Verdict.OK, f"{path} ({path.stat().st_size / 1e9:.2f} GB)")
 
 
@@ -168,12 +199,13 @@ async def _try_kernel(settings: Settings) -> tuple[float, PoolStatus]:
 def _memory(settings: Settings) -> Finding:
     free = psutil.virtual_memory().available / GIB
     needed = NEEDED_MEMORY_GIB + _further_memory_gib(settings)
+    detail = f"{free:.1f} GiB available, {needed:.2g} wanted"
     if free < needed:
         return Finding(
-            "memory", Verdict.NOTE, f"{free:.1f} GiB available, {needed:.2g} wanted",
+            "memory", Verdict.NOTE, detail,
             "close programs, or lower engine.context_tokens and sandbox.kernels",
         )  # fmt: skip
-    return Finding("memory", Verdict.OK, f"{free:.1f} GiB available")
+    return Finding("memory", Verdict.OK, detail)
 
 
 def _further_memory_gib(settings: Settings) -> float:
@@ -196,11 +228,12 @@ def _disk(settings: Settings) -> Finding:
     folder = weights_folder()
     existing = next(p for p in (folder, *folder.parents) if os.access(p, os.F_OK))
     free = shutil.disk_usage(existing).free / GIB
-    try:
-        model_path(settings)
-        needed = 0.0
-    except QuorumServerError:
-        needed = NEEDED_DISK_GIB
+    needed = 0.0
+    if settings.has_engine and settings.engine.model in KNOWN:
+        try:
+            model_path(settings)
+        except QuorumServerError:
+            needed = NEEDED_DISK_GIB
     if free < needed:
         return Finding(
             "disk", Verdict.MISSING, f"{free:.1f} GiB free at {existing}, {needed:g} wanted",
@@ -240,7 +273,10 @@ def _port(settings: Settings) -> Finding:
 
 def _print(findings: list[Finding]) -> None:
     colours = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.MISSING: "red"}
-    table = Table("", "what", "found", "what to do", show_edge=False, pad_edge=False)
+    table = Table(show_edge=False, pad_edge=False)
+    for name in ("", "what", "found", "what to do"):
+        # Folded, a path or a command that is too long for its column is still whole.
+        table.add_column(name, overflow="fold")
     for finding in findings:
         mark = f"[{colours[finding.verdict]}]{finding.verdict.value}[/]"
         table.add_row(mark, *map(escape, (finding.subject, finding.detail, finding.remedy)))

@@ -46,7 +46,7 @@ class Gateway(uvicorn.Server):
         self._listener = listener
         self._ready_fd = ready_fd
         self._parts: Parts | None = None
-        self.failure: QuorumServerError | None = None
+        self.failure: Exception | None = None
         self._app = create_app(settings, self._open_parts)
         super().__init__(
             uvicorn.Config(
@@ -68,8 +68,9 @@ class Gateway(uvicorn.Server):
             async with open_parts(settings) as parts:
                 self._parts = parts
                 yield parts
-        except QuorumServerError as error:
-            self.failure = error
+        except Exception as error:
+            if getattr(error, "is_user_error", False):
+                self.failure = error
             raise
 
     async def _without_traceback(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,9 +124,9 @@ def serve(**values: Any) -> None:  # noqa: ANN401 - the signature is built from 
         try:
             asyncio.run(_serve(gateway, listener, parent_fd))
         except SystemExit:
-            # uvicorn exits so when the lifespan fails; the sentence is worth more than its code.
+            # uvicorn exits so when the lifespan fails, with 3: here that is a solve without answer.
             if gateway.failure is None:
-                raise
+                raise SystemExit(1) from None
         if gateway.failure is not None:
             raise gateway.failure
 

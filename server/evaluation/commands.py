@@ -1,4 +1,4 @@
-"""`quorum eval`: problem sets over the server's API, and what the results are worth."""
+"""Evaluate on problem sets, score what is recorded, compare with intervals."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -100,7 +100,9 @@ def run_command(  # noqa: PLR0913 - its options
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of each problem's first attempt.")] = 0,
     parallel: Annotated[int, typer.Option(min=1, help="Problems at once.")] = 1,
-    url: Annotated[str | None, typer.Option(help="The server; else this machine's.")] = None,
+    url: Annotated[
+        str | None, typer.Option(envvar="QUORUM_URL", help="The server; else this machine's.")
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Refuse a server that has another model.")
     ] = None,
@@ -198,7 +200,9 @@ def select_command(
         str, typer.Option(help="By name: genselect, recheck, process_reward, rerun …")
     ],
     time_limit: Annotated[float, typer.Option(min=1.0, help="Seconds for each problem.")] = 60.0,
-    url: Annotated[str | None, typer.Option(help="The server that recorded it.")] = None,
+    url: Annotated[
+        str | None, typer.Option(envvar="QUORUM_URL", help="The server that recorded it.")
+    ] = None,
     key: Annotated[
         str | None, typer.Option(envvar="QUORUM_API_KEY", help="The server's API key.")
     ] = None,
@@ -348,11 +352,8 @@ def _recorded(
     files: Sequence[Path], answers: Path | None, cells: Path | None, request: Request
 ) -> Report:
     records = load_records(files, answers, cells)
-    notes = [f"{', '.join(file.name for file in files)}: {records.attempts} recorded attempts."]
-    if records.left_out:
-        notes.append(
-            f"{records.left_out} attempts were cut when they were recorded and are left out."
-        )
+    counted = f"{', '.join(file.name for file in files)}: {records.attempts} recorded attempts."
+    notes = [counted, *records.notes]
     arm = from_records("recorded", records.problems)
     with Progress() as progress:
         return build("Recorded attempts", [arm], request, notes, progress)

@@ -7,6 +7,7 @@ from pathlib import Path
 import anyio
 import structlog
 
+from server.groups import collapsed
 from server.preload.errors import PreloadError
 from server.preload.preload import describe, preload
 
@@ -20,12 +21,14 @@ async def preloading(path: Path) -> AsyncIterator[None]:
     The engine maps or reads the same files at the same time: it finds in memory what has come, and
     waits for the rest no longer than it would without.
     """
-    async with anyio.create_task_group() as group:
-        group.start_soon(_preload, path)
-        try:
-            yield
-        finally:
-            group.cancel_scope.cancel()
+    # An error of the body is its own, not a group's: a server that cannot start tells it.
+    with collapsed():
+        async with anyio.create_task_group() as group:
+            group.start_soon(_preload, path)
+            try:
+                yield
+            finally:
+                group.cancel_scope.cancel()
 
 
 async def _preload(path: Path) -> None:

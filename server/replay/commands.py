@@ -124,13 +124,7 @@ def _recorded(
         f"{', '.join(file.name for file in files)}: {attempts} attempts at {len(kept)} of "
         f"{len(records.problems)} problems, those with at least {least}"
     )
-    notes = []
-    if records.left_out:
-        notes.append(
-            f"{records.left_out} attempts were cut when they were recorded and are left out: those "
-            "that remain are the quicker ones."
-        )
-    return source, kept, tuple(notes)
+    return source, kept, records.notes
 
 
 def _print(study: Study, *, json: bool) -> None:

@@ -15,6 +15,8 @@ from voting.replay.records import RecordedAttempt, RecordedProblem
 
 #: The longest line read: an attempt of a million tokens with its confidences takes 40 MB.
 MAX_LINE = 256 * 2**20
+#: A column that every row of a journal's export has.
+SOLVE = "solve_id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +24,28 @@ class Records:
     """Recorded problems, in the order of their first row, and how many attempts were left out.
 
     Those were cut when they were recorded. Where early stop cut them, the ones that remain are the
-    quick ones, and policies that wait for slow ones look worse than they are.
+    quick ones, and policies that wait for slow ones look worse than they are. `unnamed` ones are of
+    a journal's solves whose caller gave the problem no name, so that no right answer can be found.
     """
 
     problems: tuple[RecordedProblem, ...]
     left_out: int
+    unnamed: int = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What must be known of attempts that are left out, in sentences."""
+        notes = []
+        if self.left_out:
+            notes.append(
+                f"{self.left_out} attempts were cut when they were recorded and are left out: "
+                "those that remain are the quicker ones."
+            )
+        if self.unnamed:
+            notes.append(
+                f"{self.unnamed} attempts are left out because their problems have no problem_id."
+            )
+        return tuple(notes)
 
     @property
     def attempts(self) -> int:
@@ -45,9 +64,12 @@ def load_records(
     truths = {} if answers is None else _truths(answers)
     outputs = {} if cells is None else _outputs(cells)
     attempts: dict[str, list[RecordedAttempt]] = defaultdict(list)
-    left_out = 0
+    left_out = unnamed = 0
     for file in files:
         for number, row in _rows(file):
+            if row.get("problem_id") is None and SOLVE in row:
+                unnamed += 1
+                continue
             try:
                 read = read_row(row, truths, outputs)
             except RecordsUnreadable as error:
@@ -56,13 +78,19 @@ def load_records(
                 left_out += 1
             else:
                 attempts[read.problem_id].append(read.attempt)
+    if unnamed and not attempts and not left_out:
+        raise RecordsUnreadable(
+            f"{', '.join(map(str, files))}: {unnamed} attempts, none at a problem with a name: a "
+            "problem must have one, by which its right answer is found; record solves with a "
+            "problem_id, as `quorum solve --file` does"
+        )
     if not attempts:
         raise RecordsUnreadable(
             f"{', '.join(map(str, files))}: 0 attempts that came to an end of their own: must be "
             "at least 1; record solves without early stop (solve.early_stop none)"
         )
     problems = tuple(RecordedProblem(name, _classed(rows)) for name, rows in attempts.items())
-    return Records(problems, left_out)
+    return Records(problems, left_out, unnamed)
 
 
 def _classed(attempts: Sequence[RecordedAttempt]) -> tuple[RecordedAttempt, ...]:

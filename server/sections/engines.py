@@ -51,6 +51,9 @@ def regrouped(given: object) -> object:
         if isinstance(value, Mapping):
             continue
         name, _, setting = str(key).partition("_")
+        if not setting:  # a section of the file that is no table: refused as such
+            engines[name] = value
+            continue
         engine = engines.get(name, {})
         engines[name] = {**(engine if isinstance(engine, Mapping) else {}), setting: value}
     for name in engines:

@@ -75,6 +75,13 @@ class SolveSettings(Section):
         except ValueError as error:
             raise ValueError(f"must be none or a date like 2026-01-31 ({error})") from None
 
+    @field_validator("strategy")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        if name not in STRATEGIES:
+            raise ValueError(f"must be one of {', '.join(STRATEGIES)}")
+        return name
+
     @field_validator("prompts")
     @classmethod
     def _is_a_set(cls, name: str) -> str:
@@ -126,10 +133,11 @@ class SolveSettings(Section):
 
     @model_validator(mode="after")
     def _policies_can_be_made(self) -> Self:
-        # An unknown strategy is refused where a request would have taken it.
-        chosen = STRATEGIES.get(self.strategy, STRATEGIES["tir"])
         try:
-            make_policies(chosen.named(self.policy_names), Context(self.attempts, self.agree))
+            make_policies(
+                STRATEGIES[self.strategy].named(self.policy_names),
+                Context(self.attempts, self.agree),
+            )
         except VotingError as error:
             raise ValueError(str(error)) from None
         return self

@@ -140,6 +140,9 @@ def test_results_are_appended_and_found_again(out: Path) -> None:
         ('{"id": "b", "corr', {"a": None}),
         ('{"id": "b", "correct": false}', {"a": None, "b": False}),
         ("\n", {"a": None}),
+        ("{", {"a": None}),
+        ('{"id": "b", "correct": false}\0\0', {"a": None}),
+        ("\0\0", {"a": None}),
     ],
 )
 def test_a_last_line_that_was_cut_off_is_repaired(
@@ -152,11 +155,42 @@ def test_a_last_line_that_was_cut_off_is_repaired(
     assert [row["id"] for row in rows_of(out)] == [*left, "c"]
 
 
-def test_files_that_are_not_results_are_left_alone(out: Path) -> None:
-    out.write_text('{"id": "a", "correct": null}\nnotes\n')
-    with pytest.raises(InvalidFile, match="line 2: not a result"), ResultFile(out):
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ('{"id": "a", "correct": null}\nnotes\n', 2),
+        ('{"id": "a", "correct": null}\nnotes', 2),
+        ("notes\nthat end without a newline", 1),
+        ("notes of one line", 1),
+        ('{"id": "a", "problem": "1 + 1?"}', 1),
+        ('notes\n{"id": "a", "corr', 1),
+    ],
+)
+def test_files_that_are_not_results_are_left_alone(out: Path, text: str, line: int) -> None:
+    out.write_text(text)
+    with pytest.raises(InvalidFile, match=f"line {line}: not a result"), ResultFile(out):
         pass
-    assert out.read_text().endswith("notes\n")
+    assert out.read_text() == text
+
+
+def test_files_that_cannot_be_read_or_written_are_told_with_a_reason(path: Path, out: Path) -> None:
+    def told(file: Path) -> str:
+        with pytest.raises(InvalidFile) as caught:
+            read_problems(file, Wish({}).request_of)
+        return str(caught.value)
+
+    assert (
+        told(path)
+        == f"{path}: cannot be read (No such file or directory); name a file of JSON lines"
+    )
+    assert "cannot be read (Is a directory)" in told(path.parent)
+    path.write_bytes(b"\xff")
+    assert f"{path}: must be UTF-8 text (" in told(path)
+    with (
+        pytest.raises(InvalidFile, match=r"cannot be written \(No such file"),
+        ResultFile(out / "x"),
+    ):
+        pass
 
 
 def test_two_processes_do_not_share_a_file(out: Path, tmp_path: Path) -> None:

@@ -93,11 +93,18 @@ def test_standard_input(
         (["sum", "--attempts", "2", "--agree", "3"], "agree 3: must be at most attempts (2)"),
         (["sum", "--json", "--plain"], "--json and --plain: choose one"),
         (["sum", "--url", "localhost:1"], "must be an http or https address"),
+        (
+            ["sum", "--url", "http://localhost:1/v1/"],
+            "not that for OpenAI's clients; leave /v1 out",
+        ),
         (["sum", "--", "--engine-model", "x"], "--engine-model: is for a server started"),
         (["--file", "no.jsonl"], "--file: needs --out"),
         (["--file", "no.jsonl", "--out", "o", "sum"], "unexpected word 'sum': with --file"),
         (["--file", "no.jsonl", "--out", "o", "--seed", "-1"], "--seed -1: must be greater"),
         (["--file", "no.jsonl", "--out", "o"], "no.jsonl: cannot be read"),
+        (["sum", "--time", "5"], "--time: is for --file"),
+        (["sum", "--out", "o"], "--out: is for --file"),
+        (["sum", "--parallel", "2"], "--parallel: is for --file"),
         (["sum", "--kind", "poem"], "Invalid value for '--kind'"),
     ],
 )

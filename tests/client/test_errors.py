@@ -102,6 +102,12 @@ def test_each_status_has_its_error(status: int, kind: type[Exception]) -> None:
     assert type(error_of(response)) is kind
 
 
+@pytest.mark.parametrize(("status", "doubted"), [(404, True), (405, True), (502, False)])
+def test_what_has_no_problem_details_may_be_another_server(status: int, doubted: bool) -> None:
+    response = httpx.Response(status, request=httpx.Request("GET", URL))
+    assert str(error_of(response)).endswith("is it Quorum?") is doubted
+
+
 def refusal(body: str, headers: dict[str, str] | None = None) -> errors.ServerError:
     response = httpx.Response(
         429,

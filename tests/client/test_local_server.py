@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from client import local_server as module
-from client.errors import ConnectionLost, LocalServerFailed, ServerTimeout
+from client.errors import ConnectionLost, LocalServerFailed, RequestRefused, ServerTimeout
 from client.http import AsyncQuorumClient
 from client.local_server import local_server, serve_command
-from client.schema import SolveRequest
+from client.schema import ProblemDetails, SolveRequest
 from client.session import ServerChoice, session
 from client.solving import follow
 
@@ -52,6 +52,22 @@ async def test_a_server_is_started_and_stopped(tmp_path: Path) -> None:
         assert logs(tmp_path) == [server.log]
     assert not child.is_running()
     assert logs(tmp_path) == [], "it is only of interest after a failure"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        BrokenPipeError(),
+        RequestRefused(ProblemDetails(title="Unprocessable", status=422, detail="strategy 'x'")),
+    ],
+)
+async def test_the_log_of_a_server_that_did_nothing_wrong_is_deleted(
+    error: Exception, tmp_path: Path
+) -> None:
+    with pytest.raises(type(error)):
+        async with local_server(command=SERVE):
+            raise error
+    assert logs(tmp_path) == []
 
 
 def logs(folder: Path) -> list[Path]:

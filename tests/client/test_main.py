@@ -47,6 +47,17 @@ def test_help_lists_every_command_without_importing_one(
     assert f"{PLUGINS}.commands" not in sys.modules
 
 
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("command", ["", "eval", "journal", "kaggle", "keys", "train", "weights"])
+def test_lists_of_commands_show_whole_sentences(
+    command: str, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*command.split(), flag]) == 0
+    listed = capsys.readouterr().out.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed
+
+
 def test_help_imports_nothing_heavy() -> None:
     heavy = ["IPython", "numpy", "scipy", "server", "sympy", "uvicorn", "xllamacpp"]
     script = (
@@ -166,6 +177,10 @@ def test_extras_are_found_by_the_module_that_is_missing() -> None:
     assert extra_of("xllamacpp") == "embedded"
     assert extra_of("huggingface_hub") == "embedded"
     assert extra_of("grpc") == "kaggle"
+    assert extra_of("pyarrow", "train") == "train"
+    assert extra_of("pyarrow", "eval") == "eval"
+    assert extra_of("matplotlib", "replay") == "plots"
+    assert extra_of("hypothesis", "replay") == "dev"
     assert extra_of("httpx") is None
     assert extra_of("no_such_module") is None
 

@@ -61,6 +61,18 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert broken == []
 
 
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached = {ROOT / "README.md"}
+    fresh = [*reached]
+    while fresh:
+        page = fresh.pop()
+        targets = {(page.parent / link.partition("#")[0]).resolve() for link in links(page)}
+        found = {each for each in targets if each.suffix == ".md" and each.exists()} - reached
+        reached |= found
+        fresh += found
+    assert [str(page.relative_to(ROOT)) for page in PAGES if page not in reached] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_settings_that_a_page_names_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")

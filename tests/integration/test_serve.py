@@ -7,6 +7,8 @@ slots keep it busy for as long as a test likes.
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +29,9 @@ from client.schema import (
 )
 from tests.integration.serving import (
     SHUTDOWN_S,
+    START_S,
     Server,
+    environment,
     run_to_its_end,
     sentences,
     serving,
@@ -175,6 +179,39 @@ class TestRefusals:
         path.write_bytes(b"no model")
         end = run_to_its_end("--engine-model", str(path), cwd=tmp_path)
         self.assert_one_sentence(end.returncode, end.stderr, "not a GGUF file")
+
+    def test_a_kind_of_engine_that_the_model_is_not_for(self, model: Path, tmp_path: Path) -> None:
+        flags = ["--engine-kind", "sglang", "--engine-model", str(model)]
+        end = run_to_its_end(*flags, cwd=tmp_path)
+        self.assert_one_sentence(end.returncode, end.stderr, "no folder of a model")
+
+    def test_kernels_that_cannot_be_confined_as_demanded(self, tmp_path: Path) -> None:
+        end = self.end_with("sandbox.errors.ConfinementError('full: not held')", tmp_path)
+        self.assert_one_sentence(end.returncode, end.stderr, "full: not held")
+
+    def test_a_defect_does_not_look_like_a_solve_without_an_answer(self, tmp_path: Path) -> None:
+        end = self.end_with("ZeroDivisionError('a defect')", tmp_path)
+        assert end.returncode == 1
+        assert "a defect" in end.stderr
+
+    def end_with(self, error: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+        """Run a server whose pool of kernels does not open."""
+        script = (
+            "import sys, sandbox.errors, sandbox.pool\n"
+            f"async def enter(pool): raise {error}\n"
+            "sandbox.pool.KernelPool.__aenter__ = enter\n"
+            "from client.main import main\n"
+            "sys.exit(main(['serve', '--no-engine', '--gateway-port', '0']))"
+        )
+        return subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment(),
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=START_S,
+            check=False,
+        )
 
     def assert_one_sentence(self, code: int, errors: str, says: str) -> None:
         assert code == 1, errors

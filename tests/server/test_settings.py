@@ -85,7 +85,13 @@ def test_each_setting_is_described_and_read_from_its_variable(
         ("QUORUM_SOLVE_TIME_LIMIT_S", "nan", "solve.time_limit_s"),
         ("QUORUM_SOLVE_TIME_LIMIT_S", "inf", "solve.time_limit_s"),
         ("QUORUM_SOLVE_TOP_P", "1.1", "solve.top_p '1.1': "),
-        ("QUORUM_LOG_LEVEL", "loud", "debug|info|warning|error"),
+        (
+            "QUORUM_LOG_LEVEL",
+            "loud",
+            "log.level 'loud': must be one of debug, info, warning, error",
+        ),
+        ("QUORUM_RUNS_BUDGET", "luck", "runs.budget 'luck': must be written as here (how a run's"),
+        ("QUORUM_SOLVE_STRATEGY", "luck", "solve.strategy 'luck': must be one of greedy, "),
         ("QUORUM_SOLVE_FIRST_GREEDY", "perhaps", "solve.first_greedy 'perhaps': "),
     ],
 )
@@ -130,12 +136,20 @@ def test_variables_of_others_are_not_settings(monkeypatch: pytest.MonkeyPatch) -
         ("solve = 3\n", "solve 3: must be a table, such as [solve]"),
         ("[[solve]]\nattempts = 1\n", "must be a table, such as [solve]"),
         ("engines = 3\n", "engines 3: must be a table, such as [engines]"),
+        ("[engines]\nx = 3\n", "engines.x 3: must be a table, such as [engines.x]"),
     ],
 )
 def test_a_wrong_file_is_refused_with_a_sentence(text: str, problem: str) -> None:
     write_file(text)
     with pytest.raises(SettingsError, match=re.escape(problem)):
         load_settings()
+
+
+@pytest.mark.parametrize("text", ["solve = 3\n", "[[solve]]\nattempts = 1\n"])
+def test_a_section_that_is_no_table_is_refused_whatever_flags_say(text: str) -> None:
+    write_file(text)
+    with pytest.raises(SettingsError, match=re.escape("must be a table, such as [solve]")):
+        load_settings({"solve.attempts": 2})
 
 
 def test_a_file_that_is_no_text_is_refused() -> None:

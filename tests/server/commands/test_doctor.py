@@ -1,5 +1,6 @@
 """`quorum doctor`: what it finds, and what it tells people to do."""
 
+import importlib.util
 import json
 import os
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from server.commands import doctor
 from server.commands.doctor import Verdict, examine
 from server.settings import load_settings
 
@@ -56,6 +58,54 @@ def test_weights_that_are_there_are_named(tmp_path: Path, monkeypatch: pytest.Mo
     found = {finding.subject: finding for finding in examine()}
     assert found["weights"].verdict is Verdict.OK
     assert str(weights) in found["weights"].detail
+
+
+@pytest.mark.parametrize(
+    ("variables", "subject", "verdict", "says"),
+    [
+        ({"ENGINE_KIND": "none"}, "engine", Verdict.NOTE, "the sandbox alone"),
+        ({"ENGINE_KIND": "none"}, "weights", Verdict.OK, "none are needed"),
+        ({"ENGINE_KIND": "openai", "ENGINE_URLS": "http://x:1"}, "engine", Verdict.OK, "http://x:1"),
+        ({"ENGINE_KIND": "sglang"}, "engine", Verdict.MISSING, "'quorum-aimo[sglang]'"),
+        ({"ENGINE_KIND": "sglang", "ENGINE_PYTHON": "/p"}, "engine", Verdict.OK, "sglang of /p"),
+        (
+            {"ENGINE_KIND": "sglang", "ENGINE_MODEL": "model.gguf"},
+            "weights", Verdict.MISSING, "a folder of a model",
+        ),
+        ({"ENGINE_KIND": "sglang", "ENGINE_MODEL": "."}, "weights", Verdict.OK, "."),
+        ({"ENGINE_MODEL": "no/such.gguf"}, "weights", Verdict.MISSING, "correct engine.model"),
+        ({"ENGINE_MODEL": "text.gguf"}, "weights", Verdict.MISSING, "correct engine.model"),
+    ],
+)  # fmt: skip
+def test_it_looks_at_what_the_settings_name(
+    variables: dict[str, str],
+    subject: str,
+    verdict: Verdict,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "model.gguf").write_bytes(b"GGUF")
+    (tmp_path / "text.gguf").write_bytes(b"text")
+    for name, value in variables.items():
+        monkeypatch.setenv(f"QUORUM_{name}", value)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    check = {"engine": doctor._engine, "weights": doctor._weights}[subject]
+    found = check(load_settings())
+    assert (found.subject, found.verdict) == (subject, verdict)
+    assert says in found.detail + found.remedy
+
+
+def test_nothing_is_cut_on_a_narrow_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    path = "/a/path/that/is/longer/than/its/column.gguf"
+    doctor._print([doctor.Finding("weights", Verdict.OK, path, "name it in engine.model")])
+    shown = capsys.readouterr().out
+    assert "…" not in shown
+    cells = [line.split("│") for line in shown.splitlines() if "│" in line]
+    assert "".join(line[2].strip() for line in cells) == path
 
 
 def test_a_taken_port_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:

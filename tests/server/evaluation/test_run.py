@@ -60,6 +60,16 @@ def whole(rehearsal: Rehearsal, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return out
 
 
+def test_the_server_can_be_named_by_the_variable(
+    rehearsal: Rehearsal, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUORUM_URL", "http://127.0.0.1:9")
+    run = call("run", "--set", str(rehearsal.problems), "--out", str(tmp_path / "out"))
+    select = call("select", str(whole), "--selector", "majority")
+    for result in (run, select):
+        assert "http://127.0.0.1:9" in str(result.exception)
+
+
 def test_an_evaluation_has_every_attempt_and_its_report(whole: Path) -> None:
     assert len(attempts_of(whole)) == PROBLEMS * ATTEMPTS
     report = orjson.loads((whole / "report.json").read_bytes())

@@ -280,6 +280,12 @@ async def test_a_failed_preload_does_not_keep_a_server_from_starting(tmp_path: P
         await anyio.sleep(0.05)
 
 
+async def test_what_fails_beside_it_is_told_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with preloading(tmp_path / "nowhere"):
+            raise ZeroDivisionError
+
+
 async def test_a_server_that_is_ready_first_does_not_wait(tmp_path: Path) -> None:
     file = write_cold(tmp_path / "weights", 4 * MIB)
     for _ in range(TRIES):

@@ -55,6 +55,18 @@ def test_attempts_that_were_cut_are_left_out_and_counted(write: Write) -> None:
     assert (records.attempts, records.left_out) == (1, 4)
 
 
+def test_attempts_at_problems_without_a_name_are_left_out_and_counted(write: Write) -> None:
+    """A journal has those of `quorum solve PROBLEM` too."""
+    unnamed = JOURNAL | {"problem_id": None, "solve_id": "solve-1"}
+    named = JOURNAL | {"solve_id": "solve-2"}
+    answers = write({"id": "p", "answer": "12"}, name="answers.jsonl")
+    records = load_records([write(unnamed, named, unnamed)], answers)
+    assert (records.attempts, records.left_out, records.unnamed) == (1, 0, 2)
+    assert "2 attempts are left out because their problems have no problem_id." in records.notes
+    with pytest.raises(RecordsUnreadable, match="2 attempts, none at a problem with a name"):
+        load_records([write(unnamed, unnamed)], answers)
+
+
 def test_a_file_of_answers_stands_above_the_row(write: Write) -> None:
     answers = write({"id": "p", "answer": "13"}, name="answers.jsonl")
     assert not load_records([write(TABLE)], answers).problems[0].attempts[0].right
