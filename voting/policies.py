@@ -45,7 +45,7 @@ from voting.prune import (
     KeepAll,
     Prune,
 )
-from voting.rechecks import DEFAULT_TRUST, RecheckVote, RerunVote
+from voting.rechecks import DEFAULT_EACH, DEFAULT_TRUST, RecheckVote, RerunVote
 from voting.revision import DEFAULT_MOST_REVIEWS, NoReview, ReviewUntilStable, Revision
 from voting.selectors import FirstBoxed, PluralityVote, Selector, WeightedVote
 from voting.stages import Stage, doubling, proportioned, within
@@ -253,9 +253,11 @@ SELECTORS: Catalogue[Selector] = Catalogue(
             lambda *_: RerunVote(),
         ),
         Entry(
-            f"recheck(trust={DEFAULT_TRUST:g})",
+            f"recheck(trust={DEFAULT_TRUST:g}, each={DEFAULT_EACH})",
             "the answer that votes and the model's yes or no speak for together",
-            lambda given, _: RecheckVote(given.number("trust", DEFAULT_TRUST)),
+            lambda given, _: RecheckVote(
+                given.number("trust", DEFAULT_TRUST), given.whole("each", DEFAULT_EACH)
+            ),
         ),
         Entry(
             f"process_reward(aggregate=last, most={DEFAULT_MOST_ATTEMPTS})",

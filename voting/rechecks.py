@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-from voting.ballot import BallotLine
 from voting.errors import PolicyError
 from voting.requests import Recheck, Reran, Rerun, Verdict
 from voting.selectors import (
@@ -13,6 +12,7 @@ from voting.selectors import (
     SelectionState,
     WeightedVote,
     representative,
+    representatives,
 )
 
 #: Lines that are checked: beyond these an answer has next to no votes.
@@ -24,6 +24,9 @@ DEFAULT_RECHECK_S = 5.0
 #: How far a model's yes or no is believed against votes: its log-odds are far too sure of
 #: themselves, so half of them counts.
 DEFAULT_TRUST = 0.5
+#: Attempts of one line whose solutions are rechecked: a model that is asked about one alone is
+#: swayed by how that is written.
+DEFAULT_EACH = 4
 #: No verdict counts for more than this, in nats: e^8 is a likelihood ratio of 3,000.
 MOST_LOG_ODDS = 8.0
 
@@ -66,20 +69,22 @@ class RerunVote:
 class RecheckVote:
     """The answer that votes and the model's own yes or no speak for together.
 
-    A line's score is the logarithm of its share of the weight plus `trust` times the log-odds of
-    "yes" that the model gives its representative (naive Bayes); without a verdict, no log-odds.
+    A line's score is its weight times the mean odds of "yes", to the power of `trust`, that the
+    model gives up to `each` of its attempts. The model is asked for P(True) as by Kadavath et al.
+    (arXiv 2207.05221); that votes weigh its odds is ours. Without a verdict, odds are even.
 
     Raises:
-        PolicyError: `trust` is not from 0 to 1, `most` is below 1, or `least_s` negative or not a
-            number.
+        PolicyError: `trust` is not from 0 to 1, `each` or `most` is below 1, or `least_s` negative
+            or not a number.
     """
 
     trust: float = DEFAULT_TRUST
+    each: int = DEFAULT_EACH
     most: int = DEFAULT_MOST_LINES
     least_s: float = DEFAULT_RECHECK_S
 
     def __post_init__(self) -> None:
-        _require(self.most, self.least_s)
+        _require(min(self.each, self.most), self.least_s)
         if not 0 <= self.trust <= 1:
             raise PolicyError(
                 f"trust {self.trust}: must be from 0 to 1; leave it out for {DEFAULT_TRUST}"
@@ -91,26 +96,32 @@ class RecheckVote:
         lines = state.ballot.lines[: self.most]
         if len(lines) < 2 or lines[0].weight <= 0:
             return by_weight
-        wanted = {line.answer.key: Recheck(representative(line, state)) for line in lines}
-        missing = tuple(each for each in wanted.values() if each not in state.replies)
+        wanted = [tuple(map(Recheck, representatives(line, state, self.each))) for line in lines]
+        asked = [request for requests in wanted for request in requests]
+        missing = tuple(each for each in asked if each not in state.replies)
         if missing:
             return by_weight if state.left_s < self.least_s else Ask(missing, by_weight)
-        if not any(isinstance(state.replies.get(each), Verdict) for each in wanted.values()):
+        if not any(isinstance(state.replies.get(each), Verdict) for each in asked):
             return by_weight
-        scores = [self._score(line, wanted[line.answer.key], state) for line in lines]
+        scores = [
+            line.weight * self._odds(requests, state)
+            for line, requests in zip(lines, wanted, strict=True)
+        ]
         best = max(range(len(lines)), key=scores.__getitem__)
-        odds = [math.exp(score - scores[best]) for score in scores]
         return Selection(
-            lines[best].answer, SelectionReason.RECHECK, odds[best] / math.fsum(odds), 1.0
+            lines[best].answer, SelectionReason.RECHECK, scores[best] / math.fsum(scores), 1.0
         )
 
-    def _score(self, line: BallotLine, request: Recheck, state: SelectionState) -> float:
-        reply = state.replies.get(request)
-        log_odds = 0.0
-        if isinstance(reply, Verdict) and not math.isnan(reply.log_odds):
-            log_odds = max(-MOST_LOG_ODDS, min(MOST_LOG_ODDS, reply.log_odds))
-        share = line.weight / state.ballot.lines[0].weight
-        return (math.log(share) if share > 0 else -math.inf) + self.trust * log_odds
+    def _odds(self, requests: tuple[Recheck, ...], state: SelectionState) -> float:
+        """Return the mean odds of the verdicts, tempered; 1 without any."""
+        replies = (state.replies.get(each) for each in requests)
+        told = [reply.log_odds for reply in replies if isinstance(reply, Verdict)]
+        odds = [
+            math.exp(self.trust * max(-MOST_LOG_ODDS, min(MOST_LOG_ODDS, each)))
+            for each in told
+            if not math.isnan(each)
+        ]
+        return math.fsum(odds) / len(odds) if odds else 1.0
 
 
 def _require(most: int, least_s: float) -> None:

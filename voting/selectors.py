@@ -178,25 +178,29 @@ def no_answer(outcomes: Sequence[AttemptOutcome]) -> Selection:
 
 
 def representative(line: BallotLine, state: SelectionState) -> int:
-    """Return the attempt whose solution stands for a ballot line.
+    """Return the attempt whose solution stands for a ballot line: the first representative."""
+    return representatives(line, state, 1)[0]
+
+
+def representatives(line: BallotLine, state: SelectionState, most: int) -> tuple[int, ...]:
+    """Return up to `most` attempts whose solutions stand for a ballot line, the best first.
 
     An attempt that finished comes before one that was cut, one whose code printed the answer before
     others, fewer failed calls before more, fewer tokens before more, then the lower index.
     """
     known = [each for each in state.outcomes if each.attempt in line.attempts]
     if not known:
-        return line.attempts[0]
-    best = min(
-        known,
+        return line.attempts[:most]
+    known.sort(
         key=lambda one: (
             not one.finished,
             not one.printed,
             one.tool_errors,
             one.tokens,
             one.attempt,
-        ),
+        )
     )
-    return best.attempt
+    return tuple(each.attempt for each in known[:most])
 
 
 def _reason(ballot: Ballot, otherwise: SelectionReason, *, tied: bool) -> SelectionReason:

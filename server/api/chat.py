@@ -141,11 +141,14 @@ def check_length(problem: str, served: EngineInfo, solves: SolveService) -> None
 
 
 def check_answered(result: SolveResult) -> None:
-    """Raise where the server, and not the problem, is why there is no answer."""
+    """Raise where the server, or the problem's length alone, is why there is no answer."""
     if result.answer is not None:
         return
     status = BROKEN.get(result.end)
     ends = {report.end for report in result.attempts}
+    if ends == {AttemptEnd.NO_ANSWER} and not result.tokens.sampled:
+        said = result.attempts[0].detail
+        raise RefusedField(HTTPStatus.BAD_REQUEST, "messages", said, code=TOO_LONG)
     if status is None and ends and ends <= BROKEN_ATTEMPTS:
         status = HTTPStatus.SERVICE_UNAVAILABLE
     if status is not None:

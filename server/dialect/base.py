@@ -139,3 +139,10 @@ class Dialect(Protocol):
     def open(self, prompt: Prompt) -> Conversation:
         """Start an attempt."""
         ...
+
+    def at_once(self, prompt: Prompt) -> Sequence[int]:
+        """Return the ids of an opening after which the model says at once what is final.
+
+        It thinks nothing first; `prompt.start` is left out.
+        """
+        ...

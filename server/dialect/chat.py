@@ -131,6 +131,10 @@ class ChatFormat(ABC):
         """Start an attempt."""
         return ChatConversation(self, prompt)
 
+    def at_once(self, prompt: Prompt) -> list[int]:
+        """Return an opening after which the model says what is final."""
+        return [*self.prompt_turns(prompt), *self.header(), *self.without_thinking()]
+
 
 class ChatConversation:
     """One attempt in a dialect of turns."""

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from server.dialect.base import DialectOptions, Prompt
 from server.dialect.harmony_conversation import HarmonyConversation
+from server.dialect.harmony_header import FINAL
 from server.dialect.harmony_text import developer_text, system_text
 from server.dialect.harmony_tokens import HarmonyTokens
 from server.vocabulary import Vocabulary
@@ -45,3 +46,7 @@ class HarmonyDialect:
     def open(self, prompt: Prompt) -> HarmonyConversation:
         """Start an attempt."""
         return HarmonyConversation(self._tokens, self.opening(prompt), prompt.force)
+
+    def at_once(self, prompt: Prompt) -> list[int]:
+        """Return an opening after which the model says what is final."""
+        return [*self.opening(prompt), *self._tokens.on_channel(FINAL)]

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.cells import cell_len
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +24,11 @@ def listing(
     give_way: Sequence[str] = (),
     numbers: Sequence[str] = (),
 ) -> Table:
-    """Return rows under names; what does not fit in `width` is taken from `give_way`, in order."""
+    """Return rows under names; what does not fit in `width` is taken from `give_way`, in order.
+
+    Where even that leaves too little, cells go on in further lines, but for the first: an id is
+    there to be copied.
+    """
     rows = list(rows)
     wide = width >= WIDE_COLUMNS
     needed = [_widest(column) for column in zip(names, *rows, strict=True)]
@@ -36,7 +41,9 @@ def listing(
         over -= taken
     table = Table(box=HEAVY_HEAD if wide else SIMPLE_HEAD)
     for name in names:
-        table.add_column(name, no_wrap=True, justify="right" if name in numbers else "left")
+        justify: JustifyMethod = "right" if name in numbers else "left"
+        whole = over <= 0 or name == names[0]
+        table.add_column(name, no_wrap=whole, overflow="fold", justify=justify)
     for row in rows:
         table.add_row(*map(_cut, row, needed))
     return table

@@ -47,8 +47,7 @@ def configuration(name: str, preset: Preset, machine: str, model: str = "") -> s
         solve["recipe"] = preset.recipe
     if preset.mix:
         solve["mix"] = preset.mix
-    if preset.weight:
-        solve["weight"] = preset.weight
+    solve |= preset.policies
     if preset.effort is not None:
         solve["effort"] = preset.effort.value
     sandbox: dict[str, object] = {}

@@ -33,7 +33,7 @@ REPEAT_TEMPERATURE = 0.7
 #: Spreads the seeds of repeats.
 REPEAT_STRIDE = 7_919
 
-_PLACE = re.compile(r"\{(problem|solutions|count)\}")
+_PLACE = re.compile(r"\{(problem|solutions|count|answer)\}")
 
 
 @dataclass(slots=True)
@@ -80,9 +80,7 @@ class Judge:
 
     async def recheck(self, request: Recheck, solutions: dict[int, Solution]) -> Verdict:
         """Return how much likelier Yes is than No where the model's answer begins."""
-        prompt = self._prompt("judge_recheck", [solutions[request.attempt]])
-        conversation = self.dialect.open(prompt)
-        ids = [*conversation.opening, *conversation.force_answer()]
+        ids = self.dialect.at_once(self._question(solutions[request.attempt]))
         scores = []
         for reply in ("Yes", "No"):
             target = self.vocabulary.encode(reply)
@@ -136,24 +134,38 @@ class Judge:
         return Sampling(max_tokens=most, temperature=temperature, seed=seed)
 
     def _prompt(self, name: str, solutions: list[Solution]) -> Prompt:
-        """Fill a text in one pass, so that nothing in a solution is taken for a place-holder."""
-        problem_tokens = len(self.vocabulary.encode(self.plan.problem))
-        room = self.engine.info.context_tokens - JUDGE_TOKENS - INSTRUCTION_TOKENS - problem_tokens
-        each = max(room // len(solutions), LEAST_SOLUTION_TOKENS)
+        """Return what asks a judge to think about solutions and to decide."""
+        each = self._room // len(solutions)
         shown = [
             f"Solution {number}:\n{self._tail(_written(solution), each)}"
             for number, solution in enumerate(solutions, start=1)
         ]
-        values = {
-            "problem": self.plan.problem,
-            "solutions": "\n\n".join(shown),
-            "count": str(len(solutions)),
-        }
-        user = _PLACE.sub(lambda match: values[match[1]], text(name))
+        values = {"solutions": "\n\n".join(shown), "count": str(len(solutions))}
+        user = self._filled(name, values)
         return Prompt(system=text("system_judge"), user=user, force=text("force_judge"))
+
+    def _question(self, solution: Solution) -> Prompt:
+        """Return what asks for a yes or a no to the answer of a solution."""
+        answer = extract(solution.text, AnswerKind(self.plan.answer_kind.value))
+        shown = self._tail(_written(solution), self._room)
+        values = {"solutions": shown, "answer": answer.written if answer else "of this solution"}
+        user = self._filled("judge_recheck", values)
+        return Prompt(system=text("system_recheck"), user=user, force="")
+
+    @property
+    def _room(self) -> int:
+        """Tokens that there are for solutions."""
+        taken = JUDGE_TOKENS + INSTRUCTION_TOKENS + len(self.vocabulary.encode(self.plan.problem))
+        return self.engine.info.context_tokens - taken
+
+    def _filled(self, name: str, values: dict[str, str]) -> str:
+        """Fill a text in one pass, so that nothing in a solution is taken for a place-holder."""
+        values = {"problem": self.plan.problem, **values}
+        return _PLACE.sub(lambda match: values[match[1]], text(name))
 
     def _tail(self, written: str, tokens: int) -> str:
         """Return the end of a text, where its answer is."""
+        tokens = max(tokens, LEAST_SOLUTION_TOKENS)
         ids = self.vocabulary.encode(written)
         return written if len(ids) <= tokens else "… " + self.vocabulary.decode(ids[-tokens:])
 

@@ -145,6 +145,19 @@ def test_no_text_of_others_makes_a_control_token(family: Family, text: str) -> N
     assert controls_in(family, hostile.force_answer()) == controls_in(family, plain.force_answer())
 
 
+def test_what_is_said_at_once_is_no_thought(family: Family) -> None:
+    said = family.dialect.at_once(PROMPT)
+    hostile = family.dialect.at_once(Prompt("<think>", "</think>", "", "", start="<think>"))
+    assert controls_in(family, list(hostile)) == controls_in(family, list(said))
+    told = family.vocabulary.decode(said)
+    header = told.partition(PROMPT.user)[2]
+    assert PROMPT.system in told
+    assert header
+    assert header.count("<think>") == header.count("</think>")
+    if family.dialect.name == "harmony":
+        assert header.endswith("<|channel|>final<|message|>")
+
+
 def test_a_made_up_turn_of_the_users_ends_the_message(family: Family) -> None:
     """As in a solve: what the model goes on with in the user's name is not read."""
     if family.key == "mistral":

@@ -201,6 +201,35 @@ def test_a_cascade_leaves_out_answers_that_are_not_plausible() -> None:
     assert decision.otherwise == WeightedVote().decide(SelectionState(ballot=BALLOT))
 
 
+class TestRecheck:
+    """Votes are worth the odds that the model gives them."""
+
+    def decided(self, log_odds: dict[int, float], **parameters: float) -> str | None:
+        def told(request: Request) -> Reply | None:
+            assert isinstance(request, Recheck)
+            return Verdict(log_odds[request.attempt]) if request.attempt in log_odds else None
+
+        return chosen(RecheckVote(**parameters), told)  # type: ignore[arg-type]
+
+    def test_all_solutions_of_an_answer_speak_for_it(self) -> None:
+        asked: list[Request] = []
+        select(RecheckVote(), BALLOT, OUTCOMES, recording(asked, preferring(FOUR)))
+        assert asked == [Recheck(attempt) for attempt in range(6)]
+        # The one that stands for 7 alone would lose against that of 8.
+        odds = {0: 0.0, 1: 0.0, 2: 0.0, 3: 1.0, 4: 3.0, 5: 2.0}
+        assert self.decided(odds, trust=1.0) == "7"
+        assert self.decided(odds, trust=1.0, each=1) == "8"
+
+    def test_trust_is_weighed_against_votes(self) -> None:
+        odds = {0: 1.0, 1: 1.0, 2: 1.0, 3: 2.0, 4: 2.0, 5: 2.0}
+        assert self.decided(odds, trust=1.0) == "7"
+        assert self.decided(odds, trust=0.25) == "5"
+
+    def test_a_verdict_that_is_missing_is_that_of_the_other_solutions(self) -> None:
+        assert self.decided({4: 3.0, 0: 1.0, 5: 1.0}, trust=1.0) == "7"
+        assert self.decided({}, trust=1.0) == "5"
+
+
 @pytest.mark.parametrize("log_odds", [math.nan, math.inf, -math.inf, 1e300])
 def test_absurd_verdicts_are_bounded(log_odds: float) -> None:
     selection = select(RecheckVote(), BALLOT, OUTCOMES, lambda _: Verdict(log_odds))
@@ -243,7 +272,8 @@ def test_a_clock_that_jumped_is_refused(left_s: float) -> None:
     "make",
     [
         lambda: Tournament(1), lambda: Tournament(repeats=0), lambda: RerunVote(0),
-        lambda: RecheckVote(trust=2.0), lambda: RecheckVote(least_s=math.nan),
+        lambda: RecheckVote(trust=2.0), lambda: RecheckVote(each=0),
+        lambda: RecheckVote(least_s=math.nan),
         lambda: ProcessRewardVote(most=0), lambda: Cascade(WeightedVote(), WeightedVote(), 2.0),
     ],
 )  # fmt: skip

@@ -26,15 +26,13 @@ from server.vocabulary import Vocabulary
 
 #: A box that is open at the prompt's end, and what is in it.
 _FORCED = re.compile(re.escape(FORCED_LEAD) + r"([^{}]*)\Z")
-#: What selectors ask for: a number up to so many, or a yes or no.
+#: What selectors ask a judge to write: a number up to so many.
 _CHOICE = re.compile(r"an integer from 1 to (\d+), in \\boxed\{\}")
-_VERDICT = re.compile(r"Yes or No in \\boxed\{\}")
 #: What prompts name where there is a tool.
 _TOOL = re.compile(r"python|programs", re.IGNORECASE)
 #: What stands before an attempt's name, or where it comes, where a fence was opened for it.
 _FENCED = re.compile(r"```python\n(# )?\Z")
-#: Of judgements, the share that says yes, and the tokens that one takes.
-YES = 0.7
+#: The tokens of a judgement.
 JUDGEMENT_TOKENS = 200
 #: The tokens of a plan, and of the thinking before it.
 PLAN_TOKENS = 80
@@ -190,13 +188,11 @@ class Player:
 
     def _judgement(self, text: str, seed: int) -> list[int]:
         """Return a selector's answer, where the prompt is a selector's."""
-        choice, verdict = _CHOICE.search(text), _VERDICT.search(text)
-        if not choice and not verdict:
+        choice = _CHOICE.search(text)
+        if not choice:
             return []
         chance = random.Random(f"judge {self._seed} {seed} {text[-500:]}")
-        said = str(chance.randint(1, int(choice[1]))) if choice else "Yes"
-        if verdict and chance.random() > YES:
-            said = "No"
+        said = str(chance.randint(1, int(choice[1])))
         thought = self._prose.tokens(chance, JUDGEMENT_TOKENS)
         return self._writer.final(thought, f"\\boxed{{{said}}}")
 

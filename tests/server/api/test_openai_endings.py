@@ -99,14 +99,22 @@ def test_a_chat_whose_solve_is_cancelled(
     assert solve.solve_id in error["message"]
 
 
-def result(end: SolveEnd, *ends: AttemptEnd, answer: str | None = None) -> SolveResult:
-    tokens = TokenCounts(prompt=1, sampled=1, appended=0)
+def result(
+    end: SolveEnd, *ends: AttemptEnd, answer: str | None = None, sampled: int = 1
+) -> SolveResult:
+    tokens = TokenCounts(prompt=1, sampled=sampled, appended=0)
     reports = [
         AttemptReport(attempt=index, seed=index, end=each, tokens=tokens)
         for index, each in enumerate(ends)
     ]
     return SolveResult(
-        solve_id="solve-1", end=end, answer=answer, attempts=reports, strategy="tir", detail="why"
+        solve_id="solve-1",
+        end=end,
+        answer=answer,
+        attempts=reports,
+        tokens=tokens,
+        strategy="tir",
+        detail="why",
     )
 
 
@@ -125,9 +133,18 @@ class TestWithoutAnAnswer:
             check_answered(ended)
         assert raised.value.status_code == status
 
+    def test_for_want_of_room(self) -> None:
+        """The problem alone fits, and what is said around it leaves nothing to write in."""
+        ended = result(SolveEnd.ALL_FINISHED, AttemptEnd.NO_ANSWER, sampled=0)
+        with pytest.raises(HTTPException) as raised:
+            check_answered(ended)
+        assert raised.value.status_code == 400
+        assert getattr(raised.value, "code", None) == "context_length_exceeded"
+
     @pytest.mark.parametrize(
         "ended",
         [
+            result(SolveEnd.ALL_FINISHED, AttemptEnd.NO_ANSWER),
             result(SolveEnd.ALL_FINISHED, AttemptEnd.NO_ANSWER, AttemptEnd.ENGINE_LOST),
             result(SolveEnd.DEADLINE, AttemptEnd.DEADLINE),
             result(SolveEnd.ALL_FINISHED),

@@ -79,6 +79,13 @@ async def test_ls_has_a_line_for_each_solve_that_fits(tmp_path: Path, columns: i
     assert max(map(cell_len, shown.splitlines())) <= columns
 
 
+def test_ls_on_a_narrow_terminal_shows_ids_that_can_be_copied(told: Path) -> None:
+    arguments = ["ls", "--journal", str(told)]
+    shown = CliRunner().invoke(app, arguments, env={"COLUMNS": "30"}).stdout
+    assert "solve-b" in shown
+    assert max(map(cell_len, shown.splitlines())) <= 30
+
+
 def test_show_tells_the_solve_the_attempt_and_the_events(told: Path) -> None:
     shown = run(told, "show", "solve-b").stdout
     assert "What is 6 * 7?" in shown

@@ -79,6 +79,9 @@ class FaultyDialect:
             raise BUG
         return FaultyConversation(conversation, self._method)
 
+    def at_once(self, prompt: Prompt) -> Sequence[int]:
+        return self._real.at_once(prompt)
+
 
 @pytest.mark.parametrize("method", ["open", "feed", "flush", "answer_text", "force_answer"])
 async def test_a_bug_of_the_dialect_costs_its_attempt(stage: Stage, method: str) -> None:

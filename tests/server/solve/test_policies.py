@@ -220,6 +220,35 @@ class TestSelectors:
         assert (result.answer, "rerun" in result.detail) == ("42", True)
         await eventually(lambda: stage.pool.status().leased == 0)
 
+    async def test_the_models_yes_or_no_to_each_solution_decides_between_equals(
+        self, stage: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def play(attempt: int, stream: int) -> list[Part]:
+            number = "41" if attempt < 2 else "42"
+            return [python(f"print({number})  # {{answer}}")] if stream == 0 else boxed(number)
+
+        solve = stage.rehearse(
+            play, attempts=4, agree=4, selector="cascade(weighted, recheck)", weight="plain",
+            problem="What is {answer}?", time_limit_s=90.0,
+        )  # fmt: skip
+        questions: list[str] = []
+
+        async def score(_: ScriptedEngine, ids: list[int], start: int) -> list[float]:
+            asked, reply = map(stage.vocabulary.decode, (ids[:start], ids[start:]))
+            questions.append(asked)
+            doubt = 0.5 if "Is the answer 41 correct?" in asked else 0.1
+            return [-doubt if reply == "Yes" else -1.0]
+
+        monkeypatch.setattr(ScriptedEngine, "score", score)
+        result = await solve.run()
+        assert (result.answer, "recheck" in result.detail) == ("42", True)
+        assert len(questions) == 2 * 4
+        for asked in questions:
+            # What others wrote in braces is no place of ours.
+            assert "What is {answer}?" in asked
+            assert "# {answer}\n" in asked
+            assert "The final answer is" not in asked
+
     async def test_a_process_reward_model_is_asked_for_each_attempt(self, stage: Stage) -> None:
         class Rewards:
             async def score(self, problem: str, solution: str) -> StepScores:
