@@ -28,7 +28,7 @@ def test_the_default_models_votes_are_equal_unless_the_settings_weigh_them() -> 
 
 
 def test_so_does_how_its_answer_is_chosen() -> None:
-    contested = "cascade(weighted, recheck(trust=1))"
+    contested = "cascade(weighted, recheck, plausible=1)"
     assert with_preset(settings(), DEFAULT_MODEL).solve.selector == contested
     assert with_preset(settings(selector="rerun"), DEFAULT_MODEL).solve.selector == "rerun"
     assert with_preset(settings(mix="none"), DEFAULT_MODEL).solve.selector == "auto"

@@ -228,7 +228,8 @@ class TestSelectors:
             return [python(f"print({number})  # {{answer}}")] if stream == 0 else boxed(number)
 
         solve = stage.rehearse(
-            play, attempts=4, agree=4, selector="cascade(weighted, recheck)", weight="plain",
+            play, attempts=4, agree=4,
+            selector="cascade(weighted, recheck, plausible=1)", weight="plain",
             problem="What is {answer}?", time_limit_s=90.0,
         )  # fmt: skip
         questions: list[str] = []
