@@ -190,7 +190,7 @@ async def rehearsal(folder: Path) -> AsyncIterator[Subject]:
             # An attempt's first words are its own after this.
             varied=[*prompt, *begun, *vocabulary.encode("Rehearsal")],
             # What selectors ask is answered in few words.
-            stopping=[*prompt, *vocabulary.encode("Yes or No in \\boxed{}")],
+            stopping=[*prompt, *vocabulary.encode("an integer from 1 to 3, in \\boxed{}")],
             stopping_sampling=Sampling(max_tokens=450, temperature=1, seed=1),
             busy=engine.server.load,
             logprob_tolerance=1e-9,
