@@ -18,7 +18,14 @@ from sandbox.process import ChildProcess, wait_readable
 
 _logger = logging.getLogger(__name__)
 
-_PROGRAM = Path(__file__).with_name("warden_process.py")
+#: Where our packages are: last, so that nothing beside them takes a standard module's place.
+_ROOT = Path(__file__).resolve().parent.parent.parent
+_PROGRAM = """\
+import sys
+sys.path.append(sys.argv.pop(1))
+from sandbox.confinement.warden_process import main
+main()
+"""
 
 #: A bare interpreter starts in 20 ms; a machine that needs this long cannot run kernels either.
 _START_WAIT_S = 20.0
@@ -50,7 +57,7 @@ class Warden:
     """A running warden. Nothing here raises once it is open: a lost warden is replaced."""
 
     def __init__(self, own_uid: int | None, on_breach: Callable[[int, str], None]) -> None:
-        self._command = [sys.executable, "-I", "-S", str(_PROGRAM)]
+        self._command = [sys.executable, "-I", "-S", "-c", _PROGRAM, str(_ROOT)]
         if own_uid is not None:
             self._command.append(str(own_uid))
         self._on_breach = on_breach

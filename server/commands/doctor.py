@@ -121,25 +121,20 @@ def _engine(settings: Settings) -> Finding:
         return Finding("engine", Verdict.NOTE, "none: the sandbox alone is served")
     if engine.url_list:
         return Finding("engine", Verdict.OK, f"{engine.kind} at {', '.join(engine.url_list)}")
-    if engine.kind == "sglang":
-        return _sglang(engine.python)
-    if importlib.util.find_spec("xllamacpp") is None:
-        return Finding(
-            "engine", Verdict.MISSING, "xllamacpp is not installed",
-            "pip install 'quorum-aimo[embedded]'",
-        )  # fmt: skip
-    return Finding("engine", Verdict.OK, f"llama.cpp, xllamacpp {version('xllamacpp')}")
+    if engine.kind != "sglang":
+        return _package("xllamacpp", "pip install 'quorum-aimo[embedded]'", "llama.cpp, ")
+    if engine.python != "auto":
+        text = f"sglang of {engine.python}, which the server looks at"
+        return Finding("engine", Verdict.OK, text)
+    remedy = "pip install 'quorum-aimo[sglang]', or name its interpreter in engine.python"
+    return _package("sglang", remedy)
 
 
-def _sglang(python: str) -> Finding:
-    if python != "auto":
-        return Finding("engine", Verdict.OK, f"sglang of {python}, which the server looks at")
-    if importlib.util.find_spec("sglang") is None:
-        return Finding(
-            "engine", Verdict.MISSING, "sglang is not installed",
-            "pip install 'quorum-aimo[sglang]', or name its interpreter in engine.python",
-        )  # fmt: skip
-    return Finding("engine", Verdict.OK, f"sglang {version('sglang')}")
+def _package(name: str, remedy: str, engine: str = "") -> Finding:
+    """Tell whether the package of an engine is installed, and which version."""
+    if importlib.util.find_spec(name) is None:
+        return Finding("engine", Verdict.MISSING, f"{name} is not installed", remedy)
+    return Finding("engine", Verdict.OK, f"{engine}{name} {version(name)}")
 
 
 def _weights(settings: Settings) -> Finding:

@@ -24,6 +24,7 @@ from client.schema import (
     SolveRequest,
     SolveState,
 )
+from server.engine.scripted import ScriptedEngine
 from tests.server.api.gateway import Gateway, wait_until
 
 SOLVES = "/v1/solves"
@@ -254,11 +255,19 @@ class TestSelect:
         assert (report.answer, report.selector) == ("42", selector or report.selector)
         assert report.ballot[0].votes == 2
 
-    def test_by_the_model(self, client: QuorumClient, ended: str, gateway: Gateway) -> None:
-        asked = len(gateway.engine.requests)
+    def test_the_model_is_not_asked_where_all_agree(
+        self, client: QuorumClient, ended: str, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[int] = []
+
+        async def score(_: ScriptedEngine, ids: list[int], start: int) -> list[float]:
+            asked.append(start)
+            return [0.0] * (len(ids) - start)
+
+        monkeypatch.setattr(type(gateway.engine), "score", score)
         report = client.select(ended, SelectRequest(selector="recheck", weight="plain"))
         assert (report.answer, report.weight_by) == ("42", "plain")
-        assert len(gateway.engine.requests) >= asked
+        assert asked == []
 
     def test_refusals(self, client: QuorumClient, ended: str, http: httpx.Client) -> None:
         with pytest.raises(NotFound):
