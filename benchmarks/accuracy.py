@@ -3,10 +3,10 @@
     make bench NAME=accuracy ARGS="--data problems.jsonl --timed hard.jsonl"
 
 `--data`: the integer-answer problems of levels 1 to 3, the first 24 by sha256 of their id, 4
-attempts each that all run to their end, seeds fixed. The comparisons in the same run are the mean
-single attempt, and what the votes alone would have chosen. `--timed` (any number of files,
-`FILE:COUNT` takes the first COUNT): problems far above a small model, once each under a deadline;
-what counts is that each ends in time with an answer or a stated reason.
+attempts each that all run to their end, seeds fixed. The comparison in the same run is the mean
+single attempt. `--timed` (any number of files, `FILE:COUNT` takes the first COUNT): problems far
+above a small model, once each under a deadline; what counts is that each ends in time with an
+answer or a stated reason.
 """
 
 import statistics
@@ -81,12 +81,10 @@ async def _accuracy(client: AsyncQuorumClient, problems: list[Problem]) -> list[
     attempts = [(p, a) for p, result in solved for a in result.attempts]
     single = statistics.mean(_right(p, a.answer) for p, a in attempts) * 100
     vote = statistics.mean(_right(p, r.answer) for p, r in solved) * 100
-    counted = statistics.mean(_right(p, _leader(r)) for p, r in solved) * 100
     oracle = statistics.mean(any(_right(p, a.answer) for a in r.attempts) for p, r in solved) * 100
     return [
         Result("single_attempt_accuracy", single, "%"),
         Result("majority_accuracy", vote, "%", least=85.0),
-        Result("votes_alone_accuracy", counted, "%"),
         Result("majority_minus_single", vote - single, "points", least=0.1),
         Result("oracle_accuracy", oracle, "%"),
         *_effort([attempt for _, attempt in attempts]),
@@ -130,11 +128,6 @@ async def _in_time(
         Result("timed_answered", 100 * answered / len(problems), "%"),
         Result("timed_right", right, f"of_{len(problems)}"),
     ]
-
-
-def _leader(result: SolveResult) -> str | None:
-    """Return the answer that votes alone choose, where the solve's selector asked the model too."""
-    return result.ballot[0].answer if result.ballot else None
 
 
 def _right(problem: Problem, answer: str | None) -> bool:

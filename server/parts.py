@@ -31,7 +31,6 @@ from server.solve.service import Recording, SolveService, open_service
 from server.solve.solver import SolverParts
 from server.vocabulary import Vocabulary
 from server.weights import model_name
-from voting.strategies import AUTO
 
 MIB = 1024 * 1024
 
@@ -159,16 +158,16 @@ async def open_named(settings: Settings, name: str) -> AsyncIterator[NamedEngine
 
 
 def with_preset(settings: Settings, model: str) -> Settings:
-    """Return the settings with what they leave to the model's preset: mix, weight and selector.
+    """Return the settings with what they leave to the model's preset: mix and weight of attempts.
 
-    The policies go with the mix: they say what attempts of that mix are worth.
+    The weight goes with the mix: it says what attempts of that mix are worth.
     """
     if settings.solve.mix != "auto":
         return settings
-    mix, policies = attempts_of(model)
-    chosen = settings.solve.policy_names
-    left = {kind: name for kind, name in policies.items() if chosen[kind] == AUTO}
-    update = {"mix": mix or "none", **left}
+    mix, weight = attempts_of(model)
+    update = {"mix": mix or "none"}
+    if weight and settings.solve.weight == "auto":
+        update["weight"] = weight
     solve = settings.solve.model_copy(update=update)
     return settings.model_copy(update={"solve": solve})
 

@@ -95,8 +95,6 @@ class Preset(_Data):
     mix: str = ""
     weight: str = ""
     """What a vote weighs, where the model's attempts are not what the strategy's own is for."""
-    selector: str = ""
-    """How the answer is chosen, where more than counting is worth its time with this model."""
     recipe: str = ""
     engines: dict[str, dict[str, str | int | float | bool]] = {}
     """Further engines by name: what `[engines.NAME]` says."""
@@ -107,7 +105,7 @@ class Preset(_Data):
         if self.prompts not in {"auto", "default", *sets()}:
             raise ValueError(f"prompts {self.prompts!r}: must be auto, default or a set of prompts")
         parse_mix(self.mix, variants())
-        self._check_policies()
+        self._check_weight()
         self._check_engines()
         for name, layout in self.machines.items():
             if name not in MACHINES:
@@ -120,17 +118,12 @@ class Preset(_Data):
                 raise ValueError(f"{name}: weights and one context must fit its memory")
         return self
 
-    def _check_policies(self) -> None:
-        try:
-            make_policies(PolicyNames(**self.policies), Context(attempts=1, agree=1))
-        except VotingError as error:
-            raise ValueError(str(error)) from None
-
-    @property
-    def policies(self) -> dict[str, str]:
-        """The policies that go with the mix, by kind; those that it leaves to the strategy lack."""
-        named = {"weight": self.weight, "selector": self.selector}
-        return {kind: name for kind, name in named.items() if name}
+    def _check_weight(self) -> None:
+        if self.weight:
+            try:
+                make_policies(PolicyNames(weight=self.weight), Context(attempts=1, agree=1))
+            except VotingError as error:
+                raise ValueError(str(error)) from None
 
     def _check_engines(self) -> None:
         for values in self.engines.values():
@@ -205,10 +198,10 @@ def _plain(name: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", name.lower())
 
 
-def attempts_of(model: str) -> tuple[str, dict[str, str]]:
-    """Return the mix of a model's attempts by its preset, and the policies that go with that."""
+def attempts_of(model: str) -> tuple[str, str]:
+    """Return the mix and the weight of a model's attempts by its preset; empty where unsaid."""
     try:
         chosen = preset(model)[1]
     except UnknownPreset:
-        return "", {}
-    return chosen.mix, chosen.policies
+        return "", ""
+    return chosen.mix, chosen.weight

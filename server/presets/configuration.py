@@ -47,7 +47,8 @@ def configuration(name: str, preset: Preset, machine: str, model: str = "") -> s
         solve["recipe"] = preset.recipe
     if preset.mix:
         solve["mix"] = preset.mix
-    solve |= preset.policies
+    if preset.weight:
+        solve["weight"] = preset.weight
     if preset.effort is not None:
         solve["effort"] = preset.effort.value
     sandbox: dict[str, object] = {}

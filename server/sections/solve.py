@@ -101,8 +101,8 @@ class SolveSettings(Section):
         description="what a vote weighs; auto is that of the model's preset with its mix, or the"
         " strategy's own",
     )
-    selector: str = Field("auto", description="how the answer is chosen; auto as above")
-    early_stop: str = Field("auto", description="when the rest is stopped; auto: the strategy's")
+    selector: str = Field("auto", description="how the answer is chosen; auto: the strategy's own")
+    early_stop: str = Field("auto", description="when the rest is stopped; auto as above")
     launch: str = Field("auto", description="when attempts are started; auto as above")
     prune: str = Field("auto", description="which running attempts are ended; auto as above")
     revision: str = Field("auto", description="whether attempts review answers; auto as above")

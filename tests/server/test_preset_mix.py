@@ -27,13 +27,6 @@ def test_the_default_models_votes_are_equal_unless_the_settings_weigh_them() -> 
     assert with_preset(settings(mix="none"), DEFAULT_MODEL).solve.weight == "auto"
 
 
-def test_so_does_how_its_answer_is_chosen() -> None:
-    contested = "cascade(weighted, recheck, plausible=1)"
-    assert with_preset(settings(), DEFAULT_MODEL).solve.selector == contested
-    assert with_preset(settings(selector="rerun"), DEFAULT_MODEL).solve.selector == "rerun"
-    assert with_preset(settings(mix="none"), DEFAULT_MODEL).solve.selector == "auto"
-
-
 @pytest.mark.parametrize("written", ["none", "temperature=0.3"])
 def test_what_the_settings_say_stands(written: str) -> None:
     assert with_preset(settings(mix=written), DEFAULT_MODEL).solve.mix == written
