@@ -4,9 +4,10 @@
 
 `--data`: the integer-answer problems of levels 1 to 3, the first 24 by sha256 of their id, 4
 attempts each that all run to their end, seeds fixed. The comparison in the same run is the mean
-single attempt. `--timed` (any number of files, `FILE:COUNT` takes the first COUNT): problems far
-above a small model, once each under a deadline; what counts is that each ends in time with an
-answer or a stated reason.
+single attempt. `--count 100 --at-once 4` takes more problems, several at a time, so that the
+engine's batch is full. `--timed` (any number of files, `FILE:COUNT` takes the first COUNT):
+problems far above a small model, once each under a deadline; what counts is that each ends in time
+with an answer or a stated reason.
 """
 
 import statistics
@@ -40,12 +41,13 @@ def main(
     data: Annotated[Path, typer.Option(help="problems to measure accuracy on")] = OWN_PROBLEMS,
     timed: Annotated[list[str] | None, typer.Option(help="FILE or FILE:COUNT, once each")] = None,
     deadline: Annotated[float, typer.Option(help="seconds for each timed problem")] = 60.0,
-    count: Annotated[int, typer.Option(help="problems of --data")] = COUNT,
+    count: Annotated[int, typer.Option(min=1, help="problems of --data")] = COUNT,
+    at_once: Annotated[int, typer.Option(min=1, help="problems of --data solved at a time")] = 1,
 ) -> None:
     """Measure, print, exit 1 when a target is missed."""
     problems = easy_integers(load(data), count, HIGHEST_LEVEL)
     hard = [problem for spec in timed or [] for problem in _timed_problems(spec)]
-    finish(anyio.run(_measure, problems, hard, deadline))
+    finish(anyio.run(_measure, problems, hard, deadline, at_once))
 
 
 def _timed_problems(spec: str) -> list[Problem]:
@@ -54,29 +56,59 @@ def _timed_problems(spec: str) -> list[Problem]:
     return problems[: int(count)] if count else problems
 
 
-async def _measure(problems: list[Problem], hard: list[Problem], deadline: float) -> list[Result]:
-    async with local_server() as server, AsyncQuorumClient(server.url) as client:
+async def _measure(
+    problems: list[Problem], hard: list[Problem], deadline: float, at_once: int
+) -> list[Result]:
+    arguments = _room_for(at_once)
+    async with local_server(arguments) as server, AsyncQuorumClient(server.url) as client:
         await wait_ready(client, lambda _: None)
-        results = await _accuracy(client, problems)
+        results = await _accuracy(client, problems, at_once)
         if hard:
             results += await _in_time(client, hard, deadline)
     return results
 
 
-async def _accuracy(client: AsyncQuorumClient, problems: list[Problem]) -> list[Result]:
-    solved: list[tuple[Problem, SolveResult]] = []
-    for problem in track(problems, description="accuracy"):
-        request = SolveRequest(
-            problem=problem.text,
-            problem_id=problem.id,
-            answer_kind=WireAnswerKind.TEXT,
-            early_stop="none",
-            attempts=ATTEMPTS,
-            time_limit_s=SAFETY_LIMIT_S,
-            seed=0,
-        )
-        solved.append((problem, await client.solve(request)))
-        _print_progress(*solved[-1])
+def _room_for(at_once: int) -> list[str]:
+    """Return what a server is told that solves so many problems at a time."""
+    if at_once == 1:
+        return []
+    attempts = str(ATTEMPTS * at_once)
+    sizes = {"gateway-max-running": str(at_once), "engine-slots": attempts}
+    sizes["sandbox-kernels"] = attempts
+    return [word for name, value in sizes.items() for word in (f"--{name}", value)]
+
+
+async def _accuracy(
+    client: AsyncQuorumClient, problems: list[Problem], at_once: int
+) -> list[Result]:
+    solves: dict[str, SolveResult] = {}
+    waiting = iter(track(problems, description="accuracy"))
+
+    async def solve_the_waiting() -> None:
+        for problem in waiting:
+            result = await client.solve(_request(problem, at_once))
+            solves[problem.id] = result
+            _print_progress(problem, result)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(at_once):
+            group.start_soon(solve_the_waiting)
+    return _scores(problems, [(problem, solves[problem.id]) for problem in problems])
+
+
+def _request(problem: Problem, at_once: int) -> SolveRequest:
+    return SolveRequest(
+        problem=problem.text,
+        problem_id=problem.id,
+        answer_kind=WireAnswerKind.TEXT,
+        early_stop="none",
+        attempts=ATTEMPTS,
+        time_limit_s=SAFETY_LIMIT_S * at_once,
+        seed=0,
+    )
+
+
+def _scores(problems: list[Problem], solved: list[tuple[Problem, SolveResult]]) -> list[Result]:
     _print_solves(f"{len(problems)} problems, {ATTEMPTS} attempts each", solved)
     attempts = [(p, a) for p, result in solved for a in result.attempts]
     single = statistics.mean(_right(p, a.answer) for p, a in attempts) * 100

@@ -103,7 +103,7 @@ def _from_anchor(anchor: object, usable_s: float) -> SessionClock | None:
             # no run began after now, whatever a file says
             return SessionClock(usable_s, min(boottime, boottime_s()))
         return SessionClock(usable_s, boottime_s() - max(0.0, time.time() - wall))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
 
 

@@ -147,5 +147,5 @@ def _line(raw: bytes) -> AnswerLine | None:
         line = AnswerLine(**known)
         valid = isinstance(line.key, str) and 0 <= int(line.answer) <= 99_999
         return line if valid and line.choice else None
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, OverflowError, TypeError, AttributeError, RecursionError):
         return None

@@ -49,5 +49,5 @@ def parse_state(value: Mapping[str, Any] | None) -> ServerState | None:
             str(value["detail"]),
             int(value["starts"]),
         )
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None

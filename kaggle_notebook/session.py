@@ -22,12 +22,11 @@ from kaggle_notebook.run_terms import RunTerms
 from kaggle_notebook.settings import Mode, SessionSettings
 from kaggle_notebook.solving import ProblemSolver, Task
 from kaggle_notebook.statement import fit, key_of
-from kaggle_notebook.supervised import SupervisedServer
+from kaggle_notebook.supervised import SupervisedServer, fallback_path
 from kaggle_notebook.telling import Teller
 
 log = logging.getLogger("kaggle_notebook")
 
-FALLBACK_FILE = "fallback.json"
 LOG_FILE = "session.log"
 #: How much longer than a problem's end its caller waits for the thread that is at it.
 THREAD_GRACE_S = 0.25
@@ -167,7 +166,8 @@ class Session:
             found = self._pending.get(key)
             if found is not None:
                 return found
-            task = Task(key, fit(asked.text), self._allowance(), self._grace_s())
+            given = self._allowance()
+            task = Task(key, fit(asked.text), given, self._grace_s(given.most_s))
             pending = _Pending(asked, task, self.clock.left_s)
             self._pending[key] = pending
         try:
@@ -188,12 +188,18 @@ class Session:
         most_s = given.most_s if not done else min(given.most_s, settings.call_limit_s)
         return replace(given, limit_s=min(given.limit_s, most_s), most_s=most_s)
 
-    def _grace_s(self) -> float:
-        """Return what a problem may take past the usable time: all together never the limit."""
+    def _grace_s(self, most_s: float) -> float:
+        """Return what a problem of that bound may take past the usable time.
+
+        All together that is never the limit, and no call but the first outlasts its own.
+        """
         kept_s, left_s = self.settings.kept_s, self.clock.left_s
         wanted_s = min(GRACE_OF_MARGIN * kept_s, max(left_s, LATE_GRACE_OF_MARGIN * kept_s))
         limit_left_s = self.settings.limit_s - self.clock.elapsed_s
-        return max(0.0, min(wanted_s, GRACE_OF_LIMIT * limit_left_s))
+        call_left_s = self.settings.call_limit_s - most_s
+        if call_left_s < 0:  # the first one: the gateway waits for it without a bound
+            call_left_s = wanted_s
+        return max(0.0, min(wanted_s, call_left_s, GRACE_OF_LIMIT * limit_left_s))
 
     def _work(self, pending: _Pending) -> None:
         """Learn what can be learned of a problem, and answer it."""
@@ -274,7 +280,7 @@ class Session:
 
     def _fallback(self, task: Task) -> Mapping[str, Any] | None:
         """Return what the server left on disk of a problem, should it be dead."""
-        path = self.folder / FALLBACK_FILE
+        path = fallback_path(self.settings, self.folder)
         value = self._disk.do(lambda: read_json(path), FALLBACK_WAIT_S)
         for name in reversed(task.names):
             try:

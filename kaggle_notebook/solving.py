@@ -32,6 +32,8 @@ FIRST_BOXED: Mapping[str, Any] = {"strategy": "first_boxed", "attempts": 1, "agr
 SAMPLING = frozenset(
     {"max_turns", "max_tokens", "temperature", "top_p", "min_p", "top_k", "seed", "offset"}
 )
+#: Seconds that a server has to take note of the end of a solve.
+CANCEL_TIMEOUT_S = 2.0
 #: Seconds between two looks at a server that is not ready.
 LOOK_EVERY_S = 0.1
 #: A refused or cut request is tried again after pauses of up to this.
@@ -51,7 +53,8 @@ class Task:
 
     ``evidence`` is what was seen of its solves, the latest first. ``hard_end`` is when the answer
     must be there, whatever happens; ``begun_solve`` is when the first solve began, and the longest
-    limit that it had; ``plain`` leaves out what the first cell says of solves.
+    limit that it had; ``plain`` leaves out what the first cell says of solves; ``reopened`` has the
+    servers that had lost the run and were told it again.
     """
 
     key: str
@@ -69,6 +72,7 @@ class Task:
     notes: list[str] = field(default_factory=list)
     begun_solve: tuple[float, float] | None = None
     asked: float | None = None
+    reopened: set[str] = field(default_factory=set)
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
@@ -105,7 +109,7 @@ class Task:
 
     def rename(self, mark: str, note: str) -> None:
         """Have it asked under another name: what has a result under one keeps it."""
-        self.name = f"{self.key[:180]}~{mark}"
+        self.name = f"{self.key}~{mark}"
         self.names.append(self.name)
         self.notes.append(note)
         self.begun_solve = self.asked = None
@@ -171,6 +175,8 @@ class ProblemSolver:
         self._state = state
         self._ensure = ensure
         self._run_at: dict[str, bool] = {}
+        self._unended: set[str] = set()
+        """Solves given up while no server was there: a restarted one goes on with them."""
 
     def solve(self, task: Task) -> None:
         """Follow the problem to its end or the task's; what is learned stands in the task.
@@ -193,6 +199,7 @@ class ProblemSolver:
                 if not self._is_ready(wire, task):
                     task.pause(LOOK_EVERY_S)
                     continue
+                self._end_the_unended(wire)
                 self._ask(wire, task)
                 if self._done(task):
                     return
@@ -211,10 +218,22 @@ class ProblemSolver:
         """End the solve on the server, so that the next problem has the engine; best effort."""
         state = self._state()
         seen = task.evidence[0] if task.evidence else None
-        if state is None or not state.url or seen is None or seen.finished or not seen.solve_id:
+        if seen is None or seen.finished or not seen.solve_id:
             return
-        with suppress(KaggleError):
-            Wire(state.url).call("DELETE", f"/v1/solves/{seen.solve_id}", timeout_s=2.0)
+        self._unended.add(seen.solve_id)
+        if state is not None and state.url:
+            self._end_the_unended(Wire(state.url))
+
+    def _end_the_unended(self, wire: Wire) -> None:
+        for solve_id in tuple(self._unended):
+            try:
+                wire.call("DELETE", f"/v1/solves/{solve_id}", timeout_s=CANCEL_TIMEOUT_S)
+            except ServerRefused as refusal:
+                if refusal.status in PASSING:
+                    return
+            except KaggleError:
+                return
+            self._unended.discard(solve_id)
 
     def finish_run(self, reason: str) -> None:
         """Tell the server that no more problems come; best effort."""
@@ -293,10 +312,15 @@ class ProblemSolver:
                 return
 
     def _without_run(self, url: str, refusal: ServerRefused, task: Task) -> bool:
-        """Tell whether it was the run that was refused: then problems go on without one."""
+        """Tell whether it was the run that was refused: it is opened again, or done without."""
         if refusal.status not in (404, 409) or not self._run_at.get(url):
             return False
         task.notes.append(str(refusal))
+        if refusal.status == 404 and url not in task.reopened:
+            # a server that was started again at the same address, and has lost its journal
+            task.reopened.add(url)
+            del self._run_at[url]
+            return True
         self._run_at[url] = False
         return True
 

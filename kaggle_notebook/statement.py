@@ -9,7 +9,7 @@ from kaggle_notebook.frames import is_missing, text_of
 #: The server takes 16,000 characters; a statement that is longer keeps its beginning and its end.
 MAX_CHARACTERS = 16_000
 CUT = "\n\n[…]\n\n"
-#: The server takes names of problems of up to 200 characters.
+#: The server takes names of problems of up to 256 characters: the rest is for another try's mark.
 MAX_KEY_CHARACTERS = 200
 #: Floats below this are exact where they are whole.
 MAX_WHOLE = 2**53

@@ -22,6 +22,7 @@ from kaggle_notebook.settings import SessionSettings
 
 #: A supervisor that ended is started again, but not more often than this.
 RESTART_EVERY_S = 2.0
+FALLBACK_FILE = "fallback.json"
 #: Seconds for it to end with its server, and more: the server's own limit is 10.
 STOP_TIMEOUT_S = 20.0
 
@@ -31,11 +32,17 @@ def source_root() -> Path:
     return Path(kaggle_notebook.__file__).parent.parent
 
 
+def fallback_path(settings: SessionSettings, folder: Path) -> Path:
+    """Return the file in which the server, at work in the folder, leaves what it knows."""
+    return folder / Path(str(settings.server.get("journal.fallback", FALLBACK_FILE))).expanduser()
+
+
 def server_arguments(settings: SessionSettings, folder: Path) -> list[str]:
     """Return the arguments of `quorum serve`; what `settings.server` names goes over ours."""
     values: dict[str, str | int | float | bool] = {
         "gateway.port": 0,
         "journal.path": str(folder / "journal.sqlite"),
+        "journal.fallback": str(folder / FALLBACK_FILE),
         **settings.server,
     }
     arguments = []

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from kaggle_notebook.errors import KaggleError
-from kaggle_notebook.files import read_json, write_json
+from kaggle_notebook.files import read_json, temporary_folder, write_json
 from kaggle_notebook.parent import Parent, address_of, call, digest_of
 from kaggle_notebook.server_state import FILE, ServerPhase, ServerState, parse_state
 from kaggle_notebook.wire import Wire
@@ -33,12 +33,15 @@ INSTALL_LOG = "install.log"
 #: Pauses before a start: the first is short, as a server that was killed is whole again at once.
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 15.0
-#: A server that lived for as long as this was well: its end starts the pauses afresh.
+#: A server that lived for as long as this, and was ready, was well: its end starts the pauses
+#: afresh. One whose engine never came up may have tried for many minutes.
 HEALTHY_S = 60.0
-#: Ends in a row, each before `HEALTHY_S`, after which the server counts as failed; starts go on.
+#: Ends in a row, of servers that were not well, after which it counts as failed; starts go on.
 FAILED_AFTER = 5
 #: Seconds until a started server must listen: importing it takes two to three on a slow disk.
 LISTEN_TIMEOUT_S = 120.0
+#: Seconds from a server's last word, its pipe's end, to its exit code.
+LAST_BREATH_S = 1.0
 #: Questions after health: how often, how long an answer may take, how many may fail in a row.
 ASK_EVERY_S = 2.0
 ASK_TIMEOUT_S = 10.0
@@ -63,6 +66,7 @@ class Supervisor:
     python: str = ""
     starts: int = 0
     short_lives: int = 0
+    was_ready: bool = False
     installed: bool = False
     has_own_environment: bool = False
     stopping: bool = False
@@ -81,7 +85,8 @@ class Supervisor:
             self._install(1 if self.starts else 0)
             begun = time.monotonic()
             detail = self._serve_once()
-            self.short_lives = 0 if time.monotonic() - begun >= HEALTHY_S else self.short_lives + 1
+            was_well = self.was_ready and time.monotonic() - begun >= HEALTHY_S
+            self.short_lives = 0 if was_well else self.short_lives + 1
             failed = self.short_lives >= FAILED_AFTER
             self._say(ServerPhase.FAILED if failed else ServerPhase.WAITING, detail=detail)
             self._pause(min(LONGEST_PAUSE_S, FIRST_PAUSE_S * 2 ** max(0, self.short_lives - 1)))
@@ -166,6 +171,7 @@ class Supervisor:
     def _serve_once(self) -> str:
         """Run one server from its start to its end; return why it ended."""
         self.starts += 1
+        self.was_ready = False
         self._say(ServerPhase.STARTING)
         ready, child_ready = os.pipe()
         child_parent, parent = os.pipe()
@@ -207,8 +213,13 @@ class Supervisor:
         return process
 
     def _environment(self) -> dict[str, str]:
-        """Return the server's variables: an environment that was made for it has its own code."""
+        """Return the server's variables: an environment that was made for it has its own code.
+
+        And room for temporary files: where no disk has any, it does not start.
+        """
         variables = dict(os.environ)
+        with suppress(OSError):
+            variables["TMPDIR"] = str(temporary_folder())
         if self.has_own_environment:
             root = str(self.configuration.get("root"))
             paths = variables.pop("PYTHONPATH", "").split(os.pathsep)
@@ -222,7 +233,9 @@ class Supervisor:
         """Wait for the server's end, or for a reason to end it; return it."""
         url = self._listening(process, ready)
         if not url:
-            code = process.poll()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LAST_BREATH_S)
+            code = process.returncode
             what = "did not listen in time" if code is None else f"ended with exit code {code}"
             return f"the server {what}: see {SERVER_LOG}"
         self._say(ServerPhase.SERVING, url=url, pid=process.pid)
@@ -244,6 +257,7 @@ class Supervisor:
             if failures >= ASK_FAILURES:
                 return "the server stopped answering"
             engine = readiness.get("engine") or {}
+            self.was_ready = self.was_ready or bool(readiness.get("ready") or engine.get("ready"))
             if engine.get("state") == "failed":
                 return f"the server gave up on its engine: {engine.get('detail', '')}"
         return "the session is over"

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from training.errors import OutputExists, writing
+from training.errors import OutputExists, OutputFailed, writing
 
 #: Bytes that are read at a time to be hashed or copied.
 PIECE = 1 << 22
@@ -22,8 +22,9 @@ def whole_file(target: Path) -> Iterator[Path]:
     """Yield the path of a temporary file beside `target`; rename it there when the block ends well.
 
     Raises:
-        OutputFailed: the system cannot write it.
+        OutputFailed: the system cannot write it, or a folder is there.
     """
+    refuse_folder(target)
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         with writing(target):
@@ -37,6 +38,12 @@ def whole_file(target: Path) -> Iterator[Path]:
             partial.unlink()
 
 
+def refuse_folder(target: Path) -> None:
+    """Raise `OutputFailed` where a file to be written is a folder: `.` has not even a name."""
+    if target.is_dir():
+        raise OutputFailed(f"{target}: is a folder, must be a file; name one in it")
+
+
 @contextmanager
 def whole_folder(target: Path, job: dict[str, Any]) -> Iterator[Path]:
     """Yield a work folder beside `target`; rename it to that when the block ends well.
@@ -48,22 +55,25 @@ def whole_folder(target: Path, job: dict[str, Any]) -> Iterator[Path]:
         OutputExists: `target` is there, or its work folder is another job's or in use.
         OutputFailed: the system cannot write it.
     """
-    work = target.with_name(f".{target.name}.partial")
     if target.exists():
         raise OutputExists(f"{target}: is there already; remove it, or name another output")
+    work = target.with_name(f".{target.name}.partial")
     with writing(target):
         work.mkdir(parents=True, exist_ok=True)
         with locked(work):
             _claim(work, job)
             yield work
-            (work / _JOB).unlink()
-            (work / _LOCK).unlink()
             sync(work)
             work.rename(target)
+            # only now: a work folder without its job is nobody's, and would be refused
+            (target / _JOB).unlink()
+            (target / _LOCK).unlink()
+            sync(target)
             sync(target.parent)
 
 
 _JOB, _LOCK = ".job.json", ".lock"
+_NEW_JOB = f"{_JOB}.partial"
 
 
 @contextmanager
@@ -93,10 +103,13 @@ def _claim(work: Path, job: dict[str, Any]) -> None:
                 "or name another output"
             )
         return
-    leftover = [each.name for each in work.iterdir() if each.name != _LOCK]
+    leftover = [each.name for each in work.iterdir() if each.name not in {_LOCK, _NEW_JOB}]
     if leftover:
         raise OutputExists(f"{work}: is not a work folder of this command; remove or rename it")
-    path.write_bytes(described)
+    # a description that a full disk has cut would be another job's
+    (work / _NEW_JOB).write_bytes(described)
+    sync(work / _NEW_JOB)
+    (work / _NEW_JOB).replace(path)
 
 
 def write_json(target: Path, value: object) -> None:

@@ -5,14 +5,26 @@ can neither use `asyncio.run` nor do harm to its own loop alone.
 """
 
 import asyncio
+import re
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
+
+_WANTS_LOOP = re.compile(r"\basyncio\.(?:create_task|current_task|get_running_loop)\(")
+_RUNS_LOOP = re.compile(r"\b(?:run|run_until_complete|run_forever)\(")
 
 
 def may_await(code: str) -> bool:
     """Whether a cell may have to do with coroutines; looking closer means to compile it twice."""
     return "async" in code or "await" in code
+
+
+def wants_running_loop(code: str) -> bool:
+    """Whether a cell asks for the running loop, as in Jupyter it may without awaiting.
+
+    One that runs a loop itself needs that there is none.
+    """
+    return bool(_WANTS_LOOP.search(code)) and not _RUNS_LOOP.search(code)
 
 
 class CellLoop:

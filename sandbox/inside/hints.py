@@ -131,8 +131,18 @@ def _missing_attribute(name: str, owner: object) -> Iterator[str]:
 def _places(name: str) -> list[str]:
     if name.startswith("_"):
         return []
-    loaded = [(known, sys.modules[known]) for known in _MODULES if known in sys.modules]
-    return [known for known, module in loaded if name in vars(module)][:_PLACES]
+    # Whoever misses the name of a module, as in `random.random()`, misses the module.
+    loaded = [known for known in _MODULES if known in sys.modules and known != name]
+    found = [(known, vars(sys.modules[known])) for known in loaded]
+    return [known for known, own in found if name in own and _is_own(own[name], known)][:_PLACES]
+
+
+def _is_own(value: object, place: str) -> bool:
+    """Return whether a module has a value of its own: what it has only imported is no place."""
+    if not issubclass(type(value), ModuleType):
+        return True
+    package, _, name = str(vars(value).get("__name__")).rpartition(".")
+    return package == place and name not in sys.stdlib_module_names
 
 
 def _likely(name: str, known: list[str]) -> Iterator[str]:

@@ -25,7 +25,8 @@ from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import UsageError
 from traitlets import Type, default
 
-from sandbox.inside.awaiting import CellLoop, may_await
+from sandbox.inside.alarms import CellAlarm
+from sandbox.inside.awaiting import CellLoop, may_await, wants_running_loop
 from sandbox.inside.capture import CellCapture, Streams, give_streams
 from sandbox.inside.commands import run_command
 from sandbox.inside.tracebacks import (
@@ -118,6 +119,13 @@ class CellShell(ZMQInteractiveShell):
 
     #: The last error shown in the running cell, also one that IPython does not put in its result.
     shown_error: BaseException | None = None
+    #: How the last error of all cells was shown. Not the error: it holds its frames' variables.
+    shown_text = "No traceback available to show.\n"
+
+    def init_hooks(self) -> None:
+        """Have what `name?` and `%pdoc` say written out; the base class sends it to a pager."""
+        super().init_hooks()  # type: ignore[no-untyped-call]
+        self.set_hook("show_in_pager", _show_page, 0)  # type: ignore[no-untyped-call]
 
     def init_environment(self) -> None:
         """Leave the environment alone: the base class asks children for colours."""
@@ -133,22 +141,28 @@ class CellShell(ZMQInteractiveShell):
         return self.cell_loop.run
 
     def should_run_async(self, raw_cell: str, **transformed: Any) -> bool:  # noqa: ANN401 - IPython's
-        """Whether a cell awaits."""
-        return may_await(raw_cell) and bool(super().should_run_async(raw_cell, **transformed))
+        """Whether a cell awaits, or needs a running loop without awaiting."""
+        if not may_await(raw_cell):
+            return False
+        return wants_running_loop(raw_cell) or bool(
+            super().should_run_async(raw_cell, **transformed)
+        )
 
     def showtraceback(self, exc_tuple: ErrorTriple | None = None, *_: object, **__: object) -> None:
         """Write the error in its short form."""
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
-        if error is None:
+        kernel: Any = self.kernel
+        if error is None:  # `%tb`
+            kernel.streams.errors.write(self.shown_text)
             return
         self.shown_error = error
-        kernel: Any = self.kernel
         # Of a magic used wrongly the place says nothing. A model's error may lie about its class.
         is_misuse = issubclass(type(error), UsageError)
         text = (
             f"{error_name(error)}: {error_message(error)}\n" if is_misuse else format_error(error)
         )
         kernel.streams.errors.write(text)
+        self.shown_text = text
 
     def showsyntaxerror(self, *_: object, **__: object) -> None:
         """Write the error in its short form."""
@@ -203,6 +217,7 @@ class CellKernel(IPythonKernel):
     def __init__(self, **options: object) -> None:
         with _no_module_list():
             super().__init__(**options)  # type: ignore[no-untyped-call]
+        self._alarm = CellAlarm()
 
     @default("user_module")
     def _default_user_module(self) -> ModuleType | None:
@@ -272,7 +287,8 @@ class CellKernel(IPythonKernel):
             with shell.cell_loop.in_place_of_the_kernels(code):
                 try:
                     self._in_cell = True
-                    result = shell.run_cell(code, store_history=store_history, silent=silent)
+                    with self._alarm.in_cell():
+                        result = shell.run_cell(code, store_history=store_history, silent=silent)
                 finally:
                     self._in_cell = False
                     _stop_tracing()
@@ -303,6 +319,13 @@ class CellKernel(IPythonKernel):
             if text or cut:
                 content = {"name": "stdout", "text": text, "cut": cut}
                 self.send_response(self.iopub_socket, "stream", content)  # type: ignore[no-untyped-call]
+
+
+def _show_page(shell: CellShell, data: dict[str, str] | str, *_: object, **__: object) -> None:
+    """Print what was meant for a pager, as one of IPython's hooks."""
+    text = data if isinstance(data, str) else data.get("text/plain", "")
+    kernel: Any = shell.kernel
+    kernel.streams.output.write(f"{text.rstrip()}\n")
 
 
 def _stop_tracing() -> None:

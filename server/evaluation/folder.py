@@ -11,12 +11,12 @@ The last three only grow, and a line that was cut off is removed when they are o
 
 import fcntl
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Self, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -26,6 +26,7 @@ from server.evaluation.arms import Arm
 from server.evaluation.errors import EvaluationUnusable
 from server.evaluation.problem import Kind, Problem, ProblemSet
 
+Made = TypeVar("Made")
 PLAN, PROBLEMS, ATTEMPTS, SOLVES = "plan.json", "problems.jsonl", "attempts.jsonl", "solves.jsonl"
 SELECTIONS = "selections.jsonl"
 #: Ends of attempts that say nothing about the model: those are asked for again.
@@ -185,14 +186,28 @@ def read_recorded(folder: Path) -> Recorded:
         EvaluationUnusable: a line, other than a last one that is not whole, is malformed.
     """
     recorded = Recorded()
-    for row in _lines(folder / ATTEMPTS):
-        report = AttemptReport.model_validate(row.pop("report"))
-        recorded.add(AttemptRow(**row, report=report))
-    for row in _lines(folder / SOLVES):
-        recorded.add_solve(SolveRow(**row))
-    for row in _lines(folder / SELECTIONS):
-        recorded.add_selection(SelectionRow(**row))
+    for attempt in _made(folder / ATTEMPTS, _attempt_row):
+        recorded.add(attempt)
+    for solve in _made(folder / SOLVES, lambda row: SolveRow(**row)):
+        recorded.add_solve(solve)
+    for selection in _made(folder / SELECTIONS, lambda row: SelectionRow(**row)):
+        recorded.add_selection(selection)
     return recorded
+
+
+def _attempt_row(row: dict[str, Any]) -> AttemptRow:
+    return AttemptRow(**{**row, "report": AttemptReport.model_validate(row["report"])})
+
+
+def _made(path: Path, make: Callable[[dict[str, Any]], Made]) -> Iterator[Made]:
+    for number, row in enumerate(_lines(path), start=1):
+        try:
+            yield make(row)
+        except (KeyError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise EvaluationUnusable(
+                f"{path}, line {number}: not what an evaluation writes ({reason}); remove the line"
+            ) from error
 
 
 def _lines(path: Path) -> Iterable[dict[str, Any]]:
@@ -255,7 +270,9 @@ class EvaluationFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stack.close()
+        # what a full disk keeps from being written was told when it was added
+        with suppress(OSError):
+            self._stack.close()
 
     def _opened(self, name: str) -> IO[bytes]:
         return self._stack.enter_context((self.path / name).open("a+b"))

@@ -98,11 +98,12 @@ def _problem(identity: str, row: Row, source: SetSource) -> Problem | Fault:
         return fault
     if answer is None or not (text_of(answer) or "").strip():
         return Fault.NO_ANSWER
-    if written is None or read_answer(written, kind) is None:
+    if written is None or _readable(written) != written or read_answer(written, kind) is None:
         return Fault.UNPARSED
-    rest: dict[str, Any] = {
+    told = {
         name: text_of(_column(row, name, source)) for name in ("level", "subject", "year", "source")
     }
+    rest: dict[str, Any] = {name: text and _readable(text) for name, text in told.items()}
     return Problem(id=identity, statement=statement, answer=written, kind=kind, **rest)
 
 

@@ -111,7 +111,7 @@ class LabelStore:
             for line in content.splitlines(keepends=True):
                 if line.endswith(b"\n"):
                     _apply(found, orjson.loads(line))
-        except (OSError, orjson.JSONDecodeError, ValidationError, TypeError) as error:
+        except (OSError, ValueError, ValidationError, TypeError, AttributeError) as error:
             raise LabelsUnwritable(
                 f"{self.path}: cannot be read as labels ({error}); move it away, or name another "
                 "file in page.labels"

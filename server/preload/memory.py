@@ -33,5 +33,7 @@ def _cgroup_available(cgroup: Path) -> int | None:
         return None
     if limit == "max":
         return None
-    cached = sum(int(value) for name, value in map(str.split, lines) if name == "file")
+    statistics = {name: int(value) for name, value in map(str.split, lines)}
+    # Shared memory counts as cache and makes way for nothing: engines have much of it.
+    cached = statistics.get("file", 0) - statistics.get("shmem", 0)
     return max(int(limit) - used + cached, 0)

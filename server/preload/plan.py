@@ -3,6 +3,7 @@
 import glob
 import os
 import re
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,9 +41,9 @@ def find_files(path: Path) -> list[Path]:
         raise NothingToPreload(
             f"{path}: there is no such user's home; give the model's own path"
         ) from None
-    if path.is_file():
+    if _kind(path) == stat.S_IFREG:
         return _parts(path)
-    if not path.is_dir():
+    if _kind(path) != stat.S_IFDIR:
         raise NothingToPreload(
             f"{path}: must be a file or a folder that exists; give the model's own path"
         )
@@ -59,6 +60,20 @@ def find_files(path: Path) -> list[Path]:
     if not found:
         raise NothingToPreload(f"{path}: must hold at least one file; give the model's own path")
     return [file for _, file in sorted(found.values(), key=lambda one: (-one[0], one[1]))]
+
+
+def _kind(path: Path) -> int | None:
+    """Return the type of what is at a path; None where nothing is, or no such path can be.
+
+    Raises:
+        NothingToPreload: what is there is hidden, or cannot be read now.
+    """
+    try:
+        return stat.S_IFMT(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        raise NothingToPreload(f"{path}: must be readable: {error.strerror}") from error
 
 
 def _parts(path: Path) -> list[Path]:

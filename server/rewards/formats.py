@@ -30,6 +30,11 @@ _CHATML = re.compile(r"<\|[A-Za-z0-9_]{1,40}\|>|<extra_[0-9]{1,4}>")
 _MISTRAL = re.compile(r"</?s>|<unk>|\[/?INST\]|ки")
 
 
+def _without(marks: re.Pattern[str], text: str) -> str:
+    """Return a text with a space for each mark: what stood around one must not become another."""
+    return marks.sub(" ", text)
+
+
 def steps_of(solution: str) -> list[str]:
     """Return the paragraphs of a solution, `MAX_STEPS` of them at most; none of an empty one."""
     steps = [step.strip() for step in _PARAGRAPHS.split(solution) if step.strip()]
@@ -65,10 +70,10 @@ class QwenFormat:
 
     def text(self, problem: str, steps: Sequence[str]) -> str:
         """Return the conversation, as the model's chat template writes it."""
-        marked = "".join(f"{_CHATML.sub('', step)}{QWEN_MARK}" for step in steps)
+        marked = "".join(f"{_without(_CHATML, step)}{QWEN_MARK}" for step in steps)
         messages = (
             ("system", QWEN_SYSTEM),
-            ("user", _CHATML.sub("", problem)),
+            ("user", _without(_CHATML, problem)),
             ("assistant", marked),
         )
         return "".join(f"<|im_start|>{role}\n{text}<|im_end|>\n" for role, text in messages)
@@ -84,10 +89,10 @@ class ShepherdFormat:
     def text(self, problem: str, steps: Sequence[str]) -> str:
         """Return the problem and the numbered steps, each on a line and with its tag."""
         written = "\n".join(
-            f"Step {number}: {_MISTRAL.sub('', step)} {SHEPHERD_TAG}"
+            f"Step {number}: {_without(_MISTRAL, step)} {SHEPHERD_TAG}"
             for number, step in enumerate(steps, start=1)
         )
-        return f"{_MISTRAL.sub('', problem)} {written}"
+        return f"{_without(_MISTRAL, problem)} {written}"
 
 
 FORMATS: dict[str, RewardFormat] = {each.name: each for each in (QwenFormat(), ShepherdFormat())}

@@ -9,10 +9,11 @@ import anyio.to_thread
 import structlog
 
 from server.journal.journal import Journal
+from server.runs.archive import read_journal
 from server.runs.clock import Clocks
 from server.runs.fallback import Fallback, read_fallback
 from server.runs.library import known_paths
-from server.runs.registry import RunRegistry, read_journal
+from server.runs.registry import RunRegistry
 from server.runs.resuming import past_solves, resume_solves
 from server.runs.stored import StoredRun, load_open_runs
 from server.settings import Settings

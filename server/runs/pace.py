@@ -92,9 +92,11 @@ class RunPace:
         )
 
     def _mark(self, elapsed_s: float, ballot: Ballot) -> None:
-        voted = self.marks[-1].votes if self.marks else 0
-        if ballot.count > voted:
-            self.marks.append(VoteMark.of(elapsed_s, ballot))
+        last = self.marks[-1] if self.marks else None
+        if ballot.count > (last.votes if last else 0):
+            # over a boot of the machine its wall clock may have gone back
+            seconds = max(elapsed_s, last.seconds if last else 0.0)
+            self.marks.append(VoteMark.of(seconds, ballot))
 
     def _limit(self, clock: BudgetClock, elapsed_s: float) -> tuple[float, str]:
         if self.asked_s is not None:

@@ -2,11 +2,7 @@
 
 import json
 import secrets
-from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import partial
-from pathlib import Path
-from typing import TypeVar
 
 import anyio.to_thread
 import structlog
@@ -21,16 +17,16 @@ from client.schema import (
     SolveRequest,
 )
 from client.schema import Run as WireRun
-from server.journal.errors import JournalError
 from server.journal.journal import Journal
-from server.journal.runs import AnswerRow, RunRow
+from server.journal.runs import AnswerRow
+from server.runs.archive import RunArchive
 from server.runs.clock import Clocks, RunClock, SystemClocks
 from server.runs.errors import FinishedRun, UnknownRun
 from server.runs.evidence import Evidence
 from server.runs.fallback import Lines
 from server.runs.pace import RunPace, RunView
-from server.runs.run import Entry, Run, run_of
-from server.runs.stored import StoredRun, answered, list_runs, load_run
+from server.runs.run import Entry, Run
+from server.runs.stored import StoredRun, answered
 from server.sections.runs import RunsSettings
 from server.sections.solve import SolveSettings
 from server.solve.past import PastSolve
@@ -42,11 +38,6 @@ from voting.paths import RatedPath
 
 log = structlog.get_logger(__name__)
 
-Read = TypeVar("Read")
-
-#: How long opening a run waits until it is on the disk; where the journal is behind, it goes on
-#: without: the run is written as soon as that can be.
-WRITTEN_S = 2.0
 #: A problem that has less than this is answered at once: no attempt could say anything.
 LEAST_SOLVE_S = 0.5
 #: The margin at a run's end is at most this share of its time.
@@ -74,20 +65,19 @@ class RunRegistry:
         paths: tuple[RatedPath, ...] = (),
     ) -> None:
         self._service = service
-        self._journal = journal
         self._clocks = clocks or SystemClocks()
+        self._archive = RunArchive(journal, self._clocks)
         self._settings = settings or RunsSettings()
         self._solve = solve or SolveSettings()
         self._paths = paths
         self._runs: dict[str, Run] = {}
-        self._kept = False
         self.earlier: Lines = {}
         """What `fallback.json` said of problems when the server began."""
         self.changed: Callable[[], None] = lambda: None
 
     def keep(self, stored: Iterable[StoredRun]) -> None:
         """Take up the open runs of the journal; until then it is not read for others."""
-        self._kept = True
+        self._archive.is_read = True
         for each in stored:
             if each.row.id not in self._runs:
                 self._keep(each)
@@ -95,11 +85,6 @@ class RunRegistry:
                 # Opened again by its caller, while the journal was not to be had.
                 each.fill(self._runs[each.row.id])
         self.changed()
-
-    @property
-    def _record(self) -> Path | None:
-        """The journal, where it can be read."""
-        return self._journal.path if self._journal is not None and self._kept else None
 
     def opened(self) -> list[Run]:
         """Return the runs that take problems."""
@@ -148,16 +133,7 @@ class RunRegistry:
     async def listing(self) -> list[WireRun]:
         """Return all runs, the newest first, without their problems."""
         wires = [run.wire(solves=False) for run in self._runs.values()]
-        if self._record is not None:
-            nothing: tuple[list[RunRow], Counter[str]] = ([], Counter())
-            rows, done = await read_journal(self._record, list_runs, nothing)
-            others = [row for row in rows if row.id not in self._runs]
-            wires += [
-                run_of(row, self._clocks)
-                .wire(solves=False)
-                .model_copy(update={"done": done[row.id]})
-                for row in others
-            ]
+        wires += await self._archive.listing(self._runs)
         return sorted(wires, key=lambda run: run.created_at, reverse=True)
 
     async def finish(self, run_id: str, finish: RunFinish, *, cancel: bool = False) -> Run:
@@ -201,12 +177,7 @@ class RunRegistry:
             notes=json.dumps(told.notes),
         )
         run.answers[row.problem_id] = row
-        if self._journal is not None:
-            # Again: a journal that had to be begun anew has the run then.
-            self._journal.put_run(run.row())
-            self._journal.put_answer(row)
-            if not await self._journal.flush(WRITTEN_S):
-                log.warning("run.not_written", run=run.id)
+        await self._archive.write(run, row)
         return row, True
 
     async def submit(self, request: SolveRequest) -> SolveHandle:
@@ -294,9 +265,8 @@ class RunRegistry:
         else:
             handle = self._service.submit(request, terms)
         self._enter(run, entry, handle)
-        if self._journal is not None:
-            # Again with each problem: a journal that had to be begun anew has it then.
-            self._journal.put_run(run.row())
+        # Again with each problem: a journal that had to be begun anew has it then.
+        self._archive.put(run)
         return handle
 
     def _enter(self, run: Run, entry: Entry, handle: SolveHandle) -> None:
@@ -365,9 +335,8 @@ class RunRegistry:
 
     async def _find(self, run_id: str) -> Run | None:
         run = self._runs.get(run_id)
-        if run is None and self._record is not None:
-            load = partial(load_run, run_id=run_id)
-            stored = await read_journal(self._record, load, None)
+        if run is None:
+            stored = await self._archive.load(run_id)
             # Meanwhile somebody else may have asked.
             if stored is not None and run_id not in self._runs:
                 self._keep(stored)
@@ -375,17 +344,13 @@ class RunRegistry:
         return run
 
     def _keep(self, stored: StoredRun) -> None:
-        run = stored.run(self._clocks)
-        self._runs[run.id] = run
+        run = self._archive.run(stored)
+        if run is not None:
+            self._runs[run.id] = run
 
     async def _write(self, run: Run) -> None:
-        """See that a run is on the disk, or will be."""
         self.changed()
-        if self._journal is None:
-            return
-        self._journal.put_run(run.row())
-        if not await self._journal.flush(WRITTEN_S):
-            log.warning("run.not_written", run=run.id)
+        await self._archive.write(run)
 
 
 def with_options(request: SolveRequest, run: RunRequest) -> SolveRequest:
@@ -397,12 +362,3 @@ def with_options(request: SolveRequest, run: RunRequest) -> SolveRequest:
         # One may be the run's and one the problem's.
         values["agree"] = min(attempts, agree)
     return SolveRequest.model_validate(values)
-
-
-async def read_journal(path: Path, load: Callable[[Path], Read], otherwise: Read) -> Read:
-    """Read in a thread; `otherwise` where the journal cannot be read now."""
-    try:
-        return await anyio.to_thread.run_sync(load, path)
-    except JournalError as error:
-        log.warning("run.unread", error=str(error))
-        return otherwise

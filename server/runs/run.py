@@ -35,7 +35,9 @@ from voting.paths import ProblemPath
 #: Ends to which a problem came by itself, rather than by its budget or its caller.
 WHOLE = frozenset({SolveEnd.AGREEMENT, SolveEnd.ALL_FINISHED})
 #: A problem whose solve ended so, without an answer, may be tried again.
-UNSETTLED = frozenset({SolveEnd.CANCELLED, SolveEnd.INTERRUPTED, SolveEnd.FAILED})
+UNSETTLED = frozenset(
+    {SolveEnd.CANCELLED, SolveEnd.INTERRUPTED, SolveEnd.FAILED, SolveEnd.ENGINE_LOST}
+)
 
 
 @dataclass(slots=True)
@@ -152,7 +154,10 @@ class Run:
         Those that run at the same time share their time, and count as one.
         """
         at_work = sum(entry.started is not None for entry in self.live())
-        return max(ceil((self.request.problems - self.done) / max(at_work, 1)), 1)
+        # what its caller answered without a solve, as no server was there, does not come any more
+        over = self.answers.keys() - {entry.problem_id for entry in self.entries.values()}
+        left = self.request.problems - self.done - len(over)
+        return max(ceil(left / max(at_work, 1)), 1)
 
     def note_path(self, entry: Entry) -> None:
         """Learn from a problem that has ended, once."""

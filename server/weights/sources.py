@@ -104,7 +104,7 @@ class Hub:
                 httpx.Client(timeout=timeout, follow_redirects=True) as client,
                 client.stream("GET", url, headers=headers) as response,
             ):
-                skip = offset - _first_byte(response)
+                skip = offset - _first_byte(response, weights.size_bytes)
                 # As the chunks come: collected to a size, the last would be lost with the line.
                 for chunk in response.iter_raw():
                     if len(chunk) > skip:
@@ -134,11 +134,19 @@ class Hub:
         return url, headers
 
 
-def _first_byte(response: httpx.Response) -> int:
-    """Return where in the file a response begins: a server may ignore the range asked for."""
-    if response.status_code == 200:
-        return 0
-    told = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
-    if response.status_code != 206 or told is None:
-        raise SourceUnavailable(f"answers {response.status_code}")
-    return int(told[1])
+def _first_byte(response: httpx.Response, size: int) -> int:
+    """Return where in the file a response begins: a server may ignore the range asked for.
+
+    Raises `SourceUnavailable` for what is no part of a file of `size` bytes: a hotel's page for
+    guests, or a mirror's pointer to the file. Its bytes would spoil what was fetched before.
+    """
+    headers, first = response.headers, 0
+    total = headers.get("Content-Length")
+    if response.status_code != 200:
+        told = re.match(r"bytes (\d+)-\d*/(\d+)?", headers.get("Content-Range", ""))
+        if response.status_code != 206 or told is None:
+            raise SourceUnavailable(f"answers {response.status_code}")
+        first, total = int(told[1]), told[2]
+    if total is not None and total.isdecimal() and int(total) != size:
+        raise SourceUnavailable(f"offers {int(total):,} bytes where {size:,} are published")
+    return first

@@ -38,6 +38,7 @@ BEFORE: dict[str, list[dict[str, Any]]] = {
     "fallback": [STARTED],
     "overtime": [STARTED, BALLOT],
     "picky": [STARTED, PATIENT],
+    "forgetful": [STARTED, PATIENT],
 }
 
 
@@ -45,6 +46,8 @@ class Handler(BaseHTTPRequestHandler):
     """Answers as the fault of the server says."""
 
     fault = ""
+    opened = 0
+    """How often the run was opened."""
     protocol_version = "HTTP/1.1"
 
     def log_message(self, *_arguments: object) -> None:
@@ -54,7 +57,10 @@ class Handler(BaseHTTPRequestHandler):
         if self.fault == "mute":
             time.sleep(60)
         ready = self.fault != "never-ready"
-        status = {"ready": ready, "engine": {"ready": ready, "state": "ready" if ready else "up"}}
+        state = "ready" if ready else "up"
+        if self.fault == "gives-up":
+            ready, state = False, "failed"
+        status = {"ready": ready, "engine": {"ready": ready, "state": state}}
         self._json(200 if ready else 503, status)
 
     def do_POST(self) -> None:
@@ -62,7 +68,9 @@ class Handler(BaseHTTPRequestHandler):
         if self.fault == "hasty":
             again = b"time_limit_s" in body and b"~again" in body
             BEFORE["hasty"] = [STARTED, PATIENT if again else HASTY]
-        if self.fault in ("hasty", "picky", "stall") and self.path.startswith("/v1/runs"):
+        with_runs = ("hasty", "picky", "stall", "forgetful")
+        if self.fault in with_runs and self.path.startswith("/v1/runs"):
+            Handler.opened += self.path == "/v1/runs"
             if self.path.endswith("/answers"):
                 with Path("told.jsonl").open("ab") as file:
                     file.write(body + b"\n")
@@ -71,6 +79,8 @@ class Handler(BaseHTTPRequestHandler):
             self._json(201, {"id": "a run"})
         elif self.path != "/v1/solves":
             self._json(404, {"detail": "no such route"})
+        elif self.fault == "forgetful" and (self.opened < 2 or b'"run"' not in body):
+            self._json(404 if self.opened < 2 else 422, {"detail": "there is no such run"})
         elif self.fault == "refuse" or (self.fault == "picky" and b"max_turns" in body):
             self._json(422, {"detail": "the problem is no problem"})
         elif self.fault == "busy":
@@ -79,6 +89,8 @@ class Handler(BaseHTTPRequestHandler):
             self._stream()
 
     def do_DELETE(self) -> None:
+        with Path("deleted").open("a") as file:
+            file.write(f"{self.path}\n")
         self._json(404, {"detail": "no such solve"})
 
     def _json(self, status: int, value: object) -> None:
@@ -106,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         if self.fault == "cut":
             self.connection.shutdown(2)
             return
-        while self.fault not in ("hasty", "picky"):
+        while self.fault not in ("hasty", "picky", "forgetful"):
             if self.fault == "trickle":
                 self.wfile.write(b":")
             elif self.fault == "garbage":

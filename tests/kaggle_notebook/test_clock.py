@@ -1,5 +1,6 @@
 """The session's clock, through restarts, reboots and steps of the wall clock."""
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -56,7 +57,11 @@ def test_after_a_reboot_the_wall_clock_decides(
     assert kept.started == pytest.approx(5.0 - 130.0, abs=30.0)
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '{"boot_id": 1}'])
+#: A number that no float holds.
+HUGE = json.dumps({"boot_id": "b", "started_boottime": 10**400, "started_wall": 0})
+
+
+@pytest.mark.parametrize("text", [None, "", "{", "[]", "{}", '{"boot_id": 1}', HUGE])
 def test_a_file_that_says_nothing_is_none(tmp_path: Path, text: str | None) -> None:
     if text is not None:
         (tmp_path / clock_module.FILE).write_text(text)

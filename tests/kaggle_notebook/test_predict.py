@@ -20,6 +20,7 @@ from kaggle_notebook.files import read_json
 from kaggle_notebook.predict import predict
 from kaggle_notebook.session import Session
 from kaggle_notebook.start import finish, start
+from kaggle_notebook.supervised import server_arguments
 from tests.kaggle_double.gateway import checked
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +84,7 @@ def rung(session: Session) -> str:
         ("overtime", 9, "ballot"),
         ("refuse", 3, "default"),
         ("hasty", 21, "vote"),
+        ("forgetful", 21, "vote"),
     ],
 )
 def test_a_fault_in_mid_solve(tmp_path: Path, fault: str, answer: int, expected: str) -> None:
@@ -100,11 +102,17 @@ def test_a_fault_before_a_solve(tmp_path: Path, fault: str) -> None:
         assert rung(session) == "default"
 
 
-def test_what_a_dead_server_left_on_disk_is_the_answer(tmp_path: Path) -> None:
-    with session_of("fallback", tmp_path) as session:
+@pytest.mark.parametrize("named", ["", "elsewhere.json"])
+def test_what_a_dead_server_left_on_disk_is_the_answer(tmp_path: Path, named: str) -> None:
+    """Wherever the first cell has it written, and where it names a journal elsewhere."""
+    server = {"journal.path": "/elsewhere/journal.sqlite"}
+    server |= {"journal.fallback": named} if named else {}
+    with session_of("fallback", tmp_path, server=server) as session:
         entry = {"solve": "s1", "answer": "77", "rung": "ballot", "votes": 2, "final": False}
         runs = {session.id: {"problems": {"a1": entry}}}
-        (tmp_path / "fallback.json").write_text(json.dumps({"version": 1, "runs": runs}))
+        arguments = server_arguments(session.settings, tmp_path)
+        path = tmp_path / arguments[arguments.index("--journal-fallback") + 1]
+        path.write_text(json.dumps({"version": 1, "runs": runs}))
         assert ask() == 77
         assert rung(session) == "ballot"
 

@@ -1,5 +1,8 @@
 """The record of answers on disk."""
 
+import json
+import math
+from dataclasses import asdict
 from pathlib import Path
 
 from kaggle_notebook.record import FILE, AnswerLine, AnswerRecord
@@ -37,6 +40,7 @@ def test_a_torn_line_is_passed_over_and_does_not_swallow_the_next(tmp_path: Path
 
 def test_lines_of_another_kind_are_passed_over(tmp_path: Path) -> None:
     foreign = ["", "null", "[]", '{"key": "x"}', "\x00\xff", "[" * 100_000]
+    foreign += [json.dumps({**asdict(line("x")), "answer": math.inf})]
     (tmp_path / FILE).write_text("\n".join(foreign), encoding="latin-1")
     assert len(AnswerRecord(tmp_path)) == 0
 

@@ -3,6 +3,8 @@
 import pytest
 
 from client.schema import SolveRequest
+from kaggle_notebook.allowance import allowance
+from kaggle_notebook.solving import Task
 from kaggle_notebook.statement import MAX_CHARACTERS, fit, key_of
 
 
@@ -31,6 +33,16 @@ def test_a_long_problem_keeps_both_ends() -> None:
 @pytest.mark.parametrize("text", ["", " \n\t", "\x00"])
 def test_an_empty_one_stays_empty(text: str) -> None:
     assert fit(text) == ""
+
+
+def test_another_try_has_a_name_of_its_own_that_the_server_takes() -> None:
+    """Long ids that differ at their end are other problems under any name."""
+    names = set()
+    for end in "ab":
+        task = Task(key_of("x" * 199 + end, "?"), "?", allowance(9.0, 9.0, 1, 0), 0.0)
+        task.rename("16000", "shortened")
+        names.add(SolveRequest(problem="?", problem_id=task.name).problem_id)
+    assert len(names) == 2
 
 
 def test_ids_are_keys_whatever_their_type_and_texts_stand_in_for_missing_ones() -> None:

@@ -92,10 +92,56 @@ def test_a_problem_waits_for_a_server_that_failed_and_comes_back(tmp_path: Path)
         assert ask() == 9
 
 
+def test_a_solve_that_was_given_up_while_no_server_was_there_is_ended_when_one_is(
+    tmp_path: Path,
+) -> None:
+    """A server that was started again goes on with it, and the next problem waits for that."""
+    server = f"{sys.executable} -m tests.kaggle_notebook.misbehaving_server"
+    begun, back = tmp_path / "begun", tmp_path / "back"
+    script = (
+        f'test -e {back} && exec {server} picky "$@"; test -e {begun} && exit 1; '
+        f'touch {begun}; exec {server} fallback "$@"'
+    )
+    command = ("/bin/sh", "-c", script, "sh")
+    with session_of("", tmp_path, command=command, problems=2, default_answer=3) as session:
+        assert ask("a1") == 3
+        back.touch()
+        wait_until(lambda: is_in(session, ServerPhase.SERVING))
+        assert ask("a2", "Another text?") == 21
+    assert (tmp_path / "deleted").read_text().splitlines()[0] == "/v1/solves/s1"
+
+
 def test_a_server_that_ends_again_and_again_counts_as_failed(tmp_path: Path) -> None:
     with session_of("no-start", tmp_path) as session:
         wait_until(lambda: is_in(session, ServerPhase.FAILED))
         assert getattr(session.server.state, "starts", 0) == 5
+
+
+def test_a_server_that_was_never_ready_was_not_well_however_long_it_lived(tmp_path: Path) -> None:
+    """An engine whose weights are damaged fails after minutes, each time."""
+    program = (
+        "import sys; from kaggle_notebook import supervisor; "
+        "supervisor.HEALTHY_S = supervisor.ASK_EVERY_S = 0.0; supervisor.main(sys.argv[1:])"
+    )
+    server = [sys.executable, "-m", "tests.kaggle_notebook.misbehaving_server", "gives-up"]
+    alive, ours = os.pipe()
+    command = [sys.executable, "-c", program, str(tmp_path), str(alive)]
+    with subprocess.Popen(
+        [*command, json.dumps({"command": server})],
+        stdout=subprocess.PIPE,
+        pass_fds=(alive,),
+        env={**os.environ, "PYTHONPATH": str(source_root())},
+    ) as process:
+        os.close(alive)
+        assert process.stdout is not None
+        failed = next(
+            state
+            for line in process.stdout
+            if (state := parse_state(json.loads(line))) and state.phase is ServerPhase.FAILED
+        )
+        os.close(ours)
+    assert failed.starts == 5
+    assert "gave up on its engine" in failed.detail
 
 
 #: A notebook that starts a session and then does nothing.

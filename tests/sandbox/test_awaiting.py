@@ -43,6 +43,17 @@ async def test_tasks_go_on_in_later_cells(kernel: KernelLease) -> None:
     assert await output_of(kernel, "await task") == "7\n"
 
 
+async def test_a_task_is_made_in_a_cell_that_does_not_await(kernel: KernelLease) -> None:
+    await output_of(kernel, SEVEN + "task = asyncio.create_task(seven())")
+    assert await output_of(kernel, "asyncio.get_running_loop() is task.get_loop()") == "True\n"
+    assert await output_of(kernel, "await task") == "7\n"
+
+
+async def test_a_cell_that_runs_a_loop_makes_tasks_in_it(kernel: KernelLease) -> None:
+    code = "async def main():\n    return await asyncio.create_task(seven())\nasyncio.run(main())"
+    assert await output_of(kernel, SEVEN + code) == "7\n"
+
+
 @pytest.mark.parametrize(
     "endless",
     [

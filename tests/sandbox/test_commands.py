@@ -75,3 +75,14 @@ async def test_pip_says_at_once_that_there_is_nothing(kernel: KernelLease, comma
 async def test_a_magic_used_wrongly_says_so_in_a_line(kernel: KernelLease) -> None:
     result = await run(kernel, "%no_such_magic 1")
     assert result.output == "UsageError: Line magic function `%no_such_magic` not found.\n"
+
+
+@pytest.mark.parametrize("code", ["len?", "?len", "%pinfo len"])
+async def test_help_is_printed_as_there_is_no_pager(kernel: KernelLease, code: str) -> None:
+    assert "Return the number of items in a container." in await output_of(kernel, code)
+
+
+async def test_the_last_error_is_shown_again(kernel: KernelLease) -> None:
+    assert await output_of(kernel, "%tb") == "No traceback available to show.\n"
+    failed = await run(kernel, "1 / 0")
+    assert await output_of(kernel, "%tb") == failed.output

@@ -57,6 +57,10 @@ def test_values_of_the_expression_that_failed(source: str, told: list[str]) -> N
     ("source", "told"),
     [
         ("symbols('x')", ["symbols: from sympy import symbols"]),
+        ("sys.setrecursionlimit(9)", ["sys: import sys"]),
+        ("operator.mul(2, 3)", ["operator: import operator"]),
+        ("random.random()", ["random: import random"]),
+        ("linalg.det([[1]])", ["linalg: from numpy import linalg"]),
         ("sqrt(2)", ["sqrt: from math import sqrt or from sympy import sqrt"]),
         ("fractions.Fraction(1)", ["fractions: import fractions"]),
         ("number = 3\nprint(nunber)", ["is number meant?"]),

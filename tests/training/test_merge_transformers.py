@@ -101,6 +101,26 @@ def test_a_merge_gives_the_logits_of_peft(base: Path, tmp_path: Path) -> None:
     assert distance(logits(load(tmp_path / "out")), adapted) < 1e-4
 
 
+@pytest.mark.filterwarnings("ignore:The following .*_pattern keys did not match:RuntimeWarning")
+def test_patterns_of_ranks_and_alphas_are_read_as_peft_does(base: Path, tmp_path: Path) -> None:
+    # peft warns that patterns of parameters are left out, and follows them
+    config = peft.LoraConfig(
+        r=RANK, lora_alpha=2 * RANK, target_modules=["q_proj", "k_proj"], use_rslora=True,
+        target_parameters=["mlp.experts.gate_up_proj", "mlp.experts.down_proj"],
+        rank_pattern={"q_proj": 8, "0.mlp.experts.down_proj": 6},
+        alpha_pattern={r"layers\.1\.self_attn\..*": 3, "experts.gate_up_proj": 5},
+        init_lora_weights=False,
+    )  # fmt: skip
+    model = peft.get_peft_model(load(base), config)
+    for name, weight in model.named_parameters():
+        if "lora_" in name:
+            torch.nn.init.normal_(weight, std=0.1)
+    model.save_pretrained(tmp_path / "adapter")
+    merge(base, tmp_path / "adapter", tmp_path / "out")
+    assert distance(logits(load(base)), logits(model)) > 0.1
+    assert distance(logits(load(tmp_path / "out")), logits(model)) < 1e-4
+
+
 def test_a_merge_into_mxfp4_is_read_as_it_was_written(base: Path, tmp_path: Path) -> None:
     quantised = to_mxfp4(base, tmp_path / "quantised")
     adapted = logits(train_peft(quantised, tmp_path / "adapter", ["mlp.experts.gate_up_proj"], 0.2))

@@ -25,7 +25,7 @@ def read_excluded(path: Path | None) -> Excluded:
     """Return the problems of a file, JSON lines or CSV, with an id, a statement or both.
 
     Raises:
-        BadTraces: the file cannot be read, or a row has neither.
+        BadTraces: the file cannot be read or is empty, or a row has neither.
     """
     ids: set[str] = set()
     statements: dict[str, str] = {}
@@ -40,6 +40,8 @@ def read_excluded(path: Path | None) -> Excluded:
         ids.add(name)
         if statement is not None and words(statement):
             statements[_plain(statement)] = name
+    if path is not None and not ids:
+        raise BadTraces(f"{path}: has 0 rows, must name the problems to keep out; leave it away")
     return Excluded(frozenset(ids), statements)
 
 

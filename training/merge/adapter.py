@@ -7,15 +7,14 @@ rank by rank; in and out change places where its version does not know that gpt-
 stores such a parameter as (experts, in, out). Other tools write modules of single experts.
 """
 
-import math
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import orjson
 
-from training.errors import BadAdapter, BadBase, reading
+from training.errors import BadAdapter, BadBase
+from training.merge.adapter_settings import Settings, read_settings
 from training.merge.base import BLOCKS, SCALES, Base
 from training.merge.lora import Factors, Lora
 from training.merge.tensor_file import TensorFile, open_tensors, read_floats
@@ -25,14 +24,6 @@ __all__ = ["CONFIG", "WEIGHTS", "Factors", "Lora", "read_adapter", "shape_of"]
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 _PREFIX = "base_model.model."
 _SIDE = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(\.default)?\.weight$")
-#: What of PEFT's settings changes the arithmetic in a way that a merge does not follow.
-_UNSUPPORTED = (
-    "use_dora", "rank_pattern", "alpha_pattern", "modules_to_save", "fan_in_fan_out", "lora_bias",
-    "trainable_token_indices", "layer_replication", "use_qalora", "use_bdlora", "arrow_config",
-    "alora_invocation_tokens", "velora_config", "monteclora_config", "kasa_config",
-)  # fmt: skip
-#: Ways to begin that change the base's own weights: what is trained belongs to those.
-_CHANGES_BASE = ("pissa", "olora", "loftq", "corda", "lora_ga")
 #: Names of experts' matrices, Tinker's and others': the base's name, and the part of its
 #: alternating rows.
 _EXPERT_PARTS: dict[str, tuple[str, int | None]] = {
@@ -63,7 +54,7 @@ def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
         BadBase: gate and up projections are trained apart, and how the base joins them is unknown.
         BadTensors: the file is cut short or damaged.
     """
-    config, scaling, rank = _settings(folder / CONFIG)
+    settings = read_settings(folder / CONFIG)
     file = open_tensors(folder / WEIGHTS)
     found: dict[str, dict[str, str]] = {}
     for name in file.entries:
@@ -76,7 +67,7 @@ def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
                 f"{file.path}: {name} is {what}; only LoRA of matrices, without biases and without "
                 "whole modules, can be merged: train without it"
             )
-        pair = found.setdefault(match["module"].removeprefix(_PREFIX), {})
+        pair = found.setdefault(_module_of(name), {})
         if match["side"] in pair:
             raise BadAdapter(f"{file.path}: {name} is there twice; export the adapter again")
         pair[match["side"]] = name
@@ -86,14 +77,19 @@ def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
     deltas: dict[str, list[Lora]] = {}
     turned = _are_turned(file, modules, base)
     for module, sides in sorted(modules.items()):
-        lora = _lora(file, module, sides, base, scaling, rank, turned=turned)
+        lora = _lora(file, module, sides, base, settings, turned=turned)
         deltas.setdefault(lora.target, []).append(lora)
-    _check_complete(file, config, base, deltas)
+    _check_complete(file, settings.config, base, deltas)
     for target, loras in deltas.items():
         parts = [lora.part for lora in loras]
         if len(set(parts)) < len(parts) or (None in parts and len(parts) > 1):
             raise BadAdapter(f"{file.path}: {target} is trained twice; export the adapter again")
     return deltas
+
+
+def _module_of(name: str) -> str:
+    """Return the module of a LoRA's matrix, as the base calls it."""
+    return name.partition(".lora_")[0].removeprefix(_PREFIX)
 
 
 def _gathered(file: TensorFile, found: dict[str, dict[str, str]], base: Base) -> dict[str, Sides]:
@@ -177,40 +173,8 @@ def _is_named(module: str, names: list[str]) -> bool:
     return any(module == name or module.endswith(f".{name}") for name in names)
 
 
-def _settings(path: Path) -> tuple[dict[str, Any], float, int]:
-    """Return the settings, the scaling of the deltas and the rank."""
-    with reading(path, BadAdapter):
-        content = path.read_bytes()
-    try:
-        config: dict[str, Any] = orjson.loads(content)
-        rank, alpha = int(config["r"]), float(config["lora_alpha"])
-    except (ValueError, TypeError, KeyError) as error:
-        raise BadAdapter(f"{path}: must have numbers r and lora_alpha ({error!r})") from None
-    used = [name for name in _UNSUPPORTED if config.get(name)]
-    begun = str(config.get("init_lora_weights")).lower()
-    if begun.startswith(_CHANGES_BASE):
-        raise BadAdapter(
-            f"{path}: init_lora_weights {begun} changes the base's own weights, must be a way that "
-            "leaves them: save the adapter with PEFT's conversion to a plain LoRA"
-        )
-    if used or config.get("bias", "none") != "none" or config.get("peft_type", "LORA") != "LORA":
-        raise BadAdapter(
-            f"{path}: {', '.join(used) or 'its kind or bias'} cannot be merged; train a plain LoRA"
-        )
-    if rank < 1 or not math.isfinite(alpha):
-        raise BadAdapter(f"{path}: r {rank} must be at least 1, lora_alpha {alpha} a number")
-    return config, alpha / (math.sqrt(rank) if config.get("use_rslora") else rank), rank
-
-
 def _lora(
-    file: TensorFile,
-    module: str,
-    sides: Sides,
-    base: Base,
-    scaling: float,
-    rank: int,
-    *,
-    turned: bool,
+    file: TensorFile, module: str, sides: Sides, base: Base, settings: Settings, *, turned: bool
 ) -> Lora:
     for name in (*sides.down, *sides.up):
         entry = file.entries[name]
@@ -228,6 +192,7 @@ def _lora(
     if part is not None:
         _check_alternates(base, module, target)
     shape = shape_of(base, target)
+    rank, scaling = _rank_and_scaling(file, sides, settings, target, stacked=is_stacked)
     lora = Lora(
         module=module,
         file=file,
@@ -247,6 +212,23 @@ def _lora(
         )
     _check(lora, shape, rank)
     return lora
+
+
+def _rank_and_scaling(
+    file: TensorFile, sides: Sides, settings: Settings, target: str, *, stacked: bool
+) -> tuple[int, float]:
+    """Return a module's rank and the scaling of its delta; single experts' must be the same.
+
+    PEFT's patterns name a parameter of all experts by the parameter, anything else by the module.
+    """
+    modules = [target] if stacked else [_module_of(name) for name in sides.down]
+    told = {settings.of(module, target.removesuffix(".weight")) for module in modules}
+    if len(told) > 1:
+        raise BadAdapter(
+            f"{file.path}: {modules[0]} and other experts of {target} have other ranks or alphas "
+            "by rank_pattern or alpha_pattern, must have the same: serve the adapter unmerged"
+        )
+    return told.pop()
 
 
 def _check_alternates(base: Base, module: str, target: str) -> None:
@@ -301,7 +283,7 @@ _STACKED = (".experts", ".experts.base_layer")
 
 def _parameters(base: Base, module: str) -> list[str]:
     """Return the base's parameters that a module of PEFT's may be of."""
-    experts = module.replace(".attn.", ".self_attn.").removesuffix(".base_layer")
+    experts = module.removesuffix(".base_layer")
     names = (f"{experts}.gate_up_proj", f"{experts}.down_proj")
     return [name for name in names if _is_there(base, name)]
 
@@ -342,9 +324,11 @@ def _ways(file: TensorFile, module: str, sides: Sides, base: Base) -> set[bool]:
 
 def _target(module: str, base: Base, out_and_in: tuple[int, int]) -> tuple[str, int | None]:
     """Return the base's tensor that a module of the adapter changes, and the part of its rows."""
-    name = module.replace(".attn.", ".self_attn.")
+    name = module
+    if f"{module}.weight" not in base.where:  # a model may have modules that are called `attn`
+        name = name.replace(".attn.", ".self_attn.")
     if name.endswith("unembed_tokens"):
-        name = "lm_head" if "lm_head.weight" in base.where else "model.embed_tokens"
+        name = "lm_head"
     head, _, last = name.rpartition(".")
     part = None
     if head.endswith(".experts") and last in _EXPERT_PARTS:
@@ -356,6 +340,8 @@ def _target(module: str, base: Base, out_and_in: tuple[int, int]) -> tuple[str, 
     else:
         candidates = [f"{name}.weight"]
     known = [each for each in candidates if _is_there(base, each)]
+    if _is_tied_head(base, name):  # a head of its own in the file is not what is multiplied with
+        known = []
     if len(known) > 1:  # PEFT's names do not say which parameter it is
         known = [each for each in known if shape_of(base, each)[1:] == out_and_in]
     if not known:
@@ -366,9 +352,13 @@ def _target(module: str, base: Base, out_and_in: tuple[int, int]) -> tuple[str, 
     return known[0], part
 
 
+def _is_tied_head(base: Base, name: str) -> bool:
+    return name == "lm_head" and bool(base.config.get("tie_word_embeddings"))
+
+
 def _why_none(base: Base, name: str, head: str) -> str:
     """Return why a base has nothing that a module fits, and what to do."""
-    if name == "lm_head" and base.config.get("tie_word_embeddings"):
+    if _is_tied_head(base, name):
         return (
             "its head is tied to its embeddings, which a merge would change as well: train without "
             "lm_head, or serve the adapter unmerged"

@@ -125,9 +125,13 @@ def to_floats(raw: NDArray[Any], dtype: str) -> NDArray[np.float32]:
 
 
 def from_floats(values: NDArray[np.float32], dtype: str) -> NDArray[Any]:
-    """Return float32 as it is stored, rounded to the nearest, ties to even."""
+    """Return float32 as it is stored, rounded to the nearest, ties to even.
+
+    What F16 does not reach is infinite.
+    """
     if dtype != "BF16":
-        return values.astype(_TYPES[dtype])
+        with np.errstate(over="ignore"):
+            return values.astype(_TYPES[dtype])
     bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
     return ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
 

@@ -69,7 +69,11 @@ def _of(matrices: Floats, expert: int) -> Floats:
 
 
 def merge_floats(base: Base, target: str, loras: list[Factors], put: Put) -> TensorReport:
-    """Merge into a matrix, or into the matrices of all experts stored as (experts, in, out)."""
+    """Merge into a matrix, or into the matrices of all experts stored as (experts, in, out).
+
+    Raises:
+        BadBase: it is of another type or shape, or has or would get weights that are no numbers.
+    """
     entry = base.entry(target)
     if entry.dtype not in {"BF16", "F16", "F32"} or len(entry.shape) not in {2, 3}:
         raise BadBase(
@@ -88,9 +92,25 @@ def merge_floats(base: Base, target: str, loras: list[Factors], put: Put) -> Ten
             wanted = _experts_delta(loras, range(first, last), before)
         touched = wanted != 0
         stored = np.where(touched, from_floats(before + wanted, entry.dtype), raw)
+        after = to_floats(stored, entry.dtype)
+        _check_finite(base, target, before, after)
         put(target, stored, first)
-        _sum_up(sums, before, wanted, to_floats(stored, entry.dtype))
+        _sum_up(sums, before, wanted, after)
     return report(target, entry.dtype, math.prod(entry.shape), sums)
+
+
+def _check_finite(base: Base, target: str, before: Floats, after: Floats) -> None:
+    """Raise `BadBase` where weights are not finite: no norm and no cosine would tell of them."""
+    if np.isfinite(after).all():
+        return
+    if not np.isfinite(before).all():
+        raise BadBase(
+            f"{base.folder}: {target} has weights that are not finite; fetch the model again"
+        )
+    raise BadBase(
+        f"{base.folder}: {target} is {base.entry(target).dtype}, which does not reach the largest "
+        "of the changed weights; take the model in BF16, or train for less"
+    )
 
 
 def _experts_delta(loras: list[Factors], experts: range, like: Floats) -> Floats:

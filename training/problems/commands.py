@@ -14,7 +14,7 @@ from client.sandbox import LeasedKernel, SandboxClient
 from client.schema import CellStatus, LeaseRequest
 from training.corpus.store import ENTRIES, PROMPTS, read_entries
 from training.errors import BadTraces, EmptyCorpus
-from training.files import whole_file, write_json
+from training.files import refuse_folder, whole_file, write_json
 from training.problems.absent import search
 from training.problems.alike import copies
 from training.problems.overlap import contaminated
@@ -88,6 +88,7 @@ def rate_command(
     most: Annotated[float, typer.Option(min=0, max=1, help="Highest solve rate kept.")] = 1.0,
 ) -> None:
     """Write problems with their solve rates and wrong answers, as JSON lines and as CSV."""
+    refuse_folder(target)
     table = target.with_suffix(".csv")
     if table.resolve() in {path.resolve() for path in (target, problems, *traces)}:
         raise BadTraces(

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import orjson
-
 from training.errors import BadTraces, reading
+from training.json_rows import loads
 
 #: Names that columns have in published sets of problems.
 STATEMENT = ("problem", "statement", "question")
@@ -35,12 +34,15 @@ def read_problems(path: Path, *, source: str = "", licence: str = "") -> list[Pr
     """Return the problems of a file, in order; `source` and `licence` stand where it says none.
 
     Raises:
-        BadTraces: the file cannot be read, a row has no statement, or an id is there twice.
+        BadTraces: the file cannot be read or is empty, a row has no statement, or an id is there
+            twice.
     """
     problems = [
         _problem(path, number, row, source or path.stem, licence or "not stated")
         for number, row in enumerate(read_rows(path), start=1)
     ]
+    if not problems:
+        raise BadTraces(f"{path}: has 0 rows, must have at least one problem; name another file")
     seen: set[str] = set()
     for number, problem in enumerate(problems, start=1):
         if problem.id in seen:
@@ -56,7 +58,7 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         BadTraces: it cannot be read.
     """
     with reading(path, BadTraces):
-        yield from _csv_rows(path) if path.suffix == ".csv" else _json_rows(path)
+        yield from _csv_rows(path) if path.suffix.lower() == ".csv" else _json_rows(path)
 
 
 def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -64,7 +66,13 @@ def _csv_rows(path: Path) -> Iterator[dict[str, Any]]:
     csv.field_size_limit(MOST_FIELD)
     with path.open(encoding="utf-8-sig", newline="") as file:
         try:
-            yield from csv.DictReader(file)
+            for number, row in enumerate(csv.DictReader(file), start=1):
+                if any(row.pop(None, ())):
+                    raise BadTraces(
+                        f"{path}, row {number}: has more cells than the header; put cells with "
+                        "commas into quotes"
+                    )
+                yield row
         except (UnicodeDecodeError, csv.Error) as error:
             raise BadTraces(f"{path}: not CSV in UTF-8 ({error})") from None
 
@@ -78,16 +86,18 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def _json_values(path: Path, file: BinaryIO) -> Iterator[Any]:
+    is_first = True
     for number, given in enumerate(file, start=1):
         line = given.removeprefix(codecs.BOM_UTF8)
         if not line.strip():
             continue
         try:
-            if number == 1 and line.lstrip().startswith(b"["):
-                yield from orjson.loads(line + file.read())
+            if is_first and line.lstrip().startswith(b"["):
+                yield from loads(line + file.read())
                 return
-            yield orjson.loads(line)
-        except orjson.JSONDecodeError as error:
+            is_first = False
+            yield loads(line)
+        except ValueError as error:
             raise BadTraces(f"{path}, row {number}: not JSON ({error})") from None
 
 

@@ -1,6 +1,7 @@
 """Published sets of problems, as files that the user has fetched: their columns and licences."""
 
 import hashlib
+import math
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -148,12 +149,12 @@ def _fits(row: dict[str, Any], source: Source, wanted: Wanted) -> bool:
 
 
 def _rate_fits(told: object, wanted: Wanted) -> bool:
-    """Return whether a stated rate is within the bounds; sets write `n/a` where they have none."""
+    """Return whether a stated rate is within the bounds; where there is none, `n/a` or NaN is."""
     try:
         rate = float(str(told))
     except ValueError:
         return True
-    return wanted.least_rate <= rate <= wanted.most_rate
+    return math.isnan(rate) or wanted.least_rate <= rate <= wanted.most_rate
 
 
 def files(paths: Iterable[Path]) -> Iterator[Path]:

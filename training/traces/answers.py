@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from training.corpus.rules import plain_answer
 from training.errors import BadTraces
 from training.problems.read import ANSWER, ID, first, read_rows
 from training.traces.read import read_traces
@@ -15,7 +16,8 @@ def read_answers(path: Path | None) -> dict[str, str]:
     Problems whose answer is null or empty are left out: theirs is not known.
 
     Raises:
-        BadTraces: the file cannot be read, a row lacks the id, or no row has an answer.
+        BadTraces: the file cannot be read, a row lacks the id, two rows give an id other answers,
+            or no row has an answer.
     """
     if path is None:
         return {}
@@ -24,8 +26,14 @@ def read_answers(path: Path | None) -> dict[str, str]:
         name, answer = first(row, ID), first(row, ANSWER)
         if name is None:
             raise BadTraces(f"{path}, row {number}: must have an id under {', '.join(ID)}; add it")
-        if answer is not None:
-            found[name] = answer
+        if answer is None:
+            continue
+        known = found.setdefault(name, answer)
+        if known != answer and plain_answer(known) != plain_answer(answer):
+            raise BadTraces(
+                f"{path}, row {number}: the id {name} has the answer {answer!r}, and {known!r} in "
+                "a row before; keep the right one"
+            )
     if not found:
         raise BadTraces(f"{path}: no row has an answer, must be under {', '.join(ANSWER)}; add it")
     return found

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import orjson
 
 from training.errors import BadTraces, MissingExtra, reading
+from training.json_rows import loads
 from training.traces.trace import COLUMNS, Ids, Mask, Trace
 
 #: Ids of gpt-oss's vocabulary (o200k_harmony): `<|start|>` and `assistant`.
@@ -137,8 +137,8 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             if not line.strip():
                 continue
             try:
-                row = orjson.loads(line)
-            except orjson.JSONDecodeError as error:
+                row = loads(line)
+            except ValueError as error:
                 raise BadTraces(f"{path}, row {number}: not JSON ({error})") from None
             if not isinstance(row, dict):
                 raise BadTraces(f"{path}, row {number}: must be a JSON object")

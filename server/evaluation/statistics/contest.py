@@ -9,6 +9,8 @@ from voting.replay.statistics import Floats
 
 #: Pairs of runs that are drawn for quantiles.
 DRAWN = 20_000
+#: Numbers in memory at a time: 128 MB.
+MOST_NUMBERS = 1 << 24
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +30,12 @@ def two_runs(rates: Floats, *, seed: int) -> TwoRuns:
     The mean is that of one run's: the second one only halves what an accident costs or wins.
     """
     known = rates[~np.isnan(rates)]
-    draws = np.random.default_rng(seed).random((2, DRAWN, len(known))) < known
-    scores = draws.mean(axis=0).sum(axis=1)
-    low, high = np.percentile(scores, (2.5, 97.5))
+    random = np.random.default_rng(seed)
+    at_once = max(1, MOST_NUMBERS // (2 * max(1, len(known))))
+    scores = [
+        (random.random((2, min(at_once, DRAWN - first), len(known))) < known).mean(0).sum(1)
+        for first in range(0, DRAWN, at_once)
+    ]
+    low, high = np.percentile(np.concatenate(scores), (2.5, 97.5))
     deviation = math.sqrt(float((known * (1 - known)).sum()) / 2)
     return TwoRuns(float(known.sum()), deviation, float(low), float(high), len(known))

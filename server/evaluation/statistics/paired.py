@@ -12,6 +12,8 @@ from voting.replay.statistics import Comparison, Floats, compare
 #: Problems up to which all sign flips are tried (2^14 of them); above, so many are drawn.
 EXACT_PROBLEMS = 14
 DRAWN_FLIPS = 20_000
+#: Signs in memory at a time: 128 MB.
+MOST_SIGNS = 1 << 24
 #: A difference that rounding makes is none.
 ROUNDING = 1e-12
 
@@ -71,8 +73,11 @@ def permutation_p(differences: Floats, *, seed: int) -> float:
     if count <= EXACT_PROBLEMS:
         bits = (np.arange(2**count)[:, None] >> np.arange(count)) & 1
         return float((np.abs((1 - 2 * bits) @ values) >= observed).mean())
-    flips = np.random.default_rng(seed).choice((-1.0, 1.0), (DRAWN_FLIPS, count))
-    extreme = int((np.abs(flips @ values) >= observed).sum())
+    random, extreme = np.random.default_rng(seed), 0
+    at_once = max(1, MOST_SIGNS // count)
+    for first in range(0, DRAWN_FLIPS, at_once):
+        flips = random.choice((-1.0, 1.0), (min(at_once, DRAWN_FLIPS - first), count))
+        extreme += int((np.abs(flips @ values) >= observed).sum())
     return (extreme + 1) / (DRAWN_FLIPS + 1)
 
 

@@ -134,6 +134,20 @@ def test_one_that_runs_is_joined_and_goes_on_without_its_caller(
     gateway.wait_until(gateway.idle)
 
 
+def test_a_problem_whose_engine_was_lost_is_solved_anew(
+    http: httpx.Client, gateway: Gateway, name: str
+) -> None:
+    opened(http, name)
+    gateway.engine.failed = "it will not start"
+    try:
+        lost = solve(http, name, "p1")
+    finally:
+        gateway.engine.failed = ""
+    assert (lost.end, lost.answer) == (SolveEnd.ENGINE_LOST, None)
+    again = solve(http, name, "p1")
+    assert (again.answer, again.replayed) == ("42", False)
+
+
 def test_no_problem_gets_more_than_the_run_has_left(http: httpx.Client, name: str) -> None:
     opened(http, name, elapsed_s=599)
     reply = http.post(

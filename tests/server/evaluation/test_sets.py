@@ -339,3 +339,15 @@ def test_strict_integers_are_the_contests() -> None:
     assert read.key == "42"
     for wrong in ("-1", "100000", "1/2", "x"):
         assert read_answer(wrong, Kind.INTEGER) is None
+
+
+def test_half_a_character_pair_in_any_column_does_not_stop_a_set(tmp_path: Path) -> None:
+    path = tmp_path / "mine.jsonl"
+    rows: list[dict[str, object]] = [
+        {**ROWS[0], "level": "\ud800", "source": "\udfff"}, {**ROWS[1], "answer": "x\ud800"},
+    ]  # fmt: skip
+    path.write_bytes(json_lines(rows))
+    found = load_set(str(path))
+    assert [(p.id, p.level, p.source) for p in found.problems] == [("a", "\\ud800", "\\udfff")]
+    assert found.faults == {Fault.UNPARSED: ["b"]}
+    assert len(found.digest) == 64

@@ -1,6 +1,7 @@
 """Statistics against brute force, theory and simulation."""
 
 import math
+import tracemalloc
 from collections import Counter
 from itertools import combinations, product
 
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
 from server.evaluation.errors import NothingRecorded
+from server.evaluation.statistics import contest, paired
 from server.evaluation.statistics.calibration import auc, auc_within, calibration
 from server.evaluation.statistics.contest import two_runs
 from server.evaluation.statistics.correlation import error_correlation, intraclass
@@ -241,3 +244,22 @@ def test_the_contest_score_has_the_quantiles_of_all_outcomes() -> None:
     assert abs(found.low - low) <= 0.5
     assert abs(found.high - high) <= 0.5
     assert found.mean == pytest.approx(sum(score * chance for score, chance in chances.items()))
+
+
+def test_large_sets_are_compared_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = np.random.default_rng(0)
+    differences, rates = source.normal(0.002, 0.1, 1_000), source.random(1_000)
+    at_once = 1 << 17
+    monkeypatch.setattr(paired, "DRAWN_FLIPS", 3_000)
+    monkeypatch.setattr(paired, "MOST_SIGNS", at_once)
+    monkeypatch.setattr(contest, "DRAWN", 3_000)
+    monkeypatch.setattr(contest, "MOST_NUMBERS", at_once)
+    tracemalloc.start()
+    p, score = permutation_p(differences, seed=0), two_runs(rates, seed=0)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 4 * 8 * at_once < 8 * 3_000 * 1_000 / 4
+    normal = stats.norm.sf(abs(differences.sum()) / np.sqrt((differences**2).sum())) * 2
+    assert p == pytest.approx(normal, abs=0.04)
+    assert score.low < score.mean < score.high
+    assert (score.high - score.low) / 2 == pytest.approx(1.96 * score.deviation, rel=0.1)

@@ -96,6 +96,8 @@ def test_a_container_may_have_less_than_the_machine(tmp_path: Path) -> None:
     (tmp_path / "memory.current").write_text("900\n")
     (tmp_path / "memory.stat").write_text("anon 500\nfile 400\n")
     assert available_bytes(tmp_path) == 500
+    (tmp_path / "memory.stat").write_text("anon 500\nfile 400\nshmem 150\n")
+    assert available_bytes(tmp_path) == 350
     (tmp_path / "memory.max").write_text("max\n")
     assert available_bytes(tmp_path) > MIB
 
@@ -217,6 +219,15 @@ def test_a_file_that_has_become_shorter_is_an_error_of_its_own(tmp_path: Path) -
 def test_nobodys_home_is_refused() -> None:
     with pytest.raises(NothingToPreload, match="no such user's home"):
         find_files(Path("~nobody-of-that-name/model"))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("n" * 300, "name too long"), ("loop", "symbolic links"), ("\0", "exists")]
+)
+def test_a_path_that_cannot_be_looked_at_is_refused(tmp_path: Path, name: str, reason: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(NothingToPreload, match=f"(?i){reason}"):
+        find_files(tmp_path / name)
 
 
 def test_without_read_ahead_the_bytes_are_read(

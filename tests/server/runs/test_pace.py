@@ -10,9 +10,10 @@ from server.runs.pace import RunPace, RunView
 from server.solve.solver import Solver
 from tests.server.solve.conftest import logs, stage, vocabulary
 from tests.server.solve.rehearsal import Part, Play, Rehearsal, Stage, boxed
-from voting.ballot import Ballot
+from voting.answers import AnswerKind, parse_answer
+from voting.ballot import Ballot, Vote
 from voting.budget import Budget, BudgetDecision, BudgetReason, BudgetState, FixedBudget
-from voting.paths import ProblemPath
+from voting.paths import ProblemPath, VoteMark
 
 __all__ = ["logs", "stage", "vocabulary"]
 
@@ -130,6 +131,19 @@ async def test_the_time_that_the_caller_names_stands(stage: Stage) -> None:
     told = rehearsal.events(BudgetDecided)[0]
     assert (told.reason, told.limit_s) == ("asked", 2.0)
     assert 1.5 < result.seconds < 2.7
+
+
+def test_a_clock_that_went_back_over_a_boot_leaves_the_votes_in_order() -> None:
+    now_s = 100.0
+    view = RunView(
+        elapsed_s=lambda: now_s, limit_s=1_000.0, problems_left=lambda: 1, history=lambda: ()
+    )
+    pace = RunPace(view, FixedBudget(900), start_s=90.0, marks=[VoteMark(40.0, 1, 1, 1)])
+    answer = parse_answer("7", AnswerKind.INTEGER)
+    assert answer is not None
+    pace.decide(Ballot.of([Vote(number, answer) for number in range(2)]))
+    now_s = 110.0
+    assert [mark.seconds for mark in pace.path(whole=False).marks] == [40.0, 40.0]
 
 
 def test_a_budget_that_fails_costs_an_even_share() -> None:

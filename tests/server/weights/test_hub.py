@@ -43,8 +43,9 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def hub(handler: type[Handler]) -> Iterator[Hub]:
-    handler.ranges = []
+def hub(handler: type[BaseHTTPRequestHandler]) -> Iterator[Hub]:
+    if issubclass(handler, Handler):
+        handler.ranges = []
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
@@ -93,6 +94,27 @@ def test_a_line_that_breaks_keeps_what_came(folder: Path) -> None:
     with hub(Broken) as source, pytest.raises(PullFailed, match=r"60\.0 kB are kept"):
         pull("tiny", folder=folder, known=KNOWN, sources=[source])
     assert (folder / "tiny.gguf.partial").read_bytes() == CONTENT[:60_000]
+
+
+def test_what_has_another_size_does_not_spoil_the_next_sources_bytes(folder: Path) -> None:
+    class Portal(BaseHTTPRequestHandler):
+        """A network's page for guests, in the place of whatever is asked for."""
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Length", "20")
+            self.end_headers()
+            self.wfile.write(b"<p>Please log in</p>")
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+            """Say nothing."""
+
+    with hub(Portal) as portal, hub(Handler) as source:
+        fetched = pull("tiny", folder=folder, known=KNOWN, sources=[portal, source])
+    assert fetched.read_bytes() == CONTENT
+    assert Handler.ranges == [None]
+    with hub(Portal) as portal, pytest.raises(PullFailed, match="hub: offers 20 bytes where"):
+        pull("tiny", folder=folder / "other", known=KNOWN, sources=[portal])
 
 
 def test_a_refusal_is_told(folder: Path) -> None:
