@@ -86,3 +86,12 @@ def test_comparisons_that_turn_round_disagree_more_than_those_that_are_unsure() 
     assert unsure is not None
     assert turned is not None
     assert 1 > unsure > turned
+
+
+def test_spans_without_a_token_are_no_place() -> None:
+    empty = replace(GOOD, end=GOOD.begin)
+    assert shared_spans([empty, replace(empty, annotator="bob")], "ann", "bob") == 0
+    turned = replace(GOOD, begin=5, end=3)
+    assert (
+        shared_spans([turned, replace(empty, begin=4, end=4, annotator="bob")], "ann", "bob") == 0
+    )

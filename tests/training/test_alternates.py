@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from client.http import AsyncQuorumClient
 from client.schema import AnswerKind
 from tests.docs.gateway import running_gateway
+from tests.training.test_annotations import POSITION
 from tests.training.test_corpus import row, write
 from tests.training.writer import OPENING
 from tests.training.writer import write as play
@@ -19,6 +21,9 @@ from training.alternates.choose import Caps, choose, read_trace
 from training.alternates.divergence import Sibling, mixedness, priorities, terms
 from training.alternates.generate import ALTERNATES, Plan, generate
 from training.alternates.record import AlternateEnd, read_positions
+from training.commands import app
+from training.genselect.generate import Plan as Choices
+from training.genselect.generate import generate as choose_among
 from training.problems.read import Problem
 from training.served import ServedModel
 from training.traces.generate import Plan as TracePlan
@@ -55,6 +60,8 @@ def test_paragraphs_begin_with_a_turn_and_after_a_blank_line() -> None:
         '<tool_call>\n{"code": "x\n\ny"}</tool_call>',
         "<|channel|>analysis to=python code<|message|>x = 1\n\ny = 2<|call|>",
         "<|channel|>commentary to=functions.python <|constrain|>json<|message|>x\n\ny<|call|>",
+        " to=python<|channel|>analysis code<|message|>x = 1\n\ny = 2<|call|>",
+        " to=functions.f<|channel|>commentary <|constrain|>json<|message|>x\n\ny<|call|>",
         "```python\nnever ended\n\ny",
     ],
 )
@@ -64,6 +71,14 @@ def test_blank_lines_of_code_begin_no_paragraph(code: str) -> None:
     begins = [begin for begin, _, _ in found]
     assert 3 not in begins
     assert begins[:2] == [1, 2]
+
+
+def test_a_fence_that_others_leave_open_makes_no_code_of_what_the_model_writes() -> None:
+    said = ["First.\n\n", "Second.\n\n", "Third."]
+    asked = told(["Use ```python blocks. How many?", *said], [0, 1, 1, 1])
+    assert [text for _, _, text in asked] == said
+    printed = told(["x", "```python\nf()\n```", "\n```\n", *said], [0, 1, 0, 1, 1, 1])
+    assert [text for _, _, text in printed] == ["```python\nf()\n```", *said]
 
 
 def test_paragraphs_on_which_only_one_kind_goes_come_first() -> None:
@@ -186,3 +201,33 @@ async def test_nothing_to_go_on_from_is_told(writer_url: str, tmp_path: Path) ->
     bad = write(tmp_path / "bad.jsonl", [{"solve_id": "s"}])
     with pytest.raises(errors.BadTraces, match=r"bad.jsonl, line 1: no alternates"):
         list(read_positions(bad))
+
+
+@pytest.mark.parametrize("token", [-1, 2**24])
+def test_ids_that_no_vocabulary_has_are_no_alternates(token: int, tmp_path: Path) -> None:
+    line = POSITION.row()
+    line["alternates"][0]["ids"] = [1, token]
+    with pytest.raises(errors.BadTraces, match=r"line 1: no alternates"):
+        list(read_positions(write(tmp_path / "bad.jsonl", [line])))
+
+
+async def test_a_trace_that_is_there_twice_is_refused(writer_url: str, tmp_path: Path) -> None:
+    source = write(tmp_path / "t.jsonl", [row("p", [1, 2], solve_id="s", attempt=1)])
+    with pytest.raises(errors.BadTraces, match="trace s/1: is there twice"):
+        await generate(writer_url, [source, source], tmp_path / "out", Plan())
+    # rows of other tools are named by their files
+    other = tmp_path / "other"
+    other.mkdir()
+    rows = [write(folder / "u.jsonl", [row("p", [1, 2])]) for folder in (tmp_path, other)]
+    with pytest.raises(errors.BadTraces, match="trace u/0: is there twice"):
+        await choose_among(writer_url, rows, tmp_path / "choices", Choices())
+
+
+@pytest.mark.parametrize("command", ["alternates", "genselect"])
+@pytest.mark.parametrize("option", ["--max-tokens=1000001", f"--seed={2**31}"])
+def test_what_no_server_takes_is_refused_at_once(command: str, option: str, tmp_path: Path) -> None:
+    source = write(tmp_path / "t.jsonl", [row("p", [1, 2], solve_id="s", attempt=1)])
+    asked = [command, str(source), "--to", str(tmp_path / "out"), option]
+    told = CliRunner().invoke(app, [*asked, "--url", "http://127.0.0.1:9"])
+    assert told.exit_code == 2
+    assert "Invalid value" in told.output

@@ -41,6 +41,7 @@ class Model:
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     wait: str = "soon"
+    refusal: str = "busy"
 
 
 def served(model: Model) -> FastAPI:
@@ -53,7 +54,7 @@ def served(model: Model) -> FastAPI:
         reply = model.replies.pop(0) if len(model.replies) > 1 else model.replies[0]
         if isinstance(reply, int):
             again = {"retry-after": model.wait}
-            return JSONResponse({"error": {"message": "busy"}}, reply, again)
+            return JSONResponse({"error": {"message": model.refusal}}, reply, again)
         if isinstance(reply, bytes):
             return Response(reply, media_type="application/json")
         message = {"role": "assistant", "content": reply}
@@ -110,6 +111,8 @@ def test_passages_are_the_trace_and_quotes_are_found_in_them(
 
     assert quoted(1) == PARTS[0]
     assert quoted(1, "be é  prime") == "be é prime"
+    # what begins with a character of several ids begins with the first of them
+    assert quoted(1, "é prime") == "é prime"
     assert quoted(4, "The\nanswer") == "The answer"
     assert quoted(4, "prime") is None
     assert quoted(5) is None
@@ -157,6 +160,19 @@ def test_replies_about_traces_keep_the_rules(
             Tag.FINAL,
         ]
         assert judged.spans[1].source == judged.spans[0].begin
+
+
+def test_replies_whose_thought_has_no_beginning_are_read(
+    passages: tuple[Trace, Passages],
+) -> None:
+    for thought in ("A set {a} is open.</think>", "{a}</think>{b}</think>", "None.</think>"):
+        judged = read_reflection(f"{thought}\n{json.dumps(GOOD)}", *passages, "m", most=3)
+        assert judged.faults == []
+        assert len(judged.spans) == 3
+    # what is said of the attempt may have the end of a thought in it
+    span = {"tag": "insight", "passage": 1, "reason": "</think> stands there"}
+    judged = read_reflection(json.dumps({"spans": [span]}), *passages, "m", most=3)
+    assert [each.reason for each in judged.spans] == ["</think> stands there"]
 
 
 @pytest.mark.parametrize("reply", ["", "no", "{", "[1]", '{"spans": 3}', '{"spans": [3]}', "{}"])
@@ -301,3 +317,34 @@ def test_endpoints_that_fail_are_told(tmp_path: Path) -> None:
             None, target=tmp_path / "out", endpoint="http://127.0.0.1:9/v1", model="m",
             alternates=[alternates], prompt=prompt,
         )  # fmt: skip
+
+
+def test_an_endpoint_that_repeats_the_key_does_not_have_it_shown(
+    model: tuple[str, Model], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, answering = model
+    monkeypatch.setenv("QUORUM_ANNOTATOR_KEY", "secret-key")
+    # told at the place where the sentence is cut
+    answering.refusal = f"{'x' * 250} no such key: secret-key"
+    answering.replies = [401]
+    alternates = write(tmp_path / "alternates.jsonl", [POSITION.row()])
+    with pytest.raises(errors.ServiceFailed, match="answered with 401") as told:
+        write_command(
+            None, target=tmp_path / "out", endpoint=url, model="m", alternates=[alternates]
+        )
+    assert "secr" not in str(told.value)
+
+
+@pytest.mark.parametrize("usage", ['"none"', '{"prompt_tokens": Infinity}', "[1]"])
+def test_replies_that_count_in_another_form_are_told(
+    usage: str, model: tuple[str, Model], tmp_path: Path
+) -> None:
+    url, answering = model
+    answering.replies = [
+        f'{{"choices": [{{"message": {{"content": "x"}}}}], "usage": {usage}}}'.encode()
+    ]
+    alternates = write(tmp_path / "alternates.jsonl", [POSITION.row()])
+    with pytest.raises(errors.ServiceFailed, match="no chat completion"):
+        write_command(
+            None, target=tmp_path / "out", endpoint=url, model="m", alternates=[alternates]
+        )

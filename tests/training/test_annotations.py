@@ -49,7 +49,8 @@ BAD: dict[str, list[Span]] = {
         replace(GOOD, tag=Tag.FINAL),
         replace(GOOD, tag=Tag.FINAL, end=10),
     ],
-    "better and worse": [replace(GOOD, tag=Tag.BETTER), replace(GOOD, tag=Tag.NEUTRAL)],
+    "better and worse": [replace(GOOD, tag=Tag.BETTER)],
+    "2 verdicts": [replace(GOOD, tag=Tag.NEUTRAL), replace(GOOD, tag=Tag.NEUTRAL, end=10)],
 }
 
 
@@ -89,6 +90,22 @@ OTHER = replace(GOOD, tag=Tag.WORSE, alternate=0, end=5)
 def test_rules_of_alternates(span: Span, fault: str) -> None:
     found = faults([BETTER, span], LENGTHS, {POSITION.key: POSITION})
     assert (fault in found[0]) if fault else found == []
+
+
+def test_a_position_is_judged_by_itself_and_a_continuation_once() -> None:
+    """Positions of other attempts at the problem begin where this one does: after the prompt."""
+    other = POSITION.model_copy(update={"attempt": 2})
+    positions = {POSITION.key: POSITION, other.key: other}
+    alone = [BETTER, replace(OTHER, attempt=2)]
+    told = faults(alone, LENGTHS, positions)
+    assert [each.partition(",")[0] for each in told] == ["s/1", "s/2"]
+    assert all("better and worse go together" in each for each in told)
+    (twice,) = faults([BETTER, OTHER, replace(OTHER, reason="again")], LENGTHS, positions)
+    assert twice == "s/1, position 3: 2 verdicts by ann on alternate 0; must be one"
+    (both,) = faults([BETTER, OTHER, replace(BETTER, tag=Tag.WORSE)], LENGTHS, positions)
+    assert "2 verdicts by ann on its own" in both
+    assert faults([BETTER, OTHER, replace(OTHER, annotator="bob", tag=Tag.NEUTRAL)], LENGTHS,
+                  positions) == []  # fmt: skip
 
 
 def test_alternates_come_back_from_csv_and_older_files_have_none(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """A small model as a policy, served and trained by rewards; stages; needs torch."""
 
+import json
+import resource
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,12 @@ def test_sampling_follows_what_is_asked(base: Path) -> None:
     one, same, other = (sampler.sample(Asked(PROMPT, 8, 1.0, seed=seed)) for seed in (1, 1, 2))
     assert one == same
     assert one.ids != other.ids
+    told = [float(sampler.score([*PROMPT, each])[-1] or 0) for each in range(64)]
+    first = sorted(np.exp(told), reverse=True)
+    # more than the likeliest has of all, and less than it has of the two likeliest
+    between = float(first[0] + first[0] / (first[0] + first[1])) / 2
+    asked = [Asked(PROMPT, 1, 1.0, top_k=2, top_p=between, seed=seed) for seed in range(40)]
+    assert {sampler.sample(each).ids[0] for each in asked} == {greedy.ids[0]}
     scores = sampler.score([*PROMPT, *one.ids])
     assert scores[0] is None
     assert np.allclose([float(each or 0) for each in scores[3:]], one.logprobs, atol=1e-4)
@@ -125,3 +134,29 @@ def test_full_goes_through_the_stages_that_there_is_a_corpus_for(
         train_stages("rl", more, tmp_path / "rl")
     with pytest.raises(errors.BadFile, match="needs a corpus"):
         train_stages("sft", Inputs(base=base), tmp_path / "sft")
+
+
+def test_a_learning_rate_is_that_of_all_stages(base: Path, corpus: Path, tmp_path: Path) -> None:
+    given = Inputs(base=base, corpus=corpus)
+    train_stages("full", given, tmp_path / "run", learning_rate=0.003)
+    config = json.loads((tmp_path / "run" / "tir" / "config.json").read_text())
+    assert config["recipe"]["learning_rate"] == 0.003
+    with pytest.raises(errors.BadFile, match="above 0"):
+        train_stages("full", given, tmp_path / "other", learning_rate=-0.003)
+
+
+def test_a_full_disk_is_told_by_the_checkpoints_name(base: Path, tmp_path: Path) -> None:
+    learner = LocalLearner(tmp_path, base, RECIPE, None)
+    learner.learn(rollouts(learner.sampler()), 0.01, RECIPE)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        # the adapter's card, the adapter, and the optimiser's state are too much
+        for most in (500, 10_000, 40_000):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, hard))
+            with pytest.raises(errors.OutputFailed, match=r"checkpoint-one: .* free some space"):
+                learner.save("one")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert learner.save("two")["state_path"] == "checkpoint-two"

@@ -288,6 +288,21 @@ def test_variants_have_answers_that_two_programs_agree_on(url: str, tmp_path: Pa
         commands.vary_command([tmp_path / "family.toml"], target=target, url=url)
 
 
+def test_families_that_would_make_bad_variants_are_refused_before_any_is_run(
+    tmp_path: Path,
+) -> None:
+    one, other = tmp_path / "family.toml", tmp_path / "other.toml"
+    nobody, target = "http://127.0.0.1:9", tmp_path / "variants.jsonl"
+    one.write_text(FAMILY)
+    # the variants of n = 3 and of n = 4 would be one problem with two answers
+    other.write_text(FAMILY.replace("{{{n}}}", "3"))
+    with pytest.raises(errors.BadTraces, match=r"other.toml: its statement does not name n"):
+        commands.vary_command([one, other], target=target, url=nobody)
+    other.write_text(FAMILY)
+    with pytest.raises(errors.BadTraces, match="the family power is there twice"):
+        commands.vary_command([one, other], target=target, url=nobody)
+
+
 def test_large_answers_are_asked_modulo_a_number() -> None:
     large = Problem("p", "How many?", str(2**100), "S", "MIT", {})
     made = modulo(large, 99_991)

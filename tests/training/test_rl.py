@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -19,18 +20,21 @@ import pytest
 from anyio import to_thread
 from tinker import ServiceClient
 
-from client.schema import AttemptEnd
+from client.http import AsyncQuorumClient
+from client.schema import AnswerKind, AttemptEnd
 from server.dialect.qwen import QwenDialect
 from server.vocabulary import Vocabulary
 from tests.training.ngram import Model
 from tests.training.test_corpus import read_json, row, write
 from tests.training.tinker_server import Service, running
 from training import errors
-from training.problems.read import read_problems
+from training.problems.read import Problem, read_problems
 from training.rl.commands import arguments, sides
 from training.rl.loop import Task, train_rl
 from training.rl.policy import Asked, Rollout
+from training.rl.recipe import with_rate
 from training.rl.rewards import advantages, judge, unusable
+from training.rl.rollouts import Group, make_groups
 from training.rl.tinker import TinkerLearner
 from training.tuning.recipe import load_rl_recipe
 from training.tuning.service import open_service
@@ -257,11 +261,55 @@ def test_what_cannot_be_learnt_from_is_left_out() -> None:
     good = row("a", [1, 2], end="answered", complete=True, logprobs=[None] * 3 + [-1.0, -2.0])
     assert unusable(good) == ""
     assert unusable(good | {"logprobs": [None] * 4 + [-1.0]}) == "log-probabilities are missing"
+    for no_number in (float("nan"), float("-inf")):
+        told = unusable(good | {"logprobs": [None] * 3 + [-1.0, no_number]})
+        assert told == "log-probabilities are missing"
     assert unusable(good | {"mask": [0] * 5}) == "nothing was sampled: its mask is all zero"
     assert unusable(good | {"complete": False}) == "tokens are missing"
     assert unusable(good | {"end": "engine_lost"}) == "engine_lost"
     # a slow service's queue, not the model, let the time run out
     assert unusable(good | {"end": "deadline"}) == "deadline"
+
+
+def test_what_was_appended_has_no_log_probability_whatever_is_told_of_it() -> None:
+    told = row("a", [1, 2, 3], [1, 0, 1], end="answered", complete=True,
+               logprobs=[None, 0.5, float("nan"), -1.0, float("nan"), -2.0])  # fmt: skip
+    assert unusable(told) == ""
+    judged = judge(told, load_rl_recipe("rl"))
+    problem = Problem("a", "?", "7", "", "", {})
+    (rollout,) = Group(problem, [judged], [0.5], Counter()).rollouts
+    assert rollout.logprobs.tolist() == [0, 0, 0, -1, 0, -2]
+
+
+def test_a_problem_that_is_held_out_is_not_trained_on(tmp_path: Path) -> None:
+    known = write(tmp_path / "p.jsonl", PROBLEMS)
+    # another id, and written otherwise; an id that is another problem's says nothing
+    held = [{**PROBLEMS[2], "id": "x", "problem": f" {PROBLEMS[2]['problem']}\n"}, HELD_OUT[0]]
+    others = write(tmp_path / "h.jsonl", [held[0], {**held[1], "id": "p1"}])
+    trained, evaluated = sides(known, others, load_rl_recipe("rl"))
+    assert [each.id for each in trained] == ["p1", "p2", "p4"]
+    assert [each.id for each in evaluated] == ["x", "p1"]
+
+
+@pytest.mark.parametrize("rate", [0.0, -1e-4, float("nan"), float("inf")])
+def test_a_learning_rate_that_none_can_be_is_refused(rate: float) -> None:
+    with pytest.raises(errors.BadFile, match="must be a number above 0"):
+        with_rate(load_rl_recipe("rl"), rate)
+
+
+async def test_more_problems_than_a_server_takes_at_once_are_asked_in_turn(url: str) -> None:
+    count = 20  # the server has one solve at work and lets sixteen wait
+    problems = [
+        Problem(f"p{number}", "How many prime numbers are below 100?", "25", "", "", {})
+        for number in range(count)
+    ]
+    async with AsyncQuorumClient(url) as client:
+        groups = await make_groups(
+            client, problems, load_rl_recipe("rl"),
+            attempts=1, seed=1, answer_kind=AnswerKind.INTEGER, at_once=8,
+        )  # fmt: skip
+    assert [group.problem.id for group in groups] == [each.id for each in problems]
+    assert all(group.attempts or group.left_out for group in groups)
 
 
 def test_bad_recipes_and_problems_are_refused(tmp_path: Path) -> None:

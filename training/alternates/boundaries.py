@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
+import numpy as np
+
 from training.traces.trace import Mask
 
 #: What ends a paragraph, and what a continuation is asked to stop with.
@@ -13,11 +15,13 @@ BOUNDARY = "\n\n"
 #: A blank line at the end of what was written so far, whatever the last token has after it.
 _ENDS = re.compile(r"\n[ \t]*\n\s*\Z")
 #: Code, in which a blank line ends no paragraph: fenced, called by a tag, or sent to a tool in
-#: Harmony's messages. What is still open at the end is code to the end.
+#: Harmony's messages, whose header names the tool before its channel or after. What is still open
+#: at the end of a turn is code to there.
 _CODE = re.compile(
     r"```.*?(?:```|\Z)"
     r"|<tool_call>.*?(?:</tool_call>|\Z)"
-    r"|<\|channel\|>[^<]*\bto=[^<]*(?:<\|constrain\|>[^<]*)?<\|message\|>.*?(?:<\|call\|>|\Z)",
+    r"|(?:<\|channel\|>[^<]*\bto=[^<]*|\bto=[^<]{1,256}<\|channel\|>[^<]*)"
+    r"(?:<\|constrain\|>[^<]*)?<\|message\|>.*?(?:<\|call\|>|\Z)",
     re.DOTALL,
 )
 
@@ -41,7 +45,7 @@ def paragraphs(texts: Sequence[str], mask: Mask) -> list[Paragraph]:
     """
     whole = "".join(texts)
     offsets = [0, *accumulate(map(len, texts))]
-    code = [match.span() for match in _CODE.finditer(whole)]
+    code = _code(whole, offsets, mask)
     begins = [begin for begin, _ in code]
 
     def in_code(offset: int) -> bool:
@@ -61,6 +65,20 @@ def paragraphs(texts: Sequence[str], mask: Mask) -> list[Paragraph]:
         if text.strip():
             found.append(Paragraph(begin, end, text, offsets[begin]))
     return found
+
+
+def _code(whole: str, offsets: Sequence[int], mask: Mask) -> list[tuple[int, int]]:
+    """Return where the model's code begins and ends, in characters, in order.
+
+    Each turn is read by itself: a fence that a prompt or an output leaves open opens none in it.
+    """
+    turns = [0, *(np.flatnonzero(np.diff(mask)) + 1).tolist(), len(mask)]
+    return [
+        match.span()
+        for begin, end in pairwise(turns)
+        if begin < end and mask[begin]
+        for match in _CODE.finditer(whole, offsets[begin], offsets[end])
+    ]
 
 
 def _is_cut(whole: str, offsets: Sequence[int], place: int, mask: Mask) -> bool:

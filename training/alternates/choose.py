@@ -1,12 +1,13 @@
 """Which positions of which traces get alternates: named ones first, then by divergence."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from training.alternates.boundaries import Paragraph, paragraphs
 from training.alternates.divergence import Sibling, priorities, terms
 from training.corpus.rules import reward_of
+from training.errors import BadTraces
 from training.traces.trace import Trace
 
 #: What names a trace: its solve and its attempt.
@@ -55,6 +56,17 @@ class ReadTrace:
 def trace_key(trace: Trace) -> TraceKey:
     """Return what names a trace."""
     return str(trace.values.get("solve_id", "")), int(trace.values.get("attempt", 0))
+
+
+def each_once(traces: Iterable[Trace]) -> Iterator[Trace]:
+    """Yield traces; raises `BadTraces` at the second one of a name: nothing tells them apart."""
+    seen: set[TraceKey] = set()
+    for trace in traces:
+        key = trace_key(trace)
+        if key in seen:
+            raise BadTraces(f"trace {key[0]}/{key[1]}: is there twice; give each trace once")
+        seen.add(key)
+        yield trace
 
 
 def choose(

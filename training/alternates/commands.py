@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from client.http import DEFAULT_URL
+from client.schema import MAX_SEED
 from training.alternates.choose import Caps
 from training.alternates.generate import Plan, Told, generate
 from training.annotate.reflections import named_places, read_spans
@@ -34,9 +35,11 @@ def alternates_command(  # noqa: PLR0913 - its options
         Path | None, typer.Option(help="Right answers: JSON lines or CSV with id and answer.")
     ] = None,
     temperature: Annotated[float, typer.Option(min=0, max=5, help="Of sampling.")] = 0.8,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a continuation.")] = 512,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Most tokens of a continuation.")
+    ] = 512,
     parallel: Annotated[int, typer.Option(min=1, help="Traces at a time.")] = 2,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first position.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Of the first position.")] = 0,
 ) -> None:
     """Go on otherwise at the paragraphs of traces; stopped, it goes on where it was."""
     caps = Caps(per_trace, per_problem, most, least_priority)

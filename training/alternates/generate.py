@@ -17,7 +17,15 @@ import orjson
 from client.http import AsyncQuorumClient
 from client.schema import CompletionChoice, CompletionRequest
 from training.alternates.boundaries import BOUNDARY
-from training.alternates.choose import Caps, Chosen, TraceKey, choose, read_trace, trace_key
+from training.alternates.choose import (
+    Caps,
+    Chosen,
+    TraceKey,
+    choose,
+    each_once,
+    read_trace,
+    trace_key,
+)
 from training.alternates.record import Alternate, AlternateEnd, Position
 from training.errors import EmptyCorpus, writing
 from training.files import append_line, read_lines, whole_folder
@@ -71,7 +79,7 @@ async def generate(
 
     Raises:
         QuorumClientError: the server refuses, or is gone for long.
-        BadTraces: a source cannot be read.
+        BadTraces: a source cannot be read, or a trace is there twice.
         EmptyCorpus: no trace has a position that is wanted.
         OutputExists, OutputFailed: the folder cannot be written.
     """
@@ -85,7 +93,7 @@ async def generate(
             model = ServedModel(client)
             reads = [
                 read_trace(trace, await model.texts(trace.ids.tolist()))
-                for trace in traces_with(sources, known.truths)
+                for trace in each_once(traces_with(sources, known.truths))
             ]
             chosen = choose(reads, plan.caps, known.named)
             del reads

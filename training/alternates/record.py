@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from training.errors import BadTraces, reading
+
+#: Above this no vocabulary reaches, as in files of traces.
+MOST_ID = 1 << 24
 
 
 class AlternateEnd(StrEnum):
@@ -28,7 +31,7 @@ class Alternate(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     alternate: int = Field(ge=0)
-    ids: list[int] = Field(min_length=1)
+    ids: list[Annotated[int, Field(ge=0, lt=MOST_ID)]] = Field(min_length=1)
     text: str
     end: AlternateEnd
     seed: int

@@ -153,5 +153,7 @@ def _matched(ones: Sequence[Span], others: Sequence[Span]) -> int:
 
 
 def _shared(one: Span, other: Span) -> float:
-    common = min(one.end, other.end) - max(one.begin, other.begin)
-    return max(common, 0) / (max(one.end, other.end) - min(one.begin, other.begin))
+    whole = max(one.end, other.end) - min(one.begin, other.begin)
+    if whole <= 0:  # spans without a token, which are faults of their own, are no place
+        return 0.0
+    return max(min(one.end, other.end) - max(one.begin, other.begin), 0) / whole

@@ -20,6 +20,11 @@ MOST_TRIES = 5
 FIRST_WAIT_S = 1.0
 LONGEST_WAIT_S = 60.0
 
+#: What reading a reply of another form raises.
+_MALFORMED = (
+    AttributeError, IndexError, KeyError, OverflowError, RecursionError, TypeError, ValueError,
+)  # fmt: skip
+
 Message = dict[str, str]
 
 
@@ -50,7 +55,7 @@ class ChatEndpoint:
 
     def __init__(self, base_url: str, key: str, asked: Asked) -> None:
         self._url = f"{base_url.rstrip('/')}/chat/completions"
-        self._asked = asked
+        self._asked, self._key = asked, key
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
             self._http = httpx.AsyncClient(
@@ -100,8 +105,9 @@ class ChatEndpoint:
             return None
         if response.status_code == httpx.codes.OK or (response.status_code in BUSY and not last):
             return response
+        told = response.text.replace(self._key, "…") if self._key else response.text
         raise ServiceFailed(
-            f"{self._url}: answered with {response.status_code}: {response.text[:300]!r}; correct "
+            f"{self._url}: answered with {response.status_code}: {told[:300]!r}; correct "
             "what it says, or run the same command again later"
         )
 
@@ -112,7 +118,7 @@ class ChatEndpoint:
             text = told["choices"][0]["message"]["content"]
             usage = told.get("usage") or {}
             counts = [int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")]
-        except (KeyError, IndexError, TypeError, ValueError, RecursionError) as error:
+        except _MALFORMED as error:
             raise ServiceFailed(
                 f"{self._url}: its reply is no chat completion ({type(error).__name__}); is it an "
                 "endpoint of OpenAI's chat completions?"

@@ -15,6 +15,8 @@ from training.annotate.reflections import Span, faults
 from training.traces.trace import Trace
 
 _THOUGHT = re.compile(r"<think>.*?</think>", re.DOTALL)
+#: Some chat templates write a thought's beginning, so that a reply has only its end.
+_THOUGHT_END = "</think>"
 #: Faults that are told to the model at once.
 MOST_FAULTS = 10
 
@@ -128,17 +130,20 @@ def read_comparison(
 
 def _object(reply: str, needed: str, judged: Judged) -> dict[str, Any] | None:
     """Return the JSON object in a reply that may have thoughts or a fence around it."""
-    text = _THOUGHT.sub("", reply)
-    begin, end = text.find("{"), text.rfind("}")
-    try:
-        told = orjson.loads(text[begin : end + 1]) if 0 <= begin < end else None
-    except orjson.JSONDecodeError as error:
-        judged.faults.append(f"not JSON: {error}")
-        return None
-    if not isinstance(told, dict) or not isinstance(told.get(needed), list):
-        judged.faults.append(f"must be one JSON object with a list of {needed}")
-        return None
-    return told
+    whole, fault = _THOUGHT.sub("", reply), ""
+    # as it stands first: what is quoted of an attempt may have the end of a thought in it
+    for text in (whole, whole.rpartition(_THOUGHT_END)[2]):
+        begin, end = text.find("{"), text.rfind("}")
+        try:
+            told = orjson.loads(text[begin : end + 1]) if 0 <= begin < end else None
+        except orjson.JSONDecodeError as error:
+            fault = f"not JSON: {error}"
+            continue
+        if isinstance(told, dict) and isinstance(told.get(needed), list):
+            return told
+        fault = f"must be one JSON object with a list of {needed}"
+    judged.faults.append(fault)
+    return None
 
 
 def _tag(value: object, allowed: frozenset[LabelTag]) -> LabelTag | None:

@@ -75,6 +75,8 @@ class Passages:
             return None
         start = self._offsets[passage.begin]
         begin = bisect_right(self._offsets, start + found[0]) - 1
+        # the ids before that add nothing to the text are the beginning of its first character
+        begin = bisect_left(self._offsets, self._offsets[begin])
         end = bisect_left(self._offsets, start + found[1])
         return max(begin, passage.begin), min(max(end, begin + 1), passage.end)
 

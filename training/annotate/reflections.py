@@ -8,7 +8,7 @@ position before it), `reason`, `alternate`. A comparison is a row as well, with 
 """
 
 import csv
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -111,8 +111,9 @@ def faults(
     """Return what breaks the rules, a sentence each.
 
     Spans lie inside their trace, or inside the continuation that they compare; each has a reason; a
-    mistake has its source, at or before it; an annotator gives a trace one final answer at most;
-    where one continuation is better another is worse, of the same annotator at the same position.
+    mistake has its source, at or before it; an annotator gives a trace one final answer at most,
+    and a continuation one verdict; where one continuation is better another is worse, of the same
+    annotator at the same position.
 
     Args:
         spans: what was said.
@@ -122,6 +123,7 @@ def faults(
     found: list[str] = []
     finals: dict[tuple[str, int, str], int] = defaultdict(int)
     compared: dict[tuple[str, str, int], set[LabelTag]] = defaultdict(set)
+    verdicts: Counter[tuple[str, int, int, int | None, str]] = Counter()
     for number, span in enumerate(spans, start=2):
         place = f"line {number}: "
         if span.alternate is None:
@@ -131,16 +133,26 @@ def faults(
         if span.tag is LabelTag.FINAL:
             finals[*span.trace, span.annotator] += 1
         if span.tag in COMPARED_TAGS:
-            compared[span.problem_id, span.annotator, span.begin].add(span.tag)
+            # continuations of an attempt are judged among themselves, others where attempts part
+            alone = positions is not None and (*span.trace, span.begin) in positions
+            where = f"{span.solve_id}/{span.attempt}" if alone else span.problem_id
+            compared[where, span.annotator, span.begin].add(span.tag)
+            verdicts[*span.trace, span.begin, span.alternate, span.annotator] += 1
     found += [
         f"{solve}/{attempt}: {count} final answers by {who}; must be one"
         for (solve, attempt, who), count in finals.items()
         if count > 1
     ]
     found += [
-        f"{problem}, position {begin}: {who} calls one continuation {tags.pop()} and none the "
+        f"{solve}/{attempt}, position {begin}: {count} verdicts by {who} on "
+        f"{'its own' if alternate is None else f'alternate {alternate}'}; must be one"
+        for (solve, attempt, begin, alternate, who), count in verdicts.items()
+        if count > 1
+    ]
+    found += [
+        f"{where}, position {begin}: {who} calls one continuation {tags.pop()} and none the "
         "opposite; better and worse go together"
-        for (problem, who, begin), tags in (
+        for (where, who, begin), tags in (
             (key, tags & {LabelTag.BETTER, LabelTag.WORSE}) for key, tags in compared.items()
         )
         if len(tags) == 1

@@ -7,6 +7,7 @@ import anyio
 import typer
 
 from client.http import DEFAULT_URL
+from client.schema import MAX_SEED
 from training.genselect.generate import Plan, generate
 from training.traces.answers import read_answers
 
@@ -28,9 +29,13 @@ def genselect_command(  # noqa: PLR0913 - its options
         Path | None, typer.Option(help="Right answers: JSON lines or CSV with id and answer.")
     ] = None,
     temperature: Annotated[float, typer.Option(min=0, max=5, help="Of sampling.")] = 0.8,
-    max_tokens: Annotated[int, typer.Option(min=1, help="Most tokens of a choice.")] = 1_024,
+    max_tokens: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Most tokens of a choice.")
+    ] = 1_024,
     parallel: Annotated[int, typer.Option(min=1, help="Questions at a time.")] = 2,
-    seed: Annotated[int, typer.Option(min=0, help="Of solutions, order and sampling.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED, help="Of solutions, order and sampling.")
+    ] = 0,
 ) -> None:
     """Have the served model choose among solutions of traces; its choices are traces as well."""
     plan = Plan(

@@ -10,6 +10,7 @@ import orjson
 
 from client.http import AsyncQuorumClient
 from client.schema import CompletionChoice, CompletionRequest
+from training.alternates.choose import each_once
 from training.errors import EmptyCorpus, writing
 from training.files import append_line, read_lines, whole_folder
 from training.genselect.questions import Question, Solution, prompts_sha256, questions, solution
@@ -57,7 +58,7 @@ async def generate(
 
     Raises:
         QuorumClientError: the server refuses, or is gone for long.
-        BadTraces: a source cannot be read.
+        BadTraces: a source cannot be read, or a trace is there twice.
         EmptyCorpus: no problem has right and wrong solutions.
         OutputExists, OutputFailed: the folder cannot be written.
     """
@@ -89,7 +90,7 @@ async def generate(
 
 async def _questions(model: ServedModel, traces: Iterable[Trace], plan: Plan) -> list[Question]:
     found: list[Solution] = []
-    for trace in traces:
+    for trace in each_once(traces):
         one = solution(trace, await model.texts(trace.ids.tolist()), plan.characters)
         if one is not None:
             found.append(one)

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from client.schema import AnswerKind
 from training.problems.read import Problem, read_problems
-from training.rl.commands import HeldOutOption, ServeOption, arguments
+from training.rl.commands import HeldOutOption, ServeOption, arguments, sides
 from training.tuning.commands import TrackerOption
 from training.tuning.recipe import load_any
 
@@ -78,16 +78,14 @@ def _sides(
     stage: str, problems: Path | None, held_out: Path | None
 ) -> tuple[list[Problem], list[Problem]]:
     """Return the problems of a stage that has rewards, and those that it is evaluated on."""
-    from training.rl.loop import split  # noqa: PLC0415
     from training.rl.recipe import RlRecipe  # noqa: PLC0415
 
     if problems is None:
         return [], []
-    known = read_problems(problems)
     recipe = load_any("rl" if stage == "full" else stage)
-    if held_out is not None or not isinstance(recipe, RlRecipe):
-        return known, read_problems(held_out) if held_out else []
-    return split(known, recipe)
+    if not isinstance(recipe, RlRecipe):
+        return read_problems(problems), []
+    return sides(problems, held_out, recipe)
 
 
 def _lines(figures: dict[str, Any]) -> list[str]:

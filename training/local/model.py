@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import BadBase, MissingExtra, writing
+from training.errors import BadBase, MissingExtra, OutputFailed, writing
 
 #: Every linear layer of attention and feed-forward, as transformers names them.
 TARGETS = r".*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
@@ -136,10 +136,17 @@ class LoraModel:
         self.optimizer.zero_grad(set_to_none=True)
 
     def save(self, place: Path) -> None:
-        """Save adapter and optimiser."""
-        with writing(place):
-            self.model.save_pretrained(place)
-            self.torch.save(self.optimizer.state_dict(), place / OPTIMIZER)
+        """Save adapter and optimiser; raises `OutputFailed`."""
+        failed = (RuntimeError, library("safetensors").SafetensorError)
+        try:
+            with writing(place):
+                self.model.save_pretrained(place)
+                self.torch.save(self.optimizer.state_dict(), place / OPTIMIZER)
+        except failed as error:  # both write by themselves, and do not say what the system said
+            raise OutputFailed(
+                f"{place}: cannot be written ({error}); free some space, and run the same command "
+                "again: it goes on from its last checkpoint"
+            ) from error
 
 
 def mean_logprob(model: LoraModel, ids: NDArray[Any], weights: NDArray[np.float32]) -> float:

@@ -51,6 +51,7 @@ class LocalSampler:
         shares, order = torch.softmax(logits / asked.temperature, dim=-1).sort(descending=True)
         if asked.top_k:
             shares[asked.top_k :] = 0
+            shares /= shares.sum()  # the next cut is of what is left, as in vLLM
         # a token stays while those before it have not reached the share
         shares[(shares.cumsum(0) - shares) >= asked.top_p] = 0
         return int(order[torch.multinomial(shares, 1, generator=source)])

@@ -16,7 +16,7 @@ from training.local.policy import LocalLearner
 from training.local.train import ADAPTER, train_here
 from training.problems.read import Problem
 from training.rl.loop import Task, train_rl
-from training.rl.recipe import RlRecipe
+from training.rl.recipe import RlRecipe, with_rate
 from training.tuning.outcome import RESULT
 from training.tuning.recipe import Recipe, load_any
 
@@ -53,6 +53,8 @@ def train_stages(
 ) -> dict[str, Any]:
     """Train by the recipe `stage`, or by all of `FULL`; return what each came to.
 
+    `learning_rate` stands in place of every recipe's own.
+
     The adapter is in the folder's `adapter`. Of `full`, each stage has a folder in it, one that the
     corpus has nothing for is left out, and so is the last without problems.
 
@@ -68,15 +70,14 @@ def train_stages(
 
     if stage != "full":
         name = stage
-        recipe = load_any(stage)
-        if learning_rate is not None:
-            recipe = recipe.model_copy(update={"learning_rate": learning_rate})
+        recipe = with_rate(load_any(stage), learning_rate)
         return {name: _stage(recipe, inputs, folder, inputs.start, tell)}
     told: dict[str, Any] = {}
     start = inputs.start
     for name in FULL if inputs.problems else FULL[:-1]:
         try:
-            told[name] = _stage(load_any(name), inputs, folder / name, start, tell)
+            recipe = with_rate(load_any(name), learning_rate)
+            told[name] = _stage(recipe, inputs, folder / name, start, tell)
         except EmptyCorpus as error:
             told[name] = {"left_out": str(error)}
             continue

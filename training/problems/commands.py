@@ -120,9 +120,12 @@ def vary_command(
 ) -> None:
     """Make variants of problems; their answers come from programs run in the sandbox."""
     made: list[Problem] = []
+    known = [load_family(path) for path in families]  # all of them, before the first is run
+    twice = [name for name, count in Counter(each.id for each in known).items() if count > 1]
+    if twice:
+        raise BadTraces(f"the family {twice[0]} is there twice; rename one")
     with SandboxClient(url) as client:
-        for path in families:
-            family = load_family(path)
+        for family in known:
             with client.lease(_SOLVING) as one, client.lease(_CHECKING) as other:
                 runs = _runner(one), _runner(other)
                 variants, left = make(family, count, runs, seed=seed)

@@ -9,7 +9,7 @@ the solver's, and the check's, or for want of one the solver's again.
 
 import random
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,7 +74,8 @@ def load_family(path: Path) -> Family:
         content = path.read_bytes()
     try:
         family = Family.model_validate(tomllib.loads(content.decode()))
-        family.statement.format(**dict.fromkeys(family.ranges, 1))
+        named = _Named(dict.fromkeys(family.ranges, 1))
+        family.statement.format_map(named)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         raise BadTraces(f"{path}: {error}") from None
     except (KeyError, IndexError, ValueError, AttributeError, TypeError) as error:
@@ -84,7 +85,25 @@ def load_family(path: Path) -> Family:
     empty = [name for name, (first, last) in family.ranges.items() if first > last]
     if empty:
         raise BadTraces(f"{path}: the range of {empty[0]} is empty; give [first, last]")
+    unnamed = [name for name in family.ranges if name not in named.seen]
+    if unnamed:
+        raise BadTraces(
+            f"{path}: its statement does not name {unnamed[0]}: variants would ask the same and "
+            "have other answers; write it there, or take its range away"
+        )
     return family
+
+
+class _Named(dict[str, int]):
+    """Parameters; `seen` are those that a template took."""
+
+    def __init__(self, values: Mapping[str, int]) -> None:
+        super().__init__(values)
+        self.seen: set[str] = set()
+
+    def __getitem__(self, name: str) -> int:
+        self.seen.add(name)
+        return super().__getitem__(name)
 
 
 def make(

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from client.schema import AnswerKind
 from training.problems.read import Problem, read_problems
-from training.rl.recipe import RlRecipe
+from training.rl.recipe import RlRecipe, with_rate
 from training.tuning.commands import TrackerOption
 
 RecipeOption = Annotated[str, typer.Option("--recipe", help="rl, or a .toml file of one.")]
@@ -51,9 +51,7 @@ def rl_command(  # noqa: PLR0913 - its options
     from training.tuning.recipe import load_rl_recipe  # noqa: PLC0415
     from training.tuning.service import open_service  # noqa: PLC0415
 
-    chosen = load_rl_recipe(recipe)
-    if learning_rate is not None:
-        chosen = chosen.model_copy(update={"learning_rate": learning_rate})
+    chosen = with_rate(load_rl_recipe(recipe), learning_rate)
     trained, held = sides(problems, held_out, chosen)
     task = Task(
         model, tokenizer, trained, held, chosen, answer_kind, arguments(serve or []),
@@ -68,13 +66,14 @@ def rl_command(  # noqa: PLR0913 - its options
 def sides(
     problems: Path, held_out: Path | None, recipe: RlRecipe
 ) -> tuple[list[Problem], list[Problem]]:
-    """Return the problems to train on and those to evaluate on."""
-    from training.rl.loop import split  # noqa: PLC0415
+    """Return the problems to train on and those to evaluate on; none is both."""
+    from training.rl.loop import split, without  # noqa: PLC0415
 
     known = read_problems(problems)
     if held_out is None:
         return split(known, recipe)
-    return known, read_problems(held_out)
+    held = read_problems(held_out)
+    return without(known, held), held
 
 
 def arguments(settings: list[str]) -> list[str]:

@@ -17,6 +17,7 @@ from client.schema import AnswerKind
 from client.session import ServerChoice, session
 from training.errors import EmptyCorpus
 from training.files import write_json
+from training.problems.overlap import words
 from training.problems.read import Problem
 from training.provenance import of_file, provenance
 from training.rl.bridge import Bridge, open_bridge
@@ -109,6 +110,12 @@ def split(problems: Sequence[Problem], recipe: RlRecipe) -> tuple[list[Problem],
     return sides
 
 
+def without(problems: Sequence[Problem], held_out: Sequence[Problem]) -> list[Problem]:
+    """Return the problems that are not held out, by their statements' words: ids may be numbers."""
+    held = {tuple(words(each.statement)) for each in held_out}
+    return [each for each in problems if tuple(words(each.statement)) not in held]
+
+
 def steps_of(problems: int, recipe: RlRecipe) -> int:
     """Return how many steps a run takes."""
     return recipe.epochs * -(-problems // recipe.problems)
@@ -146,7 +153,7 @@ def _first(checkpoint: dict[str, Any] | None) -> int:
 def _arguments(task: Task, url: str) -> list[str]:
     """Return the settings of a gateway whose engine is the policy."""
     recipe = task.recipe
-    slots = min(256, max(recipe.problems * recipe.group, recipe.evaluated))
+    slots = _slots(recipe)
     return [
         "--engine-kind", "openai", "--engine-urls", url,
         "--engine-model", str(task.vocabulary.resolve()),
@@ -155,6 +162,11 @@ def _arguments(task: Task, url: str) -> list[str]:
         "--gateway-max-running", str(slots), "--gateway-max-queued", str(slots),
         *task.arguments,
     ]  # fmt: skip
+
+
+def _slots(recipe: RlRecipe) -> int:
+    """Return how many attempts, and solves, are at work at a time: no gateway takes more."""
+    return min(256, max(recipe.problems * recipe.group, recipe.evaluated))
 
 
 class _Rollouts:
@@ -182,6 +194,7 @@ class _Rollouts:
                     made = await make_groups(
                         self._client, problems, task.recipe,
                         attempts=attempts, seed=seed, answer_kind=task.answer_kind,
+                        at_once=_slots(task.recipe),
                     )  # fmt: skip
                 groups.extend(made)
 

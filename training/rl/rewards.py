@@ -1,5 +1,6 @@
 """What an attempt earns, and how much better than its group that is."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,7 @@ def unusable(row: dict[str, Any]) -> str:
     if not any(row["mask"]):
         return "nothing was sampled: its mask is all zero"
     known = zip(row["mask"], row["logprobs"], strict=True)
-    if any(own and logprob is None for own, logprob in known):
+    if any(own and (logprob is None or not math.isfinite(logprob)) for own, logprob in known):
         return "log-probabilities are missing"
     return ""
 

@@ -3,12 +3,13 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
-import anyio
 import numpy as np
 
 from client.http import AsyncQuorumClient
 from client.schema import MAX_SEED, AnswerKind, SolveFinished, SolveRequest
+from training.parallel import run_all
 from training.problems.ask import to_request
 from training.problems.read import Problem
 from training.rl.policy import Rollout
@@ -36,8 +37,13 @@ class Group:
             Rollout(
                 np.asarray(each.row["ids"], np.uint32),
                 np.asarray(each.row["mask"], np.uint8),
-                np.array([value or 0.0 for value in each.row["logprobs"]], np.float32)
-                * np.asarray(each.row["mask"], np.float32),
+                np.array(
+                    [
+                        value if own else 0.0
+                        for own, value in zip(each.row["mask"], each.row["logprobs"], strict=True)
+                    ],
+                    np.float32,
+                ),
                 advantage,
             )
             for each, advantage in zip(self.attempts, self.advantages, strict=True)
@@ -68,8 +74,9 @@ async def make_groups(
     attempts: int,
     seed: int,
     answer_kind: AnswerKind,
+    at_once: int,
 ) -> list[Group]:
-    """Return a group of attempts for each problem, all made at once.
+    """Return a group of attempts for each problem, made for `at_once` of them at a time.
 
     Raises:
         QuorumClientError: the server refuses, or is gone.
@@ -87,9 +94,8 @@ async def make_groups(
                     break
         groups[place] = to_group(collector, recipe)
 
-    async with anyio.create_task_group() as tasks:
-        for place, problem in enumerate(problems):
-            tasks.start_soon(make, place, problem)
+    # what a server has no room for, not even in its queue, it refuses
+    await run_all([partial(make, *each) for each in enumerate(problems)], at_once)
     return [groups[place] for place in range(len(problems))]
 
 
