@@ -12,13 +12,8 @@ target.
 """
 
 import statistics
-import sys
-import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from subprocess import PIPE
 from typing import Annotated
 
 import anyio
@@ -27,22 +22,20 @@ import orjson
 import typer
 from rich.progress import track
 
+from benchmarks.bare_engine import bare_engine
 from benchmarks.report import Result, finish, print_table
 from client.http import AsyncQuorumClient
 from client.local_server import local_server
 from client.readiness import wait_ready
 from client.schema import AttemptSegment, SegmentKind, SolveRequest
-from server.engine.llamacpp_child import ChildConfig
 from server.engine.llamacpp_http import completion_body
 from server.settings import Settings, load_settings
 from server.solve.plan import SolvePlan, make_plan
-from server.weights import resolve
 
 ATTEMPTS = 4
 PAIRS = 20
 #: Tokens an attempt: about 12 seconds a solve at 35 tokens/s.
 TOKENS = 96
-KEY = "bench"
 PROBLEM = "How many positive integers less than 10000 have digits that add up to 17? Explain."
 
 
@@ -88,7 +81,7 @@ async def _measure(pairs: int, strategy: str, tokens: int) -> list[Result]:
     async with (
         local_server() as server,
         AsyncQuorumClient(server.url) as client,
-        _bare_engine(settings) as bare,
+        bare_engine(settings) as bare,
     ):
         await wait_ready(client, lambda _: None)
         for number in track(range(pairs + 1), description="pairs"):
@@ -167,33 +160,6 @@ async def _play(
                     sampled = orjson.loads(line[6:])["tokens"]
                     received[index] += len(sampled)
                     ids += sampled
-
-
-@asynccontextmanager
-async def _bare_engine(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """Run the gateway's llama.cpp with nothing around it."""
-    with tempfile.TemporaryDirectory() as folder:
-        config = ChildConfig(
-            model_path=str(resolve(settings.engine.model)),
-            api_key=KEY,
-            slots=settings.engine_slots,
-            context_tokens=settings.engine.context_tokens,
-            threads=settings.engine_threads,
-            gpu_layers=settings.engine.gpu_layers,
-            slot_dir=folder,
-        )
-        command = [sys.executable, "-m", "server.engine.llamacpp_child"]
-        async with await anyio.open_process(command, stdin=PIPE, stderr=None) as process:
-            try:
-                if process.stdin is None or process.stdout is None:
-                    raise RuntimeError("the bare engine has no pipes")
-                await process.stdin.send(config.to_line())
-                url = orjson.loads(await process.stdout.receive())["url"]
-                headers = {"Authorization": f"Bearer {KEY}", "Connection": "close"}
-                async with httpx.AsyncClient(base_url=url, headers=headers, timeout=120) as bare:
-                    yield bare
-            finally:
-                process.terminate()
 
 
 def _report(rows: list[tuple[float, float]], strategy: str) -> list[Result]:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -38,13 +39,13 @@ class ChildConfig:
         return orjson.dumps(asdict(self)) + b"\n"
 
 
-def main() -> None:
-    """Serve until standard input ends or a signal comes."""
+def main(parameters: "Callable[[ChildConfig], Any] | None" = None) -> None:
+    """Serve until standard input ends or a signal comes; `parameters` stand for our own."""
     _die_with_parent()
     config = ChildConfig(**orjson.loads(sys.stdin.buffer.readline()))
     threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
     try:
-        server = _serve(config)
+        server = _serve((parameters or common_parameters)(config))
     except Exception as error:  # noqa: BLE001 - the extension raises what it likes
         # llama.cpp has written why; a traceback of ours would push it out of the last lines.
         os.write(sys.stderr.fileno(), f"llama.cpp did not start: {error}\n".encode())
@@ -57,8 +58,15 @@ def main() -> None:
     os._exit(0)
 
 
-def _serve(config: ChildConfig) -> Any:  # noqa: ANN401 - the extension module has no types
+def _serve(parameters: Any) -> Any:  # noqa: ANN401 - the extension module has no types
     import xllamacpp  # noqa: PLC0415 - loading takes 100 MB; only this process needs it
+
+    return xllamacpp.Server(parameters)
+
+
+def common_parameters(config: ChildConfig) -> Any:  # noqa: ANN401 - as above
+    """Return llama.cpp's `CommonParams` of the server that the gateway expects."""
+    import xllamacpp  # noqa: PLC0415 - as above
 
     params = xllamacpp.CommonParams()
     params.model.path = config.model_path
@@ -89,7 +97,7 @@ def _serve(config: ChildConfig) -> Any:  # noqa: ANN401 - the extension module h
     params.verbosity = 1
     # Threads of its HTTP server: each open stream holds one, and aborts need a free one.
     params.n_threads_http = 2 * config.slots + 4
-    return xllamacpp.Server(params)
+    return params
 
 
 def _exit_at_end_of_input() -> None:

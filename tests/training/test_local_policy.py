@@ -3,6 +3,7 @@
 import json
 import resource
 import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,13 @@ from tests.training.tiny_qwen import save_tiny
 from training import errors
 from training.corpus.build import build
 from training.corpus.rules import Rules
+from training.local.model import LoraModel
 from training.local.policy import LocalLearner, LocalSampler, open_sampler
 from training.local.stages import Inputs, train_stages
+from training.local.train import train_here
 from training.rl.bridge import open_bridge
 from training.rl.policy import Asked, Rollout
-from training.tuning.recipe import load_rl_recipe
+from training.tuning.recipe import load_recipe, load_rl_recipe
 
 torch: Any = pytest.importorskip("torch", reason="needs torch: install the extra `train`")
 pytest.importorskip("peft", reason="needs peft: install the extra `train`")
@@ -160,3 +163,56 @@ def test_a_full_disk_is_told_by_the_checkpoints_name(base: Path, tmp_path: Path)
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, handler)
     assert learner.save("two")["state_path"] == "checkpoint-two"
+
+
+def test_folders_that_are_no_model_and_no_adapter_of_it_are_named(
+    base: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(errors.BadBase, match="none: is no folder"):
+        open_sampler(tmp_path / "none")
+    with pytest.raises(errors.BadAdapter, match=r"none: has no adapter_config.json"):
+        open_sampler(base, tmp_path / "none")
+    LoraModel(base, 4, 0).save(tmp_path / "adapter")
+    with pytest.raises(errors.BadAdapter, match=r"(?s)adapter: peft cannot .*size mismatch"):
+        open_sampler(save_tiny(tmp_path / "wider", torch, transformers, 64), tmp_path / "adapter")
+    (tmp_path / "adapter" / "adapter_model.safetensors").write_bytes(b"cut")
+    with pytest.raises(errors.BadAdapter, match="adapter: peft cannot put it on"):
+        LocalLearner(tmp_path, base, RECIPE, None, start=tmp_path / "adapter")
+    copy = save_tiny(tmp_path / "copy", torch, transformers)
+    (copy / "model.safetensors").write_bytes(b"cut")
+    with pytest.raises(errors.BadBase, match="copy: transformers cannot load it"):
+        open_sampler(copy)
+
+
+def test_a_run_does_not_go_on_from_another_start(base: Path, corpus: Path, tmp_path: Path) -> None:
+    recipe = load_recipe("tir").model_copy(update={"rank": 4})
+    for seed, name in enumerate(("one", "other")):
+        LoraModel(base, 4, seed).save(tmp_path / name / "adapter")
+    run = tmp_path / "run"
+    train_here(corpus, run, base, recipe, start=tmp_path / "one" / "adapter")
+    config = json.loads((run / "config.json").read_text())
+    assert [each["name"] for each in config["start"]] == [
+        "adapter_config.json", "adapter_model.safetensors",
+    ]  # fmt: skip
+    with pytest.raises(errors.OutputExists, match="another configuration"):
+        train_here(corpus, run, base, recipe, start=tmp_path / "other" / "adapter")
+
+
+def test_weights_that_are_no_numbers_end_a_run_by_name(base: Path, tmp_path: Path) -> None:
+    learner = LocalLearner(tmp_path, base, RECIPE, None)
+    made = rollouts(learner.sampler())
+    far = replace(made[0], logprobs=np.where(made[0].mask, -1e4, 0).astype(np.float32))
+    with pytest.raises(errors.RolloutsFailed, match="its loss is no number"):
+        learner.learn([far, *made[1:]], 0.01, RECIPE)
+    weights = list(learner._model.model.parameters())
+    assert all(bool(each.isfinite().all()) for each in weights)  # no step was taken
+    weights[0].data.fill_(float("nan"))
+    for temperature in (0.0, 1.0):
+        with pytest.raises(errors.RolloutsFailed, match="what it writes is no number"):
+            learner.sampler().sample(Asked(PROMPT, 4, temperature))
+
+
+def test_problems_that_are_all_held_out_are_told(base: Path, tmp_path: Path) -> None:
+    given = Inputs(base=base, corpus=None, files=[tmp_path / "problems.jsonl"])
+    with pytest.raises(errors.EmptyCorpus, match="all problems are held out"):
+        train_stages("rl", given, tmp_path / "run")

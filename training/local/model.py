@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import BadBase, MissingExtra, OutputFailed, writing
+from training.errors import BadAdapter, BadBase, MissingExtra, OutputFailed, writing
 
 #: Every linear layer of attention and feed-forward, as transformers names them.
 TARGETS = r".*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 OPTIMIZER = "optimizer.pt"
+#: What an adapter's folder has, in PEFT's form; the weights under one of two names.
+CONFIG, WEIGHTS = "adapter_config.json", ("adapter_model.safetensors", "adapter_model.bin")
 #: Bits of a weight that the base can be loaded with.
 WHOLE, BYTE, NIBBLE = 16, 8, 4
 log = logging.getLogger(__name__)
@@ -65,6 +67,8 @@ def load(base: Path, bits: int = WHOLE) -> Any:  # noqa: ANN401 - transformers' 
         MissingExtra: torch or transformers is not installed.
     """
     torch, transformers = library("torch"), library("transformers")
+    if not base.is_dir():  # transformers would ask the hub for a model of that name
+        raise BadBase(f"{base}: is no folder; name that of a model")
     device = device_of(torch)
     more: dict[str, Any] = {}
     if bits != WHOLE:
@@ -74,9 +78,38 @@ def load(base: Path, bits: int = WHOLE) -> Any:  # noqa: ANN401 - transformers' 
     dtype = torch.float32 if device == "cpu" else torch.bfloat16
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(base, dtype=dtype, **more)
-    except (OSError, ValueError) as error:
+    except _refusals() as error:
         raise BadBase(f"{base}: transformers cannot load it ({error})") from None
     return model if more else model.to(device)
+
+
+def with_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:  # noqa: ANN401
+    """Return a model of `load` with the adapter of a folder, in PEFT's form.
+
+    Raises:
+        BadAdapter: there is none, or it does not fit the model.
+        MissingExtra: peft is not installed.
+    """
+    peft = library("peft")
+    if not (folder / CONFIG).is_file():  # peft would ask the hub for it
+        raise BadAdapter(f"{folder}: has no {CONFIG}; name an adapter's folder")
+    try:
+        return peft.PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+    except _refusals() as error:
+        raise BadAdapter(
+            f"{folder}: peft cannot put it on the model ({error}); give an adapter of this model"
+        ) from None
+
+
+def adapter_files(folder: Path | None) -> list[Path]:
+    """Return the files of an adapter, which say what a run began with; no folder has none."""
+    names = () if folder is None else (CONFIG, *WEIGHTS)
+    return [folder / name for name in names if folder is not None and (folder / name).is_file()]
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """Return what the libraries raise where a file is missing, damaged, or of another model."""
+    return OSError, ValueError, RuntimeError, library("safetensors").SafetensorError
 
 
 class LoraModel:
@@ -96,7 +129,7 @@ class LoraModel:
         adam: tuple[float, float, float] = (0.9, 0.95, 1e-8),
         bits: int = WHOLE,
     ) -> None:
-        """Load everything; raises `BadBase` and `MissingExtra`."""
+        """Load everything; raises `BadBase`, `BadAdapter` and `MissingExtra`."""
         self.torch, peft = library("torch"), library("peft")
         self.torch.manual_seed(seed)
         self.device = device_of(self.torch)
@@ -106,7 +139,7 @@ class LoraModel:
             settings = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS)
             self.model = peft.get_peft_model(model, settings)
         else:
-            self.model = peft.PeftModel.from_pretrained(model, kept, is_trainable=True)
+            self.model = with_adapter(model, kept, trainable=True)
         beta1, beta2, epsilon = adam
         self.optimizer = self.torch.optim.AdamW(
             [weight for weight in self.model.parameters() if weight.requires_grad],

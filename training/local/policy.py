@@ -8,9 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.local.model import WHOLE, LoraModel, device_of, library, load
+from training.errors import RolloutsFailed
+from training.local.model import WHOLE, LoraModel, device_of, library, load, with_adapter
 from training.rl.policy import Asked, Rollout, Sampled
 from training.rl.recipe import RlRecipe
+
+#: Weights that a step spoilt spoil all that comes after it.
+_NO_NUMBERS = (
+    "the model here: {} is no number, as after too large a step; go on from an earlier adapter "
+    "with a lower learning rate"
+)
 
 
 class LocalSampler:
@@ -25,7 +32,7 @@ class LocalSampler:
         self._lock = lock or threading.Lock()
 
     def sample(self, asked: Asked) -> Sampled:
-        """Return a continuation."""
+        """Return a continuation; raises `RolloutsFailed` where the weights are no numbers."""
         torch, sampled = self._torch, Sampled([], [])
         source = torch.Generator().manual_seed(asked.seed)
         ids, past = torch.tensor([asked.prompt], device=self._device), None
@@ -46,6 +53,8 @@ class LocalSampler:
     def _pick(self, logits: Any, asked: Asked, source: Any) -> int:  # noqa: ANN401
         """Return a token: temperature first, then the cuts."""
         torch = self._torch
+        if logits.isnan().any():
+            raise RolloutsFailed(_NO_NUMBERS.format("what it writes"))
         if asked.temperature == 0:
             return int(logits.argmax())
         shares, order = torch.softmax(logits / asked.temperature, dim=-1).sort(descending=True)
@@ -72,12 +81,11 @@ def open_sampler(folder: Path, adapter: Path | None = None) -> LocalSampler:
 
     Raises:
         BadBase: transformers cannot load it.
+        BadAdapter: the adapter is none, or does not fit.
         MissingExtra: torch, transformers or peft is not installed.
     """
     model = load(folder)
-    if adapter is not None:
-        model = library("peft").PeftModel.from_pretrained(model, adapter)
-    return LocalSampler(model)
+    return LocalSampler(model if adapter is None else with_adapter(model, adapter))
 
 
 class LocalLearner:
@@ -93,7 +101,7 @@ class LocalLearner:
         start: Path | None = None,
         bits: int = WHOLE,
     ) -> None:
-        """Load the model and its adapter; raises `BadBase` and `MissingExtra`."""
+        """Load the model and its adapter; raises `BadBase`, `BadAdapter` and `MissingExtra`."""
         self._folder, self._lock = folder, threading.Lock()
         self._model = LoraModel(
             base,
@@ -112,14 +120,21 @@ class LocalLearner:
     def learn(
         self, rollouts: Sequence[Rollout], rate: float, recipe: RlRecipe
     ) -> list[NDArray[np.float64]]:
-        """Take one step; return each rollout's log-probabilities before it."""
+        """Take one step; return each rollout's log-probabilities before it.
+
+        Raises:
+            RolloutsFailed: the loss is no number; no step is taken.
+        """
         before = []
         with self._lock:
             self._model.model.eval()  # no dropout: the ratio to sampling is to be one
             count = sum(int(each.mask[1:].sum()) for each in rollouts)
             for each in rollouts:
                 own = self._model.logprobs(each.ids)
-                (self._loss(own, each, recipe) / count).backward()
+                loss = self._loss(own, each, recipe) / count
+                if not loss.isfinite():
+                    raise RolloutsFailed(_NO_NUMBERS.format("its loss"))
+                loss.backward()
                 before.append(own.detach().cpu().numpy().astype(np.float64))
             self._model.step(rate)
         return before

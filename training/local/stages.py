@@ -11,7 +11,7 @@ import anyio
 from client.schema import AnswerKind
 from training.errors import BadFile, EmptyCorpus, writing
 from training.files import write_json
-from training.local.model import OPTIMIZER, WHOLE
+from training.local.model import OPTIMIZER, WHOLE, adapter_files
 from training.local.policy import LocalLearner
 from training.local.train import ADAPTER, train_here
 from training.problems.read import Problem
@@ -74,7 +74,7 @@ def train_stages(
         return {name: _stage(recipe, inputs, folder, inputs.start, tell)}
     told: dict[str, Any] = {}
     start = inputs.start
-    for name in FULL if inputs.problems else FULL[:-1]:
+    for name in FULL if inputs.problems or inputs.files else FULL[:-1]:
         try:
             recipe = with_rate(load_any(name), learning_rate)
             told[name] = _stage(recipe, inputs, folder / name, start, tell)
@@ -105,6 +105,8 @@ def _stage(
             start=start, bits=inputs.bits, trackers=inputs.trackers, observe=observe,
         )  # fmt: skip
         return {"steps": outcome.steps, "before": outcome.before, "after": outcome.after}
+    if not inputs.problems and inputs.files:
+        raise EmptyCorpus("nothing to train on: all problems are held out; give more")
     if not inputs.problems:
         raise BadFile("this stage needs problems with answers: name them with --problems")
     return _rewarded(recipe, inputs, folder, start, observe)
@@ -125,7 +127,7 @@ def _rewarded(
         recipe=recipe,
         answer_kind=inputs.answer_kind,
         arguments=inputs.arguments,
-        inputs=inputs.files,
+        inputs=[*inputs.files, *adapter_files(start)],
         start=None if start is None else start.name,
         trackers=inputs.trackers,
     )

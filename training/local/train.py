@@ -9,7 +9,15 @@ from typing import Any
 from training.corpus.store import ENTRIES, PROMPTS, Example, read_examples
 from training.errors import writing
 from training.files import write_json
-from training.local.model import OPTIMIZER, WHOLE, LoraModel, bits_here, mean_logprob, weights_of
+from training.local.model import (
+    OPTIMIZER,
+    WHOLE,
+    LoraModel,
+    adapter_files,
+    bits_here,
+    mean_logprob,
+    weights_of,
+)
 from training.provenance import of_file, provenance
 from training.tuning.folder import RunFolder
 from training.tuning.outcome import AFTER, BEFORE, RESULT, Outcome, means
@@ -42,6 +50,7 @@ def train_here(
 
     Raises:
         BadBase: transformers cannot load the model.
+        BadAdapter: `start` is no adapter, or not one of this model.
         EmptyCorpus: there is nothing to train on.
         MissingExtra: torch, transformers or peft is not installed.
         OutputExists: the folder is that of another run.
@@ -52,7 +61,7 @@ def train_here(
     inputs = [of_file(corpus / name) for name in (ENTRIES, PROMPTS)]
     config = {
         "model": base.name, "recipe": recipe.model_dump(mode="json"), "corpus": inputs,
-        "start": None if start is None else start.name, "bits": bits,
+        "start": [of_file(path) for path in adapter_files(start)], "bits": bits,
     }  # fmt: skip
     with RunFolder(folder, config, provenance("local", config), trackers=trackers) as run:
         checkpoint = run.checkpoint()
