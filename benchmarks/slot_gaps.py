@@ -25,10 +25,10 @@ from server.engine.base import Sampling
 from server.engine.llamacpp_http import completion_body
 from server.settings import load_settings
 
-ROUNDS = 8
+ROUNDS = 5
 SLOTS = 8
-#: About as long as the prompt of an attempt with its first turn.
-PROMPT_TOKENS = 500
+#: As many as the prompt of a short problem has.
+PROMPT_TOKENS = 250
 TOKENS = 24
 #: Which slots are at work.
 CASES = {
