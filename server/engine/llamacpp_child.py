@@ -75,8 +75,9 @@ def common_parameters(config: ChildConfig) -> Any:  # noqa: ANN401 - as above
     params.api_keys = [config.api_key]
     params.n_parallel = config.slots
     # One cache for all slots: with one each, llama.cpp decodes together only slots whose numbers
-    # follow each other, and attempts that call a tool or have ended leave gaps (two to four times
-    # slower with every other slot of 8 or 16 at work).
+    # follow each other, and attempts that call a tool or have ended leave gaps. With every other of
+    # 8 slots at work one cache is 1.6 times as fast, without gaps a few per cent slower
+    # (benchmarks/slot_gaps.py, two cores).
     params.kv_unified = True
     params.kv_unified_per_slot = config.context_tokens
     params.n_ctx = config.slots * config.context_tokens
