@@ -16,6 +16,7 @@ from server.weights import resolve
 
 KEY = "bench"
 CHILD = "server.engine.llamacpp_child"
+START_TIMEOUT_S = 120.0
 REPLY_TIMEOUT_S = 120.0
 
 
@@ -40,7 +41,8 @@ async def bare_engine(
                 if process.stdin is None or process.stdout is None:
                     raise RuntimeError("the bare engine has no pipes")
                 await process.stdin.send(config.to_line())
-                url = orjson.loads(await process.stdout.receive())["url"]
+                with anyio.fail_after(START_TIMEOUT_S):
+                    url = orjson.loads(await process.stdout.receive())["url"]
                 headers = {"Authorization": f"Bearer {KEY}", "Connection": "close"}
                 async with httpx.AsyncClient(
                     base_url=url, headers=headers, timeout=REPLY_TIMEOUT_S

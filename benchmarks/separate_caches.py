@@ -1,6 +1,5 @@
 """The embedded engine with a cache for each slot, llama.cpp's own choice: `slot_gaps` starts it."""
 
-import signal
 from typing import Any
 
 from server.engine.llamacpp_child import ChildConfig, common_parameters, main
@@ -15,5 +14,4 @@ def separate(config: ChildConfig) -> Any:  # noqa: ANN401 - the extension module
 
 
 if __name__ == "__main__":
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     main(separate)

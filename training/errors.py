@@ -12,6 +12,7 @@
     ├── EmptyCorpus        nothing is left to train on
     ├── OutputExists       an output is there already, or another job works on it
     ├── OutputFailed       an output cannot be written
+    ├── Diverged           weights or a loss are no numbers
     ├── RolloutsFailed     attempts came to nothing that can be learnt from
     ├── ServiceFailed      the training service refused or did not answer
     └── MissingExtra       a step needs a package that is not installed
@@ -65,6 +66,16 @@ class OutputExists(TrainingError):
 
 class OutputFailed(TrainingError):
     """An output cannot be written."""
+
+
+class Diverged(TrainingError):
+    """Weights or a loss are no numbers any more."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"the model here: {what} is no number, as after too large a step; go on from an "
+            "earlier adapter with a lower learning rate"
+        )
 
 
 class RolloutsFailed(TrainingError):

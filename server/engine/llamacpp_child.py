@@ -39,8 +39,9 @@ class ChildConfig:
         return orjson.dumps(asdict(self)) + b"\n"
 
 
-def main(parameters: "Callable[[ChildConfig], Any] | None" = None) -> None:
+def main(parameters: Callable[[ChildConfig], Any] | None = None) -> None:
     """Serve until standard input ends or a signal comes; `parameters` stand for our own."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     _die_with_parent()
     config = ChildConfig(**orjson.loads(sys.stdin.buffer.readline()))
     threading.Thread(target=_exit_at_end_of_input, daemon=True).start()
@@ -114,5 +115,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
     main()

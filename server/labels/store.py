@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from pydantic import ValidationError
 
 from client.schema import Label, LabelBody
 from server.errors import QuorumServerError
@@ -111,7 +110,7 @@ class LabelStore:
             for line in content.splitlines(keepends=True):
                 if line.endswith(b"\n"):
                     _apply(found, orjson.loads(line))
-        except (OSError, ValueError, ValidationError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             raise LabelsUnwritable(
                 f"{self.path}: cannot be read as labels ({error}); move it away, or name another "
                 "file in page.labels"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.training.tiny_qwen import save_tiny
+from training.errors import Diverged
 from training.local.train import train_here
 from training.merge.merge import merge
 from training.tuning.recipe import load_recipe
@@ -65,3 +66,12 @@ def test_a_run_that_is_stopped_goes_on_and_its_adapter_is_merged(
     _, merged = logits(tmp_path / "merged")
     assert float((merged - wanted).norm() / wanted.norm()) < 1e-4
     assert float((before - wanted).norm() / wanted.norm()) > 0.05
+
+
+def test_a_loss_that_is_no_number_ends_a_run_before_the_step(
+    corpus: Path, base: Path, tmp_path: Path
+) -> None:
+    too_large = RECIPE.model_copy(update={"learning_rate": 1e30, "save_every": 1})
+    with pytest.raises(Diverged, match="its loss is no number"):
+        train_here(corpus, tmp_path / "run", base, too_large)
+    assert (tmp_path / "run" / "checkpoint-000001").is_dir()

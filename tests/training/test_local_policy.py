@@ -202,13 +202,13 @@ def test_weights_that_are_no_numbers_end_a_run_by_name(base: Path, tmp_path: Pat
     learner = LocalLearner(tmp_path, base, RECIPE, None)
     made = rollouts(learner.sampler())
     far = replace(made[0], logprobs=np.where(made[0].mask, -1e4, 0).astype(np.float32))
-    with pytest.raises(errors.RolloutsFailed, match="its loss is no number"):
+    with pytest.raises(errors.Diverged, match="its loss is no number"):
         learner.learn([far, *made[1:]], 0.01, RECIPE)
     weights = list(learner._model.model.parameters())
     assert all(bool(each.isfinite().all()) for each in weights)  # no step was taken
     weights[0].data.fill_(float("nan"))
     for temperature in (0.0, 1.0):
-        with pytest.raises(errors.RolloutsFailed, match="what it writes is no number"):
+        with pytest.raises(errors.Diverged, match="what it writes is no number"):
             learner.sampler().sample(Asked(PROMPT, 4, temperature))
 
 

@@ -32,11 +32,10 @@ from training.problems.read import Problem, read_problems
 from training.rl.commands import arguments, sides
 from training.rl.loop import Task, train_rl
 from training.rl.policy import Asked, Rollout
-from training.rl.recipe import with_rate
 from training.rl.rewards import advantages, judge, unusable
 from training.rl.rollouts import Group, make_groups
 from training.rl.tinker import TinkerLearner
-from training.tuning.recipe import load_rl_recipe
+from training.tuning.recipe import load_recipe, load_rl_recipe, with_rate
 from training.tuning.service import open_service
 
 #: The SDK leaves sockets of calls that failed to the garbage collector.
@@ -295,6 +294,8 @@ def test_a_problem_that_is_held_out_is_not_trained_on(tmp_path: Path) -> None:
 def test_a_learning_rate_that_none_can_be_is_refused(rate: float) -> None:
     with pytest.raises(errors.BadFile, match="must be a number above 0"):
         with_rate(load_rl_recipe("rl"), rate)
+    with pytest.raises(errors.BadFile, match="must be a number above 0"):
+        with_rate(load_recipe("sft"), rate)
 
 
 async def test_more_problems_than_a_server_takes_at_once_are_asked_in_turn(url: str) -> None:

@@ -9,9 +9,7 @@ import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from training.errors import BadTraces, reading
-
-#: Above this no vocabulary reaches, as in files of traces.
-MOST_ID = 1 << 24
+from training.traces.read import MOST_ID
 
 
 class AlternateEnd(StrEnum):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import BadAdapter, BadBase, MissingExtra, OutputFailed, writing
+from training.errors import BadAdapter, BadBase, Diverged, MissingExtra, OutputFailed, writing
 
 #: Every linear layer of attention and feed-forward, as transformers names them.
 TARGETS = r".*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
@@ -160,6 +160,12 @@ class LoraModel:
     def tensor(self, values: NDArray[Any]) -> Any:  # noqa: ANN401
         """Return an array on the model's device."""
         return self.torch.tensor(values, device=self.device)
+
+    def backward(self, loss: Any) -> None:  # noqa: ANN401
+        """Add a loss's gradients; raises `Diverged` where it is no number: no step is to follow."""
+        if not loss.isfinite():
+            raise Diverged("its loss")
+        loss.backward()
 
     def step(self, rate: float) -> None:
         """Take a step along the gradients that have been added up."""

@@ -8,16 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import RolloutsFailed
+from training.errors import Diverged
 from training.local.model import WHOLE, LoraModel, device_of, library, load, with_adapter
 from training.rl.policy import Asked, Rollout, Sampled
 from training.rl.recipe import RlRecipe
-
-#: Weights that a step spoilt spoil all that comes after it.
-_NO_NUMBERS = (
-    "the model here: {} is no number, as after too large a step; go on from an earlier adapter "
-    "with a lower learning rate"
-)
 
 
 class LocalSampler:
@@ -32,7 +26,7 @@ class LocalSampler:
         self._lock = lock or threading.Lock()
 
     def sample(self, asked: Asked) -> Sampled:
-        """Return a continuation; raises `RolloutsFailed` where the weights are no numbers."""
+        """Return a continuation; raises `Diverged` where the weights are no numbers."""
         torch, sampled = self._torch, Sampled([], [])
         source = torch.Generator().manual_seed(asked.seed)
         ids, past = torch.tensor([asked.prompt], device=self._device), None
@@ -54,7 +48,7 @@ class LocalSampler:
         """Return a token: temperature first, then the cuts."""
         torch = self._torch
         if logits.isnan().any():
-            raise RolloutsFailed(_NO_NUMBERS.format("what it writes"))
+            raise Diverged("what it writes")
         if asked.temperature == 0:
             return int(logits.argmax())
         shares, order = torch.softmax(logits / asked.temperature, dim=-1).sort(descending=True)
@@ -123,7 +117,7 @@ class LocalLearner:
         """Take one step; return each rollout's log-probabilities before it.
 
         Raises:
-            RolloutsFailed: the loss is no number; no step is taken.
+            Diverged: the loss is no number; no step is taken.
         """
         before = []
         with self._lock:
@@ -131,10 +125,7 @@ class LocalLearner:
             count = sum(int(each.mask[1:].sum()) for each in rollouts)
             for each in rollouts:
                 own = self._model.logprobs(each.ids)
-                loss = self._loss(own, each, recipe) / count
-                if not loss.isfinite():
-                    raise RolloutsFailed(_NO_NUMBERS.format("its loss"))
-                loss.backward()
+                self._model.backward(self._loss(own, each, recipe) / count)
                 before.append(own.detach().cpu().numpy().astype(np.float64))
             self._model.step(rate)
         return before

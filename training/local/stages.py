@@ -16,9 +16,9 @@ from training.local.policy import LocalLearner
 from training.local.train import ADAPTER, train_here
 from training.problems.read import Problem
 from training.rl.loop import Task, train_rl
-from training.rl.recipe import RlRecipe, with_rate
+from training.rl.recipe import RlRecipe
 from training.tuning.outcome import RESULT
-from training.tuning.recipe import Recipe, load_any
+from training.tuning.recipe import Recipe, load_any, with_rate
 
 #: What `full` is made of; the words before programs, programs before rewards.
 FULL = ("cot", "tir", "rl")

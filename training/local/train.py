@@ -51,6 +51,7 @@ def train_here(
     Raises:
         BadBase: transformers cannot load the model.
         BadAdapter: `start` is no adapter, or not one of this model.
+        Diverged: the loss is no number; the last checkpoint stands.
         EmptyCorpus: there is nothing to train on.
         MissingExtra: torch, transformers or peft is not installed.
         OutputExists: the folder is that of another run.
@@ -122,7 +123,7 @@ def _step(model: LoraModel, batch: Sequence[Example], rate: float) -> float:
     for example in batch:
         own = model.tensor(example.weights[1:])
         part = -(model.logprobs(example.ids) * own).sum() / weights
-        part.backward()
+        model.backward(part)
         loss += float(part.detach())
     model.step(rate)
     return loss

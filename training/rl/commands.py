@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from client.schema import AnswerKind
 from training.problems.read import Problem, read_problems
-from training.rl.recipe import RlRecipe, with_rate
+from training.rl.recipe import RlRecipe
 from training.tuning.commands import TrackerOption
 
 RecipeOption = Annotated[str, typer.Option("--recipe", help="rl, or a .toml file of one.")]
@@ -48,7 +48,7 @@ def rl_command(  # noqa: PLR0913 - its options
     # the SDK takes seconds to import; the other commands do without it
     from training.rl.loop import Task  # noqa: PLC0415
     from training.rl.tinker import TinkerLearner  # noqa: PLC0415
-    from training.tuning.recipe import load_rl_recipe  # noqa: PLC0415
+    from training.tuning.recipe import load_rl_recipe, with_rate  # noqa: PLC0415
     from training.tuning.service import open_service  # noqa: PLC0415
 
     chosen = with_rate(load_rl_recipe(recipe), learning_rate)

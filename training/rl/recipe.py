@@ -1,12 +1,9 @@
 """A recipe of reinforcement learning."""
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from training.errors import BadFile
-
-Made = TypeVar("Made", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
@@ -47,19 +44,3 @@ class RlRecipe(BaseModel):
     beta2: float = Field(0.95, ge=0, lt=1)
     epsilon: Positive = 1e-8
     seed: int = Field(0, ge=0)
-
-
-def with_rate(recipe: Made, learning_rate: float | None) -> Made:
-    """Return a recipe, of any kind, with another learning rate; None: with its own.
-
-    Raises:
-        BadFile: the learning rate is not a positive number.
-    """
-    if learning_rate is None:
-        return recipe
-    try:
-        return recipe.model_validate({**recipe.model_dump(), "learning_rate": learning_rate})
-    except ValidationError:
-        raise BadFile(
-            f"learning rate {learning_rate}: must be a number above 0; give another"
-        ) from None

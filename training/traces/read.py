@@ -20,7 +20,7 @@ from training.traces.trace import COLUMNS, Ids, Mask, Trace
 #: Ids of gpt-oss's vocabulary (o200k_harmony): `<|start|>` and `assistant`.
 START, ASSISTANT = 200006, 173781
 #: Above this no vocabulary reaches; float or negative ids are refused as well.
-_MOST_ID = 1 << 24
+MOST_ID = 1 << 24
 #: The role of an export's rows that are no attempts.
 _PLAN = "plan"
 #: Rows of Parquet in memory at a time.
@@ -126,7 +126,7 @@ def _ids(values: Any) -> Ids:  # noqa: ANN401 - a row of somebody's file
     array = np.asarray(values)
     if array.ndim != 1 or (len(array) and array.dtype.kind not in "iu"):
         raise ValueError(f"token ids of type {array.dtype} and shape {array.shape}")
-    if len(array) and not (int(array.min()) >= 0 and int(array.max()) < _MOST_ID):
+    if len(array) and not (int(array.min()) >= 0 and int(array.max()) < MOST_ID):
         raise ValueError(f"token ids from {array.min()} to {array.max()}")
     return array.astype(np.uint32)
 

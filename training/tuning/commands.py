@@ -34,13 +34,11 @@ def sft_command(
 ) -> None:
     """Train a LoRA on a corpus, on Tinker; stopped, it goes on from its last checkpoint."""
     # the SDK takes seconds to import; the other commands do without it
-    from training.tuning.recipe import load_recipe  # noqa: PLC0415
+    from training.tuning.recipe import load_recipe, with_rate  # noqa: PLC0415
     from training.tuning.service import open_service  # noqa: PLC0415
     from training.tuning.sft import train  # noqa: PLC0415
 
-    chosen = load_recipe(recipe)
-    if learning_rate is not None:
-        chosen = chosen.model_copy(update={"learning_rate": learning_rate})
+    chosen = with_rate(load_recipe(recipe), learning_rate)
     with open_service(url, Path.cwd()) as client, _progress() as progress:
         bar = progress.add_task("steps", total=None, loss="")
 

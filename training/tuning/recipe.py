@@ -61,6 +61,22 @@ def load_any(name: str) -> Recipe | RlRecipe:
     return load_recipe(name)
 
 
+def with_rate(recipe: Loaded, learning_rate: float | None) -> Loaded:
+    """Return a recipe, of any kind, with another learning rate; None: with its own.
+
+    Raises:
+        BadFile: the learning rate is not a positive number.
+    """
+    if learning_rate is None:
+        return recipe
+    try:
+        return recipe.model_validate({**recipe.model_dump(), "learning_rate": learning_rate})
+    except ValidationError:
+        raise BadFile(
+            f"learning rate {learning_rate}: must be a number above 0; give another"
+        ) from None
+
+
 def _load(name: str, model: type[Loaded]) -> Loaded:
     try:
         return model.model_validate(_read(name))
