@@ -106,6 +106,8 @@ def _object(line: str) -> dict[str, Any]:
         row = json.loads(line)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
+    except RecursionError as error:
+        raise ValueError("not JSON that can be read: nested too deep; write an object") from error
     if not isinstance(row, dict):
         raise ValueError(f"a JSON {type(row).__name__}: must be an object")
     return row
@@ -256,7 +258,7 @@ class ResultFile:
         try:
             row = json.loads(line)
             self.done[row["id"]] = row["correct"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InvalidFile(
                 f"{self.path}: line {number}: not a result; name a file of results or a new one"
             ) from error

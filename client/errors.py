@@ -226,6 +226,22 @@ def translated(url: str) -> Iterator[None]:
         raise translate(error, url) from error
 
 
+@contextmanager
+def usable_environment() -> Iterator[None]:
+    """Raise `UsageError` where httpx cannot use the proxies or certificates of the environment.
+
+    It reads them as a client is made, and raises what Python and its own parts happen to raise.
+    """
+    try:
+        yield
+    except (ImportError, OSError, ValueError, httpx.InvalidURL) as error:
+        raise UsageError(
+            f"the proxies or certificates that the environment names cannot be used ({error}); "
+            "correct or unset HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and "
+            "SSL_CERT_DIR"
+        ) from error
+
+
 _BY_STATUS: dict[int, type[ServerError]] = {
     401: Unauthorized,
     403: Forbidden,

@@ -342,7 +342,7 @@ def read_event(sse: ServerSentEvent) -> Event | None:
 def _type_of(sse: ServerSentEvent) -> str:
     try:
         data = json.loads(sse.data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return sse.event if sse.event == FINAL_EVENT else ""
     name = data.get("type") if isinstance(data, dict) else None
     return name if isinstance(name, str) else ""

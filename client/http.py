@@ -28,6 +28,7 @@ from client.errors import (
     TransportError,
     UsageError,
     translated,
+    usable_environment,
 )
 from client.exchange import (
     NO_MORE,
@@ -66,7 +67,9 @@ def checked_url(url: str) -> str:
     """Return a server's base URL without its trailing slash; raise `BadServerAddress`."""
     try:
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
+        # As the resolver will: no part of a name is empty, or longer than 63 characters.
+        parsed.raw_host.decode("ascii").encode("idna")
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise BadServerAddress(f"server URL {url!r}: {error}; write {DEFAULT_URL}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise BadServerAddress(
@@ -117,12 +120,11 @@ class QuorumClient(Asking):
     ) -> None:
         self.url = checked_url(url)
         self._retry = retry or RetryPolicy()
-        self._http = httpx.Client(
-            base_url=self.url,
-            limits=LIMITS,
-            headers=_credentials(key),
-            trust_env=_trust_environment(self.url),
-        )
+        headers, trusted = _credentials(key), _trust_environment(self.url)
+        with usable_environment():
+            self._http = httpx.Client(
+                base_url=self.url, limits=LIMITS, headers=headers, trust_env=trusted
+            )
 
     @property
     def runs(self) -> Runs:
@@ -248,12 +250,11 @@ class AsyncQuorumClient(AsyncAsking):
     ) -> None:
         self.url = checked_url(url)
         self._retry = retry or RetryPolicy()
-        self._http = httpx.AsyncClient(
-            base_url=self.url,
-            limits=LIMITS,
-            headers=_credentials(key),
-            trust_env=_trust_environment(self.url),
-        )
+        headers, trusted = _credentials(key), _trust_environment(self.url)
+        with usable_environment():
+            self._http = httpx.AsyncClient(
+                base_url=self.url, limits=LIMITS, headers=headers, trust_env=trusted
+            )
 
     @property
     def runs(self) -> AsyncRuns:

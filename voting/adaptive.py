@@ -30,12 +30,15 @@ FULL_CALLS = 63
 ROUNDING = 1e-9
 
 
-def lead(ballot: Ballot) -> float:
-    """Return by how many average votes the heaviest answer leads the next; 0 without votes."""
+def lead(ballot: Ballot, *, rivals_join: bool = False) -> float:
+    """Return by how many average votes the heaviest answer leads the next; 0 without votes.
+
+    With `rivals_join` it is how many it leads all others together, below 0 where those weigh more.
+    """
     if not ballot.lines or ballot.lines[0].weight <= 0:
         return 0.0
     first = ballot.lines[0].weight
-    second = ballot.lines[1].weight if len(ballot.lines) > 1 else 0.0
+    second = sum(line.weight for line in ballot.lines[1 : None if rivals_join else 2])
     # Divided before they are multiplied: the sum of bounded weights is finite, its multiple not.
     return (first - second) / ballot.weight * ballot.count
 
@@ -45,7 +48,8 @@ class AheadBy:
     """Stop when an answer is `needed` average votes ahead of the next, and two votes were cast.
 
     With equal weights this is a sequential probability ratio test of the two best answers: its
-    threshold is on the difference of their votes, not on how many were cast.
+    threshold is on the difference of their votes, not on how many were cast. Where the ballot is
+    unsettled, the lead is over all other answers together.
 
     Raises:
         PolicyError: `needed` is not above 0 and finite.
@@ -58,9 +62,11 @@ class AheadBy:
 
     def decide(self, state: SolveState) -> StopDecision:
         """Return whether the lead is large enough, and of which answer."""
-        now = lead(state.ballot)
+        now = lead(state.ballot, rivals_join=state.unsettled)
         line: BallotLine | None = state.ballot.lines[0] if state.ballot.lines else None
-        if line is None or state.ballot.count < LEAST_VOTES or now < self.needed - ROUNDING:
+        # Weights that add up to infinity make a lead that is no number, and no reason to stop.
+        ahead = now >= self.needed - ROUNDING
+        if line is None or state.ballot.count < LEAST_VOTES or not ahead:
             return StopDecision(
                 stop=False, answer=None, reason=StopReason.NOT_AHEAD, measure=now,
                 needed=self.needed,

@@ -57,7 +57,8 @@ class Fitted:
         """Return the limit, with all times told in the library's."""
         factor = self.factor(state)
         decision = self.budget.decide(_scaled(state, 1 / factor))
-        limit_s = decision.limit_s * factor
+        # There and back again, times differ in their last digits: never by more than is left.
+        limit_s = min(decision.limit_s * factor, state.clock.left_s)
         even_s = state.clock.left_s / state.clock.problems_left
         if not state.marks and limit_s < even_s * (1 - ROUNDING) < math.inf:
             return BudgetDecision(even_s, BudgetReason.FIRST_VOTE)
@@ -86,11 +87,10 @@ class Fitted:
 
 def _scaled(state: BudgetState, factor: float) -> BudgetState:
     clock = state.clock
-    deadline_s = None if clock.deadline_s is None else clock.deadline_s * factor
+    # From 0: the difference of two large times would be off by what their scaling rounds.
+    deadline_s = None if clock.deadline_s is None else clock.left_s * factor
     return BudgetState(
-        clock=BudgetClock(
-            now_s=clock.now_s * factor, deadline_s=deadline_s, problems_left=clock.problems_left
-        ),
+        clock=BudgetClock(now_s=0.0, deadline_s=deadline_s, problems_left=clock.problems_left),
         elapsed_s=state.elapsed_s * factor,
         marks=tuple(_mark(mark, factor) for mark in state.marks),
         history=tuple(

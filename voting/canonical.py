@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from voting.integers import MAX_CHARACTERS, parse_integer
-from voting.latex import COLOR, FONTS, GAP, SILENT, group_end
+from voting.latex import COLOR, FONTS, GAP, SILENT, group_end, plain_spacing
 from voting.typed import in_latex
 from voting.units import is_unit
 
@@ -148,7 +148,7 @@ def canonical_text(written: str) -> str | None:
 def _without_unit(written: str) -> str:
     """Return a text without the unit that follows a number: a fraction's, a root's, a decimal's."""
     match = _UNIT.search(written)
-    if match is None or not is_unit(match["unit"]):
+    if match is None or not is_unit(plain_spacing(match["unit"])):
         return written
     number = written[: match.start()]
     if not _DIGIT.intersection(number) or _LETTERS.search(_COMMANDS.sub("", number)):

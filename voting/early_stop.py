@@ -130,7 +130,8 @@ class CannotBeOvertaken:
     """Stop when no answers of the attempts to come can change the leader.
 
     With `by_weight`, the leader's weight must be more than the runner-up's and the most that all
-    votes to come can weigh together; else votes are counted. A tie does not count as ahead.
+    votes to come can weigh together; else votes are counted. A tie does not count as ahead. Where
+    the ballot is unsettled, all that is not the leader's counts as the runner-up's.
     """
 
     by_weight: bool = True
@@ -146,7 +147,8 @@ class CannotBeOvertaken:
         else:
             line = state.ballot.most_votes
             standing = sorted((float(each.count) for each in state.ballot.lines), reverse=True)
-        lead = standing[0] - (standing[1] if len(standing) > 1 else 0.0) if standing else 0.0
+        rivals = standing[1:] if state.unsettled else standing[1:2]
+        lead = standing[0] - sum(rivals) if standing else 0.0
         stop = line is not None and lead > to_come
         reason = StopReason.CANNOT_BE_OVERTAKEN if stop else StopReason.CAN_BE_OVERTAKEN
         return _decision(line, reason, lead, to_come, stop=stop)
@@ -158,7 +160,8 @@ class BetaPosterior:
 
     With v1 and v2 votes for the two best answers and an even prior, the leader's share of the two
     is distributed as Beta(v1 + 1, v2 + 1); the solve stops once that is over one half with at least
-    the probability `threshold` (arXiv 2305.11860).
+    the probability `threshold` (arXiv 2305.11860). Where the ballot is unsettled, all votes but the
+    leader's count as the runner-up's.
 
     Raises:
         PolicyError: the threshold is not between 0 and 1.
@@ -176,7 +179,7 @@ class BetaPosterior:
     def decide(self, state: SolveState) -> StopDecision:
         """Return whether the leader's posterior reaches the threshold."""
         line = state.ballot.most_votes
-        probability = majority_probability(state.ballot)
+        probability = majority_probability(state.ballot, rivals_join=state.unsettled)
         stop = line is not None and probability >= self.threshold
         reason = StopReason.PROBABLY_DECIDED if stop else StopReason.NOT_PROBABLE_ENOUGH
         return _decision(line, reason, probability, self.threshold, stop=stop)
@@ -229,14 +232,15 @@ class AnyOf:
         return next((each for each in decisions if each.stop), decisions[0])
 
 
-def majority_probability(ballot: Ballot) -> float:
+def majority_probability(ballot: Ballot, *, rivals_join: bool = False) -> float:
     """Return the probability that the first of the two best answers is the likelier one of both.
 
     The prior is even; without votes it is one half. Exact, from the binomial form of the incomplete
-    beta function at one half.
+    beta function at one half. With `rivals_join`, all votes but the first's are one answer's.
     """
     counts = sorted((line.count for line in ballot.lines), reverse=True)
     first, second = (*counts, 0, 0)[:2]
+    second = sum(counts[1:]) if rivals_join else second
     draws = first + second + 1
     favourable = sum(math.comb(draws, wins) for wins in range(first + 1))
     return float(favourable / (1 << draws))

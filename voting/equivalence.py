@@ -3,14 +3,17 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from voting.answers import Answer, AnswerKind
 from voting.ballot import Ballot, Vote
 from voting.exact import (
+    MAX_CHARACTERS,
     Comparison,
     Exact,
     Items,
     Opaque,
+    as_fraction,
     compare_exact,
     read_exact,
     with_commas,
@@ -35,6 +38,9 @@ _PROSE = re.compile(
     rf"[A-Za-z]{{4}}|\b{_JOINING}[A-Za-z]{{2,3}} [A-Za-z]| {_JOINING}[A-Za-z]{{2,3}}\b"
 )
 _DIGIT = re.compile(r"[0-9]")
+#: Numbers side by side (two, one in groups, or the whole of a mixed one), and an exponent of ten. A
+#: symbolic check adds or multiplies what is side by side: to it ``1 234`` is 235.
+_SIDE_BY_SIDE = re.compile(r"[0-9] [0-9]|[0-9][eE][+-]?[0-9]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +55,24 @@ class AnswerRules:
     ordered_lists: bool = False
 
     def as_written(self, answer: Answer) -> str:
-        """Return an answer in LaTeX such that a symbolic check keeps these rules."""
+        """Return an answer in LaTeX such that a symbolic check keeps these rules.
+
+        A number that is known is written as a plain fraction: the check reads fewer forms of one.
+        """
         key = with_commas(answer.key)
+        value = read_exact(key, percent_is_number=self.percent_is_number)
+        if isinstance(value, Fraction) and len(plain := as_fraction(value)) <= MAX_CHARACTERS:
+            return plain
         if self.percent_is_number:
             key = key.removesuffix("%")
-        value = read_exact(key)
         if self.ordered_lists and isinstance(value, Items) and not value.opening:
             return f"({key})"
         return key
+
+    def can_ask(self, question: Same) -> bool:
+        """Return whether a symbolic check reads both answers as they are meant."""
+        written = (self.as_written(each) for each in (question.one, question.other))
+        return not any(map(_SIDE_BY_SIDE.search, written))
 
 
 def compare(one: Answer, other: Answer, rules: AnswerRules | None = None) -> Comparison:
@@ -145,7 +161,8 @@ class AnswerClasses:
                 unknown.append(Same(known, answer))
         self._of_key[answer.key] = answer
         self._values[answer.key] = value
-        self._open.extend(unknown[:MAX_COMPARED])
+        asked = [each for each in unknown[:MAX_COMPARED] if self.rules.can_ask(each)]
+        self._open.extend(asked)
 
     def of(self, answer: Answer) -> Answer:
         """Return the answer that stands for this one's class; itself where it was never added."""

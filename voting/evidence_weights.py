@@ -7,6 +7,7 @@ or the middle of its range where the attempt lacks what it looks at.
 """
 
 import math
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,6 +26,10 @@ DEFAULT_ENTROPY_FLOOR = 0.1
 DEFAULT_CONFIDENCE_CAP = 20.0
 #: What a vote weighs that evidence of the code does not speak for: see `DEFAULT_FLOOR`.
 DEFAULT_UNPRINTED = 0.5
+#: What a vote for a decimal fraction weighs: it loses a tie, and never against one vote less.
+DEFAULT_DECIMAL = 0.9
+
+_DECIMAL = re.compile(r"\.[0-9]")
 
 
 class Score(StrEnum):
@@ -181,6 +186,34 @@ class ExecutionFilter:
         if outcome.tool_calls > outcome.tool_errors:
             return WeightDecision(1.0, WeightReason.EXECUTED)
         return WeightDecision(self.otherwise, WeightReason.NOT_EXECUTED)
+
+
+@dataclass(frozen=True, slots=True)
+class ByExactness:
+    """A vote for an answer that has a decimal point weighs `otherwise`.
+
+    Answers of olympiads are exact: a decimal fraction is most often what an attempt rounded. In
+    contest mode, where answers are integers, all votes weigh 1.
+
+    Raises:
+        PolicyError: `otherwise` is not from 0 to 1.
+    """
+
+    otherwise: float = DEFAULT_DECIMAL
+
+    def __post_init__(self) -> None:
+        _require_share(self.otherwise)
+
+    @property
+    def most(self) -> float:
+        """One."""
+        return 1.0
+
+    def decide(self, outcome: AttemptOutcome) -> WeightDecision:
+        """Return 1 or `otherwise`."""
+        if outcome.answer is not None and _DECIMAL.search(outcome.answer.key):
+            return WeightDecision(self.otherwise, WeightReason.DECIMAL)
+        return WeightDecision(1.0, WeightReason.EXACT)
 
 
 def _require_positive(name: str, value: float) -> None:

@@ -69,7 +69,7 @@ _NAME = re.compile(r"[A-Za-z](?:_(?:[A-Za-z0-9]|\{[A-Za-z0-9]*\}))?(?:\([a-z]\))
 _GROUPED = re.compile(r"-?[1-9][0-9]{0,2}(?:,[0-9]{3})+\.[0-9]+%?")
 _REPEATING = re.compile(
     r"(?P<sign>-?)(?P<whole>[0-9]{0,40})\.(?P<before>[0-9]{0,40})"
-    r"(?:\\overline\{(?P<line>[0-9]{1,40})\}|\((?P<round>[0-9]{1,40})\)|\\dot\{(?P<dot>[0-9])\})"
+    r"(?:\\(?:overline|bar)\{(?P<line>[0-9]{1,40})\}|\((?P<round>[0-9]{1,40})\)|\\dot\{(?P<dot>[0-9])\})"
 )
 _JOINED = re.compile(r"(?<=[0-9)}]),?(?:and|or)(?=[-0-9(\\])")
 _MIXED = re.compile(
@@ -132,6 +132,13 @@ def _read_equations(key: str, percent_is_number: bool) -> Items | None:
 def with_commas(key: str) -> str:
     """Return a list whose values "and" or "or" join as one with commas: ``1and2`` as ``1,2``."""
     return _JOINED.sub(",", key)
+
+
+def as_fraction(value: Fraction) -> str:
+    """Return a value in the one form that every reader of LaTeX takes for it."""
+    if value.denominator == 1:
+        return str(value)
+    return rf"{'-' if value < 0 else ''}\frac{{{abs(value.numerator)}}}{{{value.denominator}}}"
 
 
 def compare_exact(one: Exact, other: Exact, *, ordered_lists: bool = False) -> Comparison:

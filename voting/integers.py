@@ -56,7 +56,7 @@ _CURRENCY = re.compile(r"\\?\$|\\pounds(?![A-Za-z])|[\u00a3\u20ac\u00a5]")
 _FONT = re.compile(rf"\\(?:{FONTS})\s*\{{")
 _ANSWER = r"(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\s*[:=]?"
 _LABEL = re.compile(
-    rf"(?:\\text\s*\{{\s*{_ANSWER}\s*\}}\s*[:=]?|{_ANSWER}|\\therefore(?![A-Za-z]))\s*",
+    rf"(?:\\(?:{FONTS})\s*\{{\s*{_ANSWER}\s*\}}\s*[:=]?|{_ANSWER}|\\therefore(?![A-Za-z]))\s*",
     re.IGNORECASE,
 )
 _STOP_AS_TEXT = re.compile(r"\\(?:text|textrm|mathrm|mbox)\s*\{\s*\.\s*\}\Z")
@@ -73,6 +73,8 @@ _ROUNDED = re.compile(
 )
 _CHOICES = re.compile(r"\\[dt]?binom\s*\{([0-9]{1,3})\}\s*\{([0-9]{1,3})\}")
 _FACTORIAL = re.compile(r"(?<![0-9.])([0-9]{1,2})!(?!!)")
+#: The area of a polygon: ``[ABC]``, which is no list.
+_AREA = re.compile(r"\[\s*([A-Z]{3,8})\s*\]")
 #: Words and commands that make the equation no statement of one quantity's value.
 _RELATIONS = frozenset(
     [
@@ -160,7 +162,7 @@ def _right_hand_side(text: str, curves: bool) -> str | None:
     left = _without_computation(left, right)
     if not left:
         return right
-    left = _TEXT_GROUP.sub(r"\1", left)
+    left = _AREA.sub(r"\1", _TEXT_GROUP.sub(r"\1", left))
     # As an answer of its own, where texts are asked for, it would be a condition.
     left = left if curves else _ROUNDED.sub("q", left)
     curves = curves and "_" not in left

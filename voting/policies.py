@@ -25,12 +25,14 @@ from voting.early_stop import (
 from voting.errors import PolicyNameError, VotingError
 from voting.evidence_weights import (
     DEFAULT_CONFIDENCE_CAP,
+    DEFAULT_DECIMAL,
     DEFAULT_ENTROPY_FLOOR,
     DEFAULT_HALF_TOKENS,
     DEFAULT_UNPRINTED,
     ByCodeAgreement,
     ByConfidence,
     ByEntropy,
+    ByExactness,
     ByTokens,
     ExecutionFilter,
     Score,
@@ -102,6 +104,11 @@ WEIGHTS: Catalogue[Weight] = Catalogue(
             "executed(otherwise=0)",
             "one if a cell of the attempt ran without an error, else none",
             lambda given, _: ExecutionFilter(given.number("otherwise", 0.0)),
+        ),
+        Entry(
+            f"exact(otherwise={DEFAULT_DECIMAL:g})",
+            "one if the answer has no decimal point, else less",
+            lambda given, _: ByExactness(given.number("otherwise", DEFAULT_DECIMAL)),
         ),
     ),
     "*",

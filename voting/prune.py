@@ -13,6 +13,8 @@ from voting.types import AttemptOutcome, AttemptProgress
 DEFAULT_WARM_UP = 16
 #: The gentler of DeepConf's two published settings: the bar is passed by 90 % of the warm-up.
 DEFAULT_KEEP_FRACTION = 0.9
+#: A fraction in decimals times a count may be more than a whole number by its last digits.
+ROUNDING = 1e-9
 
 
 class PruneReason(StrEnum):
@@ -119,4 +121,4 @@ class GroupConfidence:
         if len(whole) < self.warm_up:
             return None
         lowest = sorted((score for _, _, score in sorted(whole)[: self.warm_up]), reverse=True)
-        return lowest[math.ceil(self.keep_fraction * self.warm_up) - 1]
+        return lowest[max(math.ceil(self.keep_fraction * self.warm_up - ROUNDING), 1) - 1]

@@ -28,7 +28,8 @@ class SolveState:
     where the weight policy has no bound. ``free_slots`` is how many more attempts the engine can
     decode at once without slowing others, None where that is not known. ``left_s`` is the time to
     the deadline, infinite where there is none and 0 where it has passed; ``attempt_s`` is how long
-    one more attempt is expected to take (`attempt_seconds`).
+    one more attempt is expected to take (`attempt_seconds`). ``unsettled`` is whether answers on
+    different lines of the ballot may yet be found equal.
 
     Raises:
         PolicyError: not 0 <= running <= launched, or a negative number of slots.
@@ -43,6 +44,7 @@ class SolveState:
     free_slots: int | None = None
     left_s: float = math.inf
     attempt_s: float = 0.0
+    unsettled: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.running <= self.launched:

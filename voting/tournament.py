@@ -20,6 +20,9 @@ from voting.selectors import (
 MOST_SHOWN = 8
 #: Lines that enter: beyond these an answer has a vote or two of very many.
 DEFAULT_MOST_LINES = 16
+#: Series of comparisons in a group, at most: sixteen answers two by two are then 512 in the first
+#: round. Without a bound a request could ask for more than fit into memory.
+MOST_REPEATS = 32
 #: Below this time, in seconds, no round begins: reading two solutions takes a small model on a CPU
 #: some ten seconds, a large one on a GPU less.
 DEFAULT_ROUND_S = 10.0
@@ -39,7 +42,8 @@ class Tournament:
     none. When less than `round_s` seconds are left, the heaviest line still in the cup wins.
 
     Raises:
-        PolicyError: the size is not from 2 to 8, or a number is below its least.
+        PolicyError: the size is not from 2 to 8, the repeats are not from 1 to 32, or another
+            number is below its least.
     """
 
     size: int = 2
@@ -53,10 +57,15 @@ class Tournament:
                 f"tournament of {self.size} at once: must be from 2 to {MOST_SHOWN}; "
                 "2 compares pairs"
             )
-        if self.repeats < 1 or self.most < 2 or not self.round_s >= 0:
+        if not 1 <= self.repeats <= MOST_REPEATS:
             raise PolicyError(
-                f"tournament of {self.repeats} repeats, {self.most} answers, rounds of "
-                f"{self.round_s} s: must be at least 1, 2 and 0; leave them out for ours"
+                f"tournament of {self.repeats} repeats: must be from 1 to {MOST_REPEATS}; "
+                "leave it out for 1"
+            )
+        if self.most < 2 or not self.round_s >= 0:
+            raise PolicyError(
+                f"tournament of {self.most} answers, rounds of {self.round_s} s: must be at least "
+                "2 and 0; leave them out for ours"
             )
 
     def decide(self, state: SelectionState) -> Selection | Ask:

@@ -4,7 +4,7 @@ import re
 
 _DEGREES = re.compile(r"\s*(?:\^\s*(?:\\circ|\{\s*\\circ\s*\})|\\degree|\u00b0)")
 _SET_AS_TEXT = re.compile(
-    r"\s*\\(?:text|textrm|mathrm|mbox)\s*\{\s*([A-Za-z]+(?:[ \-/][A-Za-z]+){0,3})\s*\}"
+    r"\s*\\(?:text|textrm|mathrm|mbox)\s*\{\s*([A-Za-z]+(?:[ \-/][A-Za-z]+){0,3})\s*\.?\s*\}"
     r"(?:\^(?:[23]|\{[23]\}))?"
 )
 _BARE = re.compile(r"\s+([A-Za-z]+(?:[ \-][A-Za-z]+){0,3})")

@@ -38,6 +38,10 @@ class WeightReason(StrEnum):
     EXECUTED = "executed"
     #: No cell of the attempt ran without an error.
     NOT_EXECUTED = "not_executed"
+    #: The answer is written without a decimal point.
+    EXACT = "exact"
+    #: The answer is a decimal fraction, most often a rounded one.
+    DECIMAL = "decimal"
     #: By the tokens and tool calls of the attempt.
     EFFORT = "effort"
     #: The product of the decisions in ``parts``.

@@ -13,10 +13,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from types import FrameType, ModuleType, TracebackType
+from typing import Any
 
 from sandbox.inside.short_values import short_value
 
 _NAMES = 4
+#: How many keys of a dict are looked at.
+_KEYS = 8
 #: A generated line can be as long as it likes.
 _SEGMENT_CHARS = 2_000
 _CLOSE = 0.75
@@ -54,6 +57,8 @@ def hints(error: BaseException, trace: TracebackType | None) -> Iterator[str]:
         yield from _missing_name(error.name, frame)
     elif isinstance(error, AttributeError) and isinstance(error.name, str):
         yield from _missing_attribute(error.name, error.obj)
+    elif type(error) is KeyError and trace is not None:
+        yield from _no_list(error.args, trace)
 
 
 def _values(trace: TracebackType) -> Iterator[str]:
@@ -126,6 +131,27 @@ def _missing_attribute(name: str, owner: object) -> Iterator[str]:
         known = vars(owner) if is_module else dir(type(owner))
         public = [each for each in islice(known, _CANDIDATES) if not each.startswith("_")]
         yield from _likely(name, public)
+
+
+def _no_list(wanted: tuple[object, ...], trace: TracebackType) -> Iterator[str]:
+    """Say what keys a dict has that was asked for another kind of key.
+
+    `sympy.solve` returns a list, or a dict whose keys are symbols: programs expect the other one,
+    or names in quotes.
+    """
+    frame = trace.tb_frame
+    for name in _names_in(_segment(trace)):
+        scope = frame.f_locals if name in frame.f_locals else frame.f_globals
+        value: Any = scope.get(name)
+        if not issubclass(type(value), dict):
+            continue
+        keys = list(islice(dict.keys(value), _KEYS))
+        if keys and not {type(key) for key in keys} & {type(key) for key in wanted}:
+            told = [short_value(key) for key in keys]
+            if all(told):
+                kind = type(keys[0]).__name__
+                yield f"    {name} is a dict: its keys are of the kind {kind}, as {name}[{told[0]}]"
+            return
 
 
 def _places(name: str) -> list[str]:

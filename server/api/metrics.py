@@ -1,6 +1,7 @@
 """`/metrics`: for Prometheus."""
 
 from fastapi import APIRouter, Request, Response
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from server.api.services import Services
@@ -26,5 +27,15 @@ EXAMPLE = (
 async def metrics(request: Request) -> Response:
     """Print the metrics: engine, kernels, queue, solves, votes, tokens, budgets, journal."""
     services: Services = request.state.services
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    return Response(encode(services.meter.registry), headers={"Content-Type": content_type})
+    registry = services.meter.registry
+    try:
+        body, content_type = _encoded(registry, request.headers.get("accept", ""))
+    except (TypeError, ValueError):
+        # The library compares the version in `Accept` with numbers, whatever it is.
+        body, content_type = _encoded(registry, "")
+    return Response(body, headers={"Content-Type": content_type})
+
+
+def _encoded(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    encode, content_type = choose_encoder(accept)
+    return encode(registry), content_type

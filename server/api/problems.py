@@ -89,7 +89,7 @@ def details(
         title=status.phrase,
         status=status.value,
         detail=_encodable(detail),
-        errors=list(errors),
+        errors=[_encodable_field(each) for each in errors],
         retry_after_s=retry_after_s,
     )
 
@@ -193,7 +193,7 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error.body, bytes):  # not parsed: it is not said to be JSON
         return _not_json(request)
     found = error.errors()
-    fields = [_encodable_field(worded(item)) for item in found[:MOST_FIELDS]]
+    fields = [worded(item) for item in found[:MOST_FIELDS]]
     detail = "; ".join(dict.fromkeys(item.message for item in fields))
     malformed = any(item["type"] == "json_invalid" for item in found)
     # OpenAI's API has no 422: its clients look for 400.
@@ -248,7 +248,8 @@ def _allowed(request: Request) -> str:
         scope["method"] = method
         if any(route.matches(scope)[0] is Match.FULL for route in request.app.routes):
             found += [method, "HEAD"] if method == "GET" else [method]
-    return ", ".join(found)
+    # In a folder of files, from where no route is seen, nothing can be done but read.
+    return ", ".join(found or ["GET", "HEAD"])
 
 
 def _framework_detail(status: HTTPStatus, request: Request, headers: Mapping[str, str]) -> str:

@@ -17,13 +17,13 @@ from client.schema import (
     RunRequest,
     SolveRequest,
 )
-from server.api.problems import problem
+from server.api.problems import RefusedField, problem
 from server.errors import NoEngineError
 from server.runs.errors import FinishedRun, UnknownRun
 from server.runs.registry import RunRegistry
 from server.runs.run import given_answer
 from server.solve.service import SolveHandle, SolveService
-from voting.errors import PolicyError
+from voting.errors import PolicyError, PolicyNameError
 
 MALFORMED = {"model": ProblemDetails, "description": "The request is malformed."}
 UNKNOWN: dict[int | str, dict[str, Any]] = {
@@ -95,7 +95,12 @@ async def create(body: RunRequest, runs: Runs) -> Response:
     With the id of a run that exists, that one is returned as it is, clock and all: so a caller that
     was restarted may simply ask again.
     """
-    run, new = await runs.create(body)
+    try:
+        run, new = await runs.create(body)
+    except PolicyNameError as error:
+        # It names the kinds of policies that solves have, and a budget is of none.
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        raise RefusedField(status, error.kind or "budget", str(error)) from None
     status = HTTPStatus.CREATED if new else HTTPStatus.OK
     headers = {"Location": f"/v1/runs/{run.id}"}
     return JSONResponse(run.wire().model_dump(mode="json"), status_code=status, headers=headers)

@@ -208,3 +208,16 @@ def _fenced_kind(tag: str) -> BlockKind:
     if tag in PYTHON_TAGS:
         return BlockKind.PYTHON
     return BlockKind.JSON if tag == "json" else BlockKind.OTHER
+
+
+def unfenced(text: str) -> str:
+    """Return what stands in a fenced block that a text begins with; else the text as it is.
+
+    Models put fences around the code of tool calls too, and no Python begins with one.
+    """
+    first, _, rest = text.strip().partition("\n")
+    opening = OPENING.fullmatch(first.rstrip("\r"))
+    if opening is None:
+        return text
+    body = rest.removesuffix(opening[1])
+    return rest if body == rest else body.rstrip(_INDENT).removesuffix("\n")

@@ -19,7 +19,7 @@ import re
 from functools import cached_property
 
 from server.dialect.base import DialectOptions, Prompt, ToolCall
-from server.dialect.blocks import Marks
+from server.dialect.blocks import Marks, unfenced
 from server.dialect.chat import ChatFormat
 from server.dialect.tool_json import CODE_ARGUMENTS, PYTHON_NAMES, read_call
 from server.vocabulary import Vocabulary
@@ -153,7 +153,7 @@ class Gemma4Dialect(_GemmaFormat):
             return ToolCall("", f"no tool named {name[:80]!r}; the only tool is python")
         strings = dict(_STRING.findall(arguments))
         named = (strings[key] for key in CODE_ARGUMENTS if key in strings)
-        code = next(named, next(iter(strings.values()), ""))
+        code = unfenced(next(named, next(iter(strings.values()), "")))
         if not code.strip():
             return ToolCall("", "the call has no code; write call:python{code:...} with the code")
         return ToolCall(code)

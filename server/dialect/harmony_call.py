@@ -7,6 +7,7 @@ arguments; now and then each in the manner of the other, or a tool that there is
 import re
 
 from server.dialect.base import ToolCall
+from server.dialect.blocks import unfenced
 from server.dialect.harmony_header import Header
 from server.dialect.tool_json import CODE_ARGUMENTS, PYTHON_NAMES, loads, read_arguments
 
@@ -33,6 +34,7 @@ def read_message(header: Header, content: str) -> ToolCall:
         return ToolCall("", f"no tool named {name[:_SHOWN]!r}; the only tool is python")
     if not header.whole:
         return ToolCall("", "the call's header has no <|message|>; write the call again")
+    content = unfenced(content)
     if not content.strip():
         return ToolCall("", "the call has no code; write the call again")
     if header.json or name.startswith(_NAMESPACE):

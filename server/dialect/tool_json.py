@@ -8,6 +8,7 @@ import json
 from typing import Any
 
 from server.dialect.base import ToolCall
+from server.dialect.blocks import unfenced
 
 #: Names under which models of several families know the Python tool.
 PYTHON_NAMES = frozenset(
@@ -35,7 +36,7 @@ def loads(text: str) -> Any:  # noqa: ANN401 - JSON
 def read_call(text: str) -> ToolCall:
     """Return the call that the text between the tool-call marks makes."""
     try:
-        value = loads(text.strip())
+        value = loads(unfenced(text).strip())
     except ValueError as error:
         return ToolCall("", f"the tool call is not valid JSON ({error}); write it again")
     if not is_call(value):
@@ -51,7 +52,7 @@ def read_call(text: str) -> ToolCall:
 def read_arguments(text: str) -> ToolCall:
     """Return the call of the Python tool whose arguments are this JSON: `{"code": "…"}`."""
     try:
-        return _call_of(loads(text.strip()))
+        return _call_of(loads(unfenced(text).strip()))
     except ValueError as error:
         return ToolCall("", f"the arguments are not valid JSON ({error}); write the call again")
 
@@ -61,7 +62,7 @@ def _call_of(arguments: object) -> ToolCall:
     if code is None:
         return ToolCall("", 'the arguments must be {"code": "..."}; write the call again')
     # JSON can spell lone surrogates, which are no text and could be sent to no kernel.
-    return ToolCall(code.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    return ToolCall(unfenced(code.encode("utf-16", "surrogatepass").decode("utf-16", "replace")))
 
 
 def _code(arguments: object) -> str | None:

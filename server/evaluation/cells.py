@@ -68,8 +68,10 @@ def _decimal(value: Decimal) -> str | None:
         return None
     if not value:
         return "0"
-    digits, exponent = value.as_tuple().digits, value.adjusted()
+    (sign, digits, _), exponent = value.as_tuple(), value.adjusted()
     if max(abs(exponent), len(digits)) > MOST_DIGITS:
-        mantissa = value.scaleb(-exponent).normalize()
-        return f"{mantissa:f} \\cdot 10^{{{exponent}}}"
+        # Written digit by digit: arithmetic would round, and refuses the largest exponents.
+        first, *rest = map(str, digits)
+        mantissa = f"{'-' * sign}{first}.{''.join(rest)}".rstrip("0").rstrip(".")
+        return f"{mantissa} \\cdot 10^{{{exponent}}}"
     return str(int(value)) if value == value.to_integral_value() else f"{value:f}"

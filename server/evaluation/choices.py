@@ -1,7 +1,7 @@
 """Multiple choice: what there is to choose from, and the letter of the right one."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from server.evaluation.cells import cell, text_of
 from server.evaluation.rows import Row
@@ -50,13 +50,14 @@ def _listed(value: object) -> dict[str, str]:
     if isinstance(value, Mapping):
         texts, labels = value.get("text"), value.get("label")
         if isinstance(texts, Sequence) and isinstance(labels, Sequence):
-            named = [(str(label), text) for label, text in zip(labels, texts, strict=False)]
-            if all(label.upper() in LETTERS for label, _ in named):
-                return {label.upper(): text_of(text) or "" for label, text in named}
+            keys = _letters(labels)
+            if keys:
+                told = [text_of(text) or "" for text in texts]
+                return dict(zip(keys, told, strict=False))
             value = texts
         else:
-            keys = [str(key).strip().upper() for key in value]
-            if not all(len(key) == 1 and key in LETTERS for key in keys):
+            keys = _letters(value)
+            if not keys:
                 return {}
             texts = [text_of(each) or "" for each in value.values()]
             return dict(zip(keys, texts, strict=True))
@@ -64,6 +65,22 @@ def _listed(value: object) -> dict[str, str]:
         return {}
     texts = [text_of(each) or "" for each in value]
     return dict(zip(LETTERS, map(_unlabelled, LETTERS, texts), strict=False))
+
+
+def _letters(labels: Iterable[object]) -> list[str]:
+    """Return labels in capitals; none unless each is a letter of a choice."""
+    keys = [str(label).strip().upper() for label in labels]
+    return keys if all(len(key) == 1 and key in LETTERS for key in keys) else []
+
+
+def labels_of(row: Row) -> dict[str, str]:
+    """Return the letter that a row's choices have by each label of their own that is no letter."""
+    for name in COLUMNS:
+        value = cell(row, name)
+        labels = value.get("label") if isinstance(value, Mapping) else None
+        if isinstance(labels, Sequence) and not _letters(labels):
+            return dict(zip((str(label).strip() for label in labels), LETTERS, strict=False))
+    return {}
 
 
 def _unlabelled(letter: str, text: str) -> str:
@@ -77,14 +94,18 @@ def with_choices(statement: str, choices: Mapping[str, str]) -> str:
     return f"{statement.rstrip()}\n\n{listed}\n\n{ASKED}"
 
 
-def right_letter(answer: object, choices: Mapping[str, str]) -> str | None:
-    """Return the letter of a right answer: a letter, a place from 0, or a choice's text.
+def right_letter(
+    answer: object, choices: Mapping[str, str], labels: Mapping[str, str]
+) -> str | None:
+    """Return the letter of a right answer: a label, a letter, a place from 0, or a choice's text.
 
     A number is a place, as most datasets have it, where it comes as one.
     """
     text = text_of(answer)
     if text is None:
         return None
+    if text.strip() in labels:
+        return labels[text.strip()]
     named = choice_letter(text)
     if named is not None and (not choices or named in choices):
         return named

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from client.schema import MAX_SEED, MAX_SELECT_S
 from server.evaluation.api import Api
 from server.evaluation.arms import DEFAULT_ARM, read_arms
 from server.evaluation.catalogue import known_sets
@@ -54,6 +55,9 @@ from server.replay.load import load_records
 from server.replay.observe import Progress
 from server.settings import load_settings
 
+#: Seconds that a server lets a problem have at the most.
+MOST_S = 86_400.0
+
 app = typer.Typer(
     help="Evaluate on problem sets, score what is recorded, compare with intervals.",
     no_args_is_help=True,
@@ -96,9 +100,12 @@ def run_command(  # noqa: PLR0913 - its options
         list[str] | None, typer.Option("--id", help="Only the problem of this id; repeatable.")
     ] = None,
     time_limit: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds for each problem; else the server's.")
+        float | None,
+        typer.Option(min=0.1, max=MOST_S, help="Seconds for each problem; else the server's."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of each problem's first attempt.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=MAX_SEED, help="Seed of each problem's first attempt.")
+    ] = 0,
     parallel: Annotated[int, typer.Option(min=1, help="Problems at once.")] = 1,
     url: Annotated[
         str | None, typer.Option(envvar="QUORUM_URL", help="The server; else this machine's.")
@@ -199,7 +206,9 @@ def select_command(
     selector: Annotated[
         str, typer.Option(help="By name: genselect, recheck, process_reward, rerun …")
     ],
-    time_limit: Annotated[float, typer.Option(min=1.0, help="Seconds for each problem.")] = 60.0,
+    time_limit: Annotated[
+        float, typer.Option(min=1.0, max=MAX_SELECT_S, help="Seconds for each problem.")
+    ] = 60.0,
     url: Annotated[
         str | None, typer.Option(envvar="QUORUM_URL", help="The server that recorded it.")
     ] = None,

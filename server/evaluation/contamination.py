@@ -5,6 +5,7 @@ of its words stands in the corpus. The share of its n-grams that are found there
 one shared formula is another thing than the whole statement.
 """
 
+import io
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from server.evaluation.errors import SetUnreadable
 from server.evaluation.problem import Problem
-from server.evaluation.rows import GZIP, read_rows
+from server.evaluation.rows import GZIP, UNREADABLE, opened, read_rows
 
 #: Words in a row; 13 is GPT-3's choice. Shorter statements are compared whole, from this many on.
 DEFAULT_WORDS = 13
@@ -24,6 +25,8 @@ _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f"
 _WORD = re.compile(rf"[{_UNSPACED}]|[^\W_{_UNSPACED}]+")
 #: Files of rows; any other one is text.
 _ROWS = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".parquet")
+#: Characters at the beginning of a text among which no NUL is, as git tells text from the rest.
+_SAMPLE = 8_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +60,27 @@ def documents(path: Path, length: int = DEFAULT_WORDS) -> Iterator[str]:
         yield from (" ".join(_texts(row)) for row in read_rows(path))
         return
     before: list[str] = []
+    for line in _lines(path):
+        own = words(line)
+        yield " ".join([*before, *own])
+        before = [*before, *own][-(length - 1) :]
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield a text's lines; what is no text is refused, as nothing would be found in it."""
+    seen = 0
     try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
+        with opened(path) as file, io.TextIOWrapper(file, "utf-8", errors="replace") as lines:
             for line in lines:
-                own = words(line)
-                yield " ".join([*before, *own])
-                before = [*before, *own][-(length - 1) :]
-    except OSError as error:
-        raise SetUnreadable(f"{path}: cannot be read ({error.strerror}); name a file") from error
+                if seen < _SAMPLE and "\0" in line[: _SAMPLE - seen]:
+                    raise SetUnreadable(
+                        f"{path}: is no text in UTF-8; convert or unpack it, or name it by its "
+                        f"kind: {', '.join((*_ROWS, GZIP))}"
+                    )
+                seen += len(line)
+                yield line
+    except UNREADABLE as error:
+        raise SetUnreadable(f"{path}: cannot be read ({error}); name a file") from error
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from client.schema import MAX_PROBLEM_CHARS, SolveRequest
 from server.evaluation.catalogue import COLUMNS, SetSource
 from server.evaluation.cells import cell, first_cell, text_of
-from server.evaluation.choices import choices_of, right_letter, with_choices
+from server.evaluation.choices import choices_of, labels_of, right_letter, with_choices
 from server.evaluation.errors import SetUnreadable
 from server.evaluation.problem import Fault, Kind, Problem, ProblemSet, read_answer
 from server.evaluation.rows import Row
@@ -88,9 +88,10 @@ def _problem(identity: str, row: Row, source: SetSource) -> Problem | Fault:
         return Fault.NO_STATEMENT
     choices = choices_of(row) if source.kind in (None, Kind.CHOICE) else {}
     answer, kind = _answer(row, source), source.kind
+    letter = right_letter(answer, choices, labels_of(row))
     if kind is None:
-        kind = Kind.CHOICE if choices and right_letter(answer, choices) else Kind.TEXT
-    written = right_letter(answer, choices) if kind is Kind.CHOICE else _written(answer, kind)
+        kind = Kind.CHOICE if choices and letter else Kind.TEXT
+    written = letter if kind is Kind.CHOICE else _written(answer, kind)
     if choices and kind is Kind.CHOICE:
         statement = with_choices(statement, choices)
     fault = _fault(statement)

@@ -9,10 +9,10 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from server.evaluation.errors import SetUnreadable
 
@@ -25,8 +25,21 @@ CSV_CHARS = 2**20
 SEPARATORS = ",;\t"
 GZIP = ".gz"
 BOM = b"\xef\xbb\xbf"
+#: What reading a file raises, zipped or not.
+UNREADABLE = (OSError, EOFError, zlib.error)
+Number = TypeVar("Number", int, Decimal)
+
+
+def _number(make: Callable[[str], Number], written: str) -> Number | str:
+    """Return a number, and one beyond what Python takes as it is written."""
+    try:
+        return make(written)
+    except (ValueError, InvalidOperation):
+        return written
+
+
 #: Integers of any length and decimals as they are written: an answer must not be rounded.
-_loads = partial(json.loads, parse_float=Decimal)
+_loads = partial(json.loads, parse_int=partial(_number, int), parse_float=partial(_number, Decimal))
 
 
 def read_rows(path: Path) -> Iterator[Row]:
@@ -45,21 +58,22 @@ def read_rows(path: Path) -> Iterator[Row]:
         )
     try:
         yield from reader(path)
-    except (OSError, EOFError, zlib.error, UnicodeError, RecursionError) as error:
+    except (*UNREADABLE, UnicodeError, RecursionError) as error:
         raise SetUnreadable(
             f"{path}: cannot be read ({error}); name a file of problems in UTF-8"
         ) from error
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file to be read, unzipped where its name ends in .gz."""
     opening: Any = gzip.open if path.suffix.lower() == GZIP else open
     with opening(path, "rb") as file:
         yield file
 
 
 def _json_lines(path: Path) -> Iterator[Row]:
-    with _opened(path) as lines:
+    with opened(path) as lines:
         for number, line in enumerate(lines, start=1):
             content = line.removeprefix(BOM).strip()
             if content:
@@ -80,7 +94,7 @@ def _object(path: Path, number: int, line: bytes) -> Row:
 
 def _json(path: Path) -> Iterator[Row]:
     """Yield the rows of a list, of the one list in an object, of an object by id, or of lines."""
-    with _opened(path) as file:
+    with opened(path) as file:
         content = file.read().removeprefix(BOM)
     try:
         found = _loads(content)
@@ -98,7 +112,10 @@ def _json(path: Path) -> Iterator[Row]:
 
 def _listed(found: object) -> list[Row] | None:
     if isinstance(found, dict):
-        lists = [rows for rows in found.values() if isinstance(rows, list) and _are_rows(rows)]
+        # An empty list says nothing: also a problem may have one.
+        lists = [
+            rows for rows in found.values() if rows and isinstance(rows, list) and _are_rows(rows)
+        ]
         if len(lists) == 1:
             return lists[0]
         if found and _are_rows(list(found.values())):
@@ -114,7 +131,7 @@ def _are_rows(values: list[Any]) -> bool:
 
 def _csv(path: Path) -> Iterator[Row]:
     csv.field_size_limit(min(CSV_CHARS, sys.maxsize))
-    with _opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+    with opened(path) as file, io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         header = text.readline()
         text.seek(0)
         try:

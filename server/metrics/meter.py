@@ -36,6 +36,9 @@ CELL_BUCKETS = (0.005, 0.02, 0.1, 0.5, 1, 2, 4, 6, 10, 30)
 REQUEST_BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30, 120, 600)
 #: Of a time limit; beyond 1 a defect shows.
 BUDGET_BUCKETS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
+#: What is more counts as this: beside the ratio of a limit of next to no time, a sum would hold
+#: nothing else.
+MOST_BUDGET_RATIO = 10.0
 #: Votes for the answer that was chosen.
 VOTE_BUCKETS = (0, 1, 2, 3, 4, 6, 8, 12, 16, 32, 64)
 
@@ -183,7 +186,7 @@ class Meter:
             self._votes.observe(votes)
         if limit_s is not None:
             self._solve_s.observe(result.seconds)
-            self._budget.observe(result.seconds / limit_s)
+            self._budget.observe(min(result.seconds / limit_s, MOST_BUDGET_RATIO))
 
 
 class _PartsCollector(Collector):

@@ -8,6 +8,7 @@ import typer
 
 from server.presets.catalogue import MACHINES, preset, presets
 from server.presets.configuration import chosen_machine, configuration
+from server.presets.errors import UnknownPreset
 
 
 def models_command(
@@ -20,17 +21,21 @@ def models_command(
 ) -> None:
     """List known models and how they are served, or print one's quorum.toml."""
     if name is None:
-        _list()
+        _list(machine)
         return
     known, chosen = preset(name)
     model = name if Path(name).exists() else ""
     typer.echo(configuration(known, chosen, chosen_machine(known, chosen, machine), model))
 
 
-def _list() -> None:
+def _list(wanted: str | None) -> None:
+    if wanted is not None and wanted not in MACHINES:
+        raise UnknownPreset(f"machine {wanted!r}: must be one of {', '.join(MACHINES)}")
     rows = [("model", "dialect", "machine", "weights", "context", "attempts", "whole contexts")]
     for name, chosen in presets().items():
         for machine, layout in chosen.machines.items():
+            if wanted not in (None, machine):
+                continue
             fitting = chosen.full_contexts(machine)
             rows.append(
                 (

@@ -58,7 +58,10 @@ def configuration(name: str, preset: Preset, machine: str, model: str = "") -> s
         f"# on {MACHINES[machine].title}",
     ]
     if machine == "cpu":
-        engine: dict[str, object] = {"model": preset.model, "context_tokens": layout.context_tokens}
+        engine: dict[str, object] = {
+            "model": model or preset.model,
+            "context_tokens": layout.context_tokens,
+        }
     else:
         engine = _served(layout, model or repository.rpartition("/")[2])
         head.append("# engine.model is the folder of the weights; where SGLang runs already, give")
@@ -105,6 +108,13 @@ def sglang_arguments(preset: Preset, machine: str) -> list[str]:
 
 
 def _section(name: str, values: Mapping[str, object]) -> list[str]:
-    # Strings of names and numbers are written in JSON as in TOML.
-    lines = [f"{key} = {json.dumps(value)}" for key, value in values.items()]
+    lines = [f"{key} = {_written(value)}" for key, value in values.items()]
     return ["", f"[{name}]", *lines] if lines else []
+
+
+def _written(value: object) -> str:
+    """Return a string or number as TOML writes it: as JSON does, but for two kinds of character.
+
+    Beyond the first 65,536 JSON escapes by surrogates, which TOML refuses, as it does a bare DEL.
+    """
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -23,6 +23,10 @@ LEAST_CELL_S = 0.05
 #: that is stuck otherwise spends all its turns on it.
 SAME_CALLS = 3
 SAME_NOTE = "[this program was run before: write a different one, or give the answer]"
+#: Told to give the answer, a small model guesses one that no program has found.
+SAME_FAILURE_NOTE = (
+    "[this program has failed before: write a different one, or work it out step by step without]"
+)
 #: What a model is told whose kernel could not be made as it was.
 LOST_NOTE = "[the kernel was restarted: variables and imports of earlier cells are gone]"
 #: Cells that ended otherwise left nothing that could be had again.
@@ -63,7 +67,7 @@ class Bench:
         for call in calls:
             if call.result is None:
                 continue
-            self._note(call.code.strip(), call.code, call.result.status, call.result.output)
+            self._note(_essence(call.code), call.code, call.result.status, call.result.output)
             if call.result.state_lost:
                 # Nothing from before it was there any more.
                 self._again.clear()
@@ -93,10 +97,11 @@ class Bench:
             log.warning("attempt.sandbox_error", session=self._owner, error=str(error))
             result = not_run(str(error))
             self.lost = self._lease is None
-        program = call.code.strip() or str(call.error)
+        program = _essence(call.code) or str(call.error)
         self._note(program, call.code, result.status.value, result.output)
         if self._programs[program] > 1:
-            note = f"{note}\n{SAME_NOTE}" if note else SAME_NOTE
+            same = SAME_NOTE if result.status is CellStatus.OK else SAME_FAILURE_NOTE
+            note = f"{note}\n{same}" if note else same
         return result, note
 
     def _note(self, program: str, code: str, status: str, output: str) -> None:
@@ -140,6 +145,15 @@ class Bench:
             if result.status.value != call.result.status:
                 return False
         return True
+
+
+def _essence(code: str) -> str:
+    """Return what two programs that differ in line ends, blank lines and comments have in common.
+
+    It only tells programs apart: what looks like a comment within a text goes too.
+    """
+    lines = (line.rstrip() for line in code.splitlines())
+    return "\n".join(line for line in lines if line and not line.lstrip().startswith("#"))
 
 
 def not_run(reason: str, status: CellStatus = CellStatus.ERROR) -> CellResult:

@@ -88,6 +88,8 @@ class Tally:
             free_slots=max(slots - running, 0),
             left_s=max(left_s, 0.0),
             attempt_s=attempt_seconds(self.outcomes.values()),
+            # Without a symbolic check nobody will ever answer.
+            unsettled=self.plan.symbolic and bool(self.classes.questions()),
         )
 
     def saved(self) -> WireSavings:

@@ -60,6 +60,7 @@ def test_problems_are_read(path: Path) -> None:
     [
         ("{broken", "line 2: not JSON: Expecting property name"),
         ("[1]", "line 2: a JSON list: must be an object"),
+        ("[" * 200_000, "line 2: not JSON that can be read: nested too deep"),
         ({"problem": "x"}, "line 2: field id: missing"),
         ({"id": "b"}, "line 2: field problem: missing"),
         ({"id": "b", "problem": ["x"]}, "line 2: field problem: a list; must be text"),
@@ -164,6 +165,7 @@ def test_a_last_line_that_was_cut_off_is_repaired(
         ("notes of one line", 1),
         ('{"id": "a", "problem": "1 + 1?"}', 1),
         ('notes\n{"id": "a", "corr', 1),
+        pytest.param("[" * 200_000 + "\n", 1, id="deep"),
     ],
 )
 def test_files_that_are_not_results_are_left_alone(out: Path, text: str, line: int) -> None:

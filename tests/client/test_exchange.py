@@ -111,6 +111,7 @@ def test_fields_of_a_later_version_are_ignored() -> None:
         ("{broken", True),
         ("[]", True),
         ("\udcff", True),
+        ("[" * 200_000, True),
     ],
 )
 def test_what_cannot_be_read_is_skipped(
@@ -125,6 +126,7 @@ def test_what_cannot_be_read_is_skipped(
     [
         ServerSentEvent(data='{"type": "solve.finished"}'),
         ServerSentEvent(event="solve.finished", data="{broken"),
+        ServerSentEvent(event="solve.finished", data="[" * 200_000),
     ],
 )
 def test_the_last_event_must_be_readable(sse: ServerSentEvent) -> None:

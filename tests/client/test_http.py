@@ -1,6 +1,7 @@
 """Both clients against a real server and its faults: one suite over both."""
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -222,7 +223,11 @@ async def test_cancelling_a_call_frees_the_connection(url: str, server: Recorded
 
 
 @pytest.mark.parametrize(
-    "address", ["", "127.0.0.1:8642", "ftp://host", "http://", "http://host:port"]
+    "address",
+    [
+        *("", "127.0.0.1:8642", "ftp://host", "http://", "http://host:port"),
+        *("http://a..b", f"http://{'a' * 64}.example"),
+    ],
 )
 def test_addresses_that_cannot_be_used(address: str) -> None:
     with pytest.raises(errors.BadServerAddress):
@@ -231,3 +236,31 @@ def test_addresses_that_cannot_be_used(address: str) -> None:
 
 def test_address_is_normalised() -> None:
     assert checked_url("http://host:1/base/?q=1#f") == "http://host:1/base"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1080"),
+        ("HTTP_PROXY", "ftp://127.0.0.1"),
+        ("HTTPS_PROXY", "http://127.0.0.1:port"),
+        ("NO_PROXY", "localhost,[::1]"),
+        ("SSL_CERT_FILE", "/nonexistent/certificates.pem"),
+    ],
+)
+@pytest.mark.parametrize("client", [QuorumClient, AsyncQuorumClient])
+def test_an_environment_that_cannot_be_used(
+    client: type[QuorumClient | AsyncQuorumClient],
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+) -> None:
+    monkeypatch.setitem(sys.modules, "socksio", None)  # that package may be installed or not
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(errors.UsageError, match="the environment names cannot be used"):
+        client("http://quorum.example:8642")
+    assert client(url).url == url  # on the way to this machine nothing of it counts

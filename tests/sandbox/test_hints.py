@@ -38,7 +38,19 @@ def hints_of(source: str) -> list[str]:
 @pytest.mark.parametrize(
     ("source", "told"),
     [
-        ("s = {'x': 1}\ns[0][0]", ["s = {'x': 1}"]),
+        (
+            "s = {'x': 1}\ns[0][0]",
+            ["s = {'x': 1}", "s is a dict: its keys are of the kind str, as s['x']"],
+        ),
+        (
+            "C = sp.Symbol('C')\ns = {C: -1}\ns[0][0]",
+            ["s = {C: -1}", "s is a dict: its keys are of the kind Symbol, as s[C]"],
+        ),
+        (
+            "s = {sp.Symbol('x'): 2}\ns['x']",
+            ["s = {x: 2}", "s is a dict: its keys are of the kind Symbol, as s[x]"],
+        ),
+        ("s = {1: 2}\ns[0]", ["s = {1: 2}"]),
         ("a = [5, 6]\nsum(a[i] for i in range(3))", ["a = [5, 6]", "i = 2"]),
         ("a, b = 3, 0\nc = a + a / b * 2", ["a = 3", "b = 0"]),
         ("r = (1, 2)\nx, y, z = r", ["r = (1, 2)"]),

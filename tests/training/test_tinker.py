@@ -99,6 +99,21 @@ def test_a_run_that_the_service_fails_goes_on_to_the_same_weights(
     assert steps.count(0) == 1
 
 
+def test_a_service_that_opens_no_session_is_told(
+    service: Service, corpus: Path, tmp_path: Path
+) -> None:
+    """The SDK opens it with the first call, and raises there and then."""
+    service.fail = {"create_session": 0}
+    try:
+        with (
+            pytest.raises(errors.ServiceFailed, match=r"told to fail.*run the same command again"),
+            open_service(service.url, tmp_path) as opened,
+        ):
+            sft.train(opened, corpus, tmp_path / "run", "tiny", RECIPE)
+    finally:
+        service.fail = {}
+
+
 def test_two_processes_do_not_train_in_one_folder(
     client: ServiceClient, corpus: Path, tmp_path: Path
 ) -> None:

@@ -36,7 +36,7 @@ from voting.selectors import (
     WeightedVote,
     representative,
 )
-from voting.tournament import Tournament, draw
+from voting.tournament import MOST_REPEATS, Tournament, draw
 
 #: 3 votes for 5, 2 for 7, 1 for 8; attempts 0, 3 and 5 stand for them.
 VOTES: list[tuple[str | int, float]] = [(5, 1.0), (5, 1.0), (5, 1.0), (7, 1.0), (7, 1.0), (8, 1.0)]
@@ -271,7 +271,8 @@ def test_a_clock_that_jumped_is_refused(left_s: float) -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: Tournament(1), lambda: Tournament(repeats=0), lambda: RerunVote(0),
+        lambda: Tournament(1), lambda: Tournament(repeats=0),
+        lambda: Tournament(repeats=MOST_REPEATS + 1), lambda: RerunVote(0),
         lambda: RecheckVote(trust=2.0), lambda: RecheckVote(each=0),
         lambda: RecheckVote(least_s=math.nan),
         lambda: ProcessRewardVote(most=0), lambda: Cascade(WeightedVote(), WeightedVote(), 2.0),

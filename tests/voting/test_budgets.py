@@ -53,6 +53,18 @@ def test_no_run_ends_late_and_no_problem_is_without_a_share(name: str, limit_s: 
         assert least > 0.01 * limit_s / 20
 
 
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("zero_s", [0.0, 1_700_000_000.0, -1e15])
+def test_the_last_problem_has_no_more_than_is_left_whatever_the_zero_of_the_clock(
+    name: str, zero_s: float
+) -> None:
+    budget = make_budget(name, CONTEXT)
+    earlier = (ProblemPath((), 6.0, whole=False),)
+    for took_s in range(1, 60):
+        at = state(zero_s + took_s, zero_s + 60.0, 1, earlier)
+        assert budget.decide(at).limit_s <= at.clock.left_s
+
+
 @pytest.mark.parametrize("faster", [1.0, 10.0, 1_000.0])
 def test_the_one_that_learns_does_the_same_at_any_speed(faster: float) -> None:
     budget = make_budget("adaptive", CONTEXT)

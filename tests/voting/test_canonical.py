@@ -40,6 +40,8 @@ SAME: list[tuple[str, ...]] = [
     (r"\binom{10}{3}", r"\dbinom{10}{3}", r"{10 \choose 3}"),
     (r"5\times10^{3}", "5 \u00d7 10^3"),
     (r"\frac{3}{4}", r"\frac{3}{4}\text{ hours}", r"\frac{3}{4}~\mathrm{cm}^2"),
+    (r"\frac{5}{2}", r"\frac{5}{2} \mathrm{~cm}", r"\frac52\mathrm{\ m/s}", r"\frac52\text{ cm.}"),
+    ("2.5", r"2.5 \mathrm{~cm}^{2}", r"2.5\,\mathrm{~kg}"),
     (r"\sqrt{2}", r"\textcolor{blue}{\sqrt{2}}", r"\sqrt{2}\ ", r"\sqrt{2}\\"),
     (r"\frac{270}{7}", r"\frac{270}{7}\text{ degrees}.", r"$\frac{270}{7}\text{ degrees}$."),
     (r"\frac{1}{2}", r"\displaystyle\frac12\text{ hour}", r"\(\frac{1}{2}\text{ hour}\)"),

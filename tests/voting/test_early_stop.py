@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import mpmath
@@ -7,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.voting.outcomes import ballot, state
+from voting.adaptive import AheadBy
 from voting.early_stop import (
     AgreeingAnswers,
     AnyOf,
     BetaPosterior,
     CannotBeOvertaken,
+    EarlyStop,
     Never,
     StagedAgreement,
     StopReason,
@@ -79,6 +82,32 @@ def test_the_leader_must_be_out_of_reach(
     votes: list[tuple[str | int, float]], running: int, stops: bool
 ) -> None:
     assert CannotBeOvertaken().decide(state(*votes, running=running)).stop is stops
+
+
+@pytest.mark.parametrize(
+    ("policy", "votes", "running"),
+    [
+        (CannotBeOvertaken(), [5, 5, 5, 5, 7, 7, 8], 1),
+        (CannotBeOvertaken(by_weight=False), [5, 5, 5, 5, 7, 7, 8], 1),
+        (BetaPosterior(), [5, 5, 5, 5, 5, 5, 7, 8, 9], 4),
+        (AheadBy(2), [5, 5, 5, 7, 8], 3),
+    ],
+)
+def test_rivals_that_may_yet_be_found_equal_count_as_one(
+    policy: EarlyStop, votes: list[int], running: int
+) -> None:
+    apart = state(*((vote, 1.0) for vote in votes), running=running)
+    assert policy.decide(apart).stop
+    assert not policy.decide(replace(apart, unsettled=True)).stop
+    # What stands against the leader together is all that it can be.
+    decided = replace(state((5, 1.0), (5, 1.0), (5, 1.0), (5, 1.0)), unsettled=True)
+    assert policy.decide(decided).stop
+
+
+@pytest.mark.parametrize("policy", [CannotBeOvertaken(), AheadBy(2)])
+def test_rivals_that_weigh_more_than_a_float_holds_stop_nothing(policy: EarlyStop) -> None:
+    heavy = state((5, 1e308), (7, 1e308), (8, 1e308), running=1, most_weight=1e308)
+    assert not policy.decide(replace(heavy, unsettled=True)).stop
 
 
 def test_attempts_not_yet_launched_can_overtake_too() -> None:

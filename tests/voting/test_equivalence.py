@@ -100,6 +100,8 @@ SAME, DIFFERENT, UNKNOWN = Comparison.SAME, Comparison.DIFFERENT, Comparison.UNK
         ("(A)", "(B)", DIFFERENT),
         (r"0.\overline{3}", r"\frac13", SAME),
         (r"0.1\overline{6}", "1/6", SAME),
+        (r"0.1\bar{6}", "1/6", SAME),
+        (r"0.\bar{3}", "0.3", DIFFERENT),
         ("0.(142857)", "1/7", SAME),
         (r"0.\overline{12}", r"0.\overline{21}", DIFFERENT),
         (r"0.\overline{3}", "0.3", DIFFERENT),
@@ -146,6 +148,23 @@ def test_a_symbolic_check_is_asked_in_a_way_that_keeps_the_rules() -> None:
     assert rules.as_written(answer("x, y")) == "(x,y)"
     assert rules.as_written(answer(r"x\%")) == "x"
     assert AnswerRules().as_written(answer("x, y")) == "x,y"
+
+
+@pytest.mark.parametrize(
+    ("written", "asked"),
+    [
+        ("3 1/2", r"\frac{7}{2}"),
+        ("-3 1/2", r"-\frac{7}{2}"),
+        ("1e3", "1000"),
+        ("1,000.5", r"\frac{2001}{2}"),
+        (r"0.\overline{3}", r"\frac{1}{3}"),
+        (r"x = 2\frac{3}{4}\%", r"\frac{11}{400}"),
+        ("1e999", "1e999"),
+    ],
+)
+def test_a_symbolic_check_is_told_a_number_without_its_form(written: str, asked: str) -> None:
+    # Its grammar takes "3 1/2" for 2, and "1e3" for e times 3.
+    assert AnswerRules().as_written(answer(written)) == asked
 
 
 @given(st.fractions(max_denominator=9999), st.fractions(max_denominator=9999))
@@ -227,6 +246,13 @@ class TestClasses:
         first, second = classes.questions()[:2]
         classes.learn({first: Sameness(equal=True), second: Sameness(equal=True)})
         assert classes.questions() == ()
+
+    @pytest.mark.parametrize("numbers", ["1 234", "1 2", "1 2x", "(1 2,x)", "1e9,x"])
+    def test_numbers_side_by_side_ask_nothing(self, numbers: str) -> None:
+        # To the symbolic check "1 234" is 235: an answer that nobody gave would get its votes.
+        assert self.classes("235", numbers, r"\sqrt{55225}").questions() == (
+            Same(answer("235"), answer(r"\sqrt{55225}")),
+        )
 
     def test_integers_ask_nothing(self) -> None:
         classes = self.classes(*(str(number) for number in range(256)))

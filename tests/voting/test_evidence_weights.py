@@ -5,12 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.voting.outcomes import outcome
+from voting.ballot import Ballot
 from voting.catalogue import Context
 from voting.errors import PolicyError
 from voting.evidence_weights import (
     ByCodeAgreement,
     ByConfidence,
     ByEntropy,
+    ByExactness,
     ByTokens,
     ExecutionFilter,
     Score,
@@ -59,6 +61,31 @@ def test_what_an_attempt_without_evidence_weighs(
 ) -> None:
     decision = weight.decide(outcome(0, 5, tool_calls=2, tool_errors=2, scores=TokenScores()))
     assert (decision.weight, decision.reason) == (expected, reason)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("30^\\circ", 1.0),
+        (r"\frac{3}{2}", 1.0),
+        ("64.62", 0.9),
+        ("-.5", 0.9),
+        ("x = 1.41", 0.9),
+        (r"\text{Evelyn.}", 1.0),
+        (r"1{,}234", 1.0),
+    ],
+)
+def test_a_decimal_fraction_weighs_less(written: str, expected: float) -> None:
+    assert ByExactness().decide(outcome(0, written)).weight == expected
+
+
+def test_a_decimal_fraction_loses_a_tie_and_no_majority() -> None:
+    def leader(*written: str) -> str:
+        cast = [outcome(attempt, each) for attempt, each in enumerate(written)]
+        return Ballot.cast(cast, ByExactness()).lines[0].answer.key
+
+    assert leader("64.62", "30", "64.62", "30") == "30"
+    assert leader("64.62", "30", "64.62") == "64.62"
 
 
 @given(

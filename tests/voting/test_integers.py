@@ -21,6 +21,7 @@ INTEGERS: list[tuple[str, str]] = [
     (r"\hspace{1em}42", "42"),
     (r"\phantom{0}42", "42"),
     (r"42\text{.}", "42"),
+    (r"42\text{ ways.}", "42"),
     (r"42^{\text{nd}}", "42"),
     (r"42 \checkmark", "42"),
     (r"\therefore 42", "42"),
@@ -110,6 +111,9 @@ INTEGERS: list[tuple[str, str]] = [
     (r"\lceil 3x \rceil = 42", "42"),
     (r"\angle ABC = 42^\circ", "42"),
     (r"\text{Area} = 42", "42"),
+    ("[ABC] = 42", "42"),
+    (r"\left[ABCD\right] = 42", "42"),
+    ("[ABC] + [DEF] = 42", "42"),
     (r"AB \cdot CD = 42", "42"),
     (r"N = \mathbf{42}", "42"),
     # The answer announced.
@@ -117,6 +121,8 @@ INTEGERS: list[tuple[str, str]] = [
     ("The answer is 42", "42"),
     (r"\text{The answer is } 42", "42"),
     (r"\text{Answer: }42.", "42"),
+    (r"\textbf{Answer: } 42", "42"),
+    (r"\mathrm{Answer}: 42", "42"),
     # Units.
     (r"42^\circ", "42"),
     (r"42^{\circ}", "42"),
@@ -260,6 +266,9 @@ NOT_INTEGERS: list[str] = [
     "42 = x",
     "x, y = 42",
     "(x, y) = 1,234",
+    "[x, y] = 42",
+    "[2] = 42",
+    "[0, 1] = 42",
     # Words that change the number.
     "42 million",
     r"42 \text{ thousand}",

@@ -40,6 +40,16 @@ def test_the_bar_is_what_the_kept_fraction_of_the_warm_up_passes(
     assert sum(lowest >= bar for lowest in (3.0, 1.0, 4.0, 2.0)) >= keep_fraction * 4
 
 
+@pytest.mark.parametrize(("keep_fraction", "warm_up"), [(0.07, 100), (0.28, 25), (0.5, 8)])
+def test_a_fraction_in_decimals_keeps_no_more_than_it_says(
+    keep_fraction: float, warm_up: int
+) -> None:
+    # 0.07 * 100 is a little more than 7 in floats.
+    lowest = [float(score) for score in range(warm_up, 0, -1)]
+    bar = GroupConfidence(keep_fraction, warm_up).bar(ended(*lowest))
+    assert sum(score >= (bar or 0.0) for score in lowest) == round(keep_fraction * warm_up)
+
+
 def test_only_the_first_whole_attempts_set_the_bar() -> None:
     policy = GroupConfidence(1.0, warm_up=2)
     assert policy.bar(list(reversed(ended(3.0, 5.0, 1.0)))) == 3.0

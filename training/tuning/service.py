@@ -24,11 +24,14 @@ def translated(doing: str) -> Iterator[None]:
     try:
         yield
     except (tinker.TinkerError, FutureTimeoutError, ValueError) as error:
-        what = str(error) or type(error).__name__
-        raise ServiceFailed(
-            f"Tinker, {doing}: {what}; run the same command again: it goes on from the last "
-            "checkpoint"
-        ) from error
+        raise _failed(f"Tinker, {doing}", error) from error
+
+
+def _failed(where: str, error: Exception) -> ServiceFailed:
+    what = str(error) or type(error).__name__
+    return ServiceFailed(
+        f"{where}: {what}; run the same command again: it goes on from the last checkpoint"
+    )
 
 
 def wait(future: Any, doing: str, timeout_s: float = TIMEOUT_S) -> Any:  # noqa: ANN401
@@ -47,8 +50,8 @@ def wait(future: Any, doing: str, timeout_s: float = TIMEOUT_S) -> Any:  # noqa:
 def open_service(url: str | None, folder: Path) -> Iterator[Any]:
     """Yield a client of the service; the key is in the environment, or in `.env` in `folder`.
 
-    Raises:
-        ServiceFailed: there is no key, or the service cannot be reached.
+    Raises, in the block too:
+        ServiceFailed: there is no key, or the service cannot be reached, or refuses.
     """
     key = os.environ.get(KEY) or _from_file(folder / ".env")
     if not key:
@@ -59,6 +62,9 @@ def open_service(url: str | None, folder: Path) -> Iterator[Any]:
     try:
         yield client
         ended = "success"
+    except tinker.TinkerError as error:
+        # not all calls raise where they are waited for: the first one opens the session itself
+        raise _failed("Tinker", error) from error
     finally:
         with suppress(tinker.TinkerError, FutureTimeoutError):  # the session expires by itself
             client.close(ended).result(CLOSE_S)

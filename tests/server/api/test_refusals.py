@@ -106,6 +106,15 @@ def test_values_that_json_cannot_or_should_not_spell(
     assert says in details.detail
 
 
+def test_a_chat_that_is_no_unicode_is_refused_as_the_others_are(http: httpx.Client) -> None:
+    """What a refusal quotes of it must not make the refusal itself unwritable."""
+    content = b'{"messages": [{"role": "user", "content": "\\ud800 6 x 7?"}]}'
+    reply = http.post("/v1/chat/completions", content=content, headers=JSON)
+    details = problem_of(reply, 400)
+    assert "must be valid Unicode text" in details.detail
+    assert details.errors[0].message == reply.json()["error"]["message"] == details.detail
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -171,6 +180,7 @@ def test_a_thousand_mistakes_get_a_short_answer(http: httpx.Client) -> None:
         ("PUT", f"{SOLVES}/solve-1/select", 405, "POST"),
         ("PUT", SOLVES, 405, "GET, HEAD, POST"),
         ("POST", "/health", 405, "GET, HEAD"),
+        ("POST", "/static/page.css", 405, "GET, HEAD"),
     ],
 )
 def test_wrong_addresses(

@@ -68,6 +68,15 @@ def test_opening_it_again_changes_nothing(http: httpx.Client, name: str) -> None
     assert run.seconds_left <= first.seconds_left
 
 
+@pytest.mark.parametrize("budget", ["best", "greedy("])
+def test_a_budget_that_there_is_not_is_refused_by_its_field(
+    http: httpx.Client, name: str, budget: str
+) -> None:
+    reply = http.post(RUNS, json={"id": name, "problems": 1, "limit_s": 60, "budget": budget})
+    assert reply.status_code == 422
+    assert [error.field for error in refused(reply).errors] == ["budget"]
+
+
 def test_a_problem_is_solved_once(http: httpx.Client, gateway: Gateway, name: str) -> None:
     opened(http, name)
     first = solve(http, name, "p1")

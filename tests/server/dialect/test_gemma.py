@@ -21,6 +21,7 @@ QUOTE = '<|"|>'
         (f"call:python{{why:{QUOTE}a, b{QUOTE},code:{QUOTE}print(1){QUOTE}}}", "print(1)"),
         (f"call:python{{snippet:{QUOTE}print(1){QUOTE}}}", "print(1)"),
         (f"\ncall: python {{code:{QUOTE}print(1){QUOTE}}}\n", "print(1)"),
+        (f"call:python{{code:{QUOTE}```python\nprint(1)\n```{QUOTE}}}", "print(1)"),
         ('{"name": "python", "arguments": {"code": "print(1)"}}', "print(1)"),
     ],
 )

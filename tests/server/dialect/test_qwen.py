@@ -127,6 +127,7 @@ def test_after_a_json_call_a_fenced_one_is_framed_as_such(
         ("<function=search>\n<parameter=query>\nx\n</parameter>\n</function>", "!'search'"),
         ("<function=python>\n</function>", "!the arguments must be"),
         ("<function=>", "!no tool named ''"),
+        (LATER.replace("print(42)", "```python\nprint(42)\n```"), "print(42)"),
     ],
 )
 def test_calls_as_later_models_write_them(

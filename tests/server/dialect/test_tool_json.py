@@ -27,6 +27,11 @@ GOOD = {
     "raw newlines": call({"code": CODE}).replace("\\n", "\n"),
     "capital name": call({"code": CODE}, name="Python"),
     "another name": call({"code": CODE}, name="code_interpreter"),
+    "fenced code": call({"code": f"```python\n{CODE}\n```"}),
+    "fenced code, not closed": call({"code": f"```py\n{CODE}"}),
+    "fenced code, indented": call({"code": f"\n  ````\n{CODE}\n  ````\n"}),
+    "fenced code is all": call(f"```python\n{CODE}\n```"),
+    "fenced JSON": f"```json\n{call({'code': CODE})}\n```",
     "a namespace": call({"code": CODE}, name="functions.python"),
 }
 BAD = {
@@ -44,6 +49,7 @@ BAD = {
     "code is a number": (call({"code": 1}), "arguments must be"),
     "arguments are nested": (call({"arguments": {"code": CODE}}), "arguments must be"),
     "nested too deep": ("[" * 100_000, "not valid JSON"),
+    "fenced and empty": ("```json\n```", "not valid JSON"),
     "a huge number": ("1" * 10_000, "not valid JSON"),
 }
 

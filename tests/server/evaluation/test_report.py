@@ -1,7 +1,9 @@
 """Reports: what they say of known attempts, and that nothing in them is taken for HTML."""
 
 import csv
+import gzip
 import io
+import lzma
 import random
 import re
 from pathlib import Path
@@ -13,8 +15,8 @@ from typer.testing import CliRunner, Result
 
 from server.evaluation.arms import read_arm, read_arms
 from server.evaluation.commands import app
-from server.evaluation.contamination import overlaps
-from server.evaluation.errors import MalformedArm
+from server.evaluation.contamination import documents, overlaps
+from server.evaluation.errors import MalformedArm, SetUnreadable
 from server.evaluation.export import write_report
 from server.evaluation.page import markdown, page
 from server.evaluation.problem import Problem
@@ -201,6 +203,34 @@ def test_overlap_finds_what_a_corpus_holds() -> None:
     assert (found["held"].share, found["held"].document) == (1.0, 1)
     assert found["free"].share == 0.0
     assert found["short"].grams == 0
+
+
+@pytest.mark.parametrize("name", ["corpus.txt", "corpus.txt.gz", "corpus.gz", "corpus.jsonl.gz"])
+def test_overlap_is_found_in_zipped_corpora(tmp_path: Path, name: str) -> None:
+    statement = " ".join(f"word{n}" for n in range(20))
+    problems = [Problem(id="held", statement=statement, answer="1")]
+    content = f'{{"text": "{statement}"}}\n' if ".jsonl" in name else f"so\n{statement}\n"
+    path = tmp_path / name
+    path.write_bytes(gzip.compress(content.encode()) if name.endswith(".gz") else content.encode())
+    (found,) = overlaps(problems, documents(path))
+    assert found.share == 1.0
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["word " * 40, gzip.compress(b"word " * 4_000), lzma.compress(b"word " * 4_000)],
+    ids=["UTF-16", "gzip", "xz"],
+)
+def test_a_corpus_that_is_no_text_is_refused(tmp_path: Path, content: str | bytes) -> None:
+    """Else nothing would be found in it, and the problems taken for clean."""
+    path = tmp_path / "corpus.txt"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-16"))
+    with pytest.raises(SetUnreadable, match="is no text"):
+        list(documents(path))
+    zipped = tmp_path / "corpus.txt.gz"
+    zipped.write_bytes(b"word " * 40)
+    with pytest.raises(SetUnreadable, match="cannot be read"):
+        list(documents(zipped))
 
 
 def call(*given: object) -> Result:

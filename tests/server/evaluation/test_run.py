@@ -13,6 +13,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner, Result
 
+from server.evaluation.api import Api
 from server.evaluation.commands import app
 from server.evaluation.errors import EvaluationUnusable, ServerProblem
 from server.evaluation.folder import ATTEMPTS as ATTEMPT_FILE
@@ -151,6 +152,34 @@ def test_a_server_that_has_another_model_or_is_not_there_is_refused(
     gone = call(*arguments(rehearsal, tmp_path / "b")[:-4], "--url", "http://127.0.0.1:9")
     assert isinstance(gone.exception, ServerProblem)
     assert "quorum serve" in str(gone.exception)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://[::1", "http://127.0.0.1:99999", "http://a..b", "localhost:8642", ""]
+)
+async def test_an_address_that_is_none_is_told(url: str) -> None:
+    with pytest.raises(ServerProblem, match="quorum serve"):
+        async with Api(url) as api:
+            await api.ready()
+
+
+def test_a_key_that_cannot_be_sent_is_told_and_not_shown() -> None:
+    with pytest.raises(ServerProblem, match="must be of ASCII") as told:
+        Api("http://127.0.0.1:9", key="schlüssel")
+    assert "schl" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "change", [("--seed", str(10**20)), ("--time-limit", "inf"), ("--time-limit", "100000")]
+)
+def test_what_no_server_takes_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: tuple[str, str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("set.jsonl").write_text('{"problem": "1 + 1?", "answer": 2}\n')
+    result = call("run", "--set", "set.jsonl", "--url", "http://127.0.0.1:9", *change)
+    assert result.exit_code == 2, result.output
+    assert change[0] in result.output
 
 
 def test_an_evaluation_that_names_no_folder_has_one_by_what_is_asked(

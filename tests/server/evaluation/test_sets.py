@@ -84,6 +84,9 @@ def read(path: Path, content: str, **asked: Any) -> ProblemSet:  # noqa: ANN401 
         ("tabs.tsv", "Problem ID\tQuestion\tFinal-Answer\n7\tq?\t3\n", ("7", "q?", "3")),
         ("held.json", '{"version": 1, "data": [{"problem": "q?", "answer": 3}]}',
          ("held-0", "q?", "3")),
+        ("one.json", '{"problem": "q?", "answer": 3, "tags": []}', ("one-0", "q?", "3")),
+        ("errors.json", '{"data": [{"problem": "q?", "answer": 3}], "errors": []}',
+         ("errors-0", "q?", "3")),
         ("named.json", '{"a": {"problem": "q?", "answer": 3}}', ("a", "q?", "3")),
         ("lines.json", '{"problem": "q?", "answer": 3}\n{"problem": "", "answer": 4}\n',
          ("lines-0", "q?", "3")),
@@ -135,6 +138,29 @@ def test_values_that_say_nothing_are_no_answers(tmp_path: Path) -> None:
     assert control.faults == {Fault.NOT_TEXT: ["odd-0", "odd-1"]}
 
 
+@pytest.mark.parametrize(
+    "written", ["1e9999999", "-1e-9999999", "1e99999999999999999999", "9" * 5_000]
+)
+def test_numbers_of_any_size_stop_no_set(tmp_path: Path, written: str) -> None:
+    content = f'{{"problem": "q?", "answer": 1}}\n{{"problem": "r?", "answer": {written}}}\n'
+    found = read(tmp_path / "t.jsonl", content)
+    assert found.problems[0].answer == "1"
+    assert len(found.problems) + sum(map(len, found.faults.values())) == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "answer"),
+    [
+        ("9" * 1_000, "9" * 1_000),
+        ("0." + "123456789" * 5, "1." + "23456789" + "123456789" * 4 + " \\cdot 10^{-1}"),
+        ("-25e99", "-2.5 \\cdot 10^{100}"),
+    ],
+)
+def test_an_answer_is_never_rounded(tmp_path: Path, written: str, answer: str) -> None:
+    (problem,) = read(tmp_path / "t.jsonl", f'{{"problem": "q?", "answer": {written}}}').problems
+    assert problem.answer == answer
+
+
 def test_integers_of_a_table_with_gaps(tmp_path: Path) -> None:
     found = read(tmp_path / "t.csv", "problem,answer\na,42.0\nb,\nc,42.5\n", kind=Kind.INTEGER)
     assert [problem.answer for problem in found.problems] == ["42"]
@@ -171,6 +197,23 @@ def test_choices_are_told_and_asked_for(tmp_path: Path) -> None:
     assert (free.kind, free.statement) == (Kind.TEXT, "1 + 1?")
     strict = load_set(str(path), kind=Kind.CHOICE)
     assert strict.faults == {Fault.UNPARSED: ["free"]}
+
+
+@pytest.mark.parametrize("labels", [["1", "2", "3"], [1, 2, 3], ["i", "ii", "iii"]])
+def test_the_right_choice_may_be_told_by_its_label(tmp_path: Path, labels: list[Any]) -> None:
+    """Numbers as labels are no places from 0: some rows of ARC have them."""
+    choices = {"label": labels, "text": ["two", "three", "four"]}
+    rows: list[dict[str, object]] = [
+        {"question": "1 + 1?", "choices": choices, "answerKey": labels[0]},
+        {"question": "2 + 2?", "choices": choices, "answerKey": labels[2]},
+    ]
+    path = tmp_path / "labels.jsonl"
+    path.write_bytes(json_lines(rows))
+    found = load_set(str(path))
+    assert [(p.answer, p.kind) for p in found.problems] == [
+        ("A", Kind.CHOICE), ("C", Kind.CHOICE),
+    ]  # fmt: skip
+    assert all("(A) two\n(B) three\n(C) four\n" in p.statement for p in found.problems)
 
 
 def test_rows_that_are_no_problems_are_named_and_counted(tmp_path: Path) -> None:

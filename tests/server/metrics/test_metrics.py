@@ -5,8 +5,10 @@ import re
 from pathlib import Path
 
 import httpx
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from server.metrics.meter import MOST_BUDGET_RATIO
 from tests.server.api.conftest import *  # noqa: F403 - its gateway
 from tests.server.api.gateway import Gateway
 
@@ -50,6 +52,15 @@ def test_a_solve_is_counted(http: httpx.Client, gateway: Gateway) -> None:
     assert after["quorum_solves_running", ""] == 0
 
 
+def test_a_limit_too_short_for_anything_spoils_no_sum(http: httpx.Client, gateway: Gateway) -> None:
+    """A sum of 1e300 would take in nothing that is added to it ever after."""
+    name = ("quorum_solve_budget_ratio_sum", "")
+    before = samples(http)[name]
+    http.post("/v1/solves", json={"problem": "6 x 7?", "time_limit_s": 1e-300})
+    gateway.wait_until(gateway.idle)
+    assert 1 <= samples(http)[name] - before <= MOST_BUDGET_RATIO
+
+
 def test_what_runs_is_shown(http: httpx.Client, gateway: Gateway) -> None:
     headers = {"Prefer": "respond-async"}
     names = [
@@ -91,3 +102,11 @@ def test_openmetrics_where_asked_for(http: httpx.Client) -> None:
     reply = http.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert reply.headers["content-type"].startswith("application/openmetrics-text")
     assert reply.text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("version", ["abc", "1.x", "2.x", "", "1..0", "9" * 5_000])
+@pytest.mark.parametrize("kind", ["application/openmetrics-text", "text/plain"])
+def test_a_version_that_is_none_is_passed_over(http: httpx.Client, kind: str, version: str) -> None:
+    reply = http.get("/metrics", headers={"Accept": f"{kind}; version={version}"})
+    assert reply.status_code == 200
+    assert "quorum_solves_running 0.0" in reply.text

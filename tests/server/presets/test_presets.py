@@ -177,3 +177,31 @@ def test_a_folder_that_is_there_is_the_model(
     folder.mkdir()
     models_command(str(folder), machine="h100")
     assert tomllib.loads(capsys.readouterr().out)["engine"]["model"] == str(folder)
+
+
+def test_a_file_that_is_there_is_the_embedded_engines_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "qwen2.5-coder-1.5b-instruct-q8_0.gguf"
+    file.touch()
+    models_command(str(file))
+    assert tomllib.loads(capsys.readouterr().out)["engine"]["model"] == str(file)
+
+
+@pytest.mark.parametrize("parent", ["\U0001f600", "数学", 'a"b\\c', "\x7f"])
+def test_any_path_is_written_as_toml(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], parent: str
+) -> None:
+    folder = tmp_path / parent / "gpt-oss-120b"
+    folder.mkdir(parents=True)
+    models_command(str(folder))
+    assert tomllib.loads(capsys.readouterr().out)["engine"]["model"] == str(folder)
+
+
+def test_the_command_lists_what_is_for_a_machine(capsys: pytest.CaptureFixture[str]) -> None:
+    models_command(machine="cpu")
+    lines = capsys.readouterr().out.splitlines()
+    listed = [tuple(line.split()[i] for i in (0, 2)) for line in lines[1 : len(SMALL) + 1]]
+    assert listed == [one for one in EVERY if one[1] == "cpu"]
+    with pytest.raises(UnknownPreset, match=r"machine 'abacus': must be one of h100, l4x4, cpu"):
+        models_command(machine="abacus")

@@ -12,7 +12,7 @@ from client.schema import (
     SolveEnd,
 )
 from server.sections.solve import SolveSettings
-from server.solve.bench import SAME_CALLS, SAME_NOTE
+from server.solve.bench import SAME_CALLS, SAME_FAILURE_NOTE, SAME_NOTE
 from tests.server.solve.rehearsal import END, Stage, boxed, lines, python
 
 
@@ -85,6 +85,15 @@ class TestTools:
         assert report.tool_calls == SAME_CALLS
         noted = [SAME_NOTE in event.output for event in solve.events(AttemptResult)]
         assert noted == [False, True, True]
+
+    async def test_a_program_that_failed_is_known_again_by_its_code(self, stage: Stage) -> None:
+        first = python("# how many?\nprint(1 / 0)")
+        again = python("\nprint(1 / 0)  \r\n# so many")
+        solve = stage.rehearse(lines([first], [again], boxed("5")))
+        (report,) = (await solve.run()).attempts
+        assert (report.end, report.tool_errors) == (AttemptEnd.ANSWERED, 2)
+        noted = [SAME_FAILURE_NOTE in event.output for event in solve.events(AttemptResult)]
+        assert noted == [False, True]
 
     async def test_a_result_is_cut_by_tokens(self, stage: Stage) -> None:
         # 2,000 characters are what the pool lets through; a digit is a token of its own.
