@@ -71,9 +71,9 @@ class OutputFailed(TrainingError):
 class Diverged(TrainingError):
     """Weights or a loss are no numbers any more."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, whose: str = "the model here") -> None:
         super().__init__(
-            f"the model here: {what} is no number, as after too large a step; go on from an "
+            f"{whose}: {what} is no number, as after too large a step; go on from an "
             "earlier adapter with a lower learning rate"
         )
 

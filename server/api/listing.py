@@ -197,7 +197,7 @@ def matches(info: SolveInfo, asked: Asked) -> bool:
         asked.problem_id in (None, info.problem_id),
         asked.answer in (None, info.answer),
         asked.end in (None, info.end),
-        asked.text is None or asked.text.lower() in info.problem.lower(),
+        asked.text is None or asked.text.casefold() in info.problem.casefold(),
         asked.since is None or created >= seconds_of(asked.since),
         asked.until is None or created < seconds_of(asked.until),
     )

@@ -28,7 +28,8 @@ _DECIMAL = re.compile(r"(?<![0-9.])([0-9]*)\.([0-9]+)(?![0-9.])")
 #: another base), two dashes (a range), a prime, a transpose, a colon (a ratio), digits of another
 #: base, leading zeros (a date), powers of powers without braces, fractions and divisions of which
 #: it is not clear where they end, a derivative (also as ``f^{(2)}``), an inverse function, vectors
-#: and their product, and capital Greek letters, which it takes for small ones.
+#: and their product, a number times a fraction in brackets (a mixed one), and capital Greek
+#: letters, which it takes for small ones.
 _MISREAD = re.compile(
     r"[0-9)}]\s*_|--|'|\\prime|\^\s*\{?\s*(?:T|\*|\\top|\\dagger|\\ast)(?![A-Za-z])|:"
     r"|(?<![0-9.])0(?:[xXbBoO][0-9A-Fa-f]|[0-9])|\^\s*(?:\{[^{}]*\}|[A-Za-z0-9])\s*\^"
@@ -37,6 +38,7 @@ _MISREAD = re.compile(
     r"|\\(?!cdot|times|le|ge|in|cup|cap|(?:end|pm|mp|ne|mid)(?![a-z]))[a-z])"
     r"|\\frac\s*\{[^{}]*(?:\{[^{}]*\}[^{}]*)?\}\s*\{\s*(?:d[A-Za-z\\]|\\partial)"
     r"|\^\s*\{\s*\(|(?<![A-Za-z\\])[fghFGH]\s*\^\s*\{\s*-"
+    r"|[0-9]\s*(?:\\left)?\(\s*\\[dt]?frac"
     r"|\\vec|\\overrightarrow|(?<![A-Za-z\\])[A-Za-z]\s*\\times\s*[A-Za-z](?![A-Za-z])"
     r"|\\(?:Gamma|Delta|Theta|Lambda|Xi|Pi|Sigma|Upsilon|Phi|Psi|Omega)(?![a-z])"
 )

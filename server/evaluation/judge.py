@@ -10,7 +10,7 @@ import anyio
 from server.equivalence.pool import EquivalenceOptions, EquivalencePool
 from server.evaluation.problem import Kind, Problem, read_answer
 from voting.answers import Answer
-from voting.equivalence import AnswerClasses
+from voting.equivalence import AnswerClasses, AnswerRules
 from voting.requests import Reply, Request, Same, Sameness
 
 #: Seconds that all symbolic comparisons of one scoring may take together. What is not known to be
@@ -18,6 +18,8 @@ from voting.requests import Reply, Request, Same, Sameness
 DEFAULT_SYMBOLIC_S = 20.0
 #: Seconds of one comparison: an ordinary one takes milliseconds.
 COMPARISON_S = 2.0
+
+_RULES = AnswerRules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ class Judge:
         """Return a verdict on each answer to a problem, in order."""
         truth = problem.truth
         read = [read_answer(each, problem.kind) for each in written]
-        classes = AnswerClasses()
+        classes = AnswerClasses(rules=_RULES)
         classes.add(truth)
         for answer in read:
             if answer is not None:
@@ -118,7 +120,8 @@ class Judge:
         return True
 
     async def _compare(self, question: Same, replies: dict[Request, Reply | None]) -> None:
-        equal = await self._pool.are_equal(question.one.key, question.other.key)
+        written = (_RULES.as_written(question.one), _RULES.as_written(question.other))
+        equal = await self._pool.are_equal(*written)
         self._known[question.one.key, question.other.key] = equal
         replies[question] = None if equal is None else Sameness(equal)
         self.left_open += equal is None

@@ -118,6 +118,8 @@ class StoredAttempt:
 
 SOLVE_COLUMNS = ", ".join(field.name for field in fields(StoredSolve))
 ATTEMPT_COLUMNS = ", ".join(field.name for field in fields(StoredAttempt))
+#: The condition that a problem has the folded text in it.
+CONTAINS = "contains(CAST(problem AS BLOB), ?)"
 EVENTS = (
     "SELECT e.id, e.solve_id, e.attempt, e.type, e.at, e.recorded, e.body, s.event_id, s.solve_id, "
     "s.attempt, s.turn, s.kind, s.start, s.count, s.ids, s.logprobs, s.confidence "
@@ -164,6 +166,8 @@ class JournalReader:
             check_same_thread=False,
         )
         connection.text_factory = text_of
+        # LIKE takes only ASCII letters in either case, and ends at a NUL.
+        connection.create_function("contains", 2, _contains, deterministic=True)
         try:
             self._check(connection)
         except BaseException:
@@ -356,7 +360,7 @@ def _conditions(wanted: SolveFilter) -> tuple[str, list[Any]]:
         ("problem_id = ?", wanted.problem_id),
         ("answer = ?", wanted.answer),
         ("coalesce(outcome, '') = ?", wanted.outcome),
-        ("problem LIKE ? ESCAPE '\\'", _pattern(wanted.text)),
+        (CONTAINS, folded(wanted.text)),
         ("(outcome IS NOT NULL) = ?", wanted.finished),
     ]
     given = [(sql, value) for sql, value in tests if value is not None]
@@ -368,9 +372,11 @@ def _conditions(wanted: SolveFilter) -> tuple[str, list[Any]]:
     return f"WHERE {where}" if where else "", [*values, wanted.limit]
 
 
-def _pattern(text: str | None) -> str | None:
-    if text is None:
-        return None
-    for special in ("\\", "%", "_"):
-        text = text.replace(special, f"\\{special}")
-    return f"%{text}%"
+def folded(text: str | None) -> str | None:
+    """Return a text that is looked for, in any case; None where none is."""
+    return None if text is None else text.casefold()
+
+
+def _contains(stored: bytes | None, wanted: str) -> bool:
+    """Whether a problem has a folded text in it; as bytes, which damage can have made no UTF-8."""
+    return stored is not None and wanted in text_of(stored).casefold()

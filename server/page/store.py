@@ -6,7 +6,13 @@ from itertools import accumulate
 from typing import Any
 
 from client.schema import Event
-from server.journal.reader import SOLVE_COLUMNS, JournalReader, StoredSolve
+from server.journal.reader import (
+    CONTAINS,
+    SOLVE_COLUMNS,
+    JournalReader,
+    StoredSolve,
+    folded,
+)
 from server.journal.rows import (
     EventRow,
     Float16s,
@@ -120,9 +126,9 @@ def history(
 ) -> tuple[list[HistoryRow], bool]:
     """Return a page of at most so many solves, newest first, and whether there are more."""
     tests: list[tuple[str, Any]] = [
-        ("problem LIKE ? ESCAPE '\\'", _like(wanted.text, "%{}%")),
+        (CONTAINS, folded(wanted.text)),
         ("answer = ?", wanted.answer),
-        ("problem_id LIKE ? ESCAPE '\\'", _like(wanted.source, "{}%")),
+        ("problem_id LIKE ? ESCAPE '\\'", _beginning(wanted.source)),
         ("run_id = ?", wanted.run),
         ("coalesce(outcome, '') = ?", wanted.outcome),
         ("sampled >= ?", wanted.least),
@@ -146,12 +152,13 @@ def history(
     return found[:most], len(found) > most
 
 
-def _like(text: str | None, form: str) -> str | None:
+def _beginning(text: str | None) -> str | None:
+    """Return the pattern of what begins so; None where nothing is asked."""
     if text is None:
         return None
     for special in ("\\", "%", "_"):
         text = text.replace(special, f"\\{special}")
-    return form.format(text)
+    return f"{text}%"
 
 
 def tail_events(reader: JournalReader, solve_id: str) -> list[Event]:

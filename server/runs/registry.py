@@ -94,12 +94,16 @@ class RunRegistry:
         """Open a run, or return the one of that id as it is; and whether it is new.
 
         Raises:
-            PolicyNameError, PolicyError: there is no such budget.
+            PolicyNameError, PolicyError: there is no such budget, or no such policy as its options
+                name.
+            UnknownStrategyError: there is no such strategy.
         """
         if request.id is not None:
             found = await self._find(request.id)
             if found is not None:
                 return found, False
+        # Later it would be told to whoever asks for a problem, of fields that he has not named.
+        self._service.check(with_options(SolveRequest(problem="?"), request))
         budget = request.budget or self._settings.budget
         made = await self._budget(request, budget)
         if request.id is not None and request.id in self._runs:

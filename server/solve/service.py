@@ -175,6 +175,14 @@ class SolveService:
         self._group.start_soon(self._run, handle, turn)
         return handle
 
+    def check(self, request: SolveRequest) -> None:
+        """See that a solve with such options can be had; none is begun.
+
+        Raises:
+            UnknownStrategyError, PolicyNameError: there is no such strategy, policy or recipe.
+        """
+        self._plan(request)
+
     def resume(self, past: PastSolve, request: SolveRequest, terms: SolveTerms) -> SolveHandle:
         """Go on with a solve of a dead server, in the order of these calls.
 

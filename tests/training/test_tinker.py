@@ -180,6 +180,19 @@ def test_a_sweep_chooses_by_held_out_examples(
             sweep(client, corpus, tmp_path / "sweep", model, chosen)
 
 
+@pytest.mark.filterwarnings("ignore:(invalid value|overflow):RuntimeWarning")
+def test_a_rate_at_which_the_model_diverges_is_left_out(
+    client: ServiceClient, corpus: Path, tmp_path: Path
+) -> None:
+    recipe = RECIPE.model_copy(update={"sweep": (1e300, 0.1), "epochs": 1})
+    best, outcomes = sweep(client, corpus, tmp_path / "some", "tiny", recipe)
+    assert (best.learning_rate, outcomes) == (0.1, [best])
+    assert json.loads((tmp_path / "some" / "sweep.json").read_text())["diverged"] == [1e300]
+    hopeless = recipe.model_copy(update={"sweep": (1e300,)})
+    with pytest.raises(errors.Diverged, match=r"model on Tinker: .* lower learning rate"):
+        sweep(client, corpus, tmp_path / "none", "tiny", hopeless)
+
+
 def test_recipes_are_checked(tmp_path: Path) -> None:
     assert {"sft", "cot", "tir"} <= set(names())
     assert all(load_any(name).rank in {32, 64} for name in names())

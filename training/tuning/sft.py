@@ -11,7 +11,7 @@ import orjson
 from tinker import types
 
 from training.corpus.store import ENTRIES, PROMPTS, Example, read_examples
-from training.errors import BadTraces, reading
+from training.errors import BadTraces, Diverged, reading
 from training.files import write_json
 from training.provenance import of_file, provenance
 from training.tuning.folder import RunFolder, check_same, checkpoint_name
@@ -44,6 +44,7 @@ def train(
         EmptyCorpus: there is nothing to train on.
         OutputExists: the folder is that of another run.
         ServiceFailed: the service refused, or did not answer in time.
+        Diverged: a log-probability is no number any more; the last checkpoint stands.
     """
     known = read_examples(corpus, longest=recipe.longest, kinds=recipe.kinds)
     examples, held_out = split(known, recipe)
@@ -164,9 +165,16 @@ def _note(
 
 
 def _weighted(output: dict[str, Any], example: Example) -> float:
-    """Return the sum of an example's log-probabilities, times their weights."""
-    logprobs = np.asarray(output["logprobs"].data, np.float64)
-    return float(logprobs @ example.weights[1:])
+    """Return the sum of an example's log-probabilities, times their weights.
+
+    Raises:
+        Diverged: one that counts is no number, or minus infinity.
+    """
+    weights = example.weights[1:]
+    logprobs = np.asarray(output["logprobs"].data, np.float64)[weights != 0]
+    if not np.isfinite(logprobs).all():
+        raise Diverged(f"a log-probability of entry {example.entry}", "the model on Tinker")
+    return float(logprobs @ weights[weights != 0])
 
 
 def _save(

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from training.errors import BadFile
+from training.errors import BadFile, Diverged
 from training.files import whole_file, write_json
 from training.tuning.outcome import AFTER, BEFORE, Outcome
 from training.tuning.recipe import Recipe
@@ -32,24 +32,38 @@ def sweep(
 
     The best has the highest mean log-probability of the held-out examples, or of the trained ones
     where none is held out. Runs that have ended are not made again, and those of another model,
-    corpus or recipe are refused.
+    corpus or recipe are refused. A rate at which the model diverges is left out: a sweep is there
+    to find it.
 
     Raises:
+        Diverged: the model diverges at every rate.
         BadFile: the recipe names no learning rates.
         BadTraces, EmptyCorpus, OutputExists, ServiceFailed: as a run does.
     """
     if not recipe.sweep:
         raise BadFile("recipe: sweep must name learning rates, as in sweep = [1e-4, 2e-4]")
-    outcomes = []
+    outcomes: list[Outcome] = []
+    diverged: dict[float, Diverged] = {}
     for rate in recipe.sweep:
         place = folder / f"{rate:g}"
         chosen = recipe.model_copy(update={"learning_rate": rate})
         known = outcome_of(corpus, place, model, chosen)
-        outcomes.append(known or train(client, corpus, place, model, chosen, timeout_s=timeout_s))
+        try:
+            outcomes.append(
+                known or train(client, corpus, place, model, chosen, timeout_s=timeout_s)
+            )
+        except Diverged as error:
+            diverged[rate] = error
+    if not outcomes:
+        raise diverged[min(diverged)]
     best = max(outcomes, key=lambda each: each.after.get("held_out", each.after["trained"]))
     write_json(
         folder / REPORT,
-        {"best": best.learning_rate, "runs": [asdict(outcome) for outcome in outcomes]},
+        {
+            "best": best.learning_rate,
+            "runs": [asdict(outcome) for outcome in outcomes],
+            "diverged": sorted(diverged),
+        },
     )
     _draw(outcomes, best, folder / f"{best.learning_rate:g}", folder / PICTURE)
     return best, outcomes

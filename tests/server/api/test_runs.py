@@ -77,6 +77,19 @@ def test_a_budget_that_there_is_not_is_refused_by_its_field(
     assert [error.field for error in refused(reply).errors] == ["budget"]
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("strategy", "nope"), ("weight", "best"), ("mix", "temperature=9"), ("recipe", "soup")],
+)
+def test_options_that_no_problem_could_have_open_no_run(
+    http: httpx.Client, name: str, field: str, value: str
+) -> None:
+    reply = http.post(RUNS, json={"id": name, "problems": 1, "limit_s": 60, field: value})
+    assert reply.status_code == 422, reply.text
+    assert [error.field for error in refused(reply).errors] == [field]
+    assert http.get(f"{RUNS}/{name}").status_code == 404
+
+
 def test_a_problem_is_solved_once(http: httpx.Client, gateway: Gateway, name: str) -> None:
     opened(http, name)
     first = solve(http, name, "p1")

@@ -99,6 +99,8 @@ async def pool() -> AsyncIterator[EquivalencePool]:
         ("f'(x)", "f(x)", None),
         ("x'", "x", None),
         ("A^{T}", "A", None),
+        (r"3(\frac12)", r"\frac72", None),
+        (r"3\left(\dfrac{1}{2}\right)", r"\frac{3}{2}", None),
         (r"\frac123", "1/23", None),
         ("11_2", "11_{10}", None),
         ("\\", "{", None),

@@ -27,6 +27,13 @@ async def test_answers_that_are_equal_are_right_however_they_are_written() -> No
         assert len(keys) == 2
 
 
+async def test_numbers_are_compared_as_they_are_meant() -> None:
+    async with Judge() as judge:
+        assert await verdicts(judge, problem("\\sqrt{4}"), "3 1/2", "2") == "-+"
+        assert await verdicts(judge, problem("\\sqrt{49/4}"), "3 1/2", "2") == "+-"
+        assert await verdicts(judge, problem("235"), "1 234", "235") == "-+"
+
+
 async def test_without_time_nothing_is_taken_for_right() -> None:
     async with Judge(symbolic_s=0.0) as judge:
         found = await judge.judge(problem("\\sin(1)^2 + \\cos(1)^2"), ["1", None])

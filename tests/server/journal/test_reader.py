@@ -13,7 +13,7 @@ from tests.server.journal.stories import options, solve_events
 
 PROBLEMS = {
     "solve-1": "How many primes are below 100?",
-    "solve-2": "What is 100% of 50_000?",
+    "solve-2": "Найдите 100% of 50_000. Étude",
     "solve-3": "How many PRIMES are below 1000?",
 }
 
@@ -39,6 +39,10 @@ async def tell(folder: Path) -> None:
     [
         (SolveFilter(), "4321"),
         (SolveFilter(limit=2), "43"),
+        (SolveFilter(text="ÉTUDE"), "2"),
+        (SolveFilter(text="найдите"), "2"),
+        (SolveFilter(text="\x00"), ""),
+        (SolveFilter(text="pri\x00"), ""),
         (SolveFilter(text="primes"), "31"),
         (SolveFilter(text="0%"), "2"),
         (SolveFilter(text="0_"), "2"),
