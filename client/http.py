@@ -58,6 +58,7 @@ OPENAI_PATH = "/v1"
 #: The variable that holds the key for servers that demand one.
 KEY_VARIABLE = "QUORUM_API_KEY"
 
+HIGHEST_PORT = 65_535
 #: Idle connections are dropped sooner than the server drops them (uvicorn: 5 s), or a request
 #: sent in that moment would be lost; as many at once as the caller has calls.
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0)
@@ -69,6 +70,8 @@ def checked_url(url: str) -> str:
         parsed = httpx.URL(url)
         # As the resolver will: no part of a name is empty, or longer than 63 characters.
         parsed.raw_host.decode("ascii").encode("idna")
+        if (parsed.port or 0) > HIGHEST_PORT:
+            raise httpx.InvalidURL(f"port {parsed.port}: must be at most {HIGHEST_PORT}")
     except (httpx.InvalidURL, UnicodeError) as error:
         raise BadServerAddress(f"server URL {url!r}: {error}; write {DEFAULT_URL}") from error
     if parsed.scheme not in ("http", "https") or not parsed.host:

@@ -23,6 +23,8 @@ _KEYS = 8
 #: A generated line can be as long as it likes.
 _SEGMENT_CHARS = 2_000
 _CLOSE = 0.75
+#: Names longer than this, in characters, are nobody's variables.
+_LONG = 60
 _CANDIDATES = 5_000
 
 #: Where names are looked for, in this order. Loaded ones only: an import here would cost time.
@@ -54,11 +56,19 @@ def hints(error: BaseException, trace: TracebackType | None) -> Iterator[str]:
         yield from _values(trace)
     if isinstance(error, NameError) and isinstance(error.name, str):
         frame = trace.tb_frame if trace is not None else None
-        yield from _missing_name(error.name, frame)
+        told = list(_missing_name(error.name, frame))
+        yield from told
+        if not told and type(error) is NameError and _is_plain(error.name):
+            # Models take what a problem tells, a table, for variables that are there.
+            yield f"    {error.name}: no cell has defined it; write its value into the program"
     elif isinstance(error, AttributeError) and isinstance(error.name, str):
         yield from _missing_attribute(error.name, error.obj)
     elif type(error) is KeyError and trace is not None:
         yield from _no_list(error.args, trace)
+
+
+def _is_plain(name: str) -> bool:
+    return name.isidentifier() and not name.startswith("_") and len(name) <= _LONG
 
 
 def _values(trace: TracebackType) -> Iterator[str]:

@@ -226,7 +226,7 @@ async def test_cancelling_a_call_frees_the_connection(url: str, server: Recorded
     "address",
     [
         *("", "127.0.0.1:8642", "ftp://host", "http://", "http://host:port"),
-        *("http://a..b", f"http://{'a' * 64}.example"),
+        *("http://a..b", "http://host:99999", f"http://{'a' * 64}.example"),
     ],
 )
 def test_addresses_that_cannot_be_used(address: str) -> None:

@@ -80,8 +80,13 @@ def test_values_of_the_expression_that_failed(source: str, told: list[str]) -> N
         ("math.isprime(7)", ["isprime: from sympy import isprime"]),
         ("a = [1]\na.intersection([1])", ["a = [1]", "a set has intersection"]),
         ("a = [1]\na.apend(2)", ["a = [1]", "is append meant?"]),
-        ("quite_unknown", []),
+        (
+            "m = [row[4] for row in table]",
+            ["table: no cell has defined it; write its value into the program"],
+        ),
         ("__path__", []),
+        ("def f():\n    print(total)\n    total = 1\nf()", []),
+        ("raise NameError('x', name='two words')", []),
     ],
 )
 def test_where_missing_names_are(source: str, told: list[str]) -> None:
