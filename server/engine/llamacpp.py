@@ -141,12 +141,14 @@ class LlamaCppEngine:
         self._running_server()
         async with self._slots.use(session, prompt) as slot:
             server = self._running_server()
-            await self._share_prefix(server, slot, prompt)
-            slot.held = list(prompt)
-            body = completion_body(prompt, sampling, slot.number)
-            with self._doubted(), self.supervisor.streaming() as heard:
-                async with server.complete(body, self._silence_s(prompt)) as lines:
-                    yield self._chunks(lines, slot, heard)
+            with self._doubted():
+                # Within: an engine that hangs does so in the prefill as well as in the stream.
+                await self._share_prefix(server, slot, prompt)
+                slot.held = list(prompt)
+                body = completion_body(prompt, sampling, slot.number)
+                with self.supervisor.streaming() as heard:
+                    async with server.complete(body, self._silence_s(prompt)) as lines:
+                        yield self._chunks(lines, slot, heard)
 
     async def score(self, ids: Sequence[int], start: int) -> list[float]:
         """Return log-probabilities of `ids[start:]`: one request a token, so for short targets.
@@ -163,10 +165,11 @@ class LlamaCppEngine:
         try:
             async with self._slots.use(session, ids) as slot:
                 server = self._running_server()
-                return [
-                    await self._score_one(server, slot, ids, position)
-                    for position in range(start, len(ids))
-                ]
+                with self._doubted():
+                    return [
+                        await self._score_one(server, slot, ids, position)
+                        for position in range(start, len(ids))
+                    ]
         finally:
             self._slots.release(session)
 

@@ -109,6 +109,7 @@ class LlamaServer:
     async def _request(
         self, method: str, path: str, body: dict[str, str] | None = None
     ) -> httpx.Response:
+        self._require_open()
         timeout = httpx.Timeout(CONNECT_S, read=SLOT_ACTION_S)
         try:
             reply = await self._http.request(method, path, json=body, timeout=timeout)

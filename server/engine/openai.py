@@ -66,7 +66,7 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
         body = self._body(prompt, sampling)
         with self._counted(), self.life.streaming() as heard:
             async with server.stream(COMPLETIONS, body, self._silence_s(prompt)) as lines:
-                yield self._chunks(lines, sampling, heard)
+                yield self._chunks(lines, self._reader(sampling), heard)
 
     async def score(self, ids: Sequence[int], start: int) -> list[float]:
         """Return log-probabilities of `ids[start:]`."""
@@ -85,6 +85,8 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
         listing = await server.get("/v1/models")
         with _understood(b"/v1/models"):
             models = {str(model["id"]): model for model in listing["data"]}
+            if not models:
+                raise EngineUnavailable(f"{server.name} lists no model")
             self._model = name = _chosen(models, self._options.model_path)
             owner = str(models[name].get("owned_by", ""))
             context = int(_context_of(models[name]) or 0)
@@ -104,14 +106,17 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
 
     async def _generate_some(self, server: RemoteServer) -> None:
         sampling = Sampling(max_tokens=2, temperature=0, seed=0)
-        body = self._body([0], sampling)
+        body, reader = self._body([0], sampling), self._reader(sampling)
         found = 0
         async with server.stream(COMPLETIONS, body, self._options.start_timeout_s) as lines:
             try:
-                async for chunk in self._chunks(lines, sampling):
+                async for chunk in self._chunks(lines, reader):
                     found += len(chunk.token_ids)
             except EngineProtocolError as error:
-                raise self._without_ids(server) from error
+                if reader.without_ids:
+                    raise self._without_ids(server) from error
+                # An error that the server tells, or half an event, may pass.
+                raise
         if not found:
             raise self._without_ids(server)
 
@@ -125,13 +130,15 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
         body = self._completions.body(prompt, sampling, self._vocabulary.eos_ids)
         return body | {"model": self._model}
 
+    def _reader(self, sampling: Sampling) -> "CompletionReader":
+        return CompletionReader(self._completions, self._vocabulary.size, sampling.top_logprobs)
+
     async def _chunks(
         self,
         blocks: AsyncIterator[list[bytes]],
-        sampling: Sampling,
+        reader: "CompletionReader",
         heard: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[Chunk]:
-        reader = CompletionReader(self._completions, self._vocabulary.size, sampling.top_logprobs)
         async for lines in blocks:
             heard()
             for chunk in map(reader.read, lines):
@@ -147,13 +154,17 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
 
 
 class CompletionReader:
-    """State of one stream: how many tokens have been accounted for."""
+    """State of one stream: how many tokens have been accounted for.
+
+    `without_ids` is whether the last event was one of a completion, but its ids could not be read.
+    """
 
     def __init__(self, completions: Completions, vocabulary_size: int, top: int) -> None:
         self._completions = completions
         self._vocabulary_size = vocabulary_size
         self._top = top
         self._seen = 0
+        self.without_ids = False
 
     def read(self, line: bytes) -> Chunk | None:
         """Return the chunk of one event; None for one that is not of tokens, as usage.
@@ -170,8 +181,11 @@ class CompletionReader:
             finish = choice.get("finish_reason")
             if finish == "abort":
                 raise EngineUnavailable(f"{self._completions.name} aborted the request")
-            tokens = self._completions.tokens(choice, event)
-            return self._chunk(tokens, None if finish is None else _FINISH[finish])
+            reason = None if finish is None else _FINISH[finish]
+            self.without_ids = True
+            chunk = self._chunk(self._completions.tokens(choice, event), reason)
+            self.without_ids = False
+            return chunk
 
     def _chunk(self, tokens: Tokens, finish: FinishReason | None) -> Chunk:
         ids, size = tuple(tokens.ids), self._vocabulary_size

@@ -8,7 +8,6 @@ left to httpx's own transport.
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
 
 import anyio
 import httpx
@@ -28,6 +27,7 @@ class PlainTransport(httpx.AsyncBaseTransport):
 
         Raises:
             httpx.ConnectError, httpx.ConnectTimeout: nobody answers.
+            httpx.WriteTimeout: of the request nothing is taken for as long as an answer may take.
             httpx.ReadTimeout, httpx.ReadError, httpx.RemoteProtocolError: of the answer.
         """
         timeout = request.extensions.get("timeout", {})
@@ -71,8 +71,13 @@ class _Connection:
 
     async def send(self, data: bytes) -> None:
         self._writer.write(data)
-        with suppress(OSError):  # what the server says before it breaks the connection is read
-            await self._writer.drain()
+        try:
+            with anyio.fail_after(self._read_s):
+                await self._writer.drain()
+        except TimeoutError:
+            raise httpx.WriteTimeout(f"nothing was taken for {self._read_s} s") from None
+        except OSError:
+            pass  # what the server says before it breaks the connection is read
 
     async def answer(self) -> httpx.Response:
         """Read the head of the answer."""

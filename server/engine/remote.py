@@ -179,9 +179,9 @@ class RemoteServer:
             raise await self._translate(error) from None
 
     async def _translate(self, error: httpx.HTTPError) -> EngineError:
-        if isinstance(error, httpx.ReadTimeout):
+        if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
             return EngineStalled(
-                f"{self.name} sent nothing for too long; see engine.stall_timeout_s"
+                f"{self.name} took or sent nothing for too long; see engine.stall_timeout_s"
             )
         await self._confirm_death()
         return EngineUnavailable(f"the connection to {self.name} broke ({type(error).__name__})")

@@ -47,6 +47,8 @@ SLOWEST_PREFILL = 200.0
 #: An abort is a message to the scheduler; a server that takes longer for it is about to die.
 ABORT_S = 2.0
 SWEEP_INTERVAL_S = 5.0
+#: Aborts of one request by sweeps, where others' requests hide whether it is still there.
+MOST_REPEATS = 3
 #: Tokens of the generation that shows readiness; enough to tell how ids are streamed.
 PROBE_TOKENS = 4
 #: Before the server is asked again that answered with status 500 or half an event.
@@ -77,7 +79,8 @@ class SglangEngine(RemoteEngine[SglangServer]):
         self._limits = limits
         self._alone = alone
         self._open: set[str] = set()
-        self._left: set[str] = set()
+        #: Left early and perhaps still there, with how often a sweep has aborted it.
+        self._left: dict[str, int] = {}
         self._stray_sweeps = 0
         self._deterministic = False
 
@@ -127,7 +130,7 @@ class SglangEngine(RemoteEngine[SglangServer]):
         wanted, left = len(self._open), tuple(self._left)
         try:
             for rid in left:
-                await server.abort(rid)
+                await self._repeat_abort(server, rid)
             running = await server.load()
         except EngineRefused as error:
             log.info("engine.cannot_sweep", engine=server.name, reason=str(error))
@@ -139,8 +142,17 @@ class SglangEngine(RemoteEngine[SglangServer]):
             await server.abort_all()
             log.warning("engine.strays", engine=self._info.model, requests=strays)
         if not strays:
-            self._left.difference_update(left)
+            for rid in left:
+                self._left.pop(rid, None)
         return strays
+
+    async def _repeat_abort(self, server: SglangServer, rid: str) -> None:
+        await server.abort(rid)
+        repeats = self._left.pop(rid, 0) + 1
+        # With others at work there are always strays: without a bound each sweep would abort all
+        # that was ever left.
+        if self._alone or repeats < MOST_REPEATS:
+            self._left[rid] = repeats
 
     async def keep_swept(self) -> None:
         """Sweep as long as there is something that was left early."""
@@ -240,7 +252,7 @@ class SglangEngine(RemoteEngine[SglangServer]):
             yield
         finally:
             if rid in self._open:
-                self._left.add(rid)
+                self._left[rid] = 0
                 self._open.discard(rid)
                 await self._abort(server, rid)
 

@@ -78,7 +78,7 @@ def run_command(  # noqa: PLR0913 - its options
     set_: SetOption,
     out: Annotated[
         Path | None,
-        typer.Option(help="The evaluation's folder; else one by what is asked for is named."),
+        typer.Option(help="The evaluation's folder; else one in evaluations/, by what is asked."),
     ] = None,
     attempts: Annotated[int, typer.Option(min=1, max=256, help="Attempts at each problem.")] = 4,
     arm: Annotated[

@@ -8,7 +8,8 @@ import typer
 from server.evaluation.problem import Kind
 
 SetOption = Annotated[
-    str, typer.Option("--set", help="A set's name (`quorum eval sets`), or a file of problems.")
+    str,
+    typer.Option("--set", help="A set's name (`quorum eval sets`), a file, or hf:OWNER/NAME."),
 ]
 DataOption = Annotated[
     Path | None, typer.Option(help="Read the set from this file: .jsonl, .json, .csv, .parquet.")

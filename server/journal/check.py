@@ -58,7 +58,7 @@ def _events(reader: JournalReader) -> Iterator[Finding]:
             continue
         try:
             to_event(row, segment)
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             yield Finding(f"event {row.id}", f"is not a {row.type}: {error}")
 
 
@@ -77,7 +77,9 @@ def _segments(reader: JournalReader) -> Iterator[Finding]:
     reported = _reported(reader)
     with reading(reader.path):
         rows = reader.connection.execute(
-            "SELECT solve_id, attempt, kind, start, count FROM segments "
+            # Numbers whatever damage has made of them.
+            "SELECT solve_id, attempt, kind, coalesce(CAST(start AS INTEGER), 0), "
+            "coalesce(CAST(count AS INTEGER), 0) FROM segments "
             "ORDER BY solve_id, attempt, start, event_id"
         )
         pieces = (Piece(*row) for row in rows)

@@ -79,7 +79,9 @@ RunOption = Annotated[str | None, typer.Option("--run", help="The run that it be
 ProblemOption = Annotated[str | None, typer.Option(help="The caller's name of the problem.")]
 AnswerOption = Annotated[str | None, typer.Option(help="The answer.")]
 EndOption = Annotated[SolveEnd | None, typer.Option(help="Why it ended.")]
-TextOption = Annotated[str | None, typer.Option(help="Words of the problem.")]
+TextOption = Annotated[
+    str | None, typer.Option(help="Words of the problem as they stand there, in any case.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 

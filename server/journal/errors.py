@@ -71,8 +71,9 @@ def reading(path: Path) -> Iterator[None]:
     """Translate what SQLite raises while a journal is read."""
     try:
         yield
-    except sqlite3.Error as error:
-        if is_damage(error):
+    # The latter is of an error's own text, which quotes a schema that is no UTF-8 any more.
+    except (sqlite3.Error, UnicodeDecodeError) as error:
+        if isinstance(error, UnicodeDecodeError) or is_damage(error):
             sentence = (
                 "damaged; `quorum journal check` says where, and a server that starts sets aside "
                 "what it cannot go on with"

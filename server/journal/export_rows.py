@@ -6,8 +6,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from client.schema import AttemptRated
 from server.journal.reader import JournalReader, SolveFilter, StoredAttempt, StoredSolve
-from server.journal.rows import Float16s, Ids, sound_body
+from server.journal.rows import EventRow, Float16s, Ids, sound_body, sound_event
+from server.journal.unfinished import EVENT_COLUMNS
 from server.sections.engines import MAIN
 
 Column = str | int | float | bool | None
@@ -113,12 +115,16 @@ def _versions(reader: JournalReader, solve_id: str) -> dict[str, Column]:
 def _rated(reader: JournalReader, solve_id: str) -> dict[int, NDArray[np.float32]]:
     """Return the last scores of each attempt that was rated."""
     rows = reader.query(
-        "SELECT body FROM events WHERE solve_id = ? AND type = 'attempt.rated' ORDER BY id",
+        f"SELECT {EVENT_COLUMNS} FROM events "  # noqa: S608 - our own names
+        "WHERE solve_id = ? AND type = 'attempt.rated' ORDER BY id",
         (solve_id,),
     )
-    bodies = [sound_body(row[0]) for row in rows]
+    # Whole events: which attempt it was is a column of its own, and no body has it.
+    events = [sound_event(EventRow(*row)) for row in rows]
     return {
-        body["attempt"]: np.asarray(body["steps"], np.float32) for body in bodies if "steps" in body
+        event.attempt: np.asarray(event.steps, np.float32)
+        for event in events
+        if isinstance(event, AttemptRated)
     }
 
 

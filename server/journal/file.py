@@ -219,6 +219,13 @@ def _take_lock(path: Path) -> int:
             f"journal {path}: process {holder} writes it, and only one may; set "
             "QUORUM_JOURNAL_PATH to another file, or stop that server"
         ) from None
+    except OSError as error:
+        # Some file systems have no locks.
+        os.close(lock)
+        raise JournalUnusable(
+            f"journal {path}: cannot be locked ({error.strerror}); set QUORUM_JOURNAL_PATH to a "
+            "path on a local disk"
+        ) from error
     # The holder's number is for the sentence above alone: a full disk may keep it out.
     with suppress(OSError):
         os.ftruncate(lock, 0)

@@ -30,6 +30,7 @@ from server.journal.runs import (
     AnswerRow,
     RunRow,
 )
+from server.journal.sound import encodable, sound
 from server.journal.tokens import PIECES, AttemptTokens, StoredSegment, join, to_segments
 
 #: More plans than attempts there never are.
@@ -223,7 +224,7 @@ class JournalReader:
         """Return the rows of a query."""
         # Two queries at once would share the older one's view of the journal.
         with self._lock, reading(self.path):
-            return self.connection.execute(sql, values).fetchall()
+            return self.connection.execute(sql, [*map(encodable, values)]).fetchall()
 
     def solves(self, wanted: SolveFilter | None = None) -> list[StoredSolve]:
         """Return the solves that a filter lets through, newest first."""
@@ -233,7 +234,7 @@ class JournalReader:
             "ORDER BY created DESC, id DESC LIMIT ?",
             values,
         )
-        return [StoredSolve(*row) for row in rows]
+        return [sound(StoredSolve, row) for row in rows]
 
     def solve(self, name: str) -> StoredSolve:
         """Return a solve by its id, or by a beginning of it that no other has.
@@ -252,7 +253,7 @@ class JournalReader:
         if len(rows) != 1:
             found = "begins several ids" if rows else "is not recorded"
             raise UnknownSolve(f"solve {name!r}: {found}; `quorum journal ls` shows them")
-        return StoredSolve(*rows[0])
+        return sound(StoredSolve, rows[0])
 
     def find(self, solve_id: str) -> StoredSolve | None:
         """Return the solve of an id; None where it is not recorded."""
@@ -260,7 +261,7 @@ class JournalReader:
             f"SELECT {SOLVE_COLUMNS} FROM solves WHERE id = ?",  # noqa: S608
             (solve_id,),
         )
-        return StoredSolve(*rows[0]) if rows else None
+        return sound(StoredSolve, rows[0]) if rows else None
 
     def runs(self, limit: int = RUNS_LISTED) -> list[RunRow]:
         """Return runs, the newest first."""
@@ -295,7 +296,7 @@ class JournalReader:
             "ORDER BY attempt",
             (solve_id, -MOST_PLANS if plans else 0),
         )
-        return [StoredAttempt(*row) for row in rows]
+        return [sound(StoredAttempt, row) for row in rows]
 
     def writer(self, solve_id: str, attempt: int) -> dict[str, str]:
         """Return `engine`, `model` and `dialect` of a plan; what is not known is empty."""

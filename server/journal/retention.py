@@ -82,12 +82,14 @@ def plan(connection: sqlite3.Connection, retention: Retention, now: float) -> It
     excess = 0.0
     if retention.most_bytes is not None:
         excess = used_bytes(connection) - retention.most_bytes
+    oldest = None if retention.keep_s is None else now - retention.keep_s
+    # Compared by SQLite, as in `next_to_go`, whatever damage has made of a time.
     rows = connection.execute(
-        "SELECT id, created, finished FROM solves "  # noqa: S608
-        f"WHERE outcome IS NOT NULL AND {NOT_OF_OPEN_RUN} ORDER BY created"
+        "SELECT id, created, coalesce(finished < ?, 0) FROM solves "  # noqa: S608
+        f"WHERE outcome IS NOT NULL AND {NOT_OF_OPEN_RUN} ORDER BY created",
+        (oldest,),
     ).fetchall()
-    for solve_id, created, finished in rows:
-        too_old = retention.keep_s is not None and finished < now - retention.keep_s
+    for solve_id, created, too_old in rows:
         if not too_old and excess <= 0:
             continue
         size = solve_bytes(connection, solve_id)

@@ -103,7 +103,7 @@ def to_event(row: EventRow, segment: SegmentRow | None) -> Event | None:
     """Return the event of a row; None: this program knows no such event.
 
     Raises:
-        ValueError: the row is not as this program writes it.
+        ValueError, TypeError: the row is not as this program writes it.
     """
     if row.type not in KNOWN_TYPES:
         return None
@@ -125,7 +125,7 @@ def sound_event(row: EventRow, segment: SegmentRow | None = None) -> Event | Non
     """
     try:
         return to_event(row, segment)
-    except ValueError as error:
+    except (ValueError, TypeError) as error:
         log.warning("journal.damaged_event", id=row.id, type=row.type, error=_first_line(error))
         return None
 
@@ -140,7 +140,7 @@ def sound_body(body: str) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _first_line(error: ValueError) -> str:
+def _first_line(error: Exception) -> str:
     # What follows quotes the event.
     return str(error).partition("\n")[0][:200]
 

@@ -15,6 +15,8 @@ PIECES = (
     "WHERE solve_id = ? AND attempt = ? ORDER BY start, event_id"
 )
 
+KINDS = frozenset(SegmentKind)
+
 Piece = tuple[str, int, int, bytes, bytes | None, bytes | None]
 
 
@@ -74,13 +76,23 @@ def join(segments: list[StoredSegment], *, complete: bool) -> AttemptTokens:
 
 
 def _joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
-    """Yield the pieces up to the first that does not begin where the one before ended."""
+    """Yield the pieces up to the first that is damaged, or begins where no other one ended."""
     position = 0
     for piece in pieces:
-        if piece[1] != position:
+        if piece[1] != position or not _is_whole(piece):
             return
         position += piece[2]
         yield piece
+
+
+def _is_whole(piece: Piece) -> bool:
+    """Whether the arrays are as long as the row says; damage may have made anything of both."""
+    kind, _, count, ids, *numbers = piece
+    widths = [(ids, 4), *((each, 2) for each in numbers if each is not None)]
+    return kind in KINDS and all(
+        isinstance(packed, bytes) and isinstance(count, int) and len(packed) == width * count
+        for packed, width in widths
+    )
 
 
 def _segment(kind: SegmentKind, pieces: list[Piece]) -> StoredSegment:

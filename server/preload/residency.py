@@ -58,9 +58,12 @@ def _pages(
         return None
     count = -(-length // PAGE)
     answer = numpy.zeros(count, dtype=numpy.uint8)
-    if os.fstat(descriptor).st_size < offset + length:
-        raise OSError(errno.ESTALE, "it has become shorter since it was looked at")
-    with mmap.mmap(descriptor, length, prot=mmap.PROT_READ, offset=offset) as mapped:
+    try:
+        mapped = mmap.mmap(descriptor, length, prot=mmap.PROT_READ, offset=offset)
+    except ValueError as error:
+        # The module compares with the file's size as it is now.
+        raise OSError(errno.ESTALE, "it has become shorter since it was looked at") from error
+    with mapped:
         view = numpy.frombuffer(mapped, dtype=numpy.uint8)
         code = library.mincore(
             ctypes.c_void_p(view.ctypes.data),

@@ -13,10 +13,15 @@ from server.presets.errors import UnknownPreset
 
 def models_command(
     name: Annotated[
-        str | None, typer.Argument(help="A model: its name, or a folder that begins with it.")
+        str | None,
+        typer.Argument(help="A model: its name, or a folder or file that begins with it."),
     ] = None,
     machine: Annotated[
-        str | None, typer.Option(help="The machine: h100, l4x4 or cpu.", show_default=False)
+        str | None,
+        typer.Option(
+            help="The machine: h100, l4x4 or cpu; alone it lists that one's models.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """List known models and how they are served, or print one's quorum.toml."""

@@ -1,5 +1,6 @@
 """Reads files of recorded attempts: one JSON object a line."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -9,12 +10,14 @@ from typing import Any
 import orjson
 
 from server.replay.errors import RecordsUnreadable
-from server.replay.rows import CellsName, cells_name, read_row
+from server.replay.rows import PLAN, CellsName, cells_name, read_row
 from voting.equivalence import AnswerClasses
 from voting.replay.records import RecordedAttempt, RecordedProblem
 
 #: The longest line read: an attempt of a million tokens with its confidences takes 40 MB.
 MAX_LINE = 256 * 2**20
+#: Of whole numbers from here on, either way, orjson makes floats.
+MOST_INTEGER = 2**63
 #: A column that every row of a journal's export has.
 SOLVE = "solve_id"
 
@@ -67,6 +70,8 @@ def load_records(
     left_out = unnamed = 0
     for file in files:
         for number, row in _rows(file):
+            if row.get("role") == PLAN:
+                continue
             if row.get("problem_id") is None and SOLVE in row:
                 unnamed += 1
                 continue
@@ -151,7 +156,9 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 def _object(file: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
         row = orjson.loads(line)
-    except orjson.JSONDecodeError as error:
+        if isinstance(row, dict) and any(map(_is_rounded, row.values())):
+            row = json.loads(line)
+    except ValueError as error:
         raise RecordsUnreadable(
             f"{file}, line {number}: must be a JSON object, {error}; correct or remove the line"
         ) from error
@@ -160,3 +167,8 @@ def _object(file: Path, number: int, line: bytes) -> dict[str, Any]:
             f"{file}, line {number}: must be a JSON object; correct or remove the line"
         )
     return row
+
+
+def _is_rounded(value: Any) -> bool:  # noqa: ANN401 - whatever JSON has
+    """Whether a number may have been written with digits that are lost: two answers, one float."""
+    return isinstance(value, float) and abs(value) >= MOST_INTEGER

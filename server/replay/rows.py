@@ -35,10 +35,10 @@ CALLS = ("n_tool_calls", "tool_calls", "python_calls")
 ERRORS = ("n_tool_errors", "tool_errors", "python_errors")
 ENTROPY = ("mean_entropy", "entropy")
 RIGHT = ("correct", "reward")
-#: Ends of a journal's attempt that are its own. Others were cut: what they would have answered, and
-#: at what cost, is not known.
 #: What a further engine wrote for attempts is none.
 PLAN = "plan"
+#: Ends of a journal's attempt that are its own. Others were cut: what they would have answered, and
+#: at what cost, is not known.
 OWN_ENDS = frozenset(
     {AttemptEnd.ANSWERED, AttemptEnd.FORCED, AttemptEnd.NO_ANSWER, AttemptEnd.REPETITION}
 )
@@ -69,11 +69,11 @@ def read_row(
     problem_id = _text(row, ("problem_id",))
     if problem_id is None:
         raise RecordsUnreadable("no problem_id: must name the attempt's problem; add the column")
-    if row.get("role") == PLAN or ("end" in row and row["end"] not in OWN_ENDS):
+    if "end" in row and _text(row, ("end",)) not in OWN_ENDS:
         return None
     answer = _answer(_text(row, ANSWER))
-    scores, dips = read_confidence(row)
     try:
+        scores, dips = read_confidence(row)
         attempt = RecordedAttempt(
             answer=answer,
             right=_is_right(problem_id, row, answer, truths),
@@ -108,7 +108,8 @@ def _is_right(problem_id: str, row: Row, answer: Answer | None, truths: Mapping[
             f"problem {problem_id[:40]!r}: no right answer: must have one, in the column "
             f"{TRUTH[0]} or in a file of problems; name that with --answers"
         )
-    return answer is not None and float(told) > 0
+    right = _number(row, RIGHT)
+    return answer is not None and right is not None and right > 0
 
 
 def _answer(written: str | None) -> Answer | None:
@@ -138,19 +139,45 @@ def _printed(
 
 
 def _tokens(row: Row) -> int:
-    if isinstance(row.get("mask"), list):
-        return int(np.count_nonzero(np.asarray(row["mask"])))
-    return _count(row, TOKENS, None)
+    mask = _mask(row)
+    return _count(row, TOKENS, None) if mask is None else int(np.count_nonzero(mask))
+
+
+def _mask(row: Row) -> NDArray[np.bool_] | None:
+    """Return which tokens were sampled; None of a row that does not say it."""
+    if not isinstance(row.get("mask"), list):
+        return None
+    return _numbers("mask", row["mask"]) > 0
+
+
+def _numbers(name: str, values: Sequence[Any]) -> NDArray[np.float64]:
+    """Return a column's list as numbers, NaN for null."""
+    try:
+        numbers = np.array([np.nan if value is None else value for value in values], np.float64)
+    except (ValueError, TypeError):
+        numbers = np.empty((0, 0))
+    if numbers.ndim != 1:
+        raise RecordsUnreadable(f"{name}: must be a list of numbers, one a token; correct it")
+    return numbers
 
 
 def read_confidence(row: Row) -> tuple[TokenScores | None, tuple[Dip, ...]]:
-    """Return scores and new lows of a journal's confidences, or the entropy of a table."""
-    entropy = next((float(row[name]) for name in ENTROPY if row.get(name) is not None), None)
-    values = row.get("confidence")
-    if not isinstance(values, list) or not isinstance(row.get("mask"), list):
+    """Return scores and new lows of a journal's confidences, or the entropy of a table.
+
+    Raises:
+        RecordsUnreadable: these columns have something else.
+        OutcomeError: a number is out of its range.
+    """
+    entropy = _number(row, ENTROPY)
+    values, sampled = row.get("confidence"), _mask(row)
+    if not isinstance(values, list) or sampled is None:
         return (None if entropy is None else TokenScores(mean_entropy=entropy)), ()
-    sampled = np.asarray(row["mask"], bool)
-    numbers = np.array([np.nan if value is None else value for value in values], np.float64)
+    numbers = _numbers("confidence", values)
+    if len(numbers) > len(sampled):
+        raise RecordsUnreadable(
+            f"confidence of {len(numbers)} tokens: must be at most {len(sampled)}, as many as mask "
+            "has; correct it"
+        )
     confidences = numbers[sampled[: len(numbers)]]
     known = ~np.isnan(confidences)
     confidences = confidences[known]
@@ -209,6 +236,17 @@ def _text(row: Row, names: tuple[str, ...]) -> str | None:
         if isinstance(value, str | int | float) and not isinstance(value, bool):
             return str(value)
     return None
+
+
+def _number(row: Row, names: tuple[str, ...]) -> float | None:
+    """Return the first of these columns that has something, as a number; None without one."""
+    value = next((row[name] for name in names if row.get(name) is not None), None)
+    try:
+        return None if value is None else float(value)
+    except (ValueError, TypeError):
+        raise RecordsUnreadable(
+            f"{names[0]} {str(value)[:40]!r}: must be a number; correct it"
+        ) from None
 
 
 def _count(row: Row, names: tuple[str, ...], default: int | None) -> int:

@@ -67,11 +67,18 @@ class Bench:
         for call in calls:
             if call.result is None:
                 continue
-            self._note(_essence(call.code), call.code, call.result.status, call.result.output)
-            if call.result.state_lost:
+            result = call.result
+            # A call that could not be read has no code; its error comes first in what was shown.
+            program = _essence(call.code) or result.output.partition("\n")[0]
+            self._note(program, call.code, result.status, result.output)
+            if result.state_lost:
                 # Nothing from before it was there any more.
                 self._again.clear()
-            self._again.append(call)
+                if result.status not in REPEATABLE:
+                    # Nor from itself: it ended with its kernel.
+                    continue
+            if call.code.strip():
+                self._again.append(call)
         self._rebuild_s = rebuild_s
 
     @property

@@ -105,6 +105,9 @@ class Hub:
                 client.stream("GET", url, headers=headers) as response,
             ):
                 skip = offset - _first_byte(response, weights.size_bytes)
+                if skip < 0:
+                    # Without the bytes between, what was fetched before would be spoiled.
+                    raise SourceUnavailable(f"begins at byte {offset - skip:,}, not at {offset:,}")
                 # As the chunks come: collected to a size, the last would be lost with the line.
                 for chunk in response.iter_raw():
                     if len(chunk) > skip:

@@ -96,7 +96,9 @@ def write_command(  # noqa: PLR0913 - its options
     annotator: Annotated[str, typer.Option(help="The name in the rows; else the model's.")] = "",
     tries: Annotated[int, typer.Option(min=1, help="Times that an item is asked at most.")] = 3,
     parallel: Annotated[int, typer.Option(min=1, help="Items at a time.")] = 4,
-    temperature: Annotated[float | None, typer.Option(min=0, max=5)] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=5, help="Of sampling; else the endpoint's.")
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens of a reply.")] = None,
     more: Annotated[
         str, typer.Option(help='JSON that is sent too, as {"reasoning_effort": "high"}.')

@@ -61,13 +61,15 @@ def generate_command(  # noqa: PLR0913 - its options
     url: Annotated[str, typer.Option(envvar="QUORUM_URL", help="The server.")] = DEFAULT_URL,
     stages: Annotated[
         list[int] | None,
-        typer.Option("--stage", min=1, help="Attempts of a stage; may be given again."),
+        typer.Option("--stage", min=1, help="Attempts of a stage; repeatable. Else one of 8."),
     ] = None,
     enough: Annotated[
         int, typer.Option(min=1, help="Right attempts after which a problem has no more stages.")
     ] = 4,
     parallel: Annotated[int, typer.Option(min=1, help="Solves at a time.")] = 1,
-    temperature: Annotated[float | None, typer.Option(min=0, max=5)] = None,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=5, help="Of sampling; else the server's.")
+    ] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="Most tokens an attempt.")] = None,
     time_limit: Annotated[float | None, typer.Option(min=1, help="Seconds of a solve.")] = None,
     answer_kind: Annotated[AnswerKind, typer.Option(help="What answers are.")] = AnswerKind.INTEGER,

@@ -67,6 +67,8 @@ class FakeVllm:
         self.options = options
         self.language = FakeLanguage(options.vocabulary_size, options.end_id, 300)
         self.running = 0
+        self.lists_nothing = options.lists_nothing_at_first
+        self.first_fault = options.first_fault
         self.app = Starlette(
             routes=[
                 Route("/v1/models", self.models),
@@ -78,7 +80,8 @@ class FakeVllm:
     async def models(self, request: Request) -> Response:
         del request
         model = {"id": "served", "owned_by": self.options.owned_by, "max_model_len": 512}
-        return JSONResponse({"object": "list", "data": [model]})
+        listed, self.lists_nothing = [] if self.lists_nothing else [model], False
+        return JSONResponse({"object": "list", "data": listed})
 
     async def metrics(self, request: Request) -> Response:
         del request
@@ -89,6 +92,8 @@ class FakeVllm:
         prompt = body["prompt"]
         names = list(FAULTS)
         played = FAULTS[names[prompt[0]]] if 0 < prompt[0] < len(names) else None
+        if self.first_fault:
+            played, self.first_fault = FAULTS[self.first_fault], ""
         if isinstance(played, Response):
             return played
         if played is not None:
@@ -169,6 +174,8 @@ def main() -> None:
     parser.add_argument("--end-id", type=int, required=True)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--owned-by", default="vllm")
+    parser.add_argument("--lists-nothing-at-first", action="store_true")
+    parser.add_argument("--first-fault", choices=list(FAULTS), default="")
     parser.add_argument("--gives-no-ids", dest="gives_ids", action="store_false")
     threading.Thread(target=_end_with_input, daemon=True).start()
     options = parser.parse_args()

@@ -3,14 +3,14 @@
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import anyio
 import anyio.lowlevel
 import pytest
 
-from server.engine import lifecycle
+from server.engine import lifecycle, llamacpp
 from server.engine.base import EngineState, FinishReason, Sampling
 from server.engine.errors import (
     EngineError,
@@ -21,6 +21,7 @@ from server.engine.errors import (
     EngineUnavailable,
 )
 from server.engine.llamacpp import LlamaCppEngine, LlamaCppOptions, open_llamacpp
+from server.engine.prefixes import _Saved
 from server.vocabulary import Vocabulary
 from tests.server.engine.fake_llama_server import FAULTS
 
@@ -127,6 +128,30 @@ async def test_the_error_comes_from_the_stream_itself(engine: LlamaCppEngine, na
                 await anext(stream)
 
 
+async def asked(engine: LlamaCppEngine, prompt: list[int]) -> None:
+    await ids_from(engine, prompt)
+
+
+async def scored(engine: LlamaCppEngine, prompt: list[int]) -> None:
+    await engine.score(prompt, len(prompt) - 1)
+
+
+@pytest.mark.parametrize("work", [asked, scored])
+async def test_a_stall_before_the_first_token_is_a_reason_for_doubt_too(
+    engine: LlamaCppEngine,
+    monkeypatch: pytest.MonkeyPatch,
+    work: Callable[[LlamaCppEngine, list[int]], Awaitable[None]],
+) -> None:
+    """A prompt is prefilled by a request of its own, and scores come by others."""
+    doubts: list[bool] = []
+    monkeypatch.setattr(engine.supervisor, "doubt", lambda: doubts.append(True))
+    monkeypatch.setattr(llamacpp, "SLOWEST_PREFILL", 10_000.0)
+    engine.release("s")
+    with anyio.fail_after(BOUND_S), pytest.raises(EngineStalled):
+        await work(engine, [PLACES.index("silent_from_the_start")] * 100)
+    assert doubts == [True]
+
+
 async def test_an_absurd_count_of_lost_tokens_costs_no_time(engine: LlamaCppEngine) -> None:
     sampling = Sampling(max_tokens=8, temperature=0, seed=0)
     started = time.monotonic()
@@ -188,10 +213,14 @@ async def test_without_a_temporary_folder_it_says_what_to_set(
             pytest.fail("it has nowhere to keep states")
 
 
+@pytest.mark.parametrize("stored", [False, True])
 async def test_a_death_in_the_first_prefill_is_told_to_those_who_wait_for_it(
-    tiny_path: Path, tiny_vocabulary: Vocabulary, tmp_path: Path
+    tiny_path: Path, tiny_vocabulary: Vocabulary, tmp_path: Path, *, stored: bool
 ) -> None:
-    """The first prefills for all; the others meet the server only when it is gone."""
+    """The first prefills for all; the others meet the server only when it is gone.
+
+    With a state of an earlier problem, what they ask it for first is to restore that.
+    """
     options = LlamaCppOptions(model_path=tiny_path, slots=3, context_tokens=512, threads=1)
     engine = LlamaCppEngine(options, tiny_vocabulary, str(tmp_path))
     launch_llamacpp = engine.supervisor._launch
@@ -201,8 +230,9 @@ async def test_a_death_in_the_first_prefill_is_told_to_those_who_wait_for_it(
     )
     errors: list[EngineError] = []
 
+    prompt = [PLACES.index("silent_from_the_start")] * 100
+
     async def ask(session: str) -> None:
-        prompt = [PLACES.index("silent_from_the_start")] * 100
         sampling = Sampling(max_tokens=8, temperature=0, seed=0)
         try:
             async with engine.generate(prompt, sampling, session=session) as stream:
@@ -219,5 +249,7 @@ async def test_a_death_in_the_first_prefill_is_told_to_those_who_wait_for_it(
                     group.start_soon(ask, session)
                 while engine._prefixes._lock.statistics().tasks_waiting < 2:
                     await anyio.lowlevel.checkpoint()
+                if stored:
+                    engine._prefixes._saved = [_Saved("prefix-1", tuple(prompt))]
                 engine.supervisor.child.process.kill()
     assert [type(error) for error in errors] == [EngineUnavailable] * 3

@@ -117,6 +117,32 @@ async def test_a_server_that_gives_no_ids_is_refused(tiny_vocabulary: Vocabulary
                 await engine.wait_ready()
 
 
+async def test_a_server_that_lists_no_model_yet_is_waited_for(tiny_vocabulary: Vocabulary) -> None:
+    with fake_vllm(tiny_vocabulary, "--lists-nothing-at-first") as url:
+        async with ready(url, tiny_vocabulary) as engine:
+            assert len(await ids_from(engine, 300)) == 8
+
+
+@pytest.mark.parametrize(
+    "name", ["status_500", "error_event_500", "garbage_event", "event_lacks_choices"]
+)
+async def test_a_fault_in_the_first_generation_may_pass(
+    tiny_vocabulary: Vocabulary, name: str
+) -> None:
+    """Only ids that are missing or another model's are a reason never to ask again."""
+    with fake_vllm(tiny_vocabulary, f"--first-fault={name}") as url:
+        async with ready(url, tiny_vocabulary) as engine:
+            assert len(await ids_from(engine, 300)) == 8
+
+
+@pytest.mark.parametrize("name", ["ids_are_missing", "id_too_large"])
+async def test_ids_that_cannot_be_read_do_not_pass(tiny_vocabulary: Vocabulary, name: str) -> None:
+    with fake_vllm(tiny_vocabulary, f"--first-fault={name}") as url:
+        async with attached(url, tiny_vocabulary) as engine:
+            with anyio.fail_after(BOUND_S), pytest.raises(EngineFailed, match="no token ids"):
+                await engine.wait_ready()
+
+
 async def test_a_context_that_the_server_lacks_is_refused(tiny_vocabulary: Vocabulary) -> None:
     with fake_vllm(tiny_vocabulary) as url:
         async with attached(url, tiny_vocabulary, context_tokens=600) as engine:

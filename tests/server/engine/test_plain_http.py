@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import pairwise
 
+import anyio
 import httpx
 import pytest
 from hypothesis import given
@@ -110,6 +111,27 @@ async def test_silence_is_bounded() -> None:
     async with answering(HEAD + b"Content-Length: 9\r\n\r\n", silent_s=3) as url:
         with pytest.raises(httpx.ReadTimeout):
             await ask(url, read_s=0.1)
+
+
+async def test_a_server_that_takes_nothing_is_bounded_too() -> None:
+    """A process that is stopped keeps its connections, and reads none of a long prompt."""
+    gone = asyncio.Event()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del reader
+        await gone.wait()
+        writer.close()
+
+    # With a small limit the rest stays in the socket; it holds a few MB at the most.
+    server = await asyncio.start_server(handle, "127.0.0.1", 0, limit=1024)
+    timeout = httpx.Timeout(5.0, read=0.1)
+    async with server, httpx.AsyncClient(transport=PlainTransport(), timeout=timeout) as client:
+        port = server.sockets[0].getsockname()[1]
+        try:
+            with anyio.fail_after(10), pytest.raises(httpx.WriteTimeout):
+                await client.post(f"http://127.0.0.1:{port}", content=bytes(64 * 1024 * 1024))
+        finally:
+            gone.set()
 
 
 async def test_nobody_there_is_a_connect_error() -> None:

@@ -18,7 +18,7 @@ from server.engine.errors import (
     EngineStalled,
     EngineUnavailable,
 )
-from server.engine.sglang import SglangEngine
+from server.engine.sglang import MOST_REPEATS, SglangEngine
 from server.engine.sglang_http import generate_body, scores
 from server.vocabulary import Vocabulary
 from tests.server.engine.fake_sglang_server import FAULTS
@@ -153,7 +153,7 @@ async def test_what_was_left_early_is_swept(tiny_vocabulary: Vocabulary) -> None
                 while await engine.sweep():
                     await anyio.lowlevel.checkpoint()
                 assert await load(url) == 0
-                assert engine._left == set()
+                assert not engine._left
                 assert len(lost) == 2
 
 
@@ -184,6 +184,26 @@ async def test_what_nobody_knows_of_is_ended_on_a_server_of_our_own(
             assert await load(url) == 0
 
 
+async def test_what_was_left_early_is_not_aborted_for_ever_where_others_are_at_work(
+    tiny_vocabulary: Vocabulary,
+) -> None:
+    """Of what runs on a server at a URL nobody can say whether it is left of ours."""
+    sampling = Sampling(max_tokens=400, temperature=0, seed=0)
+    with fake_server(tiny_vocabulary, "--step-s=0.05") as url:
+        async with attached(url, tiny_vocabulary) as mine, attached(url, tiny_vocabulary) as other:
+            with anyio.fail_after(BOUND_S):
+                await mine.wait_ready()
+                await other.wait_ready()
+                async with other.generate([300], sampling, session="s") as stream:
+                    await anext(stream)
+                    async with mine.generate([301], sampling, session="s") as own:
+                        await anext(own)
+                    assert len(mine._left) == 1
+                    for _ in range(MOST_REPEATS):
+                        assert await mine.sweep() >= 1
+                    assert not mine._left
+
+
 async def test_what_is_in_front_of_the_server_may_have_generate_alone(
     tiny_vocabulary: Vocabulary,
 ) -> None:
@@ -199,7 +219,7 @@ async def test_what_is_in_front_of_the_server_may_have_generate_alone(
                 await engine.life.confirm_death()
                 assert engine.status() == EngineStatus(EngineState.READY, ANY)
                 assert await engine.sweep() == 0
-                assert engine._left == set()
+                assert not engine._left
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
-from client.schema import AttemptText, Channel
+from client.schema import AttemptRated, AttemptText, Channel
 from server.journal.commands import app, moment
 from server.journal.errors import (
     ExportFailed,
@@ -26,6 +26,7 @@ from server.journal.journal import Journal
 from server.journal.migrations import APPLICATION_ID, scripts
 from server.journal.reader import JournalReader
 from server.journal.retention import used_bytes
+from server.replay.load import load_records
 from tests.server.journal.conftest import SOLVES
 from tests.server.journal.stories import log_probabilities, mask, options, solve_events, token_ids
 
@@ -155,6 +156,24 @@ def test_an_export_goes_into_a_pipe_and_through_a_link(told: Path, tmp_path: Pat
     assert len(read[0].splitlines()) == 6
 
 
+async def test_an_export_has_what_a_reward_model_said(told: Path, tmp_path: Path) -> None:
+    """The last word on an attempt counts, and `quorum replay` reads it."""
+    async with Journal(options(told.parent)) as journal:
+        for steps in ([0.5], [0.75, 0.25]):
+            journal.append(
+                AttemptRated(
+                    id=journal.next_id(), solve_id="solve-a", at=3.0, attempt=1, steps=steps
+                )
+            )
+    target, answers = tmp_path / "attempts.jsonl", tmp_path / "answers.jsonl"
+    run(told, "export", str(target))
+    rows = [json.loads(line) for line in target.read_bytes().splitlines()]
+    assert [row["step_scores"] for row in rows[:3]] == [None, [0.75, 0.25], None]
+    answers.write_text("".join(f'{{"id": "name of {name}", "answer": "42"}}\n' for name in SOLVES))
+    rated = load_records([target], answers).problems[0].attempts[1]
+    assert (rated.step_scores, rated.right, rated.tokens) == ((0.75, 0.25), True, 200)
+
+
 def test_an_export_never_takes_the_place_of_a_journal(told: Path, tmp_path: Path) -> None:
     before = told.read_bytes()
     with pytest.raises(ExportFailed, match="is a database, such as the journal itself"):
@@ -169,6 +188,14 @@ def test_an_export_never_takes_the_place_of_a_journal(told: Path, tmp_path: Path
 def test_an_attempt_that_is_not_there_is_told(told: Path) -> None:
     with pytest.raises(UnknownSolve, match="solve-a has no attempt 9; `quorum journal show"):
         run(told, "show", "solve-a", "--attempt", "9")
+
+
+def test_what_is_no_utf_8_on_the_command_line_is_not_found(told: Path) -> None:
+    """Python has a lone surrogate for each such byte."""
+    with pytest.raises(UnknownSolve, match=r"'solve-\\udcff': is not recorded"):
+        run(told, "show", "solve-\udcff")
+    for option in ("--text", "--run", "--problem-id", "--answer"):
+        assert lines(told, "ls", option, "42\udcff") == []
 
 
 def test_an_export_that_fails_leaves_what_was_there(told: Path, tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from structlog.testing import capture_logs
 
 from server.api.listing import stored_info
 from server.journal.check import check
+from server.journal.errors import JournalUnreadable
 from server.journal.export_rows import export_rows
 from server.journal.journal import Journal
 from server.journal.reader import JournalReader
+from server.journal.retention import Retention, plan
 from server.page.store import tail_events
 from server.runs.stored import load_open_runs
 from tests.server.journal.conftest import SOLVES
@@ -47,6 +49,16 @@ async def test_a_schema_that_is_not_ours_any_more_is_set_aside(
         for event in solve_events("solve-new", journal.next_id):
             journal.append(event)
         assert await journal.flush()
+
+
+def test_a_schema_that_is_no_utf_8_any_more_is_told_to_readers(told: Path) -> None:
+    """SQLite quotes it in its error, of which Python then makes another one."""
+    content = told.read_bytes()
+    was = b"CREATE TABLE attempts"
+    assert was in content
+    told.write_bytes(content.replace(was, b"CREATE TABLE attemp\xff\xfe"))
+    with pytest.raises(JournalUnreadable, match="damaged"), JournalReader(told) as reader:
+        reader.solves()
 
 
 @pytest.mark.parametrize(("place", "value"), [(60, 0xFF), (68, 0x50), (71, 0xCE), (59, 0x02)])
@@ -126,3 +138,51 @@ async def test_text_that_is_no_utf_8_any_more_is_shown_and_hides_no_other(told: 
     assert set(infos) == set(SOLVES)
     assert infos["solve-b"].problem == "W\\xc9("
     assert infos["solve-b"].end is None
+
+
+@pytest.mark.parametrize("value", ["1e300", "-9e999", "'text'", "x'ff00'"])
+async def test_a_damaged_number_in_the_listing_hides_no_other(told: Path, value: str) -> None:
+    """SQLite has the type of a value in its row, so that damage may make another type of it."""
+    with changing(told) as connection:
+        connection.execute(
+            f"UPDATE solves SET created = {value}, finished = {value}, seconds = {value}, "  # noqa: S608
+            "attempts = x'01' WHERE id = 'solve-b'"
+        )
+        connection.execute("UPDATE attempts SET weight = x'01' WHERE solve_id = 'solve-b'")
+        assert len(list(plan(connection, Retention(0, 1.0), now=2.0))) == len(SOLVES)
+    with JournalReader(told) as reader:
+        infos = {info.solve_id: info for info in map(stored_info, reader.solves())}
+        assert list(export_rows(reader, reader.solve("solve-b")))
+        stored = reader.solve("solve-b")
+    assert set(infos) == set(SOLVES)
+    assert (stored.created, stored.seconds, stored.attempts) == (0.0, None, None)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "ids = 7",
+        "ids = x'00'",
+        "kind = 'other'",
+        "logprobs = 'text'",
+        "count = 'many'",
+        "start = 'x'",
+    ],
+)
+async def test_damaged_tokens_end_an_attempt_and_hide_no_other(told: Path, damage: str) -> None:
+    with changing(told) as connection:
+        connection.execute("PRAGMA ignore_check_constraints = ON")
+        connection.execute(
+            f"UPDATE segments SET {damage} "  # noqa: S608 - the test's own
+            "WHERE solve_id = 'solve-a' AND attempt = 1 AND start = 90"
+        )
+    with JournalReader(told) as reader:
+        tokens = reader.tokens("solve-a", 1)
+        assert (len(tokens.ids), tokens.complete) == (90, False)
+        complete = [row.values["complete"] for row in export_rows(reader, reader.solve("solve-a"))]
+        assert complete == [True, False]
+        assert list(reader.events(solve_id="solve-a"))
+        assert any(
+            "attempt 1" in finding.subject or "event" in finding.subject
+            for finding in check(reader)
+        )

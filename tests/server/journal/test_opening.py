@@ -1,6 +1,7 @@
 # ruff: noqa: ASYNC240 - small files of the tests' own
 """Whatever lies where the journal should be: a server gets one, and nothing is lost."""
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -136,6 +137,21 @@ async def test_only_one_may_write(tmp_path: Path) -> None:
         with pytest.raises(JournalInUse, match=f"process {os.getpid()} writes it"):
             await write_and_count(tmp_path)
     assert await write_and_count(tmp_path) == 1
+
+
+async def test_where_nothing_can_be_locked_that_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some file systems over a network have no locks; a server there begins without a journal."""
+
+    def refuse(*_: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("server.journal.file.fcntl.flock", refuse)
+    with pytest.raises(JournalUnusable, match=r"cannot be locked \(No locks available\)"):
+        await write_and_count(tmp_path)
+    async with Journal(options(tmp_path, patient=True)) as journal:
+        assert not journal.is_open
 
 
 READ_ALONE = """

@@ -1,3 +1,4 @@
+import mmap
 import os
 import subprocess
 import sys
@@ -212,6 +213,22 @@ def test_a_file_that_has_become_shorter_is_an_error_of_its_own(tmp_path: Path) -
     file = write_cold(tmp_path / "weights", 2 * MIB)
     (piece,) = cut([file])
     os.truncate(file, MIB)
+    with pytest.raises(OSError, match="shorter"):
+        read_piece(piece, Tally(), lambda: True)
+
+
+def test_a_file_may_become_shorter_at_any_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_cold(tmp_path / "weights", 2 * MIB)
+    real = mmap.mmap
+
+    def late(*arguments: int, **named: int) -> object:
+        os.truncate(file, MIB)
+        return real(*arguments, **named)
+
+    (piece,) = cut([file])
+    monkeypatch.setattr(mmap, "mmap", late)
     with pytest.raises(OSError, match="shorter"):
         read_piece(piece, Tally(), lambda: True)
 

@@ -55,6 +55,14 @@ def test_attempts_that_were_cut_are_left_out_and_counted(write: Write) -> None:
     assert (records.attempts, records.left_out) == (1, 4)
 
 
+def test_plans_are_no_attempts_that_were_cut(write: Write) -> None:
+    """A solve with a planning engine exports them beside its attempts."""
+    plan = JOURNAL | {"role": "plan", "attempt": -1, "solve_id": "solve-1"}
+    unnamed = plan | {"problem_id": None}
+    records = load_records([write(TABLE, plan, unnamed)])
+    assert (records.attempts, records.left_out, records.unnamed) == (1, 0, 0)
+
+
 def test_attempts_at_problems_without_a_name_are_left_out_and_counted(write: Write) -> None:
     """A journal has those of `quorum solve PROBLEM` too."""
     unnamed = JOURNAL | {"problem_id": None, "solve_id": "solve-1"}
@@ -78,6 +86,17 @@ def test_equal_answers_are_one_and_right_together(write: Write) -> None:
     (problem,) = load_records([write(*rows)]).problems
     assert [attempt.right for attempt in problem.attempts] == [True] * 4 + [False]
     assert len({attempt.key for attempt in problem.attempts}) == 2
+
+
+def test_whole_numbers_of_many_digits_keep_them(tmp_path: Path) -> None:
+    """They are equal as floats, which is what a quick parser makes of them."""
+    lines = (
+        f'{{"problem_id": "p", "tokens": 9, "answer": {10**30 + last}, "truth": {10**30}}}\n'
+        for last in range(2)
+    )
+    (tmp_path / "rows.jsonl").write_text("".join(lines))
+    (problem,) = load_records([tmp_path / "rows.jsonl"]).problems
+    assert [attempt.right for attempt in problem.attempts] == [True, False]
 
 
 def test_the_recorder_says_what_arithmetic_leaves_open(write: Write) -> None:
@@ -134,6 +153,22 @@ def test_confidences_become_scores_and_dips() -> None:
         (TABLE | {"n_tokens": None}, "n_tokens None: must be a whole number"),
         (TABLE | {"n_tokens": -4}, "tokens -4: must be at least 0"),
         (TABLE | {"n_tokens": True}, "n_tokens True: must be a whole number"),
+        (TABLE | {"entropy": "unknown"}, "line 1: mean_entropy 'unknown': must be a number"),
+        (TABLE | {"entropy": [0.5]}, r"line 1: mean_entropy '\[0.5\]': must be a number"),
+        (TABLE | {"entropy": -1}, "line 1: problem 'p': mean_entropy -1.0: must be finite"),
+        (
+            OTHER_TABLE | {"correct_answer": None, "correct": "yes"},
+            "line 1: correct 'yes': must be",
+        ),
+        (JOURNAL | {"mask": ["0", "no"]}, "line 1: mask: must be a list of numbers"),
+        (JOURNAL | {"mask": [[0], [1]]}, "line 1: mask: must be a list of numbers"),
+        (JOURNAL | {"confidence": ["high"] * 7}, "line 1: confidence: must be a list of numbers"),
+        (JOURNAL | {"confidence": [1.0] * 8}, "line 1: confidence of 8 tokens: must be at most 7"),
+        (
+            JOURNAL | {"confidence": [-1.0] * 7},
+            "line 1: problem 'p': mean_confidence -1.0: must be",
+        ),
+        (JOURNAL | {"end": ["answered"]}, "0 attempts that came to an end of their own"),
     ],
 )
 def test_malformed_rows_are_refused_with_their_line(

@@ -19,7 +19,7 @@ from server.equivalence.pool import EquivalencePool
 from server.solve.events import EventLog
 from server.solve.past import PastAttempt, past_of, voted
 from server.solve.solver import Solver
-from tests.server.solve.rehearsal import Part, Stage, boxed
+from tests.server.solve.rehearsal import Part, Stage, boxed, lines, python
 from voting.answers import AnswerKind
 
 TEXT = AnswerKind.TEXT
@@ -119,3 +119,35 @@ async def test_what_is_equal_as_mathematics_is_found_out_before_attempts_go_on(
     assert (result.end, result.ballot[0].attempts) == (SolveEnd.AGREEMENT, [0, 1])
     assert result.attempts[2].end is AttemptEnd.EARLY_STOP
     assert solve.engine.requests == []
+
+
+def unknown(tool: str) -> list[Part]:
+    """Return a call of a tool that there is not."""
+    return [f'<tool_call>\n{{"name": "{tool}", "arguments": {{}}}}\n</tool_call>']
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        # What no kernel has run is not run again, nor is one such call taken for another.
+        [[python("x = 41")], unknown("shell"), unknown("browser"), unknown("search")],
+        # What ended with its kernel left nothing: only what came after it is to be had again.
+        [[python("y = 1")], [python("import os; os._exit(1)")], [python("x = 41")]],
+    ],
+)
+async def test_the_kernel_of_a_dead_server_is_made_again(
+    stage: Stage, before: list[list[Part]]
+) -> None:
+    play = lines(*before, boxed("1"), [python("print(x + 1)")], boxed("42"))
+    solve = stage.rehearse(play, tokens=True, max_turns=16)
+    assert (await solve.run()).answer == "1"
+    events = solve.log.events
+    results = [place for place, event in enumerate(events) if isinstance(event, AttemptResult)]
+    assert len(results) == len(before)
+    # Up to the tokens of the last result.
+    past = past_of("solve-1", events[: results[-1] + 2], rebuild_s=10.0)
+    log = EventLog("solve-1", itertools.count(1000).__next__)
+    result = await Solver(solve.parts, solve.plan, log, past=past).run()
+    shown = [event.output for event in log.events if isinstance(event, AttemptResult)]
+    assert shown == ["42\n"]
+    assert (result.answer, result.attempts[0].end) == ("42", AttemptEnd.ANSWERED)

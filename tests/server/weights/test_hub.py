@@ -87,6 +87,27 @@ def test_a_server_without_ranges_will_do(folder: Path) -> None:
     assert fetched.read_bytes() == CONTENT
 
 
+def test_an_answer_that_begins_too_late_does_not_spoil_what_is_here(folder: Path) -> None:
+    class Late(Handler):
+        """Gives a stretch after the one that was asked for."""
+
+        def do_GET(self) -> None:
+            start = 70_000
+            self.send_response(206)
+            self.send_header("Content-Range", f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}")
+            self.send_header("Content-Length", str(len(CONTENT) - start))
+            self.end_headers()
+            self.wfile.write(CONTENT[start:])
+
+    start_of(folder, 50_000)
+    with (
+        hub(Late) as source,
+        pytest.raises(PullFailed, match="begins at byte 70,000, not at 50,000"),
+    ):
+        pull("tiny", folder=folder, known=KNOWN, sources=[source])
+    assert (folder / "tiny.gguf.partial").read_bytes() == CONTENT[:50_000]
+
+
 def test_a_line_that_breaks_keeps_what_came(folder: Path) -> None:
     class Broken(Handler):
         sent = CONTENT[:60_000]
