@@ -74,6 +74,11 @@ class KernelLease:
         """Who holds the lease, as the caller named it."""
         return self._owner
 
+    @property
+    def has_kernel(self) -> bool:
+        """Whether it has one, or is about to take one that was free."""
+        return self._kernel is not None or (self._ticket is not None and self._ticket.has_kernel)
+
     async def __aenter__(self) -> Self:
         if self._ticket is not None:
             raise LeaseNotEnteredError(

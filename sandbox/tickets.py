@@ -21,6 +21,11 @@ class Ticket:
         """A kernel, or an error, is to come or to be taken by `wait`."""
         return self._answered is not None
 
+    @property
+    def has_kernel(self) -> bool:
+        """A kernel was handed over, and not taken yet."""
+        return self._kernel is not None
+
     def reopen(self) -> None:
         """Await another kernel."""
         self._answered = anyio.Event()

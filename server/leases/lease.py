@@ -3,6 +3,7 @@
 import math
 
 import anyio
+import anyio.lowlevel
 import structlog
 from anyio.abc import TaskGroup
 
@@ -21,6 +22,9 @@ from server.leases.errors import (
 )
 
 log = structlog.get_logger(__name__)
+
+#: Seconds that a kernel which was free has to be made ready; that is no wait for one.
+SEEDING_S = 5.0
 
 
 class HttpLease:
@@ -42,6 +46,7 @@ class HttpLease:
         self._scope = anyio.CancelScope()
         #: Why it ended, once it has or soon will.
         self._end: LeaseServiceError | None = None
+        self._asked: KernelLease | None = None
         self._kernel: KernelLease | None = None
         self._tasks: TaskGroup | None = None
         self._cell: LeasedCell | None = None
@@ -84,8 +89,13 @@ class HttpLease:
 
     async def settled(self) -> None:
         """Wait until it is granted, or until it has ended without; gives up after `wait_s`."""
+        # One turn of the loop, in which the pool is asked.
+        await anyio.lowlevel.checkpoint()
         with anyio.move_on_after(self.request.wait_s):
             await self._settled.wait()
+        if self._kernel is None and self._asked is not None and self._asked.has_kernel:
+            with anyio.move_on_after(SEEDING_S):
+                await self._settled.wait()
         if self._kernel is None:
             waited = f"no kernel within {self.request.wait_s:g} s (wait_s): all are in use"
             self.end(NoKernelError(f"{waited}; ask again, or wait longer"))
@@ -95,8 +105,9 @@ class HttpLease:
         owner = f"http {self.request.owner}".strip()
         try:
             with self._scope:
+                self._asked = pool.lease(seed=self.request.seed, owner=owner)
                 async with (
-                    pool.lease(seed=self.request.seed, owner=owner) as self._kernel,
+                    self._asked as self._kernel,
                     anyio.create_task_group() as self._tasks,
                 ):
                     self.granted_at = anyio.current_time()

@@ -53,10 +53,14 @@ def _load(
     try:
         with JournalReader(path) as reader:
             for solve in unfinished:
-                events = reader.events(solve_id=solve.solve_id)
-                pasts[solve.solve_id] = past_of(
-                    solve.solve_id, events, created=solve.created, rebuild_s=rebuild_s
-                )
-    except (JournalError, ValueError) as error:
-        log.warning("solve.unread", error=str(error))
+                try:
+                    events = reader.events(solve_id=solve.solve_id)
+                    pasts[solve.solve_id] = past_of(
+                        solve.solve_id, events, created=solve.created, rebuild_s=rebuild_s
+                    )
+                except (JournalError, ValueError) as error:
+                    # Damage to one must not end the others.
+                    log.warning("solve.unread", solve_id=solve.solve_id, error=str(error))
+    except JournalError as error:
+        log.warning("journal.unread", error=str(error))
     return pasts

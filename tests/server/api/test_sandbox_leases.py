@@ -168,6 +168,13 @@ class TestWaiting:
             wait_until(lambda: sandbox.pool().waiting == 0)
             problem_of(sandbox_http.post(LEASES, json={"wait_s": 0}), 503)
 
+    def test_a_free_kernel_is_had_without_waiting(
+        self, sandbox_http: httpx.Client, sandbox: SandboxGateway
+    ) -> None:
+        wait_until(lambda: sandbox.pool().spare > 0)
+        with leased(sandbox_http, wait_s=0) as address:
+            assert run(sandbox_http, address, "6 * 7")["output"] == "42\n"
+
     def test_going_away_gives_the_place_up(
         self, sandbox_http: httpx.Client, sandbox: SandboxGateway
     ) -> None:

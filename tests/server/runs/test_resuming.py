@@ -1,15 +1,19 @@
 """How long a problem may go on that a dead server was at."""
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from client.schema import RunRequest, SolveRequest
+from client.schema import RunRequest, SolveRequest, SolveRequested
+from server.journal.journal import Journal
+from server.runs import resuming
 from server.runs.registry import RunRegistry
 from server.sections.runs import RunsSettings
 from server.solve.past import PastSolve
 from server.solve.service import SolveHandle, SolveService, SolveTerms
+from tests.server.journal.stories import options, solve_events
 
 RUN_S = 1_000.0
 #: Of the run, before it began; and of itself, when its server died.
@@ -38,6 +42,9 @@ class Service:
 
     def same_model(self, versions: object) -> bool:
         return versions is not None
+
+    def check(self, request: SolveRequest) -> None:
+        """Take all."""
 
     def resume(self, past: PastSolve, request: SolveRequest, terms: SolveTerms) -> SolveHandle:
         del request
@@ -69,6 +76,27 @@ async def test_what_is_left_of_the_run_is_left_after_what_is_gone_of_the_problem
     assert runs.resume(a_past(), request)
     assert service.terms is not None
     assert service.terms.limit_s == pytest.approx(limit_s)
+
+
+async def test_a_solve_that_cannot_be_read_keeps_no_other_from_being_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Journal(options(tmp_path)) as journal:
+        for solve_id in ("solve-1", "solve-2", "solve-3"):
+            for event in list(solve_events(solve_id, journal.next_id))[:5]:
+                if isinstance(event, SolveRequested):
+                    event.request["run"] = "contest"
+                journal.append(event)
+
+    def read(solve_id: str, *_: object, **__: object) -> PastSolve:
+        if solve_id == "solve-2":
+            raise ValueError("damaged")
+        return a_past()
+
+    monkeypatch.setattr(resuming, "past_of", read)
+    async with Journal(options(tmp_path)) as journal:
+        pasts = await resuming.past_solves(journal, rebuild_s=1.0)
+    assert sorted(pasts) == ["solve-1", "solve-3"]
 
 
 async def test_where_no_time_is_left_it_is_not_gone_on_with() -> None:
