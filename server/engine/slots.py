@@ -82,7 +82,9 @@ class SlotTable:
             while waiter.slot is None:
                 with anyio.move_on_after(LOOK_S):
                     await waiter.given.wait()
-                self._hand_out()
+                # One looks for all: hundreds that did would take a good part of a core.
+                if waiter.slot is None and self._waiting[0] is waiter:
+                    self._hand_out()
             yield waiter.taken()
         finally:
             if waiter.slot is None:

@@ -17,7 +17,7 @@ from server.settings import Settings
 from server.solve.service import SolveService
 from tests.server.journal.stories import options
 
-SERVICE = cast("SolveService", SimpleNamespace())
+SERVICE = cast("SolveService", SimpleNamespace(check=lambda _: None))
 RUN = RunRow(
     id="sound", created=1_000.0, name="two", problems=2, limit_s=600.0, budget="none",
     request='{"problems": 2, "limit_s": 600}', elapsed_s=0.0, boot="b", boot_s=5.0, wall=1_000.0,
