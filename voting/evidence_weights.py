@@ -135,7 +135,22 @@ class ByConfidence:
 
 
 @dataclass(frozen=True, slots=True)
-class ByCodeAgreement:
+class _OneOrLess:
+    """A weight that is 1 where the evidence is there, else `otherwise`."""
+
+    otherwise: float
+
+    def __post_init__(self) -> None:
+        _require_share(self.otherwise)
+
+    @property
+    def most(self) -> float:
+        """One."""
+        return 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ByCodeAgreement(_OneOrLess):
     """A vote weighs 1 if the attempt's code printed the answer, else `otherwise`.
 
     An attempt without code weighs `otherwise` too: nothing has confirmed its answer.
@@ -146,14 +161,6 @@ class ByCodeAgreement:
 
     otherwise: float = DEFAULT_UNPRINTED
 
-    def __post_init__(self) -> None:
-        _require_share(self.otherwise)
-
-    @property
-    def most(self) -> float:
-        """One."""
-        return 1.0
-
     def decide(self, outcome: AttemptOutcome) -> WeightDecision:
         """Return 1 or `otherwise`."""
         if outcome.printed:
@@ -162,7 +169,7 @@ class ByCodeAgreement:
 
 
 @dataclass(frozen=True, slots=True)
-class ExecutionFilter:
+class ExecutionFilter(_OneOrLess):
     """A vote counts if at least one cell of its attempt ran without an error; else `otherwise`.
 
     Where no attempt has such a cell all votes weigh alike, so an answer is still chosen.
@@ -173,14 +180,6 @@ class ExecutionFilter:
 
     otherwise: float = 0.0
 
-    def __post_init__(self) -> None:
-        _require_share(self.otherwise)
-
-    @property
-    def most(self) -> float:
-        """One."""
-        return 1.0
-
     def decide(self, outcome: AttemptOutcome) -> WeightDecision:
         """Return 1 or `otherwise`."""
         if outcome.tool_calls > outcome.tool_errors:
@@ -189,7 +188,7 @@ class ExecutionFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class ByExactness:
+class ByExactness(_OneOrLess):
     """A vote for an answer that has a decimal point weighs `otherwise`.
 
     Answers of olympiads are exact: a decimal fraction is most often what an attempt rounded. In
@@ -200,14 +199,6 @@ class ByExactness:
     """
 
     otherwise: float = DEFAULT_DECIMAL
-
-    def __post_init__(self) -> None:
-        _require_share(self.otherwise)
-
-    @property
-    def most(self) -> float:
-        """One."""
-        return 1.0
 
     def decide(self, outcome: AttemptOutcome) -> WeightDecision:
         """Return 1 or `otherwise`."""
