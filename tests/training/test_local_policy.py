@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 
 from tests.training.test_corpus import row, write
 from tests.training.tiny_qwen import save_tiny
@@ -182,6 +183,46 @@ def test_folders_that_are_no_model_and_no_adapter_of_it_are_named(
     (copy / "model.safetensors").write_bytes(b"cut")
     with pytest.raises(errors.BadBase, match="copy: transformers cannot load it"):
         open_sampler(copy)
+
+
+def rewritten(source: Path, target: Path, names: tuple[str, str], **settings: object) -> Path:
+    """Copy an adapter with other names of its tensors, and other settings; None takes one away."""
+    target.mkdir()
+    weights = load_file(source / "adapter_model.safetensors")
+    renamed = {name.replace(*names): weight for name, weight in weights.items()}
+    save_file(renamed, target / "adapter_model.safetensors")
+    config = json.loads((source / "adapter_config.json").read_text()) | settings
+    kept = {name: value for name, value in config.items() if name not in settings or value}
+    (target / "adapter_config.json").write_text(json.dumps(kept))
+    return target
+
+
+@pytest.mark.filterwarnings("ignore:Found missing adapter keys:UserWarning")
+def test_adapters_of_which_peft_would_leave_something_out_are_refused(
+    base: Path, tmp_path: Path
+) -> None:
+    LoraModel(base, 4, 0).save(tmp_path / "whole")
+    open_sampler(base, tmp_path / "whole")
+    cases: list[tuple[tuple[str, str], dict[str, object], str]] = [
+        (("self_attn", "attn"), {}, r"16 of its tensors have no place .* and 16 are missing"),
+        (("base_model.model.", ""), {}, "no place for"),  # as other tools name them
+        (("", ""), {"target_modules": ["q_proj"]}, "24 of its tensors have no place"),
+        (("", ""), {"peft_type": None}, "KeyError: 'peft_type'"),
+        (("", ""), {"r": "4"}, "TypeError"),
+    ]
+    for number, (names, settings, told) in enumerate(cases):
+        made = rewritten(tmp_path / "whole", tmp_path / str(number), names, **settings)
+        with pytest.raises(errors.BadAdapter, match=told):
+            open_sampler(base, made)
+        with pytest.raises(errors.BadAdapter, match=told):
+            LoraModel(base, 4, 0, start=made)
+
+
+def test_a_model_with_no_layer_that_is_trained_is_refused(tmp_path: Path) -> None:
+    config = transformers.GPT2Config(vocab_size=64, n_embd=32, n_layer=1, n_head=2)
+    transformers.GPT2LMHeadModel(config).save_pretrained(tmp_path / "gpt2")
+    with pytest.raises(errors.BadBase, match=r"GPT2LMHeadModel has no layer .* q_proj, k_proj, "):
+        LoraModel(tmp_path / "gpt2", 4, 0)
 
 
 def test_a_run_does_not_go_on_from_another_start(base: Path, corpus: Path, tmp_path: Path) -> None:

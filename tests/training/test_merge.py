@@ -92,6 +92,18 @@ def test_what_is_not_trained_is_copied_byte_for_byte(base: Path, tmp_path: Path)
     }
 
 
+def test_weights_of_the_base_in_other_formats_are_not_among_the_merged(
+    base: Path, tmp_path: Path
+) -> None:
+    for name in ("pytorch_model.bin", "model-Q4_K_M.gguf", "consolidated.00.pth"):
+        (base / name).write_bytes(b"not merged")
+    (base / "chat_template.jinja").write_text("{{ messages }}")
+    merge(base, adapter(tmp_path, keep="attn"), tmp_path / "out")
+    copied = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "chat_template.jinja" in copied
+    assert not {path.suffix for path in (tmp_path / "out").iterdir()} & {".bin", ".gguf", ".pth"}
+
+
 def test_experts_in_floats_take_the_same_delta(tmp_path: Path) -> None:
     tensors = tiny.base_tensors(np.random.default_rng(0))
     plain = {n: t for n, t in tensors.items() if not n.endswith(("_blocks", "_scales"))}
@@ -169,6 +181,30 @@ ONE_EXPERT = [
     {"w1": "{expert}.gate_proj", "w3": "{expert}.up_proj", "w2": "{expert}.down_proj"},
     {"w2": "down_projs.{expert}"},
 ]
+
+
+def test_single_experts_that_peft_does_not_see_need_not_be_trained(tmp_path: Path) -> None:
+    # transformers 5 has them as one parameter, so that target_modules name the shared one alone
+    layer = "model.layers.0.mlp"
+    names = [f"{layer}.shared_expert.down_proj.weight",
+             *(f"{layer}.experts.{number}.down_proj.weight" for number in range(2))]  # fmt: skip
+    base = tiny.write_base(
+        tmp_path / "base", {name: np.ones((64, 96), np.float32) for name in names}
+    )
+
+    def lora(name: str) -> tiny.Tensors:
+        sides = {"A": (tiny.RANK, 96), "B": (64, tiny.RANK)}
+        module = f"base_model.model.{name.removesuffix('.weight')}"
+        return {f"{module}.lora_{side}.weight": np.ones(shape, np.float32)
+                for side, shape in sides.items()}  # fmt: skip
+
+    named = {"target_modules": ["down_proj"]}
+    shared = tiny.write_adapter(tmp_path / "shared", lora(names[0]), **named)
+    (report,) = merge(base, shared, tmp_path / "out")
+    assert report.name == names[0]
+    one = tiny.write_adapter(tmp_path / "one", lora(names[0]) | lora(names[1]), **named)
+    with pytest.raises(errors.BadAdapter, match=r"has nothing for .*experts\.1\.down_proj"):
+        merge(base, one, tmp_path / "none")
 
 
 @pytest.mark.parametrize("names", ONE_EXPERT)

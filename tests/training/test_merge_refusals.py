@@ -34,19 +34,28 @@ def test_a_square_parameter_alone_does_not_say_which_way_it_was_stacked(tmp_path
 
 
 @pytest.mark.parametrize("module", ["lm_head", "model.unembed_tokens"])
-@pytest.mark.parametrize("stored", [False, True])
+@pytest.mark.parametrize(
+    ("config", "stored"),
+    [
+        ('{"tie_word_embeddings": true}', False), ('{"tie_word_embeddings": true}', True),
+        ('{"text_config": {"tie_word_embeddings": true}}', True),
+        ("{}", False),  # as Gemma's, whose architecture has it so
+    ],
+)  # fmt: skip
 def test_a_head_that_is_tied_to_the_embeddings_is_named_as_the_reason(
-    tmp_path: Path, module: str, *, stored: bool
+    tmp_path: Path, module: str, config: str, *, stored: bool
 ) -> None:
     # a head that the file has all the same is not read, and a change of it would be lost
     names = ["model.embed_tokens.weight", *["lm_head.weight"] * stored]
     base = tiny.write_base(
         tmp_path / "base", {name: np.zeros((160, tiny.HIDDEN), np.float32) for name in names}
     )
-    (base / "config.json").write_text('{"tie_word_embeddings": true}')
+    (base / "config.json").write_text(config)
     matrices = {"A": np.ones((4, tiny.HIDDEN), np.float32), "B": np.ones((160, 4), np.float32)}
     tensors = {f"base_model.model.{module}.lora_{side}.weight": each
                for side, each in matrices.items()}  # fmt: skip
+    # PEFT saves the embeddings with it, by the head's name
+    tensors["base_model.model.lm_head.base_layer.weight"] = np.zeros((160, 64), np.float32)
     with pytest.raises(errors.BadAdapter, match="its head is tied to its embeddings"):
         merge(base, tiny.write_adapter(tmp_path / "adapter", tensors), tmp_path / "out")
 
@@ -188,6 +197,60 @@ def test_files_with_more_than_their_tensors_are_refused(
     shard.write_bytes(content)
     with pytest.raises(errors.BadTensors, match=told):
         merge(base, adapter(tmp_path), tmp_path / "out")
+
+
+@pytest.mark.parametrize(("blocks", "scales"), [("I8", "I8"), ("U8", "F8_E8M0"), ("U8", "I8")])
+def test_experts_in_other_types_than_bytes_are_refused(
+    blocks: str, scales: str, base: Path, tmp_path: Path
+) -> None:
+    for path in base.glob("*.safetensors"):
+        content = path.read_bytes()
+        length = int.from_bytes(content[:8], "little")
+        header = json.loads(content[8 : 8 + length])
+        for name, each in header.items():
+            kinds = {"_blocks": blocks, "_scales": scales}
+            each["dtype"] = kinds.get(name[-7:], each.get("dtype"))
+        told = json.dumps(header).encode()
+        path.write_bytes(len(told).to_bytes(8, "little") + told + content[8 + length :])
+    with pytest.raises(errors.BadBase, match=f"blocks of {blocks}, .* scales of {scales}, .* U8"):
+        merge(base, adapter(tmp_path), tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["adapter_model.bin", "adapter_model-00001-of-00002.safetensors"])
+def test_adapters_in_another_form_are_told_by_their_files(
+    name: str, base: Path, tmp_path: Path
+) -> None:
+    made = adapter(tmp_path)
+    (made / "adapter_model.safetensors").rename(made / name)
+    with pytest.raises(errors.BadAdapter, match=f"has {name}, must have adapter_model.safetensors"):
+        merge(base, made, tmp_path / "out")
+
+
+def test_an_adapter_that_changes_nothing_is_told(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    merge_command(base, adapter(tmp_path, size=0), tmp_path / "out")
+    assert "adapter changes nothing: all its matrices A or B are zero" in capsys.readouterr().err
+    (tmp_path / "more").mkdir()
+    merge_command(base, adapter(tmp_path / "more"), tmp_path / "changed")
+    assert "changes nothing" not in capsys.readouterr().err
+
+
+def test_experts_together_for_a_base_that_has_them_one_by_one_are_told_as_that(
+    tmp_path: Path,
+) -> None:
+    names = [f"model.layers.0.mlp.experts.{number}.down_proj.weight" for number in range(2)]
+    base = tiny.write_base(
+        tmp_path / "base", {name: np.zeros((64, 96), np.float32) for name in names}
+    )
+    module = "base_model.model.model.layers.0.mlp.experts"
+    for place, name in enumerate((f"{module}.w2", module, f"{module}.base_layer")):
+        sides = {"A": (2 * tiny.RANK, 96), "B": (64, 2 * tiny.RANK)}
+        tensors = {f"{name}.lora_{side}.weight": np.ones(shape, np.float32)
+                   for side, shape in sides.items()}  # fmt: skip
+        made = tiny.write_adapter(tmp_path / f"adapter-{place}", tensors)
+        with pytest.raises(errors.BadAdapter, match="experts one by one and the adapter has them"):
+            merge(base, made, tmp_path / "out")
 
 
 def test_bases_that_cannot_be_merged_into_are_refused(base: Path, tmp_path: Path) -> None:

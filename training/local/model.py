@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from training.errors import BadAdapter, BadBase, Diverged, MissingExtra, OutputFailed, writing
 
-#: Every linear layer of attention and feed-forward, as transformers names them.
-TARGETS = r".*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+#: Every linear layer of attention and feed-forward, as transformers names them; some models have
+#: several as one.
+TARGETS = r".*\.(q_proj|k_proj|v_proj|qkv_proj|o_proj|gate_proj|up_proj|gate_up_proj|down_proj)"
 OPTIMIZER = "optimizer.pt"
 #: What an adapter's folder has, in PEFT's form; the weights under one of two names.
 CONFIG, WEIGHTS = "adapter_config.json", ("adapter_model.safetensors", "adapter_model.bin")
@@ -87,17 +88,47 @@ def with_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:  
     """Return a model of `load` with the adapter of a folder, in PEFT's form.
 
     Raises:
-        BadAdapter: there is none, or it does not fit the model.
+        BadAdapter: there is none, or it does not fit the model; all of it must.
         MissingExtra: peft is not installed.
     """
     peft = library("peft")
     if not (folder / CONFIG).is_file():  # peft would ask the hub for it
         raise BadAdapter(f"{folder}: has no {CONFIG}; name an adapter's folder")
+    names = getattr(model, "_checkpoint_conversion_mapping", {})
+    # the last two: settings that are missing, or of another type
+    failed: tuple[type[Exception], ...] = (*_refusals(), KeyError, TypeError)
     try:
-        return peft.PeftModel.from_pretrained(model, folder, is_trainable=trainable)
-    except _refusals() as error:
+        adapted = peft.PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+        # once more, for what the first does not tell
+        told = adapted.load_adapter(folder, "default", is_trainable=trainable, key_mapping=names)
+    except failed as error:
         raise BadAdapter(
-            f"{folder}: peft cannot put it on the model ({error}); give an adapter of this model"
+            f"{folder}: peft cannot put it on the model ({type(error).__name__}: {error}); give an "
+            "adapter of this model"
+        ) from None
+    _check_all_fits(folder, told.unexpected_keys, told.missing_keys)
+    return adapted
+
+
+def _check_all_fits(folder: Path, unexpected: Sequence[str], missing: Sequence[str]) -> None:
+    """Raise `BadAdapter` where names of an adapter are not the model's: peft leaves them out."""
+    if unexpected or missing:
+        which = f"no place for {unexpected[0]}" if unexpected else f"nothing for {missing[0]}"
+        raise BadAdapter(
+            f"{folder}: {len(unexpected)} of its tensors have no place in the model and "
+            f"{len(missing)} are missing, all must fit: {which}; give an adapter whose {CONFIG} "
+            "and names are PEFT's for this model, or merge it first"
+        )
+
+
+def _with_new_adapter(peft: Any, model: Any, base: Path, rank: int) -> Any:  # noqa: ANN401
+    settings = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS)
+    try:
+        return peft.get_peft_model(model, settings)
+    except ValueError:
+        raise BadBase(
+            f"{base}: a {type(model).__name__} has no layer that is trained here, must have some "
+            f"of {TARGETS.partition('(')[2].rstrip(')').replace('|', ', ')}; take another model"
         ) from None
 
 
@@ -136,8 +167,7 @@ class LoraModel:
         model = load(base, bits)
         kept = checkpoint or start
         if kept is None:
-            settings = peft.LoraConfig(r=rank, lora_alpha=2 * rank, target_modules=TARGETS)
-            self.model = peft.get_peft_model(model, settings)
+            self.model = _with_new_adapter(peft, model, base, rank)
         else:
             self.model = with_adapter(model, kept, trainable=True)
         beta1, beta2, epsilon = adam

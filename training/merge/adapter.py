@@ -55,6 +55,7 @@ def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
         BadTensors: the file is cut short or damaged.
     """
     settings = read_settings(folder / CONFIG)
+    _check_format(folder)
     file = open_tensors(folder / WEIGHTS)
     found: dict[str, dict[str, str]] = {}
     for name in file.entries:
@@ -85,6 +86,16 @@ def read_adapter(folder: Path, base: Base) -> dict[str, list[Lora]]:
         if len(set(parts)) < len(parts) or (None in parts and len(parts) > 1):
             raise BadAdapter(f"{file.path}: {target} is trained twice; export the adapter again")
     return deltas
+
+
+def _check_format(folder: Path) -> None:
+    """Raise `BadAdapter` where weights are there in another form: pickled, or in several files."""
+    others = [] if (folder / WEIGHTS).exists() else sorted(folder.glob("adapter_model*"))
+    if others:
+        raise BadAdapter(
+            f"{folder}: has {others[0].name}, must have {WEIGHTS}; save the adapter again with "
+            "PEFT, in one file of safetensors"
+        )
 
 
 def _module_of(name: str) -> str:
@@ -125,6 +136,8 @@ def _gathered(file: TensorFile, found: dict[str, dict[str, str]], base: Base) ->
 def _is_of_base(file: TensorFile, name: str, base: Base) -> bool:
     """Whether a tensor is the base's own, which PEFT saves beside a LoRA of the embeddings."""
     own = name.removeprefix(_PREFIX).replace(".base_layer.", ".")
+    if own == "lm_head.weight" and base.is_tied:
+        return True  # the embeddings once more; why a LoRA of it is refused is told with that
     if own not in base.where or base.entry(own).shape != file.entries[name].shape:
         return False
     floats = {file.entries[name].dtype, base.entry(own).dtype} <= {"BF16", "F16", "F32"}
@@ -146,10 +159,14 @@ def _check_complete(
         for named in (config.get("target_modules"), config.get("target_parameters"))
     )
     trained = {found[1] for found in map(_LAYER.match, deltas) if found}
+    # transformers has single experts as one parameter from 5 on, which names of modules do not mean
+    are_seen = any(map(_SINGLE_EXPERT.search, deltas))
     for tensor in base.where:
         layer = _LAYER.match(tensor)
         if trained and layer and layer[1] not in trained:
             continue  # such as those of the next tokens' heads, which PEFT does not see
+        if not are_seen and _SINGLE_EXPERT.search(tensor):
+            continue
         module = tensor.removesuffix(".weight")
         parameter = tensor.removesuffix(BLOCKS)
         is_matrix = tensor.endswith(".weight") and len(base.entry(tensor).shape) == 2
@@ -163,6 +180,8 @@ def _check_complete(
             )
 
 
+#: A tensor of one expert.
+_SINGLE_EXPERT = re.compile(r"\.experts\.\d+\.")
 #: A tensor of a layer; the group names the layers.
 _LAYER = re.compile(r"^(.*?)\.\d+\.")
 #: Settings of PEFT by which only some of the modules that are named are trained.
@@ -353,7 +372,7 @@ def _target(module: str, base: Base, out_and_in: tuple[int, int]) -> tuple[str, 
 
 
 def _is_tied_head(base: Base, name: str) -> bool:
-    return name == "lm_head" and bool(base.config.get("tie_word_embeddings"))
+    return name == "lm_head" and base.is_tied
 
 
 def _why_none(base: Base, name: str, head: str) -> str:
@@ -363,11 +382,13 @@ def _why_none(base: Base, name: str, head: str) -> str:
             "its head is tied to its embeddings, which a merge would change as well: train without "
             "lm_head, or serve the adapter unmerged"
         )
-    one_by_one = re.compile(rf"{re.escape(head)}\.\d+\.")
-    if head.endswith(".experts") and any(map(one_by_one.match, base.where)):
+    experts = name.removesuffix(".base_layer") if name.endswith(_STACKED) else head
+    one_by_one = re.compile(rf"{re.escape(experts)}\.\d+\.")
+    if experts.endswith(".experts") and any(map(one_by_one.match, base.where)):
         return (
-            "it has its experts one by one and the adapter has them together: convert the adapter "
-            "with tinker-cookbook to PEFT's names, experts one by one"
+            "it has its experts one by one and the adapter has them together: convert an adapter "
+            "of Tinker with tinker-cookbook to PEFT's names, experts one by one; merge one of PEFT "
+            "with PEFT, train attention only, or serve the adapter unmerged"
         )
     return "the adapter is of another model"
 

@@ -14,6 +14,9 @@ INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
 #: How the two tensors of an MXFP4 weight end.
 BLOCKS, SCALES = "_blocks", "_scales"
+_EMBEDDINGS = "model.embed_tokens.weight"
+#: How files of weights in other formats end.
+OTHER_FORMATS = frozenset({".bin", ".gguf", ".h5", ".pt", ".pth"})
 #: How gpt-oss is named in a model's settings; transformers keeps other models' experts in halves.
 _ALTERNATING = ("gpt_oss", "GptOss")
 
@@ -36,6 +39,17 @@ class Base:
         """Whether rows of gate and up alternate in `gate_up_proj`: in gpt-oss alone they do."""
         kinds = [self.config.get("model_type"), *(self.config.get("architectures") or ())]
         return any(str(kind).startswith(_ALTERNATING) for kind in kinds)
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether the head is the embeddings; models that see have their settings one level down.
+
+        Many do not say so where it is their architecture's default, and have no head in the file.
+        """
+        inner = self.config.get("text_config")
+        settings = (self.config, inner if isinstance(inner, dict) else {})
+        no_head = "lm_head.weight" not in self.where and _EMBEDDINGS in self.where
+        return no_head or any(each.get("tie_word_embeddings") for each in settings)
 
     def identity(self) -> list[list[Any]]:
         """Return name, size, time of change and the header's hash of every file, for comparison."""
@@ -82,7 +96,7 @@ def _shards(folder: Path) -> list[str]:
         return names
     if (folder / SINGLE).exists():
         return [SINGLE]
-    others = sorted({path.suffix for path in folder.iterdir() if path.suffix in _OTHER_FORMATS})
+    others = sorted({path.suffix for path in folder.iterdir() if path.suffix in OTHER_FORMATS})
     found = f"; found {', '.join(others)}" if others else ""
     raise BadBase(
         f"{folder}: has neither {SINGLE} nor {INDEX}{found}; take the model in the safetensors "
@@ -95,9 +109,6 @@ def _weight_map(folder: Path) -> dict[str, str]:
     if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()):
         raise BadBase(f"{folder / INDEX}: must name the file of each tensor; fetch it again")
     return found
-
-
-_OTHER_FORMATS = frozenset({".bin", ".gguf", ".h5", ".pt", ".pth"})
 
 
 def _check_index(folder: Path, where: dict[str, TensorFile]) -> None:

@@ -39,6 +39,12 @@ def merge_command(
 
         reports = merge(base, adapter, target, least_cosine=least_cosine, observe=observe)
     Console().print(_table(reports))
+    if not any(each.wanted_norm for each in reports):
+        typer.echo(
+            f"warning: {adapter} changes nothing: all its matrices A or B are zero, or lora_alpha "
+            "is; was it saved after it was trained?",
+            err=True,
+        )
     small = [each for each in reports if is_small(each, least_cosine)]
     if small:
         least = min(small, key=lambda each: each.cosine)

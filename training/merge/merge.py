@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from training.errors import MergeRefused, reading, writing
 from training.files import append_line, copy_file, read_lines, sha256, whole_folder, write_json
 from training.merge.adapter import CONFIG, WEIGHTS, Lora, read_adapter
-from training.merge.base import BLOCKS, SCALES, Base, open_base
+from training.merge.base import BLOCKS, OTHER_FORMATS, SCALES, Base, open_base
 from training.merge.report import MXFP4, TensorReport
 from training.merge.tensor_file import copy_range, write_at
 from training.merge.tensors import merge_floats, merge_quantised
@@ -223,9 +223,13 @@ def is_small(report: TensorReport, least_cosine: float = LEAST_COSINE) -> bool:
 
 
 def _copy_others(base: Base, work: Path) -> None:
-    """Copy the configuration, the tokenizer and whatever else lies beside the weights."""
+    """Copy the configuration, the tokenizer and whatever else lies beside the weights.
+
+    Weights in other formats are the base's still, and would be taken for merged ones.
+    """
     with reading(base.folder):
         others = [path for path in sorted(base.folder.iterdir()) if path.is_file()]
     for path in others:
-        if path.suffix != ".safetensors" and path.name != REPORT and path.name[0] != ".":
+        is_weights = path.suffix == ".safetensors" or path.suffix in OTHER_FORMATS
+        if not is_weights and path.name != REPORT and path.name[0] != ".":
             copy_file(path, work / path.name)

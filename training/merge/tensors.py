@@ -30,8 +30,14 @@ def merge_quantised(base: Base, target: str, loras: list[Factors], put: Put) -> 
     blocks_name, scales_name = target + BLOCKS, target + SCALES
     entry, scale_entry = base.entry(blocks_name), base.entry(scales_name)
     fits = len(entry.shape) == 4 and entry.shape[-1] == BLOCK_BYTES
-    if not fits or entry.shape[:-1] != scale_entry.shape or entry.dtype != scale_entry.dtype:
-        raise BadBase(f"{base.folder}: {target} has shapes {entry.shape} and {scale_entry.shape}")
+    bytes_alone = entry.dtype == scale_entry.dtype == "U8"
+    if not fits or entry.shape[:-1] != scale_entry.shape or not bytes_alone:
+        raise BadBase(
+            f"{base.folder}: {target} has blocks of {entry.dtype}, shape {entry.shape}, and scales "
+            f"of {scale_entry.dtype}, shape {scale_entry.shape}; must be U8 (experts, rows, "
+            f"columns / 32, {BLOCK_BYTES}) and U8 (experts, rows, columns / 32), as gpt-oss is "
+            "published: fetch the model again"
+        )
     experts, rows, count, _ = entry.shape
     sums = np.zeros(len(SUMS))
     before, after = np.zeros(16, np.int64), np.zeros(16, np.int64)
