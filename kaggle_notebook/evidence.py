@@ -49,7 +49,7 @@ class Evidence:
                 return  # a plan that another model wrote for attempts: it answers nothing
             if reader is not None:
                 reader(self, event)
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, OverflowError, AttributeError):
             return  # of another version: what it says is not known, what was known stays
 
     def latest_texts(self) -> Iterator[str]:

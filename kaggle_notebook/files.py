@@ -35,6 +35,18 @@ def writable_folder(wanted: Path) -> Path:
     return next(folder for folder in above if os.path.isdir(folder))  # noqa: PTH112
 
 
+def current_folder() -> Path:
+    """Return the folder that this process is in; one for temporary files where that was removed."""
+    try:
+        return Path.cwd()
+    except OSError:
+        pass
+    try:
+        return temporary_folder()
+    except OSError:
+        return Path("/")  # nothing can be written anywhere
+
+
 def temporary_folder() -> Path:
     """Return a folder that takes temporary files now: the system's, or memory where it is full.
 

@@ -4,7 +4,6 @@ The rungs, from the top: the vote of a solve that ended, the ballot of one that 
 `\boxed{}` that an attempt wrote, the last integer that its code printed, a default.
 """
 
-import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from kaggle_notebook.evidence import Evidence
+from kaggle_notebook.output import warn
 from voting.answers import AnswerKind, extract, parse_answer
-
-log = logging.getLogger("kaggle_notebook")
 
 Found = TypeVar("Found")
 
@@ -88,7 +86,7 @@ def _readable(look: Callable[[], Found | None]) -> Found | None:
     try:
         return look()
     except Exception as error:  # noqa: BLE001 - a defect of ours, or what no program foresaw
-        log.warning("a rung cannot be read (%s: %s)", type(error).__name__, error)
+        warn(f"a rung cannot be read ({type(error).__name__}: {error})")
         return None
 
 

@@ -96,8 +96,12 @@ class AnswerRecord:
 
     def _keep(self) -> bool:
         """Write what is not on the disk yet, earlier answers too; in the disk's thread alone."""
-        lines = [line for line in self.lines() if line.key not in self._on_disk]
         try:
+            if not self._path.exists():
+                # it was removed: all of it is written again
+                self._on_disk.clear()
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+            lines = [line for line in self.lines() if line.key not in self._on_disk]
             self._write("".join(json.dumps(asdict(line)) + "\n" for line in lines))
         except OSError as error:
             self.trouble = f"{self._path}: cannot be written ({error.strerror or error})"

@@ -11,6 +11,7 @@ from kaggle_notebook.build.locate import folders_below
 from kaggle_notebook.current import current_session
 from kaggle_notebook.errors import KaggleError
 from kaggle_notebook.fixed_set import read_rows, read_set, score
+from kaggle_notebook.output import say
 from kaggle_notebook.predict import predict
 from kaggle_notebook.reserve import Reserve
 from kaggle_notebook.session import Session
@@ -50,7 +51,7 @@ def main(endpoint: Callable[..., Any] = predict) -> None:
         fixed = read_set(paths) if session.settings.mode is Mode.FIXED_SET else []
         _run_local(session, server, endpoint, paths)
         if session.settings.mode is Mode.FIXED_SET:
-            sys.stdout.write(score(fixed, session.record.lines(), session.folder))
+            say(score(fixed, session.record.lines(), session.folder))
     finish()
 
 

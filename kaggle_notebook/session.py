@@ -1,8 +1,6 @@
 """A session: all problems of one notebook, under one clock, each answered once and for all."""
 
 import json
-import logging
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +15,7 @@ from kaggle_notebook.disk import Disk
 from kaggle_notebook.files import read_json
 from kaggle_notebook.frames import Asked, text_of
 from kaggle_notebook.ladder import Choice, Rung, choose
+from kaggle_notebook.output import warn
 from kaggle_notebook.record import AnswerLine, AnswerRecord
 from kaggle_notebook.run_terms import RunTerms
 from kaggle_notebook.settings import Mode, SessionSettings
@@ -24,8 +23,6 @@ from kaggle_notebook.solving import ProblemSolver, Task
 from kaggle_notebook.statement import fit, key_of
 from kaggle_notebook.supervised import SupervisedServer, fallback_path
 from kaggle_notebook.telling import Teller
-
-log = logging.getLogger("kaggle_notebook")
 
 LOG_FILE = "session.log"
 #: How much longer than a problem's end its caller waits for the thread that is at it.
@@ -146,12 +143,10 @@ class Session:
             if (kind, text) in self._told or len(self._told) > MOST_TOLD:
                 return
             self._told.add((kind, text))
-        try:
-            log.warning("%s: %s", kind, text)
-            line = {"at": round(time.time(), 3), "kind": kind, "text": text}
+        warn(f"{kind}: {text}")
+        line = {"at": round(time.time(), 3), "kind": kind, "text": text}
+        with suppress(Exception):  # a log must not cost an answer
             self._disk.do(lambda: self._log(json.dumps(line)))
-        except Exception as error:  # noqa: BLE001 - a log must not cost an answer
-            sys.stderr.write(f"kaggle_notebook: no log ({type(error).__name__})\n")
 
     def _log(self, line: str) -> None:
         with (self.folder / LOG_FILE).open("a", encoding="utf-8") as file:
@@ -209,7 +204,7 @@ class Session:
                 task.pause(self.settings.timing_s)
             elif task.text and not self._retired:
                 self._solver.solve(task)
-        except Exception as error:  # noqa: BLE001 - a defect of ours: the ladder still answers
+        except BaseException as error:  # noqa: BLE001 - whatever ends this thread: an answer is due
             task.notes.append(f"a defect: {type(error).__name__}: {error}")
         self._settle(pending)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from kaggle_notebook.errors import SettingsError
+from kaggle_notebook.files import current_folder
 
 ENVIRONMENT = "KAGGLE_SESSION_SETTINGS"
 #: Set by the contest in the run that counts.
@@ -101,8 +102,10 @@ class SessionSettings:
     def path(self) -> Path:
         """The session's folder."""
         if self.folder:
-            return Path(self.folder).expanduser().absolute()
-        return (WORKING if WORKING.is_dir() else Path.cwd()) / "quorum-session"
+            return current_folder() / Path(self.folder).expanduser()
+        # Path.is_dir raises where a folder may not be looked into
+        working = os.path.isdir(WORKING)  # noqa: PTH112
+        return (WORKING if working else current_folder()) / "quorum-session"
 
     def patience_s(self, even_s: float, *, begun: bool) -> float:
         """Return for how long a problem waits for a server that has given up, in seconds.

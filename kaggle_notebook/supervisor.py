@@ -24,6 +24,7 @@ from typing import IO, Any
 
 from kaggle_notebook.errors import KaggleError
 from kaggle_notebook.files import read_json, temporary_folder, write_json
+from kaggle_notebook.output import warn
 from kaggle_notebook.parent import Parent, address_of, call, digest_of
 from kaggle_notebook.server_state import FILE, ServerPhase, ServerState, parse_state
 from kaggle_notebook.wire import Wire
@@ -54,6 +55,8 @@ INSTALL_TRIES = 3
 #: The server's log is started afresh above this size: a notebook's output is limited.
 MOST_LOG_BYTES = 32 * 1024 * 1024
 _READY_BYTES = 4096
+#: The end of what a process wrote that is kept at hand: an install names its interpreter there.
+_SAID_BYTES = 65_536
 
 
 @dataclass(slots=True)
@@ -142,34 +145,36 @@ class Supervisor:
 
     def _installed(self, command: Sequence[str]) -> int | None:
         """Run the command; return its exit code, None where it was cut or cannot be started."""
-        path = self.folder / INSTALL_LOG
         try:
-            with path.open("ab") as log:
-                begin = log.tell()
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    cwd=self.folder,
-                    start_new_session=True,
-                )
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                start_new_session=True,
+            )
         except OSError as error:
-            sys.stderr.write(f"quorum: the install cannot be started ({error})\n")
+            warn(f"the install cannot be started ({error})")
             return None
+        said = bytearray()
+        reading = _keep_output(process, self.folder / INSTALL_LOG, said)
         while process.poll() is None and self._pause(0.1):
             pass
         if process.poll() is None:
             _kill_group(process)
             return None
+        reading.join(LAST_BREATH_S)
         if process.returncode == 0:
-            named = _interpreter_named(path, begin)
+            named = _interpreter_named(bytes(said))
             self.has_own_environment = bool(named)
             self.python = named or self.python
         return process.returncode
 
     def _serve_once(self) -> str:
         """Run one server from its start to its end; return why it ended."""
+        with suppress(OSError):  # it may have been removed: whatever is made in it is made again
+            self.folder.mkdir(parents=True, exist_ok=True)
         self.starts += 1
         self.was_ready = False
         self._say(ServerPhase.STARTING)
@@ -206,10 +211,7 @@ class Supervisor:
             start_new_session=True,
             pass_fds=(ready_fd, parent_fd),
         )
-        output = process.stdout
-        if output is not None:
-            path = self.folder / SERVER_LOG
-            threading.Thread(target=keep_log, args=(output, path), daemon=True).start()
+        _keep_output(process, self.folder / SERVER_LOG, bytearray())
         return process
 
     def _environment(self) -> dict[str, str]:
@@ -287,12 +289,23 @@ class Supervisor:
         _kill_group(process)
 
 
-def keep_log(output: IO[bytes], path: Path) -> None:
-    """Append what a server writes to a file, from its beginning again above `MOST_LOG_BYTES`.
+def _keep_output(
+    process: "subprocess.Popen[bytes]", path: Path, said: bytearray
+) -> threading.Thread:
+    """Return the thread that keeps what a process writes: in a file, and its end in `said`."""
+    thread = threading.Thread(target=keep_log, args=(process.stdout, path, said), daemon=True)
+    thread.start()
+    return thread
 
-    A disk that is full costs lines of the log: written by the server itself they would be errors.
+
+def keep_log(output: IO[bytes], path: Path, said: bytearray) -> None:
+    """Append what a process writes to a file, from its beginning again above `MOST_LOG_BYTES`.
+
+    A disk that is full costs lines of the log: written by the process itself they would be errors.
     """
     while data := os.read(output.fileno(), 65_536):
+        said += data
+        del said[:-_SAID_BYTES]
         with suppress(OSError):
             large = path.exists() and path.stat().st_size > MOST_LOG_BYTES
             with path.open("wb" if large else "ab") as file:
@@ -306,16 +319,12 @@ def _kill_group(process: "subprocess.Popen[bytes]") -> None:
         process.wait(5.0)
 
 
-def _interpreter_named(log: Path, begin: int) -> str:
+def _interpreter_named(said: bytes) -> str:
     """Return the interpreter that an install named last, empty where it named none.
 
-    Lines may follow it: what an interpreter says at its end goes into the same file.
+    Lines may follow it: what an interpreter says at its end goes the same way.
     """
-    try:
-        lines = log.read_bytes()[begin:].splitlines()
-    except OSError:
-        return ""
-    for line in reversed(lines):
+    for line in reversed(said.splitlines()):
         with suppress(ValueError, LookupError, TypeError):
             return str(json.loads(line)["python"])
     return ""
@@ -327,6 +336,7 @@ def main(arguments: Sequence[str]) -> None:
     configuration: dict[str, Any] = json.loads(arguments[2])
     linger_s = float(configuration.get("linger_s") or 0.0)
     parent = Parent(parent_fd, 1, address_of(folder), digest_of(configuration), linger_s)
+    folder.mkdir(parents=True, exist_ok=True)
     lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)  # a full disk has no room for a file
     while not _locked(lock):
         # one that waits for a successor ends when it hears of another server; or it is ending now

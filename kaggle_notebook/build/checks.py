@@ -12,6 +12,7 @@ from pathlib import Path
 from kaggle_notebook.build.models import FoundModel
 from kaggle_notebook.bundle.manifest import Manifest, missing_files, target_name
 from kaggle_notebook.errors import KaggleError
+from kaggle_notebook.files import current_folder
 
 #: What `predict` needs of the image: the gateway speaks gRPC and sends frames of these.
 IMAGE_MODULES = ("grpc", "polars", "pandas")
@@ -131,7 +132,7 @@ def _memory() -> Finding:
 
 
 def _disk() -> Finding:
-    folder = Path.cwd()
+    folder = current_folder()
     free = shutil.disk_usage(folder).free / GIB
     detail = f"{free:.1f} GiB free at {folder}"
     if free < NEEDED_DISK_GIB:

@@ -5,6 +5,7 @@ import os
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -87,13 +88,24 @@ def find_code(bundle: Path) -> Path | None:
 
 
 def unpacked(code: Path) -> Path:
-    """Return a folder with the code: a wheel's is unpacked, as prompts are read as files."""
+    """Return a folder with the code: a wheel's is unpacked, as prompts are read as files.
+
+    Where no disk has room for it, the wheel: a session runs from that, and its server from what is
+    installed. Raises LookupError where the wheel is damaged.
+    """
     if code.is_dir():
         return code
-    folder = Path(tempfile.mkdtemp(prefix="quorum-code-"))
-    with zipfile.ZipFile(code) as wheel:
-        wheel.extractall(folder)
-    return folder
+    for place in (None, "/dev/shm"):  # noqa: S108 - a folder of its own is made there
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="quorum-code-", dir=place))
+            with zipfile.ZipFile(code) as wheel:
+                wheel.extractall(folder)
+            return folder
+        except OSError:
+            continue
+        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            raise LookupError(f"{code}: is damaged ({error}); upload the bundle again") from None
+    return code
 
 
 def add_code(root: str | Path) -> Path | None:

@@ -26,6 +26,7 @@ from kaggle_notebook.bundle.doctor import FILE as DOCTOR_FILE
 from kaggle_notebook.bundle.manifest import Kind, Manifest, place, read, sha256_of
 from kaggle_notebook.errors import InputError, KaggleError
 from kaggle_notebook.files import writable_folder
+from kaggle_notebook.output import say
 from kaggle_notebook.settings import RERUN, Mode, read_settings
 
 FINDINGS = "findings.json"
@@ -94,7 +95,7 @@ def prepare(
     if bundle is not None and manifest is not None and not settings.get("install"):
         completed["install"] = install_command(bundle, completed["server"])
     prepared = Prepared(completed, tuple(findings))
-    sys.stdout.write(summary(findings) + "\n")
+    say(summary(findings) + "\n")
     _keep(prepared)
     if not prepared.whole and RERUN not in os.environ:
         wrong = [each for each in findings if each.verdict is Verdict.MISSING]

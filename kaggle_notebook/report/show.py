@@ -2,13 +2,13 @@
 
 import importlib
 import os
-import sys
 from html import escape
 from pathlib import Path
 from typing import Any
 
 from kaggle_notebook.errors import KaggleError
 from kaggle_notebook.ladder import Rung
+from kaggle_notebook.output import say
 from kaggle_notebook.report.collect import collect
 from kaggle_notebook.report.data import RunReport
 from kaggle_notebook.report.page import clock
@@ -44,14 +44,14 @@ def _solved_nothing(report: RunReport) -> bool:
 def _shown(folder: Path) -> RunReport | None:
     try:
         report = collect(folder)
-        sys.stdout.write(text_of(report))
+        say(text_of(report))
         _display(html_of(report))
         write_report(report, folder)
         return report
     except KaggleError as error:
-        sys.stdout.write(f"no report: {error}\n")
+        say(f"no report: {error}\n")
     except Exception as error:  # noqa: BLE001 - of files that anything may have torn
-        sys.stdout.write(f"no report: {type(error).__name__}: {error}\n")
+        say(f"no report: {type(error).__name__}: {error}\n")
     return None
 
 

@@ -1,7 +1,9 @@
 """`predict` against all that a notebook, its disk and its caller may do to it."""
 
 import _thread
+import io
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -23,6 +25,7 @@ from kaggle_notebook.predict import predict
 from kaggle_notebook.record import AnswerLine, AnswerRecord
 from kaggle_notebook.session import Session
 from kaggle_notebook.settings import ENVIRONMENT
+from kaggle_notebook.start import start
 from kaggle_notebook.supervised import source_root
 from tests.kaggle_double.gateway import checked
 from tests.kaggle_notebook.test_predict import PROBLEM, ask, rung, session_of
@@ -192,6 +195,52 @@ def test_without_any_output_it_still_answers(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv(ENVIRONMENT, "{no settings")
     monkeypatch.setattr(sys, "stderr", None)
     assert checked(predict("a", PROBLEM), IDS)["answer"][0] == 0
+
+
+def test_closed_streams_cost_no_problem_its_vote(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    with session_of("picky", tmp_path) as session, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", closed)
+        patch.setattr(sys, "stderr", closed)
+        # logging has nobody else to tell, as in a notebook
+        patch.setattr(logging.getLogger(), "handlers", [])
+        assert ask(None) == 21
+        assert rung(session) == "vote"
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt(), MemoryError()])
+def test_whatever_ends_the_thread_at_a_problem_it_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    with session_of("stall", tmp_path, default_answer=3) as session:
+
+        def solve(_task: object) -> None:
+            raise error
+
+        monkeypatch.setattr(session._solver, "solve", solve)
+        assert ask() == 3
+        assert type(error).__name__ in session.record.lines()[0].notes[0]
+
+
+def test_a_current_folder_that_was_removed_keeps_no_session_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    session = start(TIMING)
+    try:
+        assert ask() == 0
+        assert session.folder.is_relative_to(tmp_path)
+    finally:
+        session.close()
+        set_current(None)
 
 
 def test_no_thread_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

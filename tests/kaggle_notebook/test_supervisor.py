@@ -59,6 +59,33 @@ def test_an_install_that_fails_is_tried_again_and_the_server_starts_all_the_same
         assert (tmp_path / "install.log").read_text().splitlines() == ["no"] * 3
 
 
+def test_an_install_whose_log_finds_no_room_still_names_the_interpreter(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    server = f"{sys.executable} -m tests.kaggle_notebook.misbehaving_server stall"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={source_root()} exec {server} "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "install.log").symlink_to("/dev/full")
+    install = (sys.executable, "-c", f"print({json.dumps({'python': str(python)})!r})")
+    with session_of("", tmp_path, command=(), install=install) as session:
+        assert ask() == 9
+        assert session.server.state is not None
+        assert session.server.state.starts == 1
+
+
+def test_a_folder_that_is_removed_is_made_again_for_server_and_answers(tmp_path: Path) -> None:
+    folder = tmp_path / "session"
+    with session_of("picky", folder) as session:
+        assert ask() == 21
+        pid = int((folder / "pid").read_text())
+        folder.rename(tmp_path / "gone")  # in one step, whoever writes in it
+        os.kill(pid, 9)
+        wait_until((folder / "pid").exists)
+        assert ask("b2") == 21
+        assert session.record.trouble == ""
+        kept = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
+        assert [line["key"] for line in kept] == ["a1", "b2"]
+
+
 def test_an_install_that_works_at_last_is_used(tmp_path: Path) -> None:
     """A mount that is slow to come up must not cost the whole run."""
     python = tmp_path / "python"

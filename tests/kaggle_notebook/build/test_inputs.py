@@ -1,8 +1,10 @@
 """Bundles and models are found wherever they are mounted; what is unclear is told with a list."""
 
+import errno
 import json
 import shutil
 import sys
+import tempfile
 import tomllib
 import zipfile
 from pathlib import Path
@@ -58,6 +60,28 @@ def test_the_code_is_put_on_the_path_in_each_form_an_upload_may_take(
     monkeypatch.setattr(sys, "path", list(sys.path))
     assert add_code(tmp_path / "input") == bundle
     assert "the bundle" in (Path(sys.path[0]) / "kaggle_notebook" / "__init__.py").read_text()
+
+
+def test_where_nothing_can_be_unpacked_the_wheel_itself_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel = next(put_bundle(tmp_path / "x").rglob("*.whl"))
+
+    def full(**_options: object) -> str:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    add_code(tmp_path)
+    assert sys.path[0] == str(wheel)
+
+
+def test_a_damaged_wheel_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    wheel = next(put_bundle(tmp_path / "x").rglob("*.whl"))
+    wheel.write_bytes(wheel.read_bytes()[:-100])
+    with pytest.raises(LookupError, match=r"whl: is damaged \(.*\); upload the bundle again"):
+        add_code(tmp_path)
 
 
 def test_without_a_bundle_the_installed_project_is_used(tmp_path: Path) -> None:

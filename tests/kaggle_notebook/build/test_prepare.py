@@ -1,7 +1,9 @@
 """The second cell: one summary, and settings that are complete."""
 
 import hashlib
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,16 @@ def test_model_and_install_are_filled_in_and_the_cell_goes_over_them(
     assert "bundle   ok" in shown
     kept = json.loads((tmp_path / "session" / FINDINGS).read_text())
     assert {"subject": "model", "verdict": "ok"}.items() <= kept[-1].items()
+
+
+def test_an_output_that_is_closed_refuses_nothing(
+    tmp_path: Path, folder: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    monkeypatch.setenv(RERUN, "1")
+    assert prepare(None, folder, inputs=tmp_path).settings["folder"] == folder["folder"]
 
 
 def test_a_run_that_does_not_count_is_refused_what_it_lacks(
