@@ -14,7 +14,8 @@ _FIXED_VARIABLES = {
     "OPENBLAS_NUM_THREADS": "1",
     "OMP_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
-    "MPLBACKEND": "agg",
+    # As in any Jupyter kernel, which has it: figures are told, and closed with their cell.
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     # The order of a set of strings is the same in every run of a solve.
     "PYTHONHASHSEED": "0",
     # Each arena of glibc's malloc reserves 64 MiB of the address space that is limited.

@@ -28,6 +28,9 @@ _BYTES_PER_CHARACTER = 4
 #: _IONBF of <stdio.h>, in glibc and musl.
 _UNBUFFERED = 2
 
+#: As Python calls them.
+_STREAM_NAMES = {1: "<stdout>", 2: "<stderr>"}
+
 #: Those below are standard input, output and error.
 _FIRST_DESCRIPTOR = 3
 
@@ -160,6 +163,8 @@ class _CaptureFile(io.RawIOBase):
     def __init__(self, capture: CellCapture, descriptor: int) -> None:
         self._capture = capture
         self._descriptor = descriptor
+        #: Programs ask the text stream for it, which asks here.
+        self.name = _STREAM_NAMES[descriptor]
 
     def writable(self) -> bool:
         return True
@@ -183,7 +188,7 @@ class _CaptureFile(io.RawIOBase):
 def capture_stream(capture: CellCapture, descriptor: int) -> io.TextIOWrapper:
     """A text stream like sys.stdout that writes to the capture; surrogates come as escapes."""
     return io.TextIOWrapper(
-        _CaptureFile(capture, descriptor),  # type: ignore[arg-type]  # it only lacks a name
+        _CaptureFile(capture, descriptor),
         encoding="utf-8",
         errors="backslashreplace",
         newline="\n",

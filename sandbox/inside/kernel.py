@@ -9,7 +9,6 @@ import builtins
 import codeop
 import getpass
 import os
-import signal
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +28,7 @@ from sandbox.inside.alarms import CellAlarm
 from sandbox.inside.awaiting import CellLoop, may_await, wants_running_loop
 from sandbox.inside.capture import CellCapture, Streams, give_streams
 from sandbox.inside.commands import run_command
+from sandbox.inside.handlers import CellHandlers
 from sandbox.inside.tracebacks import (
     CELL_NAME,
     error_message,
@@ -218,6 +218,7 @@ class CellKernel(IPythonKernel):
         with _no_module_list():
             super().__init__(**options)  # type: ignore[no-untyped-call]
         self._alarm = CellAlarm()
+        self._handlers = CellHandlers()
 
     @default("user_module")
     def _default_user_module(self) -> ModuleType | None:
@@ -280,14 +281,12 @@ class CellKernel(IPythonKernel):
     def _run(self, code: str, silent: bool, store_history: bool) -> BaseException | None:
         shell = self.shell
         shell.shown_error = None
-        # A cell may have set a handler of its own; the next one is interruptible again.
-        signal.signal(signal.SIGINT, self._interrupt_cell)
         try:
             # Interrupts come between its two ends, never in the middle of one.
             with shell.cell_loop.in_place_of_the_kernels(code):
                 try:
                     self._in_cell = True
-                    with self._alarm.in_cell():
+                    with self._handlers.in_cell(self._interrupt_cell), self._alarm.in_cell():
                         result = shell.run_cell(code, store_history=store_history, silent=silent)
                 finally:
                     self._in_cell = False

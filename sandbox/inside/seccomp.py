@@ -32,6 +32,9 @@ _SO_SNDBUF = 7
 #: CLONE_NEWNS, and NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID and NEWNET, of <linux/sched.h>.
 _NAMESPACES = 0x00020000 | 0x7E000000
 
+#: CLONE_PARENT of <linux/sched.h>.
+_CHILD_OF_PARENT = 0x00008000
+
 #: PRIO_PROCESS and IOPRIO_WHO_PROCESS.
 _PRIORITY_OF_PROCESS = 0
 _IO_PRIORITY_OF_PROCESS = 1
@@ -90,6 +93,8 @@ EARLY_RULES = (
     *(Rule(name) for name in _ALWAYS_DENIED.split()),
     *_OWN_PROCESS_ONLY,
     Rule("clone", (HasAny(0, _NAMESPACES),)),
+    # It would be the server's child, which waits for none that it has not started.
+    Rule("clone", (HasAny(0, _CHILD_OF_PARENT),)),
     # Its flags are in memory, where a filter cannot look; the C library falls back to clone.
     Rule("clone3", error=errno.ENOSYS),
     Rule("ioctl", (Equals(1, _TERMINAL_INPUT),)),

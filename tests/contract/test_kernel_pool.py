@@ -88,11 +88,11 @@ class TestStart:
             import os
             print("a-secret" in repr(os.environ))
             print(os.environ["HOME"] == os.environ["TMPDIR"] == os.getcwd())
-            print([os.environ[name] for name in ("MPLBACKEND", "OMP_NUM_THREADS", "EXTRA")])
+            print([os.environ[name] for name in ("LOGNAME", "OMP_NUM_THREADS", "EXTRA")])
         """
         settings = lean_settings(environment={"EXTRA": "yes"})
         async with make_pool(settings) as pool, pool.lease(seed=1, owner="test") as kernel:
-            assert await output_of(kernel, code) == "False\nTrue\n['agg', '1', 'yes']\n"
+            assert await output_of(kernel, code) == "False\nTrue\n['quorum', '1', 'yes']\n"
 
     @pytest.mark.parametrize(
         ("changes", "message"),

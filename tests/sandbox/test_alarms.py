@@ -1,8 +1,11 @@
 """Alarms that cells set and forget, over every implementation of the pool."""
 
+import signal
+
 import anyio
 import pytest
 
+from sandbox.inside.alarms import CellAlarm
 from sandbox.lease import KernelLease
 from sandbox.types import CellStatus
 from tests.sandbox.pools import output_of, run
@@ -46,3 +49,20 @@ async def test_a_repeated_alarm_goes_on_in_later_cells(kernel: KernelLease) -> N
     await anyio.sleep(0.2)
     await output_of(kernel, "calls.clear()\nwhile len(calls) < 3: pass")
     await output_of(kernel, "signal.setitimer(signal.ITIMER_REAL, 0);")
+
+
+@pytest.mark.parametrize("clock", [signal.ITIMER_VIRTUAL, signal.ITIMER_PROF])
+def test_clocks_of_computing_time_stand_still_between_cells(clock: int) -> None:
+    alarm = CellAlarm()
+    with alarm.in_cell():
+        signal.setitimer(clock, 1000.0, 2.0)
+    assert signal.getitimer(clock) == (0.0, 0.0)
+    for _ in range(2):
+        with alarm.in_cell():
+            left_s, interval_s = signal.getitimer(clock)
+        assert 0 < left_s <= 1001
+        assert interval_s == pytest.approx(2.0, abs=0.1)
+    with alarm.in_cell():
+        signal.setitimer(clock, 0)
+    with alarm.in_cell():
+        assert signal.getitimer(clock) == (0.0, 0.0)

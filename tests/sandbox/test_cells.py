@@ -72,6 +72,10 @@ class TestOutput:
         assert await output_of(kernel, code) == "wrapped\n'shown'\n"
         assert await output_of(kernel, "print('restored')") == "restored\n"
 
+    async def test_streams_have_names(self, kernel: KernelLease) -> None:
+        code = "import sys; sys.stdout.name, sys.stderr.name"
+        assert await output_of(kernel, code) == "('<stdout>', '<stderr>')\n"
+
     async def test_short_output_is_not_marked_as_cut(self, kernel: KernelLease) -> None:
         assert not (await run(kernel, "print('a' * 1_999)")).truncated
 

@@ -124,6 +124,7 @@ attempt("other's cores", lambda: os.sched_setaffinity(os.getppid(), os.sched_get
 attempt("own niceness", lambda: os.setpriority(os.PRIO_PROCESS, 0, 5))
 attempt("user's niceness", lambda: os.setpriority(os.PRIO_USER, 0, 5))
 attempt("user namespace", lambda: call("clone", 0x10000000 | signal.SIGCHLD, 0, 0, 0, 0))
+attempt("parent's child", lambda: call("clone", 0x8000 | signal.SIGCHLD, 0, 0, 0, 0) or os._exit(0))
 """)
     allowed = {"unix", "pair", "thread", "own limit", "own cores", "own niceness"}
     allowed.add("reads other's limit")

@@ -158,3 +158,14 @@ async def test_one_lease_leaves_nothing_running_for_the_next(pool: KernelPool) -
     async with pool.lease(seed=0, owner="first") as kernel:
         pid = int(await output_of(kernel, daemon))
     await until(lambda: not is_running(pid))
+
+
+async def test_figures_are_told_and_closed_with_their_cell(kernel: KernelLease) -> None:
+    """As in any Jupyter kernel."""
+    pytest.importorskip("matplotlib")
+    figure = "<Figure size 640x480 with 1 Axes>\n"
+    assert await output_of(kernel, "import matplotlib.pyplot as plt\nplt.plot([1, 2]);") == figure
+    shown = await output_of(kernel, "plt.plot([1])\nplt.savefig('a.png')\nplt.show()\nprint('end')")
+    assert shown == f"{figure}end\n"
+    assert await output_of(kernel, "plt.get_fignums()") == "[]\n"
+    assert await output_of(kernel, "import os; os.path.getsize('a.png') > 1000") == "True\n"
