@@ -16,13 +16,16 @@ _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 #: Where a model's token table may be.
 _VOCABULARIES = ("tokenizer.json", ".tiktoken")
 GB = 10**9
+#: The format's own bound of a header.
+_MOST_HEADER_BYTES = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
     """Weights: a folder in the hub's form, or a GGUF file (the first, where it is split).
 
-    ``missing`` names files that it should have and has not; ``family`` is its `model_type`.
+    ``missing`` names files that it should have and has not, ``damaged`` says what is wrong with
+    others; ``family`` is its `model_type`.
     """
 
     path: Path
@@ -30,6 +33,7 @@ class FoundModel:
     missing: tuple[str, ...] = ()
     family: str = ""
     has_vocabulary: bool = True
+    damaged: tuple[str, ...] = ()
 
     @property
     def is_gguf(self) -> bool:
@@ -38,9 +42,9 @@ class FoundModel:
 
     def describe(self) -> str:
         """Return one line for a person."""
-        lacks = f", lacks {', '.join(self.missing[:3])}" if self.missing else ""
-        more = f" and {len(self.missing) - 3} more" if len(self.missing) > 3 else ""
-        return f"{self.path} ({self.size_bytes / GB:.1f} GB{lacks}{more})"
+        lacks = f", lacks {_listed(self.missing)}" if self.missing else ""
+        damage = f", {_listed(self.damaged)}" if self.damaged else ""
+        return f"{self.path} ({self.size_bytes / GB:.1f} GB{lacks}{damage})"
 
 
 def find_models(root: Path) -> list[FoundModel]:
@@ -72,7 +76,7 @@ def choose_model(models: Iterable[FoundModel], wanted: str = "", root: str = "")
             f"{root or 'the input folder'}: holds no weights of {name} (a folder with "
             f"{CONFIGURATION} and .safetensors, or a .gguf file); attach the model to the notebook"
         )
-    whole = [model for model in found if not model.missing]
+    whole = [model for model in found if not model.missing and not model.damaged]
     if not whole:
         listed = "; ".join(model.describe() for model in found)
         raise InputError(f"{name} is not whole: {listed}; upload it again")
@@ -115,7 +119,31 @@ def _hub(folder: Path, names: list[str]) -> FoundModel | None:
         tuple(name for name in expected if name not in names),
         str(configuration.get("model_type", "")),
         vocabulary,
+        tuple(wrong for name in shards if (wrong := _damage(folder / name))),
     )
+
+
+def _damage(path: Path) -> str:
+    """Return what is wrong with a file of safetensors by its header, empty where nothing is.
+
+    A copy that was cut would only be found out by the engine, minutes later.
+    """
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(min(length, _MOST_HEADER_BYTES)))
+        ends = [each["data_offsets"][1] for name, each in header.items() if name != "__metadata__"]
+        expected = 8 + length + max(ends, default=0)
+    except OSError as error:
+        return f"{path.name} cannot be read ({error.strerror or error})"
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return f"{path.name} has no header of safetensors"
+    return f"{path.name} is cut ({size:,} of {expected:,} bytes)" if size < expected else ""
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _size(folder: Path, names: Iterable[str]) -> int:

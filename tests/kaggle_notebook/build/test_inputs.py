@@ -15,7 +15,7 @@ from kaggle_notebook.build import locate
 from kaggle_notebook.build.locate import FORMAT, MANIFEST, add_code, find_bundle, folders_below
 from kaggle_notebook.build.models import choose_model, find_models
 from kaggle_notebook.errors import InputError
-from tests.kaggle_notebook.inputs import PROJECT_CODE, make_hub_model, make_wheel
+from tests.kaggle_notebook.inputs import PROJECT_CODE, WEIGHTS, make_hub_model, make_wheel
 
 ROOT = Path(__file__).resolve().parents[3]
 MOUNTS = ("quorum-bundle", "datasets/me/quorum-bundle", "a/b/c/d/e/f")
@@ -117,7 +117,7 @@ def test_models_of_both_forms_are_found(tmp_path: Path) -> None:
     found = {model.path: model for model in find_models(tmp_path)}
     assert set(found) == {hub, gguf}
     assert found[hub].missing == ()
-    assert found[hub].size_bytes == 14
+    assert found[hub].size_bytes == 2 * len(WEIGHTS)
     assert found[gguf].is_gguf
 
 
@@ -147,3 +147,23 @@ def test_a_split_gguf_is_opened_by_its_first_part(tmp_path: Path) -> None:
     assert [model.path.name for model in find_models(tmp_path)] == ["big-00001-of-00003.gguf"]
     (tmp_path / "big-00002-of-00003.gguf").unlink()
     assert find_models(tmp_path)[0].missing == ("big-00002-of-00003.gguf",)
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        (WEIGHTS[:-1], r"is cut \(75 of 76 bytes\)"),
+        (WEIGHTS[:20], "has no header of safetensors"),
+        (bytes(len(WEIGHTS)), "has no header of safetensors"),
+        (b"", "has no header of safetensors"),
+    ],
+)
+def test_weights_that_were_half_copied_are_told_and_not_chosen(
+    tmp_path: Path, content: bytes, wrong: str
+) -> None:
+    cut = make_hub_model(tmp_path / "cut", shards=2)
+    (cut / "model-00002-of-00002.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=rf"not whole: .*model-00002-of-00002.* {wrong}\)?"):
+        choose_model(find_models(tmp_path))
+    whole = make_hub_model(tmp_path / "whole")
+    assert choose_model(find_models(tmp_path)).path == whole
