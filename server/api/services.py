@@ -53,7 +53,7 @@ async def open_services(settings: Settings, parts: Parts) -> AsyncIterator[Servi
     unwritten = Unwritten(parts.journal, service.get if service else lambda _: None)
     reselector = completions = None
     if service is not None:
-        service.observers += [meter.take, history.take, unwritten.take]
+        service.observe(meter.take, history.take, unwritten.take)
         reselector = Reselector(settings, service.parts)
         completions = CompletionService(service.parts, settings.gateway.max_queued)
         parts.endings.append(completions.close)

@@ -23,6 +23,7 @@ from client.schema import (
     SegmentKind,
     SolveFinished,
     SolveQueued,
+    SolveResumed,
     SolveStarted,
 )
 from server.metrics.parts import part_metrics
@@ -50,6 +51,7 @@ class Meter:
         self.registry = CollectorRegistry()
         self.registry.register(_PartsCollector(parts))
         self._sampled: dict[tuple[str, int], int] = {}
+        self._resumed: set[tuple[str, int]] = set()
         self._started: dict[str, float] = {}
         self._queued: dict[str, float] = {}
         self._count_solves()
@@ -130,6 +132,8 @@ class Meter:
                 waited = event.at - self._queued.pop(event.solve_id, event.at)
                 self._queue_s.observe(max(waited, 0.0))
                 self._started[event.solve_id] = event.time_limit_s
+            case SolveResumed():
+                self._resumed.update((event.solve_id, attempt) for attempt in event.attempts)
             case SolveFinished():
                 self._end_solve(event)
             case _:
@@ -139,8 +143,8 @@ class Meter:
         match event:
             case AttemptText() if not event.is_plan:
                 self._note_sampled(event.solve_id, event.attempt, event.sampled)
-            case AttemptSegment() if event.kind is SegmentKind.APPENDED and not event.is_plan:
-                self._tokens.labels("appended").inc(len(event.token_ids))
+            case AttemptSegment() if not event.is_plan:
+                self._take_segment(event)
             case AttemptResult():
                 self._cells.labels(event.status).inc()
                 self._cell_s.observe(event.seconds)
@@ -156,7 +160,16 @@ class Meter:
         self._requests.labels(route, method, str(status)).inc()
         self._request_s.labels(route).observe(seconds)
 
+    def _take_segment(self, event: AttemptSegment) -> None:
+        # Totals of an attempt that is gone on with hold what the dead server sampled; its new
+        # tokens are told by segments, for the journal.
+        resumed = (event.solve_id, event.attempt) in self._resumed
+        if resumed or event.kind is SegmentKind.APPENDED:
+            self._tokens.labels(event.kind.value).inc(len(event.token_ids))
+
     def _note_sampled(self, solve_id: str, attempt: int, sampled: int) -> None:
+        if (solve_id, attempt) in self._resumed:
+            return
         before = self._sampled.get((solve_id, attempt), 0)
         if sampled > before:
             self._tokens.labels("sampled").inc(sampled - before)
@@ -169,6 +182,7 @@ class Meter:
             return
         self._note_sampled(event.solve_id, event.attempt, report.tokens.sampled)
         self._sampled.pop((event.solve_id, event.attempt), None)
+        self._resumed.discard((event.solve_id, event.attempt))
         self._attempts.labels(report.end.value).inc()
 
     def _end_solve(self, event: SolveFinished) -> None:

@@ -18,6 +18,7 @@ from anyio.abc import TaskGroup
 from structlog.contextvars import bind_contextvars
 
 from client.schema import (
+    Event,
     SolveEnd,
     SolveFinished,
     SolveQueued,
@@ -132,8 +133,21 @@ class SolveService:
         self._queue: deque[anyio.Event] = deque()
         self._running = 0
         self._closed = False
-        self.observers: list[Observer] = []
-        """Told every event of the solves that are submitted from then on."""
+        self._observers: list[Observer] = []
+
+    def observe(self, *observers: Observer) -> None:
+        """Have every event told to observers, of all solves: what there is of them first.
+
+        Solves of a dead server are gone on with before there is anybody to observe them.
+        """
+        for event in [each for handle in self._handles.values() for each in handle.events.events]:
+            for observer in observers:
+                observer(event)
+        self._observers += observers
+
+    def _tell(self, event: Event) -> None:
+        for observer in self._observers:
+            observer(event)
 
     @property
     def parts(self) -> SolverParts:
@@ -249,7 +263,7 @@ class SolveService:
             self._next_id,
             self._recording.sink if self._recording else None,
             with_tokens=request.tokens,
-            observers=(*self.observers, *(terms.observers if terms else ())),
+            observers=(self._tell, *(terms.observers if terms else ())),
             age_s=age_s,
         )
         pace = terms.pace if terms else None

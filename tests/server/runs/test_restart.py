@@ -1,6 +1,7 @@
 """kill -9 and SIGTERM of a real server: runs, their answers and their clocks live on."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -117,6 +118,13 @@ def fallback(folder: Path, problem_id: str) -> dict[str, Any]:
     return line
 
 
+def sampled(folder: Path) -> int:
+    """Return the sampled tokens that a journal holds."""
+    with JournalReader(folder / "journal.sqlite") as reader:
+        sql = "SELECT coalesce(sum(count), 0) FROM segments WHERE kind = 'sampled'"
+        return int(reader.query(sql)[0][0])
+
+
 def test_kill_9_loses_no_answer_and_no_solve_of_a_run(folder: Path) -> None:
     run = {"id": "r", "problems": 3, "limit_s": 600}
     with server(folder) as (http, process):
@@ -138,6 +146,7 @@ def test_kill_9_loses_no_answer_and_no_solve_of_a_run(folder: Path) -> None:
             attempt: reader.tokens(before["solves"][1]["id"], attempt).ids.tolist()
             for attempt in range(2)
         }
+    counted = sampled(folder)
     (folder / "go").touch()
     with server(folder) as (http, process):
         after = http.post("/v1/runs", json={**run, "limit_s": 9_999})
@@ -152,8 +161,12 @@ def test_kill_9_loses_no_answer_and_no_solve_of_a_run(folder: Path) -> None:
         again = ask(http, "p1", "[quick] 2 + 3?")
         assert (again.answer, again.solve_id, again.replayed) == ("5", first.solve_id, True)
         assert ask(http, "p3", "[quick]").answer == "5"
+        metrics = http.get("/metrics").text
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) in STOPPED
+    # What the dead server sampled and counted is not counted again.
+    (told_of,) = re.findall(r'^quorum_tokens_total{kind="sampled"} (\S+)$', metrics, re.MULTILINE)
+    assert float(told_of) == sampled(folder) - counted > 0
     with JournalReader(folder / "journal.sqlite") as reader:
         assert list(check(reader)) == []
         events = list(reader.events(solve_id=second.solve_id))
