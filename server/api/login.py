@@ -1,15 +1,17 @@
 """`/login` and `/logout`: a browser shows a key once and gets a cookie for it."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from html import escape
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote, urlsplit
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from starlette.datastructures import Headers
 
-from server.access.gate import Access
+from server.access.gate import Access, Identity
+from server.access.scopes import needed
 from server.access.session import cookie_of
 from server.page.policy import HEADERS
 
@@ -35,6 +37,15 @@ FORM = """<!doctype html>
 </main>
 </html>
 """
+#: Comes to the form again, from here: only then does the browser send the cookie along.
+AGAIN = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta http-equiv="refresh" content="0; url={address}">
+<title>Quorum</title>
+<p><a href="{address}">Go on</a></p>
+</html>
+"""
 
 router = APIRouter(include_in_schema=False)
 
@@ -44,9 +55,13 @@ async def form(
     request: Request, after: Annotated[str, Query(alias="next", max_length=MOST_PATH)] = HOME
 ) -> Response:
     """Ask for a key; who needs none is sent on."""
-    if request.state.identity is not None:
+    identity: Identity | None = request.state.identity
+    if identity is None and _from_elsewhere(request.headers):
+        address = f"/login?next={quote(_inside(after), safe='')}"
+        return HTMLResponse(AGAIN.format(address=escape(address)), headers=dict(HEADERS))
+    if identity is not None and not needed(_path(after)).isdisjoint(identity.scopes):
         return RedirectResponse(_inside(after), HTTPStatus.SEE_OTHER)
-    return _form(after, "", HTTPStatus.OK)
+    return _form(after, "" if identity is None else _wrong(identity.scopes, after), HTTPStatus.OK)
 
 
 @router.post("/login")
@@ -59,6 +74,9 @@ async def log_in(request: Request) -> Response:
     if key is None:
         said = "This key is unknown, revoked or expired."
         return _form(after, said, HTTPStatus.UNAUTHORIZED)
+    if needed(_path(after)).isdisjoint(key.scopes):
+        # With its cookie the browser could do nothing but log out, which is on a view.
+        return _form(after, _wrong(key.scopes, after), HTTPStatus.FORBIDDEN)
     token = access.sessions.begin(key)
     cookie = access.sessions.cookie(token, secure=request.url.scheme == "https")
     response = RedirectResponse(after, HTTPStatus.SEE_OTHER)
@@ -82,6 +100,24 @@ def _form(after: str, problem: str, status: HTTPStatus) -> Response:
     told = f'<p role="alert">{escape(problem)}</p>' if problem else ""
     text = FORM.format(problem=told, after=escape(_inside(after)))
     return HTMLResponse(text, status, dict(HEADERS))
+
+
+def _wrong(scopes: Collection[str], after: str) -> str:
+    """Return why a key does not lead to where the browser wants to go."""
+    wanted = " or ".join(sorted(needed(_path(after))))
+    return f"The key is for {', '.join(sorted(scopes))}: it must be for {wanted}; give another one."
+
+
+def _path(after: str) -> str:
+    return urlsplit(_inside(after)).path
+
+
+def _from_elsewhere(headers: Headers) -> bool:
+    """Whether another site led here: then the browser keeps back the cookie that it may have."""
+    if site := headers.get("sec-fetch-site"):
+        return site == "cross-site"
+    referer = headers.get("referer", "").partition("://")[2].partition("/")[0]
+    return bool(referer) and referer != headers.get("host")
 
 
 async def _fields(request: Request) -> Mapping[str, str]:

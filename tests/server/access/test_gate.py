@@ -147,6 +147,40 @@ class TestBrowser:
             assert http.get("/v1/policies").status_code == 200
             assert http.get("/v1/settings").status_code == 403
 
+    def test_a_key_that_cannot_see_the_page_is_told_so(self, guarded: Guarded) -> None:
+        with guarded.http() as http:
+            reply = self.log_in(http, guarded.keys["sandbox"], "/runs")
+            assert reply.status_code == 403
+            assert "is for sandbox: it must be for admin or solve" in reply.text
+            assert "set-cookie" not in reply.headers
+            assert self.log_in(http, guarded.keys["sandbox"], "/metrics").status_code == 303
+            # Another key can be given, where that one does not lead to.
+            form = http.get("/login?next=/runs")
+            assert (form.status_code, 'name="key"' in form.text) == (200, True)
+            assert self.log_in(http, guarded.keys["solve"], "/runs").headers["location"] == "/runs"
+            assert http.get("/login?next=/runs").headers["location"] == "/runs"
+
+    @pytest.mark.parametrize(
+        ("headers", "again"),
+        [
+            ({"Sec-Fetch-Site": "cross-site"}, True),
+            ({"Sec-Fetch-Site": "same-origin", "Referer": "https://elsewhere.example/"}, False),
+            ({"Sec-Fetch-Site": "none"}, False),
+            ({"Referer": "https://elsewhere.example/x"}, True),
+            ({"Referer": "{url}/login"}, False),
+            ({"Referer": "nonsense"}, False),
+        ],
+    )
+    def test_a_link_from_elsewhere_comes_again_from_here(
+        self, guarded: Guarded, headers: dict[str, str], again: bool
+    ) -> None:
+        """A browser keeps the cookie back from what another site's page leads to."""
+        own = {name: value.format(url=guarded.url) for name, value in headers.items()}
+        with guarded.http(**own) as http:
+            text = http.get("/login", params={"next": '/runs?a=b&c="<'}).text
+        assert ('content="0; url=/login?next=%2Fruns%3Fa%3Db%26c%3D%22%3C"' in text) is again
+        assert ('name="key"' in text) is not again
+
     def test_logging_out_ends_it(self, guarded: Guarded) -> None:
         with guarded.http() as http:
             self.log_in(http, guarded.keys["solve"])
