@@ -32,6 +32,13 @@ NUMBERS: dict[str, type[int] | type[float]] = {
 }
 
 
+@router.get("/solves")
+async def again(request: Request) -> Response:
+    """Lead to the first view: a form that was refused is shown at this address."""
+    query = request.url.query
+    return RedirectResponse(f"/?{query}" if query else "/", SEE_OTHER)
+
+
 @router.post("/solves")
 async def ask(request: Request, read: Journal) -> Response:
     """Begin a solve, which goes on whoever looks at it, and show it."""
@@ -59,7 +66,8 @@ def fields_of(body: bytes) -> dict[str, str]:
         given = parse_qs(body.decode("utf-8", "replace"), max_num_fields=MOST_FIELDS)
     except ValueError:
         given = {}
-    return {name: given.get(name, [""])[0] for name in ASKED}
+    # A browser sends line ends as CR LF.
+    return {name: given.get(name, [""])[0].replace("\r\n", "\n") for name in ASKED}
 
 
 def solve_request(asked: dict[str, str]) -> SolveRequest:
@@ -68,8 +76,7 @@ def solve_request(asked: dict[str, str]) -> SolveRequest:
     Raises:
         pydantic.ValidationError: it would be refused.
     """
-    # A browser sends line ends as CR LF.
-    values: dict[str, Any] = {"problem": asked["problem"].replace("\r\n", "\n")}
+    values: dict[str, Any] = {"problem": asked["problem"]}
     for name, text in asked.items():
         if name != "problem" and text.strip():
             values[name] = _parsed(name, text.strip())

@@ -1,6 +1,7 @@
 """Files of training data as rows, a page at a time, by the place in the file where it begins."""
 
 import csv
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -36,7 +37,7 @@ class DataKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """A file of the folder; `name` is its path within it."""
+    """A file of the folder; `name` is its path within it, as an address can hold it."""
 
     name: str
     path: Path
@@ -79,7 +80,8 @@ def _is_inside(path: Path, folder: Path) -> bool:
 
 
 def _describe(path: Path, folder: Path) -> DataFile:
-    name = path.relative_to(folder).as_posix()
+    # A name may be no UTF-8, as from an archive of another system.
+    name = os.fsencode(path.relative_to(folder).as_posix()).decode("utf-8", "replace")
     return DataFile(name, path, _kind(path), path.stat().st_size)
 
 

@@ -129,12 +129,14 @@ def home_view(
         "no_record": no_record,
         "asked": {name: refused.asked.get(name) if refused else None for name in ASKED},
         "refusal": refused.sentence if refused else "",
+        "options": refused is not None and any(refused.asked[name] for name in OPTIONS),
     }
     return View("home.html", frame, context)
 
 
 #: Fields of the form that asks.
-ASKED = ("problem", "answer_kind", "strategy", "attempts", "time_limit_s", "seed")
+OPTIONS = ("strategy", "attempts", "time_limit_s", "seed")
+ASKED = ("problem", "answer_kind", *OPTIONS)
 
 
 def _count(text: str | None) -> int | None:

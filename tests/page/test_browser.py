@@ -7,6 +7,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page, expect
 
 from tests.page.conftest import LONG_TOKENS, RUN
+from tests.server.api.gateway import wait_until
 from tests.server.journal.stories import token_ids
 from tests.server.page.hostile import SOLVE as HOSTILE_SOLVE
 from tests.server.page.stories import LONG, PARAGRAPH
@@ -77,6 +78,82 @@ def test_live_view_that_was_cut_off_says_so_and_finds_the_end(page: Page, world:
     world.go()
     expect(page.locator("#answer")).to_have_text("42")
     expect(page.locator("#state")).to_have_text("agreed")
+
+
+def hide(page: Page, hidden: bool) -> None:
+    """Tell a tab's scripts that another one is before it, or no more."""
+    page.evaluate(
+        """(value) => { Object.defineProperty(document, "hidden", { value, configurable: true });
+                        document.dispatchEvent(new Event("visibilitychange")) }""",
+        hidden,
+    )
+
+
+def test_hidden_tab_keeps_no_connection_and_goes_on_when_it_is_shown(
+    page: Page, world: World
+) -> None:
+    """A browser has six for all tabs of a server: the seventh live view would stop every other."""
+    page.goto("/")
+    page.get_by_label("A problem").fill("What is 6 * 7? [wait]")
+    with page.expect_request("**/feed?*") as asked:
+        page.get_by_role("button", name="Solve").click()
+    expect(page.locator("#lane-0 .stream")).to_contain_text("L")
+    with page.expect_event("requestfailed", lambda request: request == asked.value):
+        hide(page, hidden=True)
+    with page.expect_request("**/feed?*") as asked:
+        hide(page, hidden=False)
+    hide(page, hidden=True)
+    world.go()
+    wait_until(world.idle)
+    hide(page, hidden=False)
+    expect(page.locator("#answer")).to_have_text("42")
+    expect(page.locator("#state")).to_have_text("agreed")
+    expect(page.locator("#lane-0 .stream")).to_contain_text("I compute.")
+
+
+def test_list_of_what_runs_changes_in_place(page: Page, world: World) -> None:
+    page.goto("/")
+    page.get_by_label("A problem").fill("What is 6 * 7? [wait]")
+    page.get_by_role("button", name="Solve").click()
+    page.wait_for_url(re.compile("/solves/solve-"))
+    page.goto("/")
+    link = page.locator("#live a")
+    link.focus()
+    same = link.element_handle()
+    said = page.locator("#live .meta")
+    before = said.inner_text()
+    expect(said).not_to_have_text(before)
+    assert same.evaluate("(node) => node.isConnected && document.activeElement === node")
+    world.go()
+    expect(said).to_have_text("ended · open it for its answer")
+    page.keyboard.press("Enter")
+    expect(page.locator("#answer")).to_have_text("42")
+
+
+def test_notice_goes_when_a_server_without_a_journal_answers_again(page: Page) -> None:
+    page.clock.install()
+    # As where the journal is behind, and the server is then started again without one.
+    late = {"journal": {"ready": False, "state": "behind", "detail": "full"}}
+    page.route("**/ready", lambda route: route.fulfill(json=late))
+    page.goto("/")
+    notice = page.locator("#journal")
+    page.clock.run_for(6_000)
+    expect(notice).to_have_text("The journal is behind: full")
+    page.unroute("**/ready")
+    page.route("**/ready", lambda route: route.fulfill(json={"ready": True}))
+    page.clock.run_for(6_000)
+    expect(notice).to_be_hidden()
+
+
+def test_nothing_is_cut_on_paper(page: Page) -> None:
+    page.goto(f"/solves/{HOSTILE_SOLVE}")
+    page.emulate_media(media="print")
+    cut = """() => [...document.querySelectorAll(".statement, .big, .stream")].filter(
+        (node) => getComputedStyle(node).overflowY !== "visible" ||
+            getComputedStyle(node).maxHeight !== "none" || node.style.height
+    ).map((node) => node.className)"""
+    assert page.evaluate(cut) == []
+    assert not page.get_by_role("link", name="Save view").is_visible()
 
 
 def test_hostile_text_does_nothing(page: Page) -> None:

@@ -55,17 +55,17 @@ document.addEventListener("keydown", (event) => {
 async function health() {
   if (document.hidden) return;
   const notice = document.getElementById("journal");
-  try {
-    const answer = await fetch("/ready", { headers: { Accept: "application/json" } });
-    const { journal } = await answer.json();
-    if (!journal) return;
-    notice.hidden = journal.ready;
-    const text = journal.ready ? "" : `The journal is ${journal.state}: ${journal.detail}`;
-    if (notice.textContent !== text) notice.textContent = text;
-  } catch {
-    notice.hidden = false;
-    notice.textContent = "The server does not answer; this view shows what it said last.";
-  }
+  const text = await complaint().catch(() => "The server does not answer; this view shows what it said last.");
+  notice.hidden = text === "";
+  if (notice.textContent !== text) notice.textContent = text;
+}
+
+// A server that was restarted knows no session; one without a journal says nothing of it.
+async function complaint() {
+  const answer = await fetch("/ready", { headers: { Accept: "application/json" } });
+  if (answer.status === 401) return "You are logged out: reload this view to log in again.";
+  const { journal } = await answer.json();
+  return !journal || journal.ready ? "" : `The journal is ${journal.state}: ${journal.detail}`;
 }
 
 setInterval(health, HEALTH_EVERY_MS);

@@ -15,6 +15,10 @@ const pending = [];
 let drawing = false;
 let over = root.dataset.live !== "1";
 let cut = false;
+let source = null;
+let last = root.dataset.after;
+// Whether the tab has just been come back to, and nothing was heard since.
+let returned = false;
 
 function lane(number) {
   const found = byId(`lane-${number}`);
@@ -186,6 +190,8 @@ function draw() {
 }
 
 function take(event) {
+  last = event.lastEventId || last;
+  returned = false;
   pending.push(JSON.parse(event.data));
   if (drawing) return;
   drawing = true;
@@ -225,8 +231,10 @@ async function curves() {
 
 // Shows what a solve came to whose last events were missed, once there is a server that knows.
 async function look() {
-  const known = await fetch(window.location.href, { method: "HEAD" }).then((answer) => answer.ok, () => false);
-  if (known) window.location.reload();
+  const status = await fetch(window.location.href, { method: "HEAD" }).then((answer) => answer.status, () => 0);
+  // Whoever is logged out, as by the server's restart, is led to log in and back.
+  if (status === 200 || status === 401) window.location.reload();
+  else if (status === 404) byId("detail").textContent = "The server knows nothing of this solve any more.";
   else setTimeout(look, LOOK_EVERY_MS);
 }
 
@@ -236,18 +244,30 @@ function lose() {
   if (over || source.readyState !== EventSource.CLOSED) return;
   cut = true;
   state(byId("state"), { state: "cut off", tone: "warn" });
-  setTimeout(look, LOOK_EVERY_MS);
+  setTimeout(look, returned ? 0 : LOOK_EVERY_MS);
 }
 
-let source = null;
+function follow() {
+  source = new EventSource(`${window.location.pathname}/feed?after=${last}`);
+  source.onmessage = take;
+  source.onerror = lose;
+}
+
+// A browser has six connections to a server for all its tabs: a hidden one must not keep its own.
+function attend() {
+  if (over || cut) return;
+  source?.close();
+  returned = !document.hidden;
+  if (!document.hidden) follow();
+}
+
 for (const node of document.querySelectorAll(".lane")) {
   counts.set(Number(node.dataset.attempt), Number(node.querySelector(".sampled").textContent.replace(/\D/g, "")));
 }
 for (const stream of document.querySelectorAll(".stream")) stream.scrollTop = stream.scrollHeight;
 if (!over) {
-  source = new EventSource(`${window.location.pathname}/feed?after=${root.dataset.after}`);
-  source.onmessage = take;
-  source.onerror = lose;
+  if (!document.hidden) follow();
+  document.addEventListener("visibilitychange", attend);
   setInterval(tick, 200);
   setInterval(() => { if (!over && !document.hidden) curves(); }, CURVES_EVERY_MS);
 }

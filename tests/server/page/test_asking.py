@@ -122,6 +122,17 @@ def test_form_that_is_refused_says_why_and_keeps_what_it_said(
         assert form["problem"] in markup.text
 
 
+def test_form_that_is_refused_can_be_sent_again(http: httpx.Client) -> None:
+    response = http.post("/solves", data={"problem": "\r\none\r\ntwo", "attempts": "0"})
+    assert response.status_code == 422
+    # A browser leaves out the first line end in it.
+    assert ">\n\none\ntwo</textarea>" in response.text
+    assert "<details open>" in response.text
+    # Its address is that of the form for whoever loads it again, or saves the view.
+    again = http.get("/solves?export=1")
+    assert (again.status_code, again.headers["location"]) == (303, "/?export=1")
+
+
 def test_another_site_cannot_ask(http: httpx.Client) -> None:
     origin = {"Origin": "https://elsewhere.example"}
     for path in ("/solves", "/solves/solve-a/cancel"):

@@ -1,5 +1,6 @@
 """The views over HTTP: what they show of the record, and what they say where it is not there."""
 
+import os
 from pathlib import Path
 
 import httpx
@@ -140,6 +141,20 @@ def test_data_are_shown_by_kind(http: httpx.Client) -> None:
     masks = [a.get("class") for _, a in parse(http.get("/data/corpus.jsonl").text).elements]
     assert masks.count("learned") == 3  # two tokens and the legend
     assert "advantage 0.8" in http.get("/data/samples.jsonl").text
+
+
+def test_file_whose_name_is_no_utf8_is_shown(http: httpx.Client, world: World) -> None:
+    odd = world.folder / "training" / os.fsdecode(b"odd \xff.csv")
+    odd.write_text("id,problem,answer\n1,seven,7\n")
+    try:
+        (address,) = [
+            a["href"] or "" for name, a in parse(http.get("/data").text).elements
+            if name == "a" and "odd" in (a.get("href") or "")
+        ]  # fmt: skip
+        assert "seven" in http.get(address).text
+        assert http.get("/label").status_code == 200
+    finally:
+        odd.unlink()
 
 
 def test_data_are_paged_and_searched(http: httpx.Client) -> None:
