@@ -7,6 +7,7 @@ Of Harmony, a line has `prompt_tokens` and `completion_tokens`, and any of `prob
 messages: those of other authors, and the words that hand the turn back to the model, were appended.
 """
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ _PLAN = "plan"
 #: Rows of Parquet in memory at a time.
 _BATCH = 64
 
+#: Where files of other tools have no value for these, they have an empty text: two are not equal.
+_MAY_BE_BLANK = frozenset({"answer", "truth"})
 #: Names of columns in other tools' files.
 _NAMES = {
     "statement": "problem", "correct_answer": "truth", "attempt_answer": "answer",
@@ -68,7 +71,7 @@ def to_trace(row: dict[str, Any]) -> Trace:
     values: dict[str, Any] = {}
     for name, types in COLUMNS.items():
         value = named.get(name)
-        if value is None:
+        if value is None or (name in _MAY_BE_BLANK and not str(value).strip()):
             continue
         value = _of_type(value, types)
         if not isinstance(value, types):
@@ -133,7 +136,8 @@ def _ids(values: Any) -> Ids:  # noqa: ANN401 - a row of somebody's file
 
 def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     with reading(path, BadTraces), path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, given in enumerate(file, start=1):
+            line = given.removeprefix(codecs.BOM_UTF8)
             if not line.strip():
                 continue
             try:
@@ -169,7 +173,8 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _column(column: Any) -> list[Any]:  # noqa: ANN401 - pyarrow has no types
     """Return a batch's column; lists as arrays, without an object for each number."""
-    if not hasattr(column, "flatten") or not hasattr(column, "offsets"):
+    is_list = hasattr(column, "flatten") and hasattr(column, "offsets")
+    if not is_list or hasattr(column, "sizes"):  # a view's lists lie in any order
         return list(column.to_pylist())
     offsets, values = column.offsets.to_numpy(), column.values.to_numpy(zero_copy_only=False)
     there = column.is_valid().to_pylist()
