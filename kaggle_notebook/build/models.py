@@ -119,7 +119,8 @@ def _hub(folder: Path, names: list[str]) -> FoundModel | None:
         tuple(name for name in expected if name not in names),
         str(configuration.get("model_type", "")),
         vocabulary,
-        tuple(wrong for name in shards if (wrong := _damage(folder / name))),
+        # others beside them are not read by an engine
+        tuple(wrong for name in expected if name in names and (wrong := _damage(folder / name))),
     )
 
 
