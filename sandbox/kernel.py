@@ -62,6 +62,7 @@ class Kernel:
     channels: Channels
     directory: KernelDirectory
     settings: PoolSettings
+    _condemned: str = ""
 
     def is_alive(self) -> bool:
         """Whether its process still runs."""
@@ -107,7 +108,9 @@ class Kernel:
         lost = outcome.ending is not Ending.DONE
         cause = ""
         if lost:
-            cause = "it stopped answering" if self.is_alive() else await self.process.exit_cause()
+            cause = self._condemned or (
+                "it stopped answering" if self.is_alive() else await self.process.exit_cause()
+            )
             self.process.kill()
             if not text.head:
                 text = written_so_far(path, limit)
@@ -127,6 +130,11 @@ class Kernel:
 
     def kill(self) -> None:
         """End it at once; `aclose` is still due."""
+        self.process.kill()
+
+    def condemn(self, cause: str) -> None:
+        """End it at once for a reason that its cell's result names."""
+        self._condemned = cause
         self.process.kill()
 
     async def aclose(self) -> None:

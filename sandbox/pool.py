@@ -16,6 +16,7 @@ from sandbox.confinement.tiers import Tier
 from sandbox.directory import PoolDirectory
 from sandbox.errors import KernelStartError, PoolClosedError, PoolNotReadyError
 from sandbox.factories import make_factory
+from sandbox.flood import FloodGuard
 from sandbox.kernel import Kernel, KernelFactory, StartStatus
 from sandbox.lease import KernelLease
 from sandbox.process import wait_ended
@@ -91,6 +92,7 @@ class KernelPool:
             stack.push_async_callback(self._close_kernels)
             self._tasks = await stack.enter_async_context(anyio.create_task_group())
             self._resources = stack.pop_all()
+        self._tasks.start_soon(FloodGuard(self._leased).watch)
         self._pump()
         return self
 
@@ -231,6 +233,10 @@ class KernelPool:
         """See KernelSource."""
         self._cells += 1
         self._cell_seconds += seconds
+
+    def _leased(self) -> set[Kernel]:
+        """The kernels whose code is somebody else's."""
+        return self._alive.difference(self._spare)
 
     def _spares_wanted(self) -> int:
         if self._start_error is not None:

@@ -127,6 +127,12 @@ def kill_tree(pid: int) -> None:
         killed |= found
 
 
+def family(pid: int) -> Iterable[int]:
+    """A process and, by Linux' lists of children, all its descendants."""
+    yield pid
+    yield from _descendants(pid)
+
+
 def has_ended(pidfd: int) -> bool:
     """Whether a process has ended. Looks without reaping: its id cannot become another's."""
     poller = select.poll()
