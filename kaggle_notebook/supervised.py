@@ -95,9 +95,11 @@ class SupervisedServer:
         return self._link.pid if self._link else 0
 
     def ensure(self) -> None:
-        """Start the supervisor if none runs. Raises nothing: see `trouble`."""
+        """Start the supervisor if none runs, wake it if stopped. Raises nothing: see `trouble`."""
         with self._lock:
             running = self._link is not None and not self._link.over.is_set()
+            if running:
+                self._wake()
             too_soon = time.monotonic() - self._started < RESTART_EVERY_S
             if running or too_soon or self._closed:
                 return
@@ -108,6 +110,11 @@ class SupervisedServer:
                 self.trouble = ""
             except (OSError, RuntimeError) as error:
                 self.trouble = f"the server's supervisor cannot be started ({error})"
+
+    def _wake(self) -> None:
+        """Have a supervisor that was stopped go on: nobody else sees that its server has ended."""
+        with suppress(OSError):
+            os.kill(self.supervisor_pid, signal.SIGCONT)
 
     def close(self) -> None:
         """End the supervisor and with it the server; bounded."""

@@ -185,6 +185,8 @@ class Supervisor:
         except OSError as error:
             for descriptor in (ready, child_ready, child_parent, parent):
                 os.close(descriptor)
+            # what was installed may be gone: then it is made again before the next start
+            self.installed = False
             return f"the server cannot be started ({error})"
         os.close(child_ready)
         os.close(child_parent)

@@ -94,7 +94,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _installed_to(folder: Path, bundle: Path, manifest: Manifest) -> Path:
     """Make the environment in a folder, unless it is there; return its interpreter."""
     python = folder / "bin" / "python"
-    if _is_ours(folder) and (folder / DONE).exists():
+    if _is_ours(folder) and (folder / DONE).exists() and python.exists():
         return python
     where = verify(bundle, manifest)
     wheels = {where[file.path].parent for file in manifest.files if file.kind is Kind.WHEEL}

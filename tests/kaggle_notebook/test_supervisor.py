@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -84,6 +85,32 @@ def test_a_folder_that_is_removed_is_made_again_for_server_and_answers(tmp_path:
         assert session.record.trouble == ""
         kept = [json.loads(line) for line in (folder / "answers.jsonl").read_text().splitlines()]
         assert [line["key"] for line in kept] == ["a1", "b2"]
+
+
+def test_what_was_installed_and_is_gone_is_installed_again(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    server = f"{sys.executable} -m tests.kaggle_notebook.misbehaving_server picky"
+    script = f'#!/bin/sh\nPYTHONPATH={source_root()} exec {server} "$@"\n'
+    program = (
+        "import json, pathlib\n"
+        f"python = pathlib.Path({str(python)!r})\n"
+        f"python.write_text({script!r})\n"
+        "python.chmod(0o755)\n"
+        "print(json.dumps({'python': str(python)}))"
+    )
+    with session_of("", tmp_path, command=(), install=(sys.executable, "-c", program)):
+        assert ask() == 21
+        python.unlink()
+        os.kill(int((tmp_path / "pid").read_text()), 9)
+        assert ask("b2") == 21
+
+
+def test_a_supervisor_that_was_stopped_goes_on_when_its_server_is_missed(tmp_path: Path) -> None:
+    with session_of("picky", tmp_path) as session:
+        assert ask() == 21
+        os.kill(session.server.supervisor_pid, signal.SIGSTOP)
+        os.kill(int((tmp_path / "pid").read_text()), 9)
+        assert ask("b2") == 21
 
 
 def test_an_install_that_works_at_last_is_used(tmp_path: Path) -> None:
