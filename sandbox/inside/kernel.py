@@ -29,6 +29,7 @@ from sandbox.inside.awaiting import CellLoop, may_await, wants_running_loop
 from sandbox.inside.capture import CellCapture, Streams, give_streams
 from sandbox.inside.commands import run_command
 from sandbox.inside.handlers import CellHandlers
+from sandbox.inside.threads import CellThreads
 from sandbox.inside.tracebacks import (
     CELL_NAME,
     error_message,
@@ -219,6 +220,7 @@ class CellKernel(IPythonKernel):
             super().__init__(**options)  # type: ignore[no-untyped-call]
         self._alarm = CellAlarm()
         self._handlers = CellHandlers()
+        self._threads = CellThreads()
 
     @default("user_module")
     def _default_user_module(self) -> ModuleType | None:
@@ -260,8 +262,11 @@ class CellKernel(IPythonKernel):
         self._process = os.getpid()
         builtins.input = getpass.getpass = _refuse_input
         self.capture.begin()
+        self._threads.begin()
         try:
             error = self._run(code, silent, store_history)
+            if isinstance(error, KeyboardInterrupt):
+                self._threads.end_those_of_the_cell()
         finally:
             if os.getpid() != self._process:
                 # A fork in the cell came out of it: it must not touch the parent's sockets.
