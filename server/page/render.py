@@ -7,6 +7,7 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, pass_context
 from jinja2.runtime import Context
+from markupsafe import Markup
 
 from client.schema import PartStatus, attempt_name
 from server.page.links import Links
@@ -94,10 +95,14 @@ def number(value: float | None) -> str:
 
 
 def moment(seconds: float | None) -> str:
-    """Return a time since 1970 as date and time of this machine."""
+    """Return a time since 1970 as markup, of this machine's zone until a script changes it."""
     if seconds is None:
         return ""
-    return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%d %b %Y, %H:%M")
+    at = datetime.fromtimestamp(seconds, UTC)
+    here = at.astimezone()
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        at.isoformat(timespec="seconds"), here.tzname(), here.strftime("%d %b %Y, %H:%M")
+    )
 
 
 @cache

@@ -1,11 +1,14 @@
 """What only a browser shows: scripts, policy, keys, scrolling, accessibility, narrow screens."""
 
 import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
+from server.journal.reader import JournalReader
 from tests.page.conftest import LONG_TOKENS, RUN
 from tests.server.api.gateway import wait_until
 from tests.server.journal.stories import token_ids
@@ -143,6 +146,37 @@ def test_notice_goes_when_a_server_without_a_journal_answers_again(page: Page) -
     page.route("**/ready", lambda route: route.fulfill(json={"ready": True}))
     page.clock.run_for(6_000)
     expect(notice).to_be_hidden()
+
+
+@pytest.mark.parametrize("width", [360, 720, 768, 1024, 1920])
+@pytest.mark.parametrize("path", ["/", "/runs", "/data", "/label"])
+def test_words_of_a_list_hold_together(page: Page, path: str, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(path)
+    broken = """() => [...document.querySelectorAll(".list :is(th, td:not(.problem))")].filter(
+        (cell) => {
+        const text = [...cell.querySelectorAll("*"), cell].flatMap((each) => [...each.childNodes])
+            .filter((node) => node.nodeType === Node.TEXT_NODE && /^\\s*\\w+\\s*$/.test(node.data));
+        const range = document.createRange();
+        return text.some((node) => {
+            range.selectNodeContents(node);
+            return new Set([...range.getClientRects()].map((box) => box.top)).size > 1;
+        });
+    }).map((cell) => cell.textContent)"""
+    assert page.evaluate(broken) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_times_are_those_of_the_reader(browser: Browser, world: World) -> None:
+    with JournalReader(world.settings.journal_path) as reader:
+        created = reader.solve("solve-a").created
+    zone = ZoneInfo("Asia/Kolkata")
+    context = browser.new_context(base_url=world.url, timezone_id=zone.key, locale="de-DE")
+    page = context.new_page()
+    page.goto("/solves/solve-a")
+    there = datetime.fromtimestamp(created, zone).strftime("%d %b %Y, %H:%M")
+    expect(page.locator("time")).to_have_text(there)
+    context.close()
 
 
 def test_nothing_is_cut_on_paper(page: Page) -> None:

@@ -13,6 +13,16 @@ for (const link of document.querySelectorAll("[data-export]")) {
   link.href = address.pathname + address.search;
 }
 
+// Times as the server writes them, where the reader is.
+const parts = new Intl.DateTimeFormat("en-GB", {
+  day: "2-digit", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23",
+});
+for (const node of document.querySelectorAll("time")) {
+  const at = Object.fromEntries(parts.formatToParts(new Date(node.dateTime)).map(({ type, value }) => [type, value]));
+  node.textContent = `${at.day} ${at.month.slice(0, 3)} ${at.year}, ${at.hour}:${at.minute}`;
+  node.removeAttribute("title");
+}
+
 const typing = (target) => target.closest("input, textarea, select, [contenteditable]") !== null;
 
 function step(by) {
