@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice, zip_longest
 from typing import Any
 
 ID_NAMES = ("id", "ids", "problem_id", "row_id", "uuid", "index", "key")
@@ -46,8 +47,11 @@ class _Reading:
     notes: list[str] = field(default_factory=list)
 
 
-def read_call(arguments: Sequence[Any], named: dict[str, Any]) -> Asked:
-    """Return the problem that a call of `predict` asks for; never raises an Exception.
+def read_call(arguments: Sequence[Any], named: dict[str, Any]) -> tuple[Asked, ...]:
+    """Return what a call of `predict` asks for, a problem a row; never raises an Exception.
+
+    AIMO's gateway sends one row a call; others of the same package send more, and end the run where
+    fewer answers come back. Where there is no row, it is one without id and statement.
 
     By position the id and the problem, unless the columns' names say otherwise. Whatever comes
     third, such as the answer of a local file, is not read.
@@ -60,15 +64,19 @@ def read_call(arguments: Sequence[Any], named: dict[str, Any]) -> Asked:
             reading.columns += _columns(value, name)
         except Exception as error:  # noqa: BLE001 - an object of the gateway that cannot be read
             reading.notes.append(f"an argument could not be read ({type(error).__name__})")
-    id_column, problem_column = _chosen(reading)
-    identity = _only(id_column, reading, "id")
-    statement = _only(problem_column, reading, "problem")
+    ids, statements = (each.values if each else [] for each in _chosen(reading))
+    rows = len(ids) or len(statements)
+    if rows != 1 or len(statements) > rows:
+        reading.notes.append(f"{len(ids)} rows of id and {len(statements)} of problem")
     libraries = [each.library for each in reading.columns if each.library]
-    return Asked(
-        None if is_missing(identity) else identity,
-        _as_text(statement, reading),
-        libraries[0] if libraries else "polars",
-        tuple(dict.fromkeys(reading.notes)),
+    asked = [
+        (identity, _as_text(statement, reading))
+        for identity, statement in islice(zip_longest(ids, statements), rows or 1)
+    ] or [(None, _as_text(None, reading))]
+    library, notes = (*libraries, "polars")[0], tuple(dict.fromkeys(reading.notes))
+    return tuple(
+        Asked(None if is_missing(identity) else identity, text, library, notes)
+        for identity, text in asked
     )
 
 
@@ -151,14 +159,6 @@ def _look_swapped(first: _Column, second: _Column) -> bool:
     return " " in texts[0].strip() and " " not in texts[1].strip() and len(texts[1]) <= 64
 
 
-def _only(column: _Column | None, reading: _Reading, what: str) -> Any:  # noqa: ANN401
-    if column is None:
-        return None
-    if len(column.values) != 1:
-        reading.notes.append(f"{len(column.values)} rows of {what} instead of one")
-    return column.values[0] if column.values else None
-
-
 def _as_text(value: Any, reading: _Reading) -> str:  # noqa: ANN401 - whatever comes
     if is_missing(value):
         reading.notes.append("the problem is null")
@@ -173,12 +173,16 @@ def _as_text(value: Any, reading: _Reading) -> str:  # noqa: ANN401 - whatever c
     return text_of(value)
 
 
-def answer_frame(identity: Any, answer: int, library: str) -> Any:  # noqa: ANN401 - of either library
-    """Return the one-row frame of `id` and `answer`, without nulls, in the library of the input.
+def answer_frame(ids: Sequence[Any], answers: Sequence[int], library: str) -> Any:  # noqa: ANN401 - of either library
+    """Return the frame of `id` and `answer`, without nulls, in the library of the input.
 
-    Where the image has neither library it is a dictionary of two lists. Never raises an Exception.
+    Ids of several types become texts. Where the image has neither library it is a dictionary of two
+    lists. Never raises an Exception.
     """
-    values = {ID: [_id_value(identity)], ANSWER: [int(answer)]}
+    told = [_id_value(each) for each in ids]
+    if len({type(each) for each in told}) > 1:
+        told = [text_of(each) for each in told]
+    values = {ID: told, ANSWER: [int(each) for each in answers]}
     other = "pandas" if library == "polars" else "polars"
     for name in (library, other):
         try:

@@ -12,23 +12,21 @@ LAST_RESORT = 0
 
 
 def predict(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401 - frames of two libraries
-    """Return a one-row frame of `id` and `answer`, an integer from 0 to 99999, in time.
+    """Return a frame of `id` and `answer`, an integer from 0 to 99999, a row for each, in time.
 
     Called with two series of one row, the id and the problem; a third, the answer of a local file,
-    is not read. The frame is of the same library, polars or pandas. Raises nothing: one exception
-    would end the submission. It blocks for as long as the problem's deadline allows.
+    is not read. Of several rows each is answered, one after the other. The frame is of the same
+    library, polars or pandas. Raises nothing: one exception would end the submission. It blocks for
+    as long as the problems' deadlines allow.
     """
-    for way in (_answered, _answered_at_once):
+    # What was answered before a way failed is known to the next, and answered alike.
+    for way in (_answered, _answered_at_once, _last_resort):
         try:
-            asked = read_call(arguments, named)
-            return answer_frame(asked.id, way(asked), asked.library)
+            rows = read_call(arguments, named)
+            answers = [way(asked) for asked in rows]
+            return answer_frame([asked.id for asked in rows], answers, rows[0].library)
         except BaseException as error:  # noqa: BLE001 - an interrupt must not lose a submission
             _complain(error)
-    try:
-        asked = read_call(arguments, named)
-        return answer_frame(asked.id, LAST_RESORT, asked.library)
-    except BaseException as error:  # noqa: BLE001
-        _complain(error)
     return {"id": [""], "answer": [LAST_RESORT]}
 
 
@@ -39,6 +37,11 @@ def _answered(asked: Asked) -> int:
 def _answered_at_once(asked: Asked) -> int:
     """Answer with what is known now: something went wrong, or somebody is in a hurry."""
     return session_or_start().answer(asked, wait=False).answer
+
+
+def _last_resort(asked: Asked) -> int:
+    del asked
+    return LAST_RESORT
 
 
 def _complain(error: BaseException) -> None:

@@ -20,8 +20,9 @@ from sandbox.process import KernelProcess, wait_readable
 from sandbox.types import InterruptStep
 
 #: The reply and the idle status leave the kernel one after the other, on two sockets: the second
-#: comes within milliseconds, or the cell has broken the kernel's own machinery.
-_SECOND_WAIT_S = 2.0
+#: comes within milliseconds, or the cell has broken the kernel's own machinery. On a machine with
+#: many more threads at work than cores it has taken over two seconds.
+_SECOND_WAIT_S = 5.0
 
 #: How long after a kernel's end messages it had already sent may still be on their way.
 _LAST_MESSAGES_WAIT_S = 0.05

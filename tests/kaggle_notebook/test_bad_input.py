@@ -69,7 +69,6 @@ def asked(gateway: Client, *arguments: object, **named: object) -> int:
         (pl.Series("id", [8.5]), STATEMENT),
         (pl.Series("id", [None], dtype=pl.String), STATEMENT),
         (pl.Series("id", [float("nan")]), STATEMENT),
-        (pl.Series("id", ["k9", "k10"]), pl.Series("problem", [PROBLEM, "Another?"])),
         (np.array(["k11"]), np.array([PROBLEM])),
         ("k12", PROBLEM),
         (["k13"], (PROBLEM,)),
@@ -78,6 +77,14 @@ def asked(gateway: Client, *arguments: object, **named: object) -> int:
 )
 def test_a_problem_that_can_be_read_is_solved(gateway: Client, arguments: tuple[Any, ...]) -> None:
     assert asked(gateway, *arguments) == SOLVED
+
+
+def test_each_of_several_rows_is_answered(gateway: Client) -> None:
+    ids = pl.DataFrame({"id": ["k9", "k10", "k18"]})
+    problems = pl.Series("problem", [PROBLEM, " ", PROBLEM])
+    rows = checked(gateway.send("predict", ids["id"], problems), ids)
+    assert rows["id"].to_list() == ["k9", "k10", "k18"]
+    assert rows["answer"].to_list() == [SOLVED, NOT_ASKED, SOLVED]
 
 
 def test_by_name_it_is_the_same(gateway: Client) -> None:

@@ -24,7 +24,7 @@ PROBLEM = "What is $6 \\times 7$?"
 def test_what_the_gateway_sends_is_read_without_a_note(
     arguments: tuple[object, ...], library: str
 ) -> None:
-    asked = read_call(arguments, {})
+    (asked,) = read_call(arguments, {})
     assert (asked.id, asked.text, asked.library, asked.notes) == ("a1", PROBLEM, library, ())
 
 
@@ -38,7 +38,6 @@ def test_what_the_gateway_sends_is_read_without_a_note(
         ((pl.DataFrame({"id": ["a1"], "problem": [PROBLEM], "answer": [1]}),), {}),
         ((pl.DataFrame({"problem": [PROBLEM], "id": ["a1"]}),), {}),
         ((pd.DataFrame({"key": ["a1"], "text": [PROBLEM]}),), {}),
-        ((pl.Series("id", ["a1", "a2"]), pl.Series("problem", [PROBLEM, "other"])), {}),
         ((), {"id": pl.Series(["a1"]), "problem": pl.Series([PROBLEM])}),
         ((), {"problem": PROBLEM, "id_": "a1"}),
     ],
@@ -46,16 +45,34 @@ def test_what_the_gateway_sends_is_read_without_a_note(
 def test_columns_renamed_swapped_or_in_one_frame(
     arguments: tuple[object, ...], named: dict[str, object]
 ) -> None:
-    asked = read_call(arguments, named)
+    (asked,) = read_call(arguments, named)
     assert (asked.id, asked.text) == ("a1", PROBLEM)
+
+
+@pytest.mark.parametrize(
+    ("ids", "problems", "rows"),
+    [
+        (["a", "b"], ["x", "y"], [("a", "x"), ("b", "y")]),
+        (["a", None], ["x", None], [("a", "x"), (None, "")]),
+        (["a", "b"], ["x"], [("a", "x"), ("b", "")]),
+        (["a"], ["x", "y"], [("a", "x")]),
+        ([], ["x", "y"], [(None, "x"), (None, "y")]),
+        ([], [], [(None, "")]),
+    ],
+)
+def test_each_row_is_a_problem_and_the_ids_say_how_many(
+    ids: list[str | None], problems: list[str | None], rows: list[tuple[str | None, str]]
+) -> None:
+    series = pl.Series("id", ids, pl.String), pl.Series("problem", problems, pl.String)
+    assert [(each.id, each.text) for each in read_call(series, {})] == rows
 
 
 @pytest.mark.parametrize(
     ("arguments", "note"),
     [
         ((pl.Series("id", ["a1"]), pl.Series("problem", [None])), "null"),
-        ((pl.Series("id", []), pl.Series("problem", [])), "0 rows"),
-        ((pl.Series("id", ["a", "b"]), pl.Series("problem", ["x", "y"])), "2 rows"),
+        ((pl.Series("id", []), pl.Series("problem", [])), "0 rows of id and 0 of problem"),
+        ((pl.Series("id", ["a", "b"]), pl.Series("problem", ["x", "y"])), "2 rows of id"),
         ((pl.Series("problem", ["x y"]), pl.Series("id", ["b"])), "swapped"),
         ((pl.Series("name", ["a"]), pl.Series("problem", ["x"])), "'name'"),
         ((pl.Series("id", ["a"]), pl.Series("problem", [7])), "type int"),
@@ -63,7 +80,8 @@ def test_columns_renamed_swapped_or_in_one_frame(
     ],
 )
 def test_what_is_odd_is_noted(arguments: tuple[object, ...], note: str) -> None:
-    assert any(note in each for each in read_call(arguments, {}).notes)
+    asked, *_ = read_call(arguments, {})
+    assert any(note in each for each in asked.notes)
 
 
 class Hostile:
@@ -77,16 +95,24 @@ class Hostile:
 
 
 def test_an_object_that_cannot_be_read_is_no_error() -> None:
-    asked = read_call((Hostile(), Hostile()), {})
+    (asked,) = read_call((Hostile(), Hostile()), {})
     assert (asked.id, asked.text) == (None, "")
 
 
 @pytest.mark.parametrize("identity", ["a1", 7, 7.5, None, float("nan"), "", b"x"])
 @pytest.mark.parametrize("library", ["polars", "pandas"])
 def test_the_gateway_takes_every_answer(identity: object, library: str) -> None:
-    frame = answer_frame(identity, 42, library)
+    frame = answer_frame([identity], [42], library)
     assert type(frame).__module__.startswith(library)
     checked(frame, pl.DataFrame({"id": ["a1"]}))
+
+
+@pytest.mark.parametrize("library", ["polars", "pandas"])
+@pytest.mark.parametrize("ids", [["a1", "b2"], [7, 8], [7, "b2"], [7.5, 8], [None, 7]])
+def test_every_row_has_an_answer_whatever_its_id(ids: list[object], library: str) -> None:
+    frame = answer_frame(ids, [42, 43], library)
+    assert type(frame).__module__.startswith(library)
+    checked(frame, pl.DataFrame({"id": ["a1", "b2"]}))
 
 
 def test_the_gateway_refuses_what_is_wrong() -> None:
@@ -121,5 +147,5 @@ def test_an_answer_is_never_read() -> None:
         ((Secret(),), {}),
     )
     for arguments, named in hidden:
-        asked = read_call(arguments, named)
+        (asked,) = read_call(arguments, named)
         assert (asked.id, asked.text, asked.notes) == ("a1", PROBLEM, ())
