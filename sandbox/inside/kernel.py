@@ -265,7 +265,8 @@ class CellKernel(IPythonKernel):
         self._threads.begin()
         try:
             error = self._run(code, silent, store_history)
-            if isinstance(error, KeyboardInterrupt):
+            # Not isinstance, which asks an error of another type for its class: it may raise.
+            if issubclass(type(error), KeyboardInterrupt):
                 self._threads.end_those_of_the_cell()
         finally:
             if os.getpid() != self._process:
