@@ -69,10 +69,8 @@ def read_call(arguments: Sequence[Any], named: dict[str, Any]) -> tuple[Asked, .
     if rows != 1 or len(statements) > rows:
         reading.notes.append(f"{len(ids)} rows of id and {len(statements)} of problem")
     libraries = [each.library for each in reading.columns if each.library]
-    asked = [
-        (identity, _as_text(statement, reading))
-        for identity, statement in islice(zip_longest(ids, statements), rows or 1)
-    ] or [(None, _as_text(None, reading))]
+    pairs = list(islice(zip_longest(ids, statements), rows)) or [(None, None)]
+    asked = [(identity, _as_text(statement, reading)) for identity, statement in pairs]
     library, notes = (*libraries, "polars")[0], tuple(dict.fromkeys(reading.notes))
     return tuple(
         Asked(None if is_missing(identity) else identity, text, library, notes)

@@ -62,7 +62,7 @@ class Kernel:
     channels: Channels
     directory: KernelDirectory
     settings: PoolSettings
-    _condemned: str = ""
+    _condemned: str = field(default="", init=False)
 
     def is_alive(self) -> bool:
         """Whether its process still runs."""

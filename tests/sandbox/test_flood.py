@@ -1,11 +1,15 @@
 """Code that sends this process messages without end does not get its memory."""
 
 import logging
+from collections.abc import Iterator
 
 import anyio
 import pytest
+from anyio.abc import TaskStatus
 
+from sandbox import flood
 from sandbox.flood import MOST_GROWTH_BYTES, FloodGuard, own_memory_bytes
+from sandbox.pool import KernelPool
 from sandbox.types import CellResult, CellStatus, LossReason
 from tests.sandbox.pools import IMPLEMENTATIONS, MakePool, lean_settings, output_of, run
 
@@ -17,29 +21,54 @@ pytestmark = [
 #: In seconds; only the guard ends this flood before.
 CELL_TIMEOUT_S = 60.0
 
-ENDLESS_MESSAGE = """
-    import time
-    import zmq
+#: What the kernel itself sends as a cell begins goes first.
+FLOODS = {
+    "by ZeroMQ": """
+        import time, zmq
 
-    time.sleep(0.5)  # what the kernel itself sends as a cell begins goes first
-    socket = get_ipython().kernel.iopub_socket.io_thread.socket
-    while True:
-        socket.send(b"x" * 100_000, zmq.SNDMORE)
-"""
+        time.sleep(0.5)
+        socket = get_ipython().kernel.iopub_socket.io_thread.socket
+        while True:
+            socket.send(b"x" * 100_000, zmq.SNDMORE)
+    """,
+    "by its connections": """
+        import os, stat, time
+
+        time.sleep(0.5)
+        # A part of ZMTP: a long one, and more come.
+        part = b"\\x03" + (60_000).to_bytes(8, "big") + b"x" * 60_000
+        left = {}
+        for number in map(int, os.listdir("/proc/self/fd")):
+            try:
+                if stat.S_ISSOCK(os.fstat(number).st_mode):
+                    left[number] = part
+            except OSError:
+                pass
+        while True:
+            for number in left:
+                try:
+                    left[number] = left[number][os.write(number, left[number]):] or part
+                except OSError:
+                    pass
+    """,
+}
 
 
+@pytest.mark.parametrize("code", FLOODS.values(), ids=FLOODS)
 @pytest.mark.parametrize("make_pool", IMPLEMENTATIONS)
-async def test_a_message_without_end_costs_its_own_kernel_alone(make_pool: MakePool) -> None:
+async def test_a_message_without_end_costs_its_own_kernel_alone(
+    make_pool: MakePool, code: str
+) -> None:
     results: list[CellResult] = []
     async with make_pool(lean_settings()) as pool:
         async with pool.lease(seed=1, owner="a") as hostile, pool.lease(seed=1, owner="b") as other:
 
-            async def flood() -> None:
-                results.append(await run(hostile, ENDLESS_MESSAGE, CELL_TIMEOUT_S))
+            async def attack() -> None:
+                results.append(await run(hostile, code, CELL_TIMEOUT_S))
 
             await output_of(other, "kept = 7")
             async with anyio.create_task_group() as group:
-                group.start_soon(flood)
+                group.start_soon(attack)
                 while not results:
                     assert await output_of(other, "sum(range(2_000_000)); kept") == "7\n"
             assert await output_of(other, "kept") == "7\n"
@@ -65,17 +94,53 @@ class Told(logging.Handler):
         self.told.set()
 
 
-async def test_growth_with_no_kernel_running_is_our_own(request: pytest.FixtureRequest) -> None:
+@pytest.fixture
+def told() -> Iterator[Told]:
     logger, told = logging.getLogger("sandbox.flood"), Told()
     logger.addHandler(told)
-    request.addfinalizer(lambda: logger.removeHandler(told))
-    guard = FloodGuard(lambda: (), most_growth_bytes=MOST_GROWTH_BYTES // 32)
+    yield told
+    logger.removeHandler(told)
+
+
+async def watched(guard: FloodGuard, *, task_status: TaskStatus[anyio.CancelScope]) -> None:
+    with anyio.CancelScope() as scope:
+        task_status.started(scope)
+        await guard.watch()
+
+
+async def test_growth_of_our_own_ends_no_kernel(told: Told) -> None:
+    async with KernelPool(lean_settings()) as pool, pool.lease(seed=1, owner="a") as kernel:
+        guard = FloodGuard(pool._leased, most_growth_bytes=MOST_GROWTH_BYTES // 32)
+        computing = "import time\nend = time.time() + 3\nwhile time.time() < end: sum(range(1000))"
+        async with anyio.create_task_group() as group:
+            group.start_soon(output_of, kernel, computing)
+            watching = await group.start(watched, guard)
+            await anyio.sleep(0.5)
+            grown = b"x" * (MOST_GROWTH_BYTES // 8)
+            with anyio.fail_after(CELL_TIMEOUT_S):
+                await told.told.wait()
+            assert grown
+            watching.cancel()
+    assert "by no kernel's doing" in told.first
+
+
+async def test_while_memory_cannot_be_read_nothing_has_grown(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where no descriptor is left."""
+    sizes = iter([2 * MOST_GROWTH_BYTES, None, 2 * MOST_GROWTH_BYTES])
+    looked = anyio.Event()
+
+    def look() -> int | None:
+        size = next(sizes, 0)
+        if size == 0:
+            looked.set()
+        return size
+
+    monkeypatch.setattr(flood, "own_memory_bytes", look)
     async with anyio.create_task_group() as group:
-        group.start_soon(guard.watch)
-        await anyio.wait_all_tasks_blocked()
-        grown = b"x" * (MOST_GROWTH_BYTES // 8)
+        group.start_soon(FloodGuard(lambda: ()).watch)
         with anyio.fail_after(CELL_TIMEOUT_S):
-            await told.told.wait()
+            await looked.wait()
         group.cancel_scope.cancel()
-    assert "with no kernel running" in told.first
-    assert grown
+    assert not told.first
