@@ -1,44 +1,30 @@
-"""`predict` against all that a notebook, its disk and its caller may do to it."""
+"""`predict` against all that a notebook, its caller and its server may do to it."""
 
 import _thread
 import io
 import json
 import logging
-import os
 import signal
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
-from kaggle_notebook import files
 from kaggle_notebook.current import current_session, set_current
-from kaggle_notebook.files import read_json, writable_folder
 from kaggle_notebook.predict import predict
-from kaggle_notebook.record import AnswerLine, AnswerRecord
+from kaggle_notebook.record import AnswerLine
 from kaggle_notebook.session import Session
 from kaggle_notebook.settings import ENVIRONMENT
 from kaggle_notebook.start import start
-from kaggle_notebook.supervised import source_root
 from tests.kaggle_double.gateway import checked
-from tests.kaggle_notebook.test_predict import PROBLEM, ask, rung, session_of
+from tests.kaggle_notebook.test_predict import PROBLEM, TIMING, ask, rung, session_of, wait_until
 
 IDS = pl.DataFrame({"id": ["a1"]})
-TIMING: dict[str, Any] = {"mode": "timing", "timing_s": 0.0}
-
-
-def until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30.0
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def has_ballot(session: Session) -> bool:
@@ -54,7 +40,7 @@ def test_an_interrupt_makes_it_answer_at_once_with_what_is_known(tmp_path: Path)
     with session_of("overtime", tmp_path, call_limit_s=20.0) as session:
 
         def interrupt() -> None:
-            until(lambda: has_ballot(session))
+            wait_until(lambda: has_ballot(session))
             _thread.interrupt_main()
 
         threading.Thread(target=interrupt, daemon=True).start()
@@ -101,7 +87,7 @@ def test_another_start_in_mid_answer_answers_at_once_and_goes_on(tmp_path: Path)
         answers: list[int] = []
         asking = threading.Thread(target=lambda: answers.append(ask()))
         asking.start()
-        until(lambda: has_ballot(session))
+        wait_until(lambda: has_ballot(session))
         with session_of("no-start", tmp_path) as another:
             asking.join()
             assert answers == [9]
@@ -282,125 +268,6 @@ def test_no_call_but_the_first_takes_longer_than_the_gateway_waits(tmp_path: Pat
         assert bounds[1] <= session.settings.call_limit_s
 
 
-# --- the disk -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", ["answers.jsonl", "session.log", "fallback.json"])
-def test_a_file_that_never_answers_costs_seconds_and_no_answer(tmp_path: Path, name: str) -> None:
-    os.mkfifo(tmp_path / name)
-    with session_of("stall", tmp_path) as session:
-        assert ask() == 9
-        assert ask("b2") == 9
-        assert {line.rung for line in session.record.lines()} == {"ballot"}
-
-
-@pytest.mark.parametrize("names", [("clock.json",), ("session.json",)])
-@pytest.mark.parametrize("content", [b"", b'{"id": "kag', b"[]", b"\xff\x00"])
-def test_of_two_files_one_may_be_torn(
-    tmp_path: Path, names: tuple[str, ...], content: bytes
-) -> None:
-    with session_of("no-start", tmp_path, default_answer=5, **TIMING) as session:
-        ask()
-        kept, started = session.id, session.clock.started
-    for name in names:
-        (tmp_path / name).write_bytes(content)
-    with session_of("no-start", tmp_path, default_answer=6, **TIMING) as session:
-        assert (session.id, session.clock.started) == (kept, started)
-        assert ask() == 5
-
-
-#: No file takes a byte, wherever it is: as on a machine whose only disk is full.
-FULL = """
-import json, resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
-from kaggle_notebook.files import temporary_folder
-from kaggle_notebook.predict import predict
-from kaggle_notebook.start import start
-settings = {"mode": "timing", "timing_s": 0, "default_answer": 7, "folder": sys.argv[1]}
-session = start(settings)
-frame = predict("a1", "What?")
-print(json.dumps([str(session.folder), int(frame["answer"][0]), str(temporary_folder())]))
-"""
-
-
-def test_a_machine_that_takes_no_byte_at_the_start_still_answers(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", FULL, str(tmp_path / "session")],
-        cwd=source_root(),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    folder, answer, temporary = json.loads(done.stdout)
-    assert (folder, answer) == (str(tmp_path / "session"), 7)
-    # memory is asked for what no disk takes
-    assert temporary == "/dev/shm"
-
-
-def test_a_folder_is_found_where_nothing_can_be_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def none(*_: object, **__: object) -> str:
-        raise FileNotFoundError("no usable temporary directory")
-
-    monkeypatch.setattr(tempfile, "TemporaryFile", none)
-    monkeypatch.setattr(files, "SHARED_MEMORY", tmp_path / "none")
-    (tmp_path / "file").touch()
-    assert writable_folder(tmp_path / "file" / "below" / "session") == tmp_path
-
-
-def test_what_a_full_disk_had_no_room_for_at_the_start_is_written_later(tmp_path: Path) -> None:
-    # a folder in the file's place: it cannot be written, whoever asks
-    blocked = tmp_path / f"clock.json.{os.getpid()}.new"
-    blocked.mkdir()
-    with session_of("no-start", tmp_path, default_answer=5, **TIMING) as session:
-        kept = session.id
-        ask()
-        assert read_json(tmp_path / "session.json") is None
-        blocked.rmdir()
-        ask("b2")
-        until(lambda: session.unkept is None)
-    with session_of("no-start", tmp_path, default_answer=6, **TIMING) as session:
-        assert session.id == kept
-        assert [ask(), ask("b2")] == [5, 5]
-
-
-def test_answers_of_another_session_are_not_taken_for_its_own(tmp_path: Path) -> None:
-    stale = AnswerLine(
-        key="a1", id="a1", answer=77, rung="vote", seconds=1, left_s=1, session="kaggle-other"
-    )
-    AnswerRecord(tmp_path).add(stale)
-    (tmp_path / "earlier").write_text("a file, so that nothing can be moved there")
-    with session_of("no-start", tmp_path, default_answer=5, **TIMING):
-        assert ask() == 5
-
-
-NONSENSE: list[object] = [
-    [], 5, "text", None, {"runs": []}, {"runs": {"R": None}}, {"runs": {"R": {"problems": "a1"}}},
-    {"runs": {"R": {"problems": {"a1": []}}}}, {"runs": {"R": {"problems": {"a1": {}}}}},
-    {"runs": {"R": {"problems": {"a1": {"answer": {}, "rung": []}}}}},
-    {"runs": {"R": {"problems": {"a1": {"answer": "1" * 9_000, "rung": "vote"}}}}},
-    {"runs": {"R": {"problems": {"a1": {"answer": "-3", "rung": "vote"}}}}},
-    {"runs": {"R": {"problems": {"a1": {"answer": True, "rung": "vote"}}}}},
-    {"runs": {"another": {"problems": {"a1": {"answer": "77", "rung": "vote"}}}}},
-]  # fmt: skip
-
-
-def test_nonsense_and_other_runs_in_the_fallback_are_no_answer(tmp_path: Path) -> None:
-    settings = {"default_answer": 3, "limit_s": 1.0, "margin_s": 0.5, "elapsed_s": 0.5}
-    with session_of("no-start", tmp_path, **settings) as session:
-        for number, value in enumerate(NONSENSE):
-            text = json.dumps(value).replace('"R"', json.dumps(session.id))
-            (tmp_path / "fallback.json").write_text(text.replace('"a1"', f'"p{number}"'))
-            assert ask(f"p{number}") == 3
-        (tmp_path / "fallback.json").write_text('{"runs": {"' + session.id)
-        assert ask("torn") == 3
-        good = {"answer": "77", "rung": "ballot"}
-        runs = {session.id: {"problems": {"good": good}}}
-        (tmp_path / "fallback.json").write_text(json.dumps({"runs": runs}))
-        assert ask("good") == 77
-
-
 # --- the server ---------------------------------------------------------------------------------
 
 
@@ -420,7 +287,7 @@ def test_the_server_is_told_of_every_answer_and_its_rung(tmp_path: Path) -> None
     with session_of("stall", tmp_path, default_answer=3) as session:
         ask()
         ask("b2", "")
-        until(lambda: len(told()) == 2)
+        wait_until(lambda: len(told()) == 2)
         solves = [line.solve for line in session.record.lines()]
     assert [(each["problem_id"], each["answer"], each["rung"]) for each in told()] == [
         ("a1", "9", "ballot"),
@@ -429,4 +296,4 @@ def test_the_server_is_told_of_every_answer_and_its_rung(tmp_path: Path) -> None
     assert [each["solve"] or "" for each in told()] == solves == ["s1", ""]
     # a notebook that is started again tells a server, which may be another one, all of it
     with session_of("stall", tmp_path):
-        until(lambda: len(told()) == 4)
+        wait_until(lambda: len(told()) == 4)

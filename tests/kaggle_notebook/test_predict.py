@@ -31,6 +31,8 @@ PLENTY_S = 600.0
 SCARCE_S = 0.8
 SCARCE = {"limit_s": SCARCE_S + 0.1, "margin_s": 0.1}
 PROBLEM = "What is $6 \\times 7$?"
+#: A session that answers by itself, at once, without a server.
+TIMING: dict[str, Any] = {"mode": "timing", "timing_s": 0.0}
 
 
 @contextmanager
@@ -61,7 +63,7 @@ def ask(identity: object = "a1", problem: object = PROBLEM) -> int:
     return int(checked(frame, pl.DataFrame({"id": ["a1"]}))["answer"][0])
 
 
-def wait_until(condition: Callable[[], bool]) -> None:
+def wait_until(condition: Callable[[], object]) -> None:
     """Wait for what other processes do; a test's own limit bounds it."""
     while not condition():
         time.sleep(0.02)
