@@ -1,6 +1,6 @@
 """ipykernel's application as a pool's kernel uses it, and what can be made of it before a fork.
 
-No configuration files, no redirected streams, no heartbeat unless one is wanted.
+No configuration files, no redirected streams, no subshells, no heartbeat unless one is wanted.
 """
 
 import logging
@@ -13,6 +13,7 @@ from typing import Any
 from ipykernel import kernelapp
 from ipykernel.iostream import IOPubThread
 from ipykernel.kernelapp import IPKernelApp
+from IPython.core.profiledir import ProfileDir
 from traitlets import Type
 from traitlets.config import Config
 
@@ -34,6 +35,13 @@ class LocalOutputThread(IOPubThread):
         super().__init__(socket, pipe=False, **options)  # type: ignore[no-untyped-call]
 
 
+class _BareProfile(ProfileDir):
+    """A profile of IPython without folders."""
+
+    def _mkdir(self, *_: object, **__: object) -> bool:
+        return False
+
+
 class CellApplication(IPKernelApp):
     """ipykernel's application without heartbeat, configuration files and stream redirection."""
 
@@ -42,12 +50,24 @@ class CellApplication(IPKernelApp):
     capture: CellCapture
     heartbeat_wanted = False
     user_module: ModuleType | None = None
+    #: Its shell was made ahead, whole.
+    _has_whole_shell = False
 
     def parse_command_line(self, *_: object, **__: object) -> None:
         """A kernel has no arguments; the parser for a hundred options takes 10 ms to make."""
 
-    def load_config_file(self, *_: object, **__: object) -> None:
+    def init_profile_dir(self) -> None:
+        """Keep what `%store` is given; the folders and files of a user's profile are not made."""
+        self.profile_dir: Any = _BareProfile(location=str(Path(self.ipython_dir) / "profile"))
+
+    def init_config_files(self) -> None:
         """No file of the user or the system configures a kernel."""
+
+    def load_config_file(self, *_: object, **__: object) -> None:
+        """See init_config_files."""
+
+    def write_connection_file(self, **_: object) -> None:
+        """The pool has written it, with nothing left to be found out."""
 
     def init_heartbeat(self) -> None:
         """The pool watches the process itself; Jupyter's own tools listen for a heart."""
@@ -87,6 +107,26 @@ class CellApplication(IPKernelApp):
         # ipykernel passes its own compiler class to the shell, in old versions a fixed one.
         self.kernel.shell.compile = CellCompiler()
 
+    def init_extensions(self) -> None:
+        """Load those that IPython brings, once."""
+        if not self._has_whole_shell:
+            super().init_extensions()  # type: ignore[no-untyped-call]
+
+    def init_code(self) -> None:
+        """Take the names that there are for no cell's; no start-up file of the system is run."""
+        if not self._has_whole_shell:
+            shell: Any = self.shell
+            shell.user_ns_hidden.update(shell.user_ns)
+            # For `%reset`. Each name is touched: in a fork, 600 pages would be copied for it.
+            shell._sys_modules_keys = set(sys.modules)  # noqa: SLF001 - IPython sets it here
+
+    def make_shell(self, user_module: ModuleType) -> None:
+        """Make the shell now, in the process that forks the kernels."""
+        self.shell: Any = CellShell.instance(config=self.config, user_module=user_module)
+        self.init_extensions()
+        self.init_code()
+        self._has_whole_shell = True
+
     def _adopt(self, shell: CellShell) -> None:
         """Bring a shell that was made elsewhere, perhaps in another process, to this kernel."""
         shell.parent = shell.kernel = self.kernel
@@ -102,12 +142,13 @@ class CellApplication(IPKernelApp):
         shell.user_ns["_dh"][:] = [shell.starting_dir]
 
 
-def make_shell(user_module: ModuleType) -> None:
-    """Make the shell that this process's kernel will use, or that of a fork: a fourth of its start.
+def make_ahead(user_module: ModuleType) -> None:
+    """Make the application and the shell that this process's kernel will use, or that of a fork.
 
-    Cells start with the names of `user_module`.
+    They are a third of its start. Cells start with the names of `user_module`.
     """
-    CellShell.instance(config=_configuration(), user_module=user_module)
+    CellApplication.instance(config=_configuration()).make_shell(user_module)
+    _set_warnings()
 
 
 def make_application(
@@ -118,27 +159,35 @@ def make_application(
 ) -> CellApplication:
     """An initialised application: its sockets are bound, its loop is not yet running.
 
-    Cells start with the names of `user_module`, if one is given. A shell that `make_shell` has made
-    is used.
+    Cells start with the names of `user_module`, if one is given. What `make_ahead` has made is
+    used.
     """
-    vars(kernelapp)["IOPubThread"] = LocalOutputThread
-    config = _configuration()
-    config.Application.log_level = logging.CRITICAL  # descriptor 2 is the cell's output
-    config.IPKernelApp.connection_file = connection_file
-    config.IPKernelApp.exec_PYTHONSTARTUP = False
-    application = CellApplication.instance(config=config)
+    vars(kernelapp).update(IOPubThread=LocalOutputThread, ShellChannelThread=_no_thread)
+    application = CellApplication.instance(config=_configuration())
+    # Its level above is the handler's: four messages a cell would be made, and dropped there.
+    application.log.setLevel(logging.CRITICAL)
+    application.connection_file = connection_file
     application.capture = capture
     application.heartbeat_wanted = heartbeat
     application.user_module = user_module
     application.initialize([])  # type: ignore[no-untyped-call]
-    # Its level above is the handler's: four messages a cell would be made, and dropped there.
-    application.log.setLevel(logging.CRITICAL)
+    _set_warnings()
+    return application
+
+
+def _set_warnings() -> None:
     warnings.formatwarning = _format_warning
     # IPython adds this to every SystemExit.
     warnings.filterwarnings("ignore", message="To exit: use")
     # Python 3.12 and later warn of every fork: the output thread is ours, not the cell's.
     warnings.filterwarnings("ignore", message=r".*multi-threaded, use of fork\(\)")
-    return application
+
+
+def _no_thread(*_: object, **__: object) -> None:
+    """Have none that hands each shell message on, and its reply back, for subshells' sake.
+
+    ipykernel 7 does: a fifth of a short cell's time.
+    """
 
 
 def _first_of_packages() -> int:
@@ -154,6 +203,8 @@ def _configuration() -> Config:
     config.InteractiveShell.colors = "NoColor"
     config.InteractiveShell.banner1 = ""
     config.HistoryManager.enabled = False
+    config.Application.log_level = logging.CRITICAL  # descriptor 2 is the cell's output
+    config.IPKernelApp.exec_PYTHONSTARTUP = False
     return config
 
 

@@ -23,6 +23,7 @@ from sandbox.inside.seccomp import (
     LATE_RULES,
     OWNER_RULES,
     TIMES_RULES,
+    filter_code,
     forbid_new_privileges,
     install,
 )
@@ -100,6 +101,12 @@ class ConfinementPlan:
         return cls(**values)
 
 
+def prepare_filters() -> None:
+    """Assemble the filters of all plans: a process that is forked afterwards has them."""
+    for rules in (EARLY_RULES, *(_late_rules(more) for more in ((), TIMES_RULES, OWNER_RULES))):
+        filter_code(rules)
+
+
 def confine_early(plan: ConfinementPlan, parent: int) -> None:
     """Confine this process for good, but for its sockets.
 
@@ -132,7 +139,7 @@ def confine_late(plan: ConfinementPlan) -> None:
     """
     with _step(plan, Mechanism.SYSTEM_CALLS) as wanted:
         if wanted:
-            install((*LATE_RULES, *_rules_on_files(plan)), all_threads=True)
+            install(_late_rules(_rules_on_files(plan)), all_threads=True)
 
 
 @contextmanager
@@ -164,6 +171,10 @@ def _lose_rights(plan: ConfinementPlan, parent: int) -> None:
     with _step(plan, Mechanism.SYSTEM_CALLS) as wanted:
         if wanted:
             install(EARLY_RULES)
+
+
+def _late_rules(on_files: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    return (*LATE_RULES, *on_files)
 
 
 def _rules_on_files(plan: ConfinementPlan) -> tuple[Rule, ...]:

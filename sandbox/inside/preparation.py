@@ -23,8 +23,9 @@ from typing import Any
 
 from jupyter_client.connect import write_connection_file
 
-from sandbox.inside.application import make_application, make_shell
+from sandbox.inside.application import make_ahead, make_application
 from sandbox.inside.capture import CellCapture
+from sandbox.inside.confinement import prepare_filters
 from sandbox.inside.identity import tie_to_parent
 
 _STARTUP_FILE = "<start-up code>"
@@ -75,7 +76,10 @@ def prepare(options: dict[str, Any]) -> Prepared:
     import_seconds = _import_all(options["preload"], options["preload_if_installed"])
     module = _run_startup(options["startup_code"])
     _warm_up(Path(options["directory"]))
-    make_shell(module)
+    make_ahead(module)
+    # Where the system has no such filters, the kernels say so.
+    with suppress(OSError):
+        prepare_filters()
     threads = os.listdir("/proc/self/task")  # noqa: PTH208 - names are wanted
     if len(threads) != 1:
         names = ", ".join(sorted(_thread_names(threads)))

@@ -8,6 +8,7 @@ import errno
 import os
 import resource
 import sys
+from functools import cache
 
 from sandbox.inside.bpf import Differs, Equals, HasAny, NotNull, Rule, assemble
 from sandbox.inside.system import call, control
@@ -147,13 +148,19 @@ def forbid_new_privileges() -> None:
     control(_PR_SET_NO_NEW_PRIVS, 1)
 
 
+@cache
+def filter_code(rules: tuple[Rule, ...]) -> bytes:
+    """Return the program of a filter; kept, so that forks have what was once asked for."""
+    return assemble(rules)
+
+
 def install(rules: tuple[Rule, ...], *, all_threads: bool = False) -> None:
     """Put a filter on this thread, or on all threads of the process, for good.
 
     Raises:
         OSError: the kernel refuses, or a thread cannot be brought under the filter.
     """
-    code = assemble(rules)
+    code = filter_code(rules)
     buffer = ctypes.create_string_buffer(code, len(code))
     # An instruction has 8 bytes.
     program = _Program(len(code) // 8, ctypes.addressof(buffer))
