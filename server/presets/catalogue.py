@@ -26,6 +26,8 @@ from voting.policies import PolicyNames, make_policies
 
 Quantisation = Literal["MXFP4", "FP8", "AWQ 4-bit", "8-bit", "BF16", "Q4_K_M"]
 DialectName = Literal["harmony", "qwen", "deepseek", "gemma", "plain"]
+#: What no engine makes of 16-bit weights as it loads them: they are published as such.
+_MADE_AHEAD = ("AWQ 4-bit",)
 _FP8_KV = ("fp8_e4m3", "fp8_e5m2")
 _GB = 10**9
 
@@ -116,6 +118,8 @@ class Preset(_Data):
                 raise ValueError(f"{name}: tensor_parallel must divide the number of devices")
             if self.full_contexts(name) < 1:
                 raise ValueError(f"{name}: weights and one context must fit its memory")
+            if layout.quantisation in _MADE_AHEAD and not layout.repository:
+                raise ValueError(f"{name}: repository must name the {layout.quantisation} weights")
         return self
 
     def _check_weight(self) -> None:

@@ -139,6 +139,7 @@ def test_weights_are_quantised_while_loading_only_where_they_are_not() -> None:
     [
         ('dialect = "qwen"', 'dialect = "klingon"', "dialect"),
         ('"FP8"', '"3-bit"', "quantisation"),
+        ('"FP8"', '"AWQ 4-bit"', "h100: repository must name the AWQ 4-bit weights"),
         ("weights_gb = 30", "weights_gb = 90", "must fit its memory"),
         ("weights_gb = 30", "weights_gb = nan", "weights_gb"),
         ("context_tokens = 8192", "context_tokens = 9000", "at most 8192"),
