@@ -52,7 +52,7 @@ class Access:
         key: Key | None = None
         if given[: len(BEARER)].lower() == BEARER:
             key = self.ring.find(given[len(BEARER) :].strip())
-        elif not given and (token := cookie_of(headers.get("cookie", ""))):
+        elif not given and (token := cookie_of(headers)):
             key = self.sessions.find(token)
         if key is not None:
             return Identity(key.id, key.name, frozenset(key.scopes))

@@ -9,11 +9,13 @@ import hashlib
 import secrets
 import time
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from server.access.keys import Key
 from server.access.store import KeyRing
 
+#: With the port in the address behind it.
 COOKIE = "quorum_session"
 TOKEN_BYTES = 32
 #: Sessions at once; the oldest is ended for a new one.
@@ -60,24 +62,32 @@ class Sessions:
         """End a session, if it is one."""
         self._sessions.pop(_hash(token), None)
 
-    def cookie(self, token: str, *, secure: bool) -> str:
-        """Return the header that sets the cookie; an empty token takes it away."""
+    def cookie(self, token: str, host: str, *, secure: bool) -> str:
+        """Return the header that sets the cookie for a `Host`; an empty token takes it away."""
         age = int(self._lasts_s) if token else 0
-        parts = [f"{COOKIE}={token}", "Path=/", "HttpOnly", "SameSite=Strict", f"Max-Age={age}"]
+        said = f"{_name(host)}={token}"
+        parts = [said, "Path=/", "HttpOnly", "SameSite=Strict", f"Max-Age={age}"]
         return "; ".join([*parts, "Secure"] if secure else parts)
 
 
-def cookie_of(header: str) -> str:
-    """Return the token in a `Cookie` header; empty where there is none.
+def cookie_of(headers: Mapping[str, str]) -> str:
+    """Return the token in a request's cookies; empty where there is none.
 
     Cookies are shared by all ports of a host: others' may hold what RFC 6265 does not allow, as
     JSON, which browsers send all the same. They must not hide ours, as `http.cookies` lets them.
     """
-    for pair in header.split(";"):
+    ours = _name(headers.get("host", ""))
+    for pair in headers.get("cookie", "").split(";"):
         name, _, value = pair.partition("=")
-        if name.strip() == COOKIE:
+        if name.strip() == ours:
             return value.strip().strip('"')
     return ""
+
+
+def _name(host: str) -> str:
+    """Return the cookie's name: two gateways on a host must not log each other's users out."""
+    port = host.rpartition(":")[2]
+    return f"{COOKIE}_{port}" if port.isascii() and port.isdigit() else COOKIE
 
 
 def _hash(token: str) -> str:

@@ -78,9 +78,8 @@ async def log_in(request: Request) -> Response:
         # With its cookie the browser could do nothing but log out, which is on a view.
         return _form(after, _wrong(key.scopes, after), HTTPStatus.FORBIDDEN)
     token = access.sessions.begin(key)
-    cookie = access.sessions.cookie(token, secure=request.url.scheme == "https")
     response = RedirectResponse(after, HTTPStatus.SEE_OTHER)
-    response.headers["Set-Cookie"] = cookie
+    response.headers["Set-Cookie"] = _cookie(request, token)
     return response
 
 
@@ -88,12 +87,16 @@ async def log_in(request: Request) -> Response:
 async def log_out(request: Request) -> Response:
     """End the session."""
     access: Access = request.app.state.access
-    access.sessions.end(cookie_of(request.headers.get("cookie", "")))
+    access.sessions.end(cookie_of(request.headers))
     response = RedirectResponse("/login", HTTPStatus.SEE_OTHER)
-    response.headers["Set-Cookie"] = access.sessions.cookie(
-        "", secure=request.url.scheme == "https"
-    )
+    response.headers["Set-Cookie"] = _cookie(request, "")
     return response
+
+
+def _cookie(request: Request, token: str) -> str:
+    access: Access = request.app.state.access
+    host = request.headers.get("host", "")
+    return access.sessions.cookie(token, host, secure=request.url.scheme == "https")
 
 
 def _form(after: str, problem: str, status: HTTPStatus) -> Response:

@@ -75,7 +75,7 @@ def frame_of(request: Request, title: str, section: str = "", script: str = "") 
     links = Links(Target.ALONE if "export" in request.query_params else Target.SERVER)
     status = journal_status(parts.journal, parts.no_journal)
     asked = parts.settings.journal.enabled and parts.service is not None
-    session = bool(cookie_of(request.headers.get("cookie", "")))
+    session = bool(cookie_of(request.headers))
     return Frame(title, section, links, status if asked else None, script, session)
 
 

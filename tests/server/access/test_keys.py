@@ -137,11 +137,23 @@ def test_sessions_end_with_their_time_and_with_their_key(
 
 
 def test_cookies() -> None:
-    assert cookie_of("a=b; quorum_session=t0ken; c=d") == "t0ken"
-    assert cookie_of("quorum_session") == cookie_of("") == ""
+    def token_of(cookies: str, host: str = "quorum.example") -> str:
+        return cookie_of({"cookie": cookies, "host": host})
+
+    assert token_of("a=b; quorum_session=t0ken; c=d") == "t0ken"
+    assert token_of("quorum_session") == token_of("") == cookie_of({}) == ""
     # Of other programs on this host, at whatever port.
     for other in ('a={"x": 1}', "[x]=1", "a=b c", "odd", 'a="x', "=b"):
-        assert cookie_of(f"{other}; quorum_session=t0ken") == "t0ken"
+        assert token_of(f"{other}; quorum_session=t0ken") == "t0ken"
+    assert token_of("quorum_session_80=t0ken", "[::1]") == ""
+
+
+def test_gateways_on_one_host_have_cookies_of_their_own(file: KeyFile) -> None:
+    sessions = Sessions(KeyRing(file), lasts_s=60.0)
+    hosts = ("localhost:8000", "localhost:8001", "localhost")
+    browser = [sessions.cookie(f"of {host}", host, secure=False).split(";")[0] for host in hosts]
+    for host in hosts:
+        assert cookie_of({"cookie": "; ".join(browser), "host": host}) == f"of {host}"
 
 
 def test_rates() -> None:
