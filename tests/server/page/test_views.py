@@ -119,6 +119,18 @@ def test_address_of_nothing_is_not_found(http: httpx.Client, path: str) -> None:
         assert parse(response.text).text.strip()
 
 
+@pytest.mark.parametrize("path", ["/nowhere", "/solves/a/b/c", "/v1/nowhere", "/%00"])
+def test_browsers_are_shown_that_an_address_is_of_nothing(http: httpx.Client, path: str) -> None:
+    asked = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+    shown = http.get(path, headers=asked)
+    assert shown.status_code == 404
+    assert "Nothing is at this address" in parse(shown.text).text
+    assert "content-security-policy" in shown.headers
+    told = http.get(path)
+    assert told.status_code == 404
+    assert told.headers["content-type"] == "application/problem+json"
+
+
 def test_board_tells_right_from_wrong(http: httpx.Client, world: World) -> None:
     created = http.post("/v1/runs", json={"id": "contest", "problems": 2, "limit_s": 60})
     assert created.status_code == 201, created.text
