@@ -311,3 +311,18 @@ class TestState:
     ) -> None:
         await run(kernel, "globals().clear()")
         assert await output_of(kernel, "6 * 7") == "42\n"
+
+    async def test_what_a_kernel_starts_with_is_not_listed_as_cells_(
+        self, kernel: KernelLease
+    ) -> None:
+        names = (await output_of(kernel, "x = 1\n%who")).split()
+        # A cold kernel's start-up code is run as a cell.
+        assert set(names) - {"math"} == {"x"}
+
+    async def test_values_are_stored(self, kernel: KernelLease) -> None:
+        await run(kernel, "x = 41\n%store x\nx = 0")
+        assert await output_of(kernel, "%store -r x\nx + 1") == "42\n"
+
+    async def test_no_thread_hands_messages_on(self, kernel: KernelLease) -> None:
+        code = "import threading\nsorted(thread.name for thread in threading.enumerate())"
+        assert await output_of(kernel, code) == "['Control', 'IOPub', 'MainThread']\n"
