@@ -70,6 +70,21 @@ class Arguments:
         self._positional.clear()
         return tuple(stages)
 
+    def numbers(self) -> tuple[float, ...]:
+        """Return all arguments without a name, as numbers.
+
+        Raises:
+            PolicyNameError: one is not a number.
+        """
+        self._known.append("numbers without a name")
+        numbers = []
+        for value in self._positional:
+            if not isinstance(value, float | int):
+                raise self._error("weight", value, "a number")
+            numbers.append(float(value))
+        self._positional.clear()
+        return tuple(numbers)
+
     def calls(self) -> tuple[Call, ...]:
         """Return all arguments without a name, as policies.
 

@@ -52,7 +52,15 @@ from voting.revision import DEFAULT_MOST_REVIEWS, NoReview, ReviewUntilStable, R
 from voting.selectors import FirstBoxed, PluralityVote, Selector, WeightedVote
 from voting.stages import Stage, doubling, proportioned, within
 from voting.tournament import DEFAULT_MOST_LINES, Tournament
-from voting.weights import DEFAULT_FLOOR, ByToolErrors, Plain, Product, Weight, needs_scores
+from voting.weights import (
+    DEFAULT_FLOOR,
+    ByEntry,
+    ByToolErrors,
+    Plain,
+    Product,
+    Weight,
+    needs_scores,
+)
 
 
 def _confidence(score: Score) -> "Entry[Weight]":
@@ -88,6 +96,11 @@ WEIGHTS: Catalogue[Weight] = Catalogue(
             f"entropy(floor={DEFAULT_ENTROPY_FLOOR:g})",
             "inverse to the mean entropy of the attempt's tokens",
             lambda given, _: ByEntropy(given.number("floor", DEFAULT_ENTROPY_FLOOR)),
+        ),
+        Entry(
+            "entries(1)",
+            "what is given for the attempt's entry in the mix: entries(1, 1.1) with two of them",
+            lambda given, _: ByEntry(given.numbers() or (1.0,)),
         ),
         Entry(
             "effort(tokens=1, calls=1)",

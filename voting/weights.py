@@ -44,6 +44,8 @@ class WeightReason(StrEnum):
     DECIMAL = "decimal"
     #: By the tokens and tool calls of the attempt.
     EFFORT = "effort"
+    #: By the entry of the mix that the attempt was made by.
+    ENTRY = "entry"
     #: The product of the decisions in ``parts``.
     PRODUCT = "product"
 
@@ -140,6 +142,38 @@ class ByToolErrors:
             return WeightDecision(1.0, WeightReason.NO_TOOL_CALLS)
         share = outcome.tool_errors / outcome.tool_calls
         return WeightDecision(1 - (1 - self.floor) * share, WeightReason.TOOL_ERRORS)
+
+
+@dataclass(frozen=True, slots=True)
+class ByEntry:
+    """A vote weighs what is known of its attempt's entry in the mix, as of an expert.
+
+    Attempts that are asked differently are right differently often (Littlestone and Warmuth's
+    weighted majority, with weights that do not change). Attempt n has the weight n, and after the
+    last the first again, as with the entries of a mix.
+
+    Raises:
+        PolicyError: a weight is not above 0 and finite, or there is none.
+    """
+
+    weights: tuple[float, ...] = (1.0,)
+
+    def __post_init__(self) -> None:
+        if not self.weights or not all(0 < weight < math.inf for weight in self.weights):
+            raise PolicyError(
+                f"weights of entries {self.weights}: must be finite and above 0, at least one; "
+                "give one for each entry of the mix"
+            )
+
+    @property
+    def most(self) -> float:
+        """The greatest."""
+        return max(self.weights)
+
+    def decide(self, outcome: AttemptOutcome) -> WeightDecision:
+        """Return the weight of the attempt's entry."""
+        weight = self.weights[outcome.attempt % len(self.weights)]
+        return WeightDecision(weight, WeightReason.ENTRY)
 
 
 @dataclass(frozen=True, slots=True)

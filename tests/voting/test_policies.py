@@ -22,7 +22,7 @@ from voting.revision import ReviewUntilStable
 from voting.selectors import WeightedVote
 from voting.stages import Stage
 from voting.tournament import Tournament
-from voting.weights import ByToolErrors, Plain, Product, most_weight
+from voting.weights import ByEntry, ByToolErrors, Plain, Product, most_weight
 
 CONTEXT = Context(attempts=16, agree=6)
 
@@ -33,6 +33,7 @@ CONTEXT = Context(attempts=16, agree=6)
         (WEIGHTS, "plain", Plain()),
         (WEIGHTS, "tool_errors(0.25)", ByToolErrors(0.25)),
         (WEIGHTS, " tool_errors ( floor = 0.25 ) ", ByToolErrors(0.25)),
+        (WEIGHTS, "entries(1, 1.1)", ByEntry((1.0, 1.1))),
         (
             WEIGHTS,
             "tool_errors*tail_confidence(cap=15)",
@@ -80,6 +81,9 @@ def test_every_weight_has_a_bound(name: str) -> None:
         ("weight", "plain plain", "must have nothing more where it has 'plain'"),
         ("weight", "plain|plain", "must have nothing more where it has '|'"),
         ("weight", "plain(1)", "plain takes no arguments"),
+        ("weight", "entries(plain)", "weight plain: must be a number"),
+        ("weight", "entries(first=1)", "entries takes numbers without a name"),
+        ("weight", "entries(1, 0)", "must be finite and above 0"),
         ("weight", "tokens(half=1, half=2)", "tokens takes half, each once"),
         ("weight", "tokens(half=much)", "half much: must be a number"),
         ("weight", "tokens(-1)", "token count -1.0: must be finite and above 0"),

@@ -5,8 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.voting.outcomes import outcome
+from voting.ballot import Ballot
 from voting.errors import PolicyError
-from voting.weights import DEFAULT_FLOOR, ByToolErrors, Plain, Product, WeightDecision, WeightReason
+from voting.weights import (
+    DEFAULT_FLOOR,
+    ByEntry,
+    ByToolErrors,
+    Plain,
+    Product,
+    WeightDecision,
+    WeightReason,
+)
 
 
 def test_plain_weighs_every_vote_one() -> None:
@@ -48,6 +57,24 @@ def test_the_weight_falls_with_the_share_of_errors_within_its_bounds(
 def test_a_floor_out_of_range_is_refused(floor: float) -> None:
     with pytest.raises(PolicyError, match=f"weight floor {floor}: must be above 0 and at most 1"):
         ByToolErrors(floor)
+
+
+def test_votes_weigh_what_their_entry_of_the_mix_does() -> None:
+    weight = ByEntry((1.0, 1.25))
+    decisions = [weight.decide(outcome(attempt, 42)) for attempt in range(5)]
+    assert [decision.weight for decision in decisions] == [1.0, 1.25, 1.0, 1.25, 1.0]
+    assert {decision.reason for decision in decisions} == {WeightReason.ENTRY}
+    assert weight.most == 1.25
+    answers = [7, 9, 7, 9]
+    votes = [outcome(attempt, each) for attempt, each in enumerate(answers)]
+    assert [line.answer.key for line in Ballot.cast(votes, weight).lines] == ["9", "7"]
+    assert [line.answer.key for line in Ballot.cast(votes, ByEntry()).lines] == ["7", "9"]
+
+
+@pytest.mark.parametrize("weights", [(), (0.0,), (1.0, -1.0), (math.nan,), (math.inf, 1.0)])
+def test_weights_of_entries_out_of_range_are_refused(weights: tuple[float, ...]) -> None:
+    with pytest.raises(PolicyError, match="must be finite and above 0, at least one"):
+        ByEntry(weights)
 
 
 def test_a_product_shows_its_factors() -> None:
