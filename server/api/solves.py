@@ -321,7 +321,7 @@ async def _followed(
     solve_id: str, after: int, tokens: bool, solves: Known, recorded: History
 ) -> Response:
     handle = solves.get(solve_id)
-    if handle is not None:
+    if handle is not None and not (tokens and await _is_written(handle, recorded)):
         if handle.events.finished is not None and after >= handle.events.finished.id:
             return Response(status_code=HTTPStatus.NO_CONTENT)
         return EventStream(_sse(_since(handle, after, recorded)))
@@ -332,6 +332,14 @@ async def _followed(
         # What tells a browser's EventSource not to come again.
         return Response(status_code=HTTPStatus.NO_CONTENT)
     return EventStream(_sse(_rejoined(first, events)))
+
+
+async def _is_written(handle: SolveHandle, recorded: History) -> bool:
+    """Whether a solve that is known still has ended, and is in the journal to its end."""
+    if handle.events.finished is None:
+        return False
+    found = await recorded.solve(handle.solve_id)
+    return found is not None and found.result is not None
 
 
 async def _since(handle: SolveHandle, after: int, recorded: History) -> AsyncIterator[Event]:

@@ -231,7 +231,8 @@ class TestWhileTheJournalIsBehind:
         shown = client.show(name)
         assert (shown.state, shown.answer, shown.end) == (SolveState.FINISHED, "42", "agreement")
         assert shown.result is not None
-        assert [event.id for event in told(http, f"{SOLVES}/{name}/events")][-1] == last.id
+        for asked in ("", "?tokens=true"):
+            assert told(http, f"{SOLVES}/{name}/events{asked}")[-1].id == last.id
         done = http.get(f"{SOLVES}/{name}/events", headers={"Last-Event-ID": last.id})
         assert done.status_code == 204
         for filters in ({}, {"state": "finished"}):
@@ -244,6 +245,8 @@ class TestWhileTheJournalIsBehind:
         assert [event.id for event in told(http, f"{SOLVES}/{name}/events")] == [
             event.id for event in before
         ]
+        whole = told(http, f"{SOLVES}/{name}/events?tokens=true")
+        assert "attempt.segment" in {event.event for event in whole}
 
 
 class TestSelect:
