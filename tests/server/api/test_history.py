@@ -245,8 +245,12 @@ class TestWhileTheJournalIsBehind:
         assert [event.id for event in told(http, f"{SOLVES}/{name}/events")] == [
             event.id for event in before
         ]
-        whole = told(http, f"{SOLVES}/{name}/events?tokens=true")
-        assert "attempt.segment" in {event.event for event in whole}
+
+        def with_tokens() -> bool:
+            whole = told(http, f"{SOLVES}/{name}/events?tokens=true")
+            return "attempt.segment" in {event.event for event in whole}
+
+        wait_until(with_tokens, within_s=20)
 
 
 class TestSelect:
