@@ -145,7 +145,7 @@ class CellApplication(IPKernelApp):
 def make_ahead(user_module: ModuleType) -> None:
     """Make the application and the shell that this process's kernel will use, or that of a fork.
 
-    They are a third of its start. Cells start with the names of `user_module`.
+    They are much of its start. Cells start with the names of `user_module`.
     """
     CellApplication.instance(config=_configuration()).make_shell(user_module)
     _set_warnings()
@@ -184,10 +184,7 @@ def _set_warnings() -> None:
 
 
 def _no_thread(*_: object, **__: object) -> None:
-    """Have none that hands each shell message on, and its reply back, for subshells' sake.
-
-    ipykernel 7 does: a fifth of a short cell's time.
-    """
+    """Have none that hands on each shell message and its reply; ipykernel 7 has, for subshells."""
 
 
 def _first_of_packages() -> int:

@@ -103,6 +103,13 @@ class History:
 
         return await self._solves.get(solve_id, lambda: self._read(find))
 
+    async def is_whole(self, solve_id: str) -> bool:
+        """Whether a solve is recorded to its end; asked anew each time."""
+        if not self.kept:
+            return False
+        await self._catch_up()
+        return await self._read(lambda reader: _result(reader, solve_id) is not None)
+
     async def attempts(self, solve_id: str) -> list[StoredAttempt]:
         """Return the attempts of a solve, by index."""
         if not self.kept:

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from client.schema import ProblemDetails
+from server.api.following import PING_S, SEND_TIMEOUT_S
 from server.api.problems import (
     admission_problem,
     defect,
@@ -20,7 +21,6 @@ from server.api.problems import (
     engine_problem,
     openai_error,
 )
-from server.api.solves import PING_S, SEND_TIMEOUT_S
 from server.engine.errors import EngineError
 from server.solve.service import AdmissionError
 

@@ -28,8 +28,9 @@ from client.schema import (
     LeaseRequest,
     ProblemDetails,
 )
+from server.api.following import LINE_END, PING_S, SEND_TIMEOUT_S, SHUTDOWN_GRACE_S
 from server.api.problems import lease_problem
-from server.api.solves import EVENTS, LINE_END, PING_S, SEND_TIMEOUT_S, SHUTDOWN_GRACE_S
+from server.api.solves import EVENTS
 from server.leases.cell import LeasedCell
 from server.leases.errors import LeaseServiceError
 from server.leases.lease import HttpLease

@@ -1,6 +1,5 @@
 """`/v1/solves`: create a solve (JSON or events), list, look at, follow, cancel, choose again."""
 
-from collections.abc import AsyncIterator
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -9,15 +8,10 @@ import structlog
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-from sse_starlette import EventSourceResponse, ServerSentEvent
-from sse_starlette.sse import SendTimeoutError
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
 
 from client.schema import (
     MAX_PAGE,
-    AttemptSegment,
-    Event,
     ProblemDetails,
     SelectReport,
     SelectRequest,
@@ -25,11 +19,11 @@ from client.schema import (
     SolveEnd,
     SolveInfo,
     SolveList,
-    SolveQueued,
     SolveRequest,
     SolveResult,
     SolveState,
 )
+from server.api.following import EventStream, followed, recorded_solve, told
 from server.api.gone import unless_gone
 from server.api.history import History
 from server.api.listing import Cursor, live_info, matches, merged, seconds_of
@@ -40,15 +34,7 @@ from server.errors import NoEngineError
 from server.journal.reader import SolveFilter
 from server.solve.service import SolveHandle, SolveService
 
-#: Comments on an idle stream, so that both ends notice a dead connection.
-PING_S = 15
-#: A reader that does not read for this long is disconnected, which cancels its solve.
-SEND_TIMEOUT_S = 60.0
-#: A shutdown cancels the solves, so that streams end by themselves with their results; this only
-#: keeps them from being cut before that. uvicorn bounds the wait by `gateway.shutdown_s`.
-SHUTDOWN_GRACE_S = 300.0
 EVENTS = "text/event-stream"
-LINE_END = "\n"
 #: `Prefer` of a caller that does not wait for the result (RFC 7240).
 ASYNC = "respond-async"
 #: Ids of events stay under what JavaScript counts exactly.
@@ -138,7 +124,7 @@ async def create(
             headers={"Location": where, "Preference-Applied": ASYNC},
         )
     if EVENTS in request.headers.get("accept", ""):
-        return EventStream(_sse(handle.events.follow()), handle)
+        return EventStream(told(handle.events.follow()), handle)
     result = await result_or_gone(handle, request)
     return Response() if result is None else JSONResponse(result.model_dump(mode="json"))
 
@@ -215,9 +201,9 @@ async def show(
     With `Accept: text/event-stream` its events are sent, as from `/v1/solves/{solve_id}/events`.
     """
     if EVENTS in request.headers.get("accept", ""):
-        return await _followed(solve_id, last_event_id or 0, False, solves, recorded)
+        return await followed(solve_id, last_event_id or 0, False, solves, recorded)
     handle = solves.get(solve_id)
-    return wire(live_detail(handle) if handle else await _recorded(solve_id, recorded))
+    return wire(live_detail(handle) if handle else await recorded_solve(solve_id, recorded))
 
 
 @router.get(
@@ -246,7 +232,7 @@ async def follow(
     A stream that breaks is taken up with `Last-Event-ID`. Going away does not cancel the solve.
     """
     position = after if last_event_id is None else last_event_id
-    return await _followed(solve_id, position, tokens, solves, recorded)
+    return await followed(solve_id, position, tokens, solves, recorded)
 
 
 @router.delete(
@@ -286,7 +272,7 @@ async def select(
         raise HTTPException(
             HTTPStatus.CONFLICT, f"solve {solve_id[:80]!r}: has not ended; wait, or cancel it"
         )
-    await _recorded(solve_id, recorded)
+    await recorded_solve(solve_id, recorded)
     events = [event async for event in recorded.events(solve_id)]
     services: Services = request.state.services
     reselector = services.selecting()
@@ -304,98 +290,6 @@ def live_detail(handle: SolveHandle) -> SolveDetail:
 def wire(body: BaseModel) -> Response:
     """Return an answer; twice as fast as by way of Python's own objects."""
     return Response(body.model_dump_json(), media_type="application/json")
-
-
-async def _recorded(solve_id: str, recorded: History) -> SolveDetail:
-    found = await recorded.solve(solve_id)
-    if found is None:
-        where = "in the journal" if recorded.kept else "at hand, and no journal to read"
-        raise HTTPException(
-            HTTPStatus.NOT_FOUND,
-            f"solve {solve_id[:80]!r}: there is none of that id {where}; GET /v1/solves lists them",
-        )
-    return found
-
-
-async def _followed(
-    solve_id: str, after: int, tokens: bool, solves: Known, recorded: History
-) -> Response:
-    handle = solves.get(solve_id)
-    if handle is not None and not (tokens and await _is_written(handle, recorded)):
-        if handle.events.finished is not None and after >= handle.events.finished.id:
-            return Response(status_code=HTTPStatus.NO_CONTENT)
-        return EventStream(_sse(_since(handle, after, recorded)))
-    await _recorded(solve_id, recorded)
-    events = _shown(recorded.events(solve_id, after), tokens)
-    first = await anext(events, None)
-    if first is None:
-        # What tells a browser's EventSource not to come again.
-        return Response(status_code=HTTPStatus.NO_CONTENT)
-    return EventStream(_sse(_rejoined(first, events)))
-
-
-async def _is_written(handle: SolveHandle, recorded: History) -> bool:
-    """Whether a solve that is known still has ended, and is in the journal to its end."""
-    if handle.events.finished is None:
-        return False
-    found = await recorded.solve(handle.solve_id)
-    return found is not None and found.result is not None
-
-
-async def _since(handle: SolveHandle, after: int, recorded: History) -> AsyncIterator[Event]:
-    """Yield the events of a solve that runs; of one that was resumed, also those before that."""
-    begun = handle.events.events[0] if handle.events.events else None
-    if begun is not None and not isinstance(begun, SolveQueued) and after < begun.id:
-        async for event in _shown(recorded.events(handle.solve_id, after), tokens=False):
-            if event.id >= begun.id:
-                break
-            yield event
-    async for event in handle.events.follow(after):
-        yield event
-
-
-async def _shown(events: AsyncIterator[Event], tokens: bool) -> AsyncIterator[Event]:
-    async for event in events:
-        if tokens or not isinstance(event, AttemptSegment):
-            yield event
-
-
-async def _rejoined(first: Event, rest: AsyncIterator[Event]) -> AsyncIterator[Event]:
-    yield first
-    async for event in rest:
-        yield event
-
-
-class EventStream(EventSourceResponse):
-    """Events; however the response ends, so does the solve that it `owns`, if any."""
-
-    def __init__(
-        self, events: AsyncIterator[ServerSentEvent], owns: SolveHandle | None = None
-    ) -> None:
-        super().__init__(
-            events,
-            ping=PING_S,
-            send_timeout=SEND_TIMEOUT_S,
-            shutdown_grace_period=SHUTDOWN_GRACE_S,
-            sep=LINE_END,
-        )
-        self._owns = owns
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until the last event, or until the client goes away."""
-        try:
-            await super().__call__(scope, receive, send)
-        except SendTimeoutError:
-            log.warning("stream.not_read", path=scope["path"])
-        finally:
-            if self._owns is not None:
-                self._owns.leave()
-
-
-async def _sse(events: AsyncIterator[Event]) -> AsyncIterator[ServerSentEvent]:
-    async for event in events:
-        data = event.model_dump_json()
-        yield ServerSentEvent(data, event=event.type, id=str(event.id), sep=LINE_END)
 
 
 async def result_or_gone(handle: SolveHandle, request: Request) -> SolveResult | None:

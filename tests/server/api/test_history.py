@@ -25,6 +25,7 @@ from client.schema import (
     SolveState,
 )
 from server.engine.scripted import ScriptedEngine
+from server.journal.journal import Journal
 from tests.server.api.gateway import Gateway, wait_until
 
 SOLVES = "/v1/solves"
@@ -179,6 +180,22 @@ class TestFollow:
         segments = [e for e in client.follow(ended, tokens=True) if isinstance(e, AttemptSegment)]
         assert sum(len(each.token_ids) for each in segments) > 100
 
+    def test_tokens_of_one_that_is_known_as_running_still(
+        self, client: QuorumClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As in the moment after its end: it is in the journal, and in memory too."""
+        flush = Journal.flush
+
+        async def flush_untold(journal: Journal, within_s: float) -> bool:
+            await flush(journal, within_s)
+            return False
+
+        monkeypatch.setattr(Journal, "flush", flush_untold)
+        name = client.solve(SolveRequest(problem="6 x 7?")).solve_id
+        events = list(client.follow(name, tokens=True))
+        assert any(isinstance(event, AttemptSegment) for event in events)
+        assert isinstance(events[-1], SolveFinished)
+
     def test_a_broken_connection_loses_and_repeats_nothing(
         self, client: QuorumClient, http: httpx.Client, gateway: Gateway
     ) -> None:
@@ -241,7 +258,8 @@ class TestWhileTheJournalIsBehind:
         blocked.execute("ROLLBACK")
         before = told(http, f"{SOLVES}/{name}/events")
         wait_until(lambda: http.get("/ready").json()["journal"]["state"] == "on", within_s=20)
-        assert client.show(name) == shown
+        # Written down some microseconds after it was made.
+        assert client.show(name).model_copy(update={"created": shown.created}) == shown
         assert [event.id for event in told(http, f"{SOLVES}/{name}/events")] == [
             event.id for event in before
         ]

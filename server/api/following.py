@@ -1,0 +1,128 @@
+"""Events of a solve as a stream: as they happen, from the journal, or from both."""
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+
+import structlog
+from fastapi import Response
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope, Send
+
+from client.schema import AttemptSegment, Event, SolveDetail, SolveQueued
+from server.api.history import History
+from server.api.unwritten import Known
+from server.journal.errors import JournalUnreadable
+from server.solve.service import SolveHandle
+
+#: Comments on an idle stream, so that both ends notice a dead connection.
+PING_S = 15
+#: A reader that does not read for this long is disconnected, which cancels its solve.
+SEND_TIMEOUT_S = 60.0
+#: A shutdown cancels the solves, so that streams end by themselves with their results; this only
+#: keeps them from being cut before that. uvicorn bounds the wait by `gateway.shutdown_s`.
+SHUTDOWN_GRACE_S = 300.0
+LINE_END = "\n"
+
+log = structlog.get_logger(__name__)
+
+
+async def recorded_solve(solve_id: str, recorded: History) -> SolveDetail:
+    """Return a solve of the journal; raises HTTPException (404) where there is none of that id."""
+    found = await recorded.solve(solve_id)
+    if found is None:
+        where = "in the journal" if recorded.kept else "at hand, and no journal to read"
+        raise HTTPException(
+            HTTPStatus.NOT_FOUND,
+            f"solve {solve_id[:80]!r}: there is none of that id {where}; GET /v1/solves lists them",
+        )
+    return found
+
+
+async def followed(
+    solve_id: str, after: int, tokens: bool, solves: Known, recorded: History
+) -> Response:
+    """Return the events of a solve above `after`: as they happen, or from the journal.
+
+    With `tokens`, token ids too where it has ended; while it runs, what it was asked to tell.
+    """
+    handle = solves.get(solve_id)
+    if handle is not None and not (tokens and await _is_written(handle, recorded)):
+        if handle.events.finished is not None and after >= handle.events.finished.id:
+            return Response(status_code=HTTPStatus.NO_CONTENT)
+        return EventStream(told(_since(handle, after, recorded)))
+    await recorded_solve(solve_id, recorded)
+    events = _shown(recorded.events(solve_id, after), tokens)
+    first = await anext(events, None)
+    if first is None:
+        # What tells a browser's EventSource not to come again.
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+    return EventStream(told(_rejoined(first, events)))
+
+
+async def _is_written(handle: SolveHandle, recorded: History) -> bool:
+    """Whether a solve that is known still has ended, and is in the journal to its end."""
+    if handle.events.finished is None:
+        return False
+    try:
+        return await recorded.is_whole(handle.solve_id)
+    except JournalUnreadable:
+        return False
+
+
+async def _since(handle: SolveHandle, after: int, recorded: History) -> AsyncIterator[Event]:
+    """Yield the events of a solve that runs; of one that was resumed, also those before that."""
+    begun = handle.events.events[0] if handle.events.events else None
+    if begun is not None and not isinstance(begun, SolveQueued) and after < begun.id:
+        async for event in _shown(recorded.events(handle.solve_id, after), tokens=False):
+            if event.id >= begun.id:
+                break
+            yield event
+    async for event in handle.events.follow(after):
+        yield event
+
+
+async def _shown(events: AsyncIterator[Event], tokens: bool) -> AsyncIterator[Event]:
+    async for event in events:
+        if tokens or not isinstance(event, AttemptSegment):
+            yield event
+
+
+async def _rejoined(first: Event, rest: AsyncIterator[Event]) -> AsyncIterator[Event]:
+    yield first
+    async for event in rest:
+        yield event
+
+
+class EventStream(EventSourceResponse):
+    """Events; however the response ends, so does the solve that it `owns`, if any."""
+
+    def __init__(
+        self, events: AsyncIterator[ServerSentEvent], owns: SolveHandle | None = None
+    ) -> None:
+        super().__init__(
+            events,
+            ping=PING_S,
+            send_timeout=SEND_TIMEOUT_S,
+            shutdown_grace_period=SHUTDOWN_GRACE_S,
+            sep=LINE_END,
+        )
+        self._owns = owns
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the last event, or until the client goes away."""
+        try:
+            await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            log.warning("stream.not_read", path=scope["path"])
+        finally:
+            if self._owns is not None:
+                self._owns.leave()
+
+
+async def told(events: AsyncIterator[Event]) -> AsyncIterator[ServerSentEvent]:
+    """Yield events as they are sent."""
+    async for event in events:
+        data = event.model_dump_json()
+        yield ServerSentEvent(data, event=event.type, id=str(event.id), sep=LINE_END)
