@@ -41,6 +41,9 @@ class _BareProfile(ProfileDir):
     def _mkdir(self, *_: object, **__: object) -> bool:
         return False
 
+    def check_startup_dir(self, *_: object) -> None:
+        """Write no README there: IPython 7, which Kaggle has, writes it whatever `_mkdir` said."""
+
 
 class CellApplication(IPKernelApp):
     """ipykernel's application without heartbeat, configuration files and stream redirection."""
