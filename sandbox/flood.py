@@ -2,21 +2,21 @@
 
 libzmq bounds the length of a message's part and the number of messages that wait, but not the
 number of parts: it keeps them until the last one has come. Code that sends parts without end so
-takes memory here, outside the kernel's own bounds. How much of it is whose cannot be asked; the
-kernel that causes it is known by its time in system calls.
+takes memory here, outside the kernel's own bounds. How much of it is whose cannot be asked, and
+what a kernel's processes do does not tell: who sends waits most of the time where memory is slow
+to come. So all are stopped, and the one while which the memory grows when it alone runs is it.
 """
 
 import logging
 import os
 import sys
-from collections.abc import Callable, Collection
-from contextlib import suppress
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import anyio
 
 from sandbox.kernel import Kernel
-from sandbox.process import family
+from sandbox.process import continue_family, stop_family
 
 _logger = logging.getLogger(__name__)
 
@@ -30,15 +30,11 @@ _LOOK_EVERY_S = 0.2
 #: Growth that is always allowed, a mebibyte a second: what a server keeps of hours of work.
 _STEADY_BYTES_A_LOOK = int(_MIB * _LOOK_EVERY_S)
 
-#: Over how long kernels are compared.
-_COMPARE_S = 0.2
+#: How long each kernel runs alone. With all of them it is the longest pause of an innocent one.
+_ALONE_S = 0.05
 
-#: Of its share of a core, over that time, a sender spends at least so many clock ticks in system
-#: calls; what computes spends none.
-_LEAST_TICKS = 2
-
-#: Place of the time in system calls in /proc/PID/stat, counted after the command's name.
-_SYSTEM_TIME = 12
+#: What the memory grows by in that time if it is the kernel's doing; a cell's messages are less.
+_LEAST_GROWTH_BYTES = _MIB
 
 
 class FloodGuard:
@@ -63,30 +59,23 @@ class FloodGuard:
             if now is not None:
                 floor = now if floor is None else min(now, floor + _STEADY_BYTES_A_LOOK)
                 if now - floor > self._most:
-                    await self._end_busiest(now - floor)
+                    await self._end_sender(now - floor)
                     # The memory takes a moment to be free; growth beyond is another kernel's.
                     floor = now
             await anyio.sleep(_LOOK_EVERY_S)
 
-    async def _end_busiest(self, growth: int) -> None:
-        before = {kernel: _system_time(kernel) for kernel in self._kernels()}
-        await anyio.sleep(_COMPARE_S)
-        used = {
-            kernel: _system_time(kernel) - before[kernel]
-            for kernel in self._kernels()
-            if kernel in before
-        }
-        busiest = max(used, key=used.__getitem__, default=None)
-        if busiest is None or used[busiest] < _LEAST_TICKS:
+    async def _end_sender(self, growth: int) -> None:
+        sender = await _sender([kernel for kernel in self._kernels() if not _has_ended(kernel)])
+        if sender is None:
             _logger.warning("memory here grew by %d MiB, by no kernel's doing", growth // _MIB)
             return
         _logger.error(
             "kernel %d killed: memory here grew by %d MiB while it ran, at most %d are allowed",
-            busiest.process.pid,
+            sender.process.pid,
             growth // _MIB,
             self._most // _MIB,
         )
-        busiest.condemn("its messages filled the server's memory")
+        sender.condemn("its messages filled the server's memory")
 
 
 def own_memory_bytes() -> int | None:
@@ -101,11 +90,36 @@ def own_memory_bytes() -> int | None:
     return (int(sizes[1]) - int(sizes[2])) * os.sysconf("SC_PAGE_SIZE")
 
 
-def _system_time(kernel: Kernel) -> int:
-    """Return how long a kernel's processes have been in system calls, in clock ticks."""
-    ticks = 0
-    for pid in family(kernel.process.pid):
-        with suppress(OSError):
-            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-            ticks += int(stat.rpartition(")")[2].split()[_SYSTEM_TIME])
-    return ticks
+async def _sender(kernels: Sequence[Kernel]) -> Kernel | None:
+    """Find the kernel that makes the memory grow most, letting each run alone for a moment."""
+    grown: dict[Kernel, int] = {}
+    try:
+        for kernel in kernels:
+            stop_family(kernel.process.pid)
+        # What was on its way comes, and what grows then is nobody's.
+        await anyio.sleep(_ALONE_S)
+        least = _LEAST_GROWTH_BYTES + await _growth()
+        for kernel in kernels:
+            if _has_ended(kernel):
+                continue
+            continue_family(kernel.process.pid)
+            grown[kernel] = await _growth()
+            stop_family(kernel.process.pid)
+    finally:
+        for kernel in kernels:
+            if not _has_ended(kernel):
+                continue_family(kernel.process.pid)
+    most = max(grown, key=grown.__getitem__, default=None)
+    return most if most is not None and grown[most] > least else None
+
+
+async def _growth() -> int:
+    before = own_memory_bytes()
+    await anyio.sleep(_ALONE_S)
+    after = own_memory_bytes()
+    return 0 if before is None or after is None else max(0, after - before)
+
+
+def _has_ended(kernel: Kernel) -> bool:
+    """Whether its id could be another process's."""
+    return kernel.process.has_exited()

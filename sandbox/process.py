@@ -127,10 +127,24 @@ def kill_tree(pid: int) -> None:
         killed |= found
 
 
-def family(pid: int) -> Iterable[int]:
-    """A process and, by Linux' lists of children, all its descendants."""
-    yield pid
-    yield from _descendants(pid)
+def stop_family(pid: int) -> None:
+    """Let a kernel's process, its group and all its descendants run no further."""
+    send(os.killpg, pid, signal.SIGSTOP)
+    stopped: set[int] = set()
+    for _ in range(_KILL_ROUNDS):
+        found = set(_descendants(pid)) - stopped
+        if not found:
+            return
+        for descendant in found:
+            send(os.kill, descendant, signal.SIGSTOP)
+        stopped |= found
+
+
+def continue_family(pid: int) -> None:
+    """Let run again what `stop_family` has stopped."""
+    for descendant in _descendants(pid):
+        send(os.kill, descendant, signal.SIGCONT)
+    send(os.killpg, pid, signal.SIGCONT)
 
 
 def has_ended(pidfd: int) -> bool:

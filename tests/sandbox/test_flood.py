@@ -3,6 +3,7 @@
 import logging
 import mmap
 from collections.abc import Iterator
+from textwrap import dedent
 
 import anyio
 import pytest
@@ -25,6 +26,29 @@ CELL_TIMEOUT_S = 60.0
 TOLD_WITHIN_S = 30.0
 
 #: What the kernel itself sends as a cell begins goes first.
+_CONNECTIONS = """
+    import os, stat, time
+
+    time.sleep(0.5)
+    # A part of ZMTP: a long one, and more come.
+    part = b"\\x03" + (60_000).to_bytes(8, "big") + b"x" * 60_000
+    left = {}
+    for number in map(int, os.listdir("/proc/self/fd")):
+        try:
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                left[number] = part
+        except OSError:
+            pass
+
+    def send():
+        while True:
+            for number in left:
+                try:
+                    left[number] = left[number][os.write(number, left[number]):] or part
+                except OSError:
+                    pass
+"""
+
 FLOODS = {
     "by ZeroMQ": """
         import time, zmq
@@ -34,26 +58,15 @@ FLOODS = {
         while True:
             socket.send(b"x" * 100_000, zmq.SNDMORE)
     """,
-    "by its connections": """
-        import os, stat, time
-
-        time.sleep(0.5)
-        # A part of ZMTP: a long one, and more come.
-        part = b"\\x03" + (60_000).to_bytes(8, "big") + b"x" * 60_000
-        left = {}
-        for number in map(int, os.listdir("/proc/self/fd")):
-            try:
-                if stat.S_ISSOCK(os.fstat(number).st_mode):
-                    left[number] = part
-            except OSError:
-                pass
-        while True:
-            for number in left:
-                try:
-                    left[number] = left[number][os.write(number, left[number]):] or part
-                except OSError:
-                    pass
-    """,
+    "by its connections": f"{dedent(_CONNECTIONS)}\nsend()",
+    "by an orphan": f"""{dedent(_CONNECTIONS)}
+if os.fork() == 0:
+    if os.fork() == 0:
+        send()
+    os._exit(0)
+os.wait()
+time.sleep(100)
+""",
 }
 
 
