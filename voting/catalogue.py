@@ -16,12 +16,14 @@ Policy = TypeVar("Policy")
 class Context:
     """What a solve asks for beside its policies: the most attempts, and equal answers wanted.
 
-    ``paths`` are what a budget that learns knows before its run.
+    ``paths`` are what a budget that learns knows before its run; ``offset`` is how many attempts
+    were had before, so that attempt i is made as attempt offset + i.
     """
 
     attempts: int
     agree: int
     paths: tuple[RatedPath, ...] = ()
+    offset: int = 0
 
 
 Maker = Callable[[Arguments, Context], Policy]
@@ -72,6 +74,15 @@ class Catalogue(Generic[Policy]):
         if len(policies) == 1 or self._join is None:
             return policies[0]
         return self._join(policies)
+
+    def without(self, name: str, text: str) -> str:
+        """Return a text without its policies of one name, empty if there are no others.
+
+        Raises:
+            PolicyNameError: the text is malformed.
+        """
+        calls = read_calls(text, self.operator)
+        return self.operator.join(str(call) for call in calls if call.name != name)
 
     def make_one(self, call: Call, context: Context) -> Policy:
         """Return the policy of one call. Errors as for `make`."""

@@ -100,7 +100,7 @@ WEIGHTS: Catalogue[Weight] = Catalogue(
         Entry(
             "entries(1)",
             "what is given for the attempt's entry in the mix: entries(1, 1.1) with two of them",
-            lambda given, _: ByEntry(given.numbers() or (1.0,)),
+            lambda given, context: ByEntry(given.numbers() or (1.0,), context.offset),
         ),
         Entry(
             "effort(tokens=1, calls=1)",

@@ -149,14 +149,15 @@ class ByEntry:
     """A vote weighs what is known of its attempt's entry in the mix, as of an expert.
 
     Attempts that are asked differently are right differently often (Littlestone and Warmuth's
-    weighted majority, with weights that do not change). Attempt n has the weight n, and after the
-    last the first again, as with the entries of a mix.
+    weighted majority, with weights that do not change). Attempt n has the weight offset + n, and
+    after the last the first again, as with the entries of a mix.
 
     Raises:
         PolicyError: a weight is not above 0 and finite, or there is none.
     """
 
     weights: tuple[float, ...] = (1.0,)
+    offset: int = 0
 
     def __post_init__(self) -> None:
         if not self.weights or not all(0 < weight < math.inf for weight in self.weights):
@@ -172,7 +173,7 @@ class ByEntry:
 
     def decide(self, outcome: AttemptOutcome) -> WeightDecision:
         """Return the weight of the attempt's entry."""
-        weight = self.weights[outcome.attempt % len(self.weights)]
+        weight = self.weights[(self.offset + outcome.attempt) % len(self.weights)]
         return WeightDecision(weight, WeightReason.ENTRY)
 
 

@@ -12,7 +12,7 @@ from server.solve.recipe import NO_RECIPE, VERIFYING_SELECTOR, Recipe, read_reci
 from voting.catalogue import Context
 from voting.equivalence import AnswerRules
 from voting.errors import PolicyNameError
-from voting.policies import CATALOGUES, Policies, make_policies
+from voting.policies import CATALOGUES, WEIGHTS, Policies, make_policies
 from voting.strategies import AUTO, Strategy, strategy
 
 #: The reserve for forcing answers is never more than this share of the time limit.
@@ -125,17 +125,16 @@ def make_plan(
     attempts = chosen.attempts or request.attempts or settings.attempts
     time_limit_s = request.time_limit_s or settings.time_limit_s
     agree = min(request.agree or settings.agree, attempts)
-    # A strategy that the request names comes with its own policies, not with those of the settings.
-    own = settings.policy_names if request.strategy is None else {}
+    own = _own_policies(request, settings)
     asked = {kind: getattr(request, kind) or own.get(kind) for kind in CATALOGUES}
     recipe = read_recipe(request.recipe or settings.recipe, engines)
-    names, context = chosen.named(asked), Context(attempts, agree)
+    names, context = chosen.named(asked), Context(attempts, agree, offset=request.offset)
     policies = make_policies(names, context)
     if recipe.judge and asked["selector"] in (None, "", AUTO) and not policies.asks:
         policies = make_policies(replace(names, selector=VERIFYING_SELECTOR), context)
     # What the request names holds for every attempt.
     named = [name for name in NUMBERS if getattr(request, name) is not None]
-    mix = _mix(settings.mix if request.mix in (None, "", AUTO) else request.mix).without(*named)
+    mix = _mix(request.mix if _has_mix(request) else settings.mix).without(*named)
     temperature, first_greedy = request.temperature, False
     if temperature is None:
         temperature, first_greedy = settings.temperature, settings.first_greedy
@@ -173,6 +172,24 @@ def make_plan(
         mix=mix,
         recipe=recipe,
     )
+
+
+def _own_policies(request: SolveRequest, settings: SolveSettings) -> dict[str, str | None]:
+    """Return the policies of the settings that are for what the request asks.
+
+    A strategy that it names comes with its own. What entries of the settings' mix weigh says
+    nothing of the entries of another mix.
+    """
+    if request.strategy is not None:
+        return {}
+    own = settings.policy_names
+    if _has_mix(request):
+        own["weight"] = WEIGHTS.without("entries", settings.weight) or "plain"
+    return own
+
+
+def _has_mix(request: SolveRequest) -> bool:
+    return request.mix not in (None, "", AUTO)
 
 
 def _mix(text: str | None) -> Mix:

@@ -7,6 +7,7 @@ from server.sections.solve import SolveSettings
 from server.solve.mix import AttemptStyle, Mix, parse_mix
 from server.solve.plan import SolvePlan, make_plan
 from voting.errors import PolicyNameError
+from voting.types import AttemptOutcome
 
 VARIANTS = ("check", "chinese")
 MIX = (
@@ -108,3 +109,31 @@ def test_a_request_has_a_mix_of_its_own() -> None:
     assert plan(SolveRequest(problem="x", mix="auto")).mix == plan().mix
     with pytest.raises(PolicyNameError, match="mix: variant 'klingon': must be one of"):
         plan(SolveRequest(problem="x", mix="variant=klingon"))
+
+
+WEIGHT = "tool_errors(floor=0.25)*entries(1, 2, 3, 4)"
+
+
+def entry_weights(made: SolvePlan) -> list[float]:
+    outcomes = (AttemptOutcome(attempt=n, answer=None, finished=True) for n in range(4))
+    return [made.policies.weight.decide(outcome).weight for outcome in outcomes]
+
+
+def test_votes_of_attempts_that_were_missing_weigh_what_their_entries_do() -> None:
+    assert entry_weights(plan(weight=WEIGHT)) == [1, 2, 3, 4]
+    assert entry_weights(plan(SolveRequest(problem="x", offset=3), weight=WEIGHT)) == [4, 1, 2, 3]
+
+
+@pytest.mark.parametrize("mix", ["none", "temperature=0; variant=french"])
+@pytest.mark.parametrize(("weight", "left"), [(WEIGHT, 0.25), ("entries(1, 2)", 1.0)])
+def test_entries_of_a_requests_own_mix_do_not_weigh_what_others_do(
+    mix: str, weight: str, left: float
+) -> None:
+    made = plan(SolveRequest(problem="x", mix=mix), weight=weight)
+    assert entry_weights(made) == [1, 1, 1, 1]
+    failed = AttemptOutcome(attempt=1, answer=None, finished=True, tool_calls=1, tool_errors=1)
+    assert made.policies.weight.decide(failed).weight == left
+    asked = SolveRequest(problem="x", mix=mix, weight="entries(1, 5)")
+    assert entry_weights(plan(asked, weight=weight)) == [1, 5, 1, 5]
+    with_auto = plan(SolveRequest(problem="x", mix=mix), weight="auto")
+    assert with_auto.policies.weight == plan(weight="auto").policies.weight
