@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -20,6 +21,10 @@ from kaggle_notebook.start import finish, start
 
 PACKAGE = "kaggle_evaluation"
 MODULE = f"{PACKAGE}.aimo_3_inference_server"
+
+#: The gateway waits fifteen minutes for a server; what holds a port is most often just ending.
+_BIND_TRIES = 5
+_BIND_PAUSE_S = 1.0
 
 
 class InferenceServer(Protocol):
@@ -96,7 +101,21 @@ def inference_server(
         sys.path.insert(0, str(_package_folder(settings)))
         importlib.invalidate_caches()
         module = importlib.import_module(MODULE)
-    return cast(InferenceServer, module.AIMO3InferenceServer(endpoint))
+    return _bound(lambda: cast(InferenceServer, module.AIMO3InferenceServer(endpoint)))
+
+
+def _bound(make: Callable[[], InferenceServer]) -> InferenceServer:
+    """Make a server, again where its port was taken between being chosen and being bound.
+
+    gRPC says so by a RuntimeError, after the contest's package found the port free.
+    """
+    for _ in range(_BIND_TRIES - 1):
+        try:
+            return make()
+        except (RuntimeError, OSError) as error:
+            say(f"the contest's port: {error}; trying again")
+            time.sleep(_BIND_PAUSE_S)
+    return make()
 
 
 def data_paths(settings: SessionSettings) -> tuple[str, ...]:

@@ -1,18 +1,22 @@
 """What the serving cell finds of the contest, wherever the inputs are mounted."""
 
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
 
+from kaggle_notebook import serve
 from kaggle_notebook.current import set_current
 from kaggle_notebook.errors import KaggleError
 from kaggle_notebook.predict import predict as answered
 from kaggle_notebook.reserve import FILE
-from kaggle_notebook.serve import _package_folder, data_paths, main
+from kaggle_notebook.serve import _package_folder, data_paths, inference_server, main
 from kaggle_notebook.settings import read_settings
 from kaggle_notebook.start import start
+from tests.kaggle_double import relay
 from tests.kaggle_notebook.notebooks import SITE, write_problems
 from tests.server.journal.disks import fill, mounted
 
@@ -55,6 +59,49 @@ def test_what_is_not_there_is_told_with_the_place(tmp_path: Path) -> None:
     for look in (_package_folder, data_paths):
         with pytest.raises(KaggleError, match=f"not below {tmp_path}|is below {tmp_path}"):
             look(settings)
+
+
+@pytest.fixture
+def taken_port() -> Iterator[int]:
+    # gRPC is content with one of the addresses of the host.
+    both = socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if both else socket.AF_INET
+    with socket.create_server(("", 0), family=family, dualstack_ipv6=both) as holder:
+        yield holder.getsockname()[1]
+
+
+def with_ports(monkeypatch: pytest.MonkeyPatch, ports: Iterator[int]) -> None:
+    monkeypatch.syspath_prepend(str(SITE))
+    monkeypatch.setattr(serve, "_BIND_PAUSE_S", 0.0)
+    monkeypatch.setattr(relay, "_free_port", lambda: next(ports))
+
+
+def test_a_port_that_is_taken_in_the_moment_it_is_chosen_is_chosen_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_port: int
+) -> None:
+    free = relay._free_port()
+    with_ports(monkeypatch, iter([taken_port, taken_port, free]))
+    server: Any = inference_server(read_settings({"inputs": str(tmp_path)}), answered)
+    try:
+        assert server.port == free
+    finally:
+        server.server.stop(0)
+
+
+def test_a_port_that_cannot_be_had_is_told_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken_port: int
+) -> None:
+    tried: list[int] = []
+
+    def ports() -> Iterator[int]:
+        while True:
+            tried.append(taken_port)
+            yield taken_port
+
+    with_ports(monkeypatch, ports())
+    with pytest.raises(RuntimeError, match="bind"):
+        inference_server(read_settings({"inputs": str(tmp_path)}), answered)
+    assert len(tried) == serve._BIND_TRIES
 
 
 def test_a_disk_that_is_full_at_the_end_has_room_for_the_submission(
