@@ -17,8 +17,8 @@ import anyio
 #: nothing can be done for it.
 KILL_WAIT_S = 5.0
 
-#: Rounds of looking for descendants that were forked while the earlier ones were killed.
-_KILL_ROUNDS = 10
+#: Rounds of looking for descendants that were forked while the earlier ones were signalled.
+_SIGNAL_ROUNDS = 10
 
 
 class KernelProcess(Protocol):
@@ -117,27 +117,13 @@ def kill_tree(pid: int) -> None:
     """Kill all descendants of a process whose id cannot have become another's; stop itself."""
     # Stopped, it neither forks nor reaps, so what is found stays what it is.
     send(os.kill, pid, signal.SIGSTOP)
-    killed: set[int] = set()
-    for _ in range(_KILL_ROUNDS):
-        found = set(_descendants(pid)) - killed
-        if not found:
-            return
-        for descendant in found:
-            send(os.kill, descendant, signal.SIGKILL)
-        killed |= found
+    _send_descendants(pid, signal.SIGKILL)
 
 
 def stop_family(pid: int) -> None:
     """Let a kernel's process, its group and all its descendants run no further."""
     send(os.killpg, pid, signal.SIGSTOP)
-    stopped: set[int] = set()
-    for _ in range(_KILL_ROUNDS):
-        found = set(_descendants(pid)) - stopped
-        if not found:
-            return
-        for descendant in found:
-            send(os.kill, descendant, signal.SIGSTOP)
-        stopped |= found
+    _send_descendants(pid, signal.SIGSTOP)
 
 
 def continue_family(pid: int) -> None:
@@ -215,6 +201,18 @@ def _descendants(pid: int) -> Iterable[int]:
         found = _children(parents.pop())
         parents += found
         yield from found
+
+
+def _send_descendants(pid: int, number: signal.Signals) -> None:
+    """Signal all processes below one, also those that are forked meanwhile."""
+    signalled: set[int] = set()
+    for _ in range(_SIGNAL_ROUNDS):
+        found = set(_descendants(pid)) - signalled
+        if not found:
+            return
+        for descendant in found:
+            send(os.kill, descendant, number)
+        signalled |= found
 
 
 def _children(pid: int) -> list[int]:
