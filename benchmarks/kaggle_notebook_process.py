@@ -5,11 +5,14 @@ its port to `port`. Disturbances are those that only the process itself can have
 clock, and a second caller with the id at hand.
 """
 
+import fcntl
 import json
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +58,24 @@ def main(settings: dict[str, Any], disturbances: dict[str, float]) -> None:
     def inference_server(
         settings: SessionSettings, endpoint: Callable[..., Any] = predict
     ) -> serve.InferenceServer:
-        server = of_contest(settings, endpoint)
+        with _alone():
+            server = of_contest(settings, endpoint)
         port_file(Path.cwd()).write_text(str(getattr(server, "port", 0)), encoding="ascii")
         return server
 
     serve.inference_server = inference_server
     serve.main(predict)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Let one notebook of this machine at a time choose its port: in a contest there is one.
+
+    Two at once take an address each of one port, and each the other's gateway.
+    """
+    with (Path(tempfile.gettempdir()) / "kaggle-port.lock").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def port_file(folder: Path) -> Path:
