@@ -30,7 +30,7 @@ _LOOK_EVERY_S = 0.2
 #: Growth that is always allowed, a mebibyte a second: what a server keeps of hours of work.
 _STEADY_BYTES_A_LOOK = int(_MIB * _LOOK_EVERY_S)
 
-#: How long each kernel runs alone. With all of them it is the longest pause of an innocent one.
+#: How long each kernel runs alone; the others stand still for as long, one after another.
 _ALONE_S = 0.05
 
 #: What the memory grows by in that time if it is the kernel's doing; a cell's messages are less.
