@@ -12,7 +12,7 @@ from server.solve.recipe import NO_RECIPE, VERIFYING_SELECTOR, Recipe, read_reci
 from voting.catalogue import Context
 from voting.equivalence import AnswerRules
 from voting.errors import PolicyNameError
-from voting.policies import CATALOGUES, WEIGHTS, Policies, make_policies
+from voting.policies import CATALOGUES, WEIGHTS, Policies, PolicyNames, make_policies
 from voting.strategies import AUTO, Strategy, strategy
 
 #: The reserve for forcing answers is never more than this share of the time limit.
@@ -31,6 +31,7 @@ class SolvePlan:
     problem_id: str | None
     answer_kind: AnswerKind
     strategy: Strategy
+    policy_names: PolicyNames
     policies: Policies
     rules: AnswerRules
     symbolic: bool
@@ -125,13 +126,9 @@ def make_plan(
     attempts = chosen.attempts or request.attempts or settings.attempts
     time_limit_s = request.time_limit_s or settings.time_limit_s
     agree = min(request.agree or settings.agree, attempts)
-    own = _own_policies(request, settings)
-    asked = {kind: getattr(request, kind) or own.get(kind) for kind in CATALOGUES}
     recipe = read_recipe(request.recipe or settings.recipe, engines)
-    names, context = chosen.named(asked), Context(attempts, agree, offset=request.offset)
-    policies = make_policies(names, context)
-    if recipe.judge and asked["selector"] in (None, "", AUTO) and not policies.asks:
-        policies = make_policies(replace(names, selector=VERIFYING_SELECTOR), context)
+    context = Context(attempts, agree, offset=request.offset)
+    names, policies = _policies(chosen, request, settings, recipe, context)
     # What the request names holds for every attempt.
     named = [name for name in NUMBERS if getattr(request, name) is not None]
     mix = _mix(request.mix if _has_mix(request) else settings.mix).without(*named)
@@ -143,6 +140,7 @@ def make_plan(
         problem_id=request.problem_id,
         answer_kind=request.answer_kind,
         strategy=chosen,
+        policy_names=names,
         policies=policies,
         rules=AnswerRules(
             percent_is_number=settings.percent_is_number, ordered_lists=settings.ordered_lists
@@ -172,6 +170,23 @@ def make_plan(
         mix=mix,
         recipe=recipe,
     )
+
+
+def _policies(
+    chosen: Strategy,
+    request: SolveRequest,
+    settings: SolveSettings,
+    recipe: Recipe,
+    context: Context,
+) -> tuple[PolicyNames, Policies]:
+    own = _own_policies(request, settings)
+    asked = {kind: getattr(request, kind) or own.get(kind) for kind in CATALOGUES}
+    names = chosen.named(asked)
+    policies = make_policies(names, context)
+    if recipe.judge and asked["selector"] in (None, "", AUTO) and not policies.asks:
+        names = replace(names, selector=VERIFYING_SELECTOR)
+        policies = make_policies(names, context)
+    return names, policies
 
 
 def _own_policies(request: SolveRequest, settings: SolveSettings) -> dict[str, str | None]:

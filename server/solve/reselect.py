@@ -162,13 +162,10 @@ class Reselector:
             left = deadline - anyio.current_time()
             tally.classes.learn(await answering.answer(tally.classes.questions(), left))
         selection = await _run(plan, tally, answering, deadline)
-        names = plan.strategy.named(
-            {kind: getattr(asked, kind) or _own(events, kind) for kind in ("selector", "weight")}
-        )
         return SelectReport(
             solve_id=solve_id,
-            selector=names.selector,
-            weight_by=names.weight,
+            selector=plan.policy_names.selector,
+            weight_by=plan.policy_names.weight,
             answer=answer_text(selection.answer),
             reason=selection.reason.value,
             weight=selection.weight,
@@ -259,10 +256,3 @@ def _request(events: Sequence[Event]) -> SolveRequest | None:
     return SolveRequest(
         problem=started.problem, answer_kind=started.answer_kind, attempts=started.attempts
     )
-
-
-def _own(events: Sequence[Event], kind: str) -> str | None:
-    """Return a policy that the solve's own request named."""
-    asked = next((e.request for e in events if isinstance(e, SolveRequested)), {})
-    value = asked.get(kind)
-    return value if isinstance(value, str) else None

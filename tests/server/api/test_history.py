@@ -26,7 +26,12 @@ from client.schema import (
 )
 from server.engine.scripted import ScriptedEngine
 from server.journal.journal import Journal
-from tests.server.api.gateway import Gateway, wait_until
+from server.sections.journal import JournalSettings
+from server.sections.solve import SolveSettings
+from server.settings import Settings
+from server.vocabulary import Vocabulary
+from tests.server.api.gateway import Gateway, serving, wait_until
+from tests.server.solve.plain_logs import plain_logs
 
 SOLVES = "/v1/solves"
 
@@ -293,6 +298,25 @@ class TestSelect:
         report = client.select(ended, SelectRequest(selector="recheck", weight="plain"))
         assert (report.answer, report.weight_by) == ("42", "plain")
         assert asked == []
+
+    def test_reports_what_the_settings_weigh_by(
+        self, vocabulary: Vocabulary, folder: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "tiny.gguf").symlink_to(folder / "tiny.gguf")
+        settings = Settings(
+            journal=JournalSettings(path=str(tmp_path / "journal.sqlite")),
+            solve=SolveSettings(attempts=2, early_stop="none", weight="entries(3, 1)"),
+        )
+        with (
+            plain_logs(),
+            serving(vocabulary, settings, tmp_path) as own,
+            QuorumClient(own.url) as client,
+        ):
+            ended = client.solve(SolveRequest(problem="6 x 7?")).solve_id
+            by_settings = client.select(ended, SelectRequest(selector="weighted"))
+            assert (by_settings.weight_by, by_settings.weight) == ("entries(3, 1)", 4.0)
+            plain = client.select(ended, SelectRequest(selector="weighted", weight="plain"))
+            assert (plain.weight_by, plain.weight) == ("plain", 2.0)
 
     def test_refusals(self, client: QuorumClient, ended: str, http: httpx.Client) -> None:
         with pytest.raises(NotFound):
