@@ -63,6 +63,8 @@ def whole_folder(target: Path, job: dict[str, Any]) -> Iterator[Path]:
         with locked(work):
             _claim(work, job)
             yield work
+            for path in work.rglob("*"):
+                sync(path)
             sync(work)
             work.rename(target)
             # only now: a work folder without its job is nobody's, and would be refused

@@ -17,7 +17,7 @@ from training import errors
 from training.corpus.build import build
 from training.corpus.commands import corpus_command
 from training.corpus.exclusion import Excluded, read_excluded
-from training.corpus.rules import Order, Rules, reward_of
+from training.corpus.rules import Kind, Order, Rules, reward_of
 from training.corpus.sketches import overlap, sketch
 from training.corpus.store import from_runs, read_entries, read_examples, to_runs
 from training.text import Decoder, load_decoder
@@ -288,6 +288,19 @@ def test_what_was_cut_off_is_neither_right_nor_wrong_and_plans_are_no_traces(
     assert figures["reason"]["not ended by the model: early_stop"] == 1
     assert [each["rejected"] for each in read_json(tmp_path / "corpus" / "pairs.jsonl")] == [4]
     assert included(path, tmp_path / "wrong", Rules(least_reward=0.0)) == [0, 4]
+
+
+def test_rejected_sides_of_pairs_keep_the_rules_too(tmp_path: Path) -> None:
+    wrong = {"answer": "8", "end": "answered"}
+    rows = [
+        row("a", [10, 11], tool_calls=0),
+        row("a", [12, 13], tool_calls=1, **wrong),
+        row("a", [14] * 100, tool_calls=0, **wrong),
+        row("a", [15, 16], tool_calls=0, **wrong),
+    ]
+    path = write(tmp_path / "t.jsonl", rows)
+    build([path], tmp_path / "out", Rules(longest=50, kinds=(Kind.COT,)), pairs_per_problem=4)
+    assert [each["rejected"] for each in read_json(tmp_path / "out" / "pairs.jsonl")] == [3]
 
 
 def test_a_forced_answer_makes_no_program_of_an_attempt(tmp_path: Path) -> None:

@@ -271,6 +271,33 @@ def test_ranks_and_alphas_of_patterns_are_those_of_their_modules(
     assert np.allclose(applied, others * head[0] @ head[1], atol=1e-5)
 
 
+@pytest.mark.parametrize(("gate", "up"), [(4, 1), (1, 4), (4, 2)])
+def test_gate_and_up_may_be_of_different_ranks(
+    base: Path, tmp_path: Path, gate: int, up: int
+) -> None:
+    ranks = {"w1": gate, "w3": up}
+    module = f"base_model.model.{tiny.LAYER}.mlp.experts"
+    tensors = {
+        name: tensor[:, :rank] if ".lora_A" in name else tensor[:, :, :rank]
+        for name, tensor in tiny.adapter_tensors(np.random.default_rng(1), 0.3).items()
+        for which, rank in ranks.items()
+        if f".{which}." in name
+    }
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+    twice = {name: 2 * rank for name, rank in ranks.items()}
+    made = tiny.write_adapter(
+        tmp_path / "adapter", tensors, rank_pattern=ranks, alpha_pattern=twice
+    )  # fmt: skip
+    merge(base, made, tmp_path / "out")
+    before, after = (experts(load(each), tiny.GATE_UP) for each in (base, tmp_path / "out"))
+    for part, which in enumerate(ranks):
+        down, rise = (tensors[f"{module}.{which}.lora_{side}.weight"] for side in "AB")
+        wanted = 2 * rise @ down
+        applied = (after - before)[:, part::2]
+        assert cosine(applied, wanted) > 0.98
+        assert np.linalg.norm(applied) == pytest.approx(np.linalg.norm(wanted), rel=0.05)
+
+
 def test_a_module_that_the_base_calls_attn_is_found(tmp_path: Path) -> None:
     module = "visual.blocks.0.attn.proj"
     base = tiny.write_base(tmp_path / "base", {f"{module}.weight": np.zeros((64, 64), np.float32)})

@@ -110,6 +110,14 @@ def test_weights_that_are_or_would_be_no_numbers_are_refused(
             merge(base, made, tmp_path / "out")
 
 
+def test_a_change_of_experts_beyond_all_numbers_is_refused(tmp_path: Path) -> None:
+    base = tiny.write_base(tmp_path / "base", tiny.base_tensors(np.random.default_rng(0)))
+    made = adapter(tmp_path, keep="w2", size=1e18)
+    for _ in range(2):
+        with pytest.raises(errors.BadAdapter, match="the change is too large"):
+            merge(base, made, tmp_path / "out")
+
+
 Q = "base_model.model.model.layers.0.attn.q_proj"
 W1 = "base_model.model.model.layers.0.mlp.experts.w1"
 BAD_ADAPTERS: dict[str, tuple[dict[str, tuple[int, ...] | None], dict[str, object], str]] = {

@@ -62,6 +62,30 @@ async def test_generated_traces_are_whole_and_a_stopped_job_goes_on(
     assert {entry.source for entry in read_entries(tmp_path / "corpus")} == {"own"}
 
 
+async def test_rows_that_a_power_cut_took_are_made_again(url: str, tmp_path: Path) -> None:
+    problems = read_problems(write(tmp_path / "problems.jsonl", PROBLEMS), licence="CC0-1.0")
+    plan = Plan(stages=(2,), answer_kind=AnswerKind.INTEGER)
+
+    def stop(*_: int) -> None:
+        raise Stopped
+
+    with pytest.raises(Stopped):
+        await generate(url, problems, tmp_path / "out", plan, observe=stop)
+    (tmp_path / ".out.partial" / "traces.jsonl").write_bytes(b"")
+    for _ in range(2):  # the second finds the progress of the first cut back
+        with pytest.raises(Stopped):
+            await generate(url, problems, tmp_path / "out", plan, observe=stop)
+    assert await generate(url, problems, tmp_path / "out", plan) == 4
+    traces = list(read_traces(tmp_path / "out" / "traces.jsonl"))
+    assert sorted(trace.key for trace in traces) == ["power"] * 2 + ["primes"] * 2
+
+
+def test_numbers_of_more_than_64_bits_are_told(tmp_path: Path) -> None:
+    row = {"problem_id": "p", "ids": [1, 2], "mask": [0, 1], "attempt": 2**63}
+    with pytest.raises(errors.BadTraces, match=f"attempt is {2**63}; must be of 64 bits"):
+        list(read_traces(write(tmp_path / "t.jsonl", [row])))
+
+
 @pytest.mark.parametrize(
     ("problem", "plan", "told"),
     [

@@ -4,7 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing, nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,16 @@ import orjson
 from training.corpus.card import card
 from training.corpus.continuations import Continuations, read_continuations
 from training.corpus.exclusion import Excluded, Exclusion
-from training.corpus.rules import MOST_ENTRIES, Candidate, Kind, Rules, choose, cut_by, reward_of
+from training.corpus.rules import (
+    MOST_ENTRIES,
+    Candidate,
+    Kind,
+    Rules,
+    choose,
+    cut_by,
+    reward_of,
+    unfit,
+)
 from training.corpus.sketches import sketch
 from training.corpus.store import (
     CARD,
@@ -173,10 +182,10 @@ def _pairs(
     candidates: list[Candidate], rules: Rules, per_problem: int
 ) -> list[tuple[Candidate, Candidate]]:
     """Return pairs of an included right trace and a wrong one after the same prompt."""
+    of_any_reward = replace(rules, least_reward=0.0)
     wrong: dict[tuple[str, bytes], list[Candidate]] = {}
     for each in candidates:
-        usable = each.complete and each.sampled and each.reward == 0
-        if usable and not each.included and (each.characters or 0) <= rules.most_characters:
+        if each.reward == 0 and not each.included and not unfit(each, of_any_reward):
             wrong.setdefault((each.key, each.prompt), []).append(each)
     pairs: list[tuple[Candidate, Candidate]] = []
     counts: Counter[tuple[str, bool]] = Counter()

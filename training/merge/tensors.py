@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import BadBase
+from training.errors import BadAdapter, BadBase
 from training.merge.adapter import Factors
 from training.merge.base import BLOCKS, SCALES, Base
 from training.merge.mxfp4 import BLOCK_BYTES, NAN_SCALE, SUMS, merge_rows
@@ -26,6 +26,7 @@ def merge_quantised(base: Base, target: str, loras: list[Factors], put: Put) -> 
 
     Raises:
         BadBase: a scale is NaN, or the two tensors do not fit each other.
+        BadAdapter: the change is so large that its norm is no number.
     """
     blocks_name, scales_name = target + BLOCKS, target + SCALES
     entry, scale_entry = base.entry(blocks_name), base.entry(scales_name)
@@ -52,6 +53,11 @@ def merge_quantised(base: Base, target: str, loras: list[Factors], put: Put) -> 
         sums += merged.sums
         before += merged.before
         after += merged.after
+    if not np.isfinite(sums).all():
+        raise BadAdapter(
+            f"{target}: the change is too large for its norm to be a number: training diverged, or "
+            "lora_alpha is wrong; take an earlier checkpoint"
+        )
     return report(target, MXFP4, experts * rows * count * BLOCK_BYTES * 2, sums, (before, after))
 
 
@@ -60,11 +66,13 @@ def _factors(loras: list[Factors], expert: int, rows: int) -> tuple[Floats, Floa
     some = loras[0]
     if some.part is None:
         return _of(some.down, expert)[None], _of(some.up, expert)
-    down = np.zeros((2, *some.down.shape[1:]), np.float32)
-    up = np.zeros((rows, some.up.shape[2]), np.float32)
+    most = max(lora.down.shape[1] for lora in loras)
+    down = np.zeros((2, most, some.down.shape[2]), np.float32)
+    up = np.zeros((rows, most), np.float32)
     for lora in loras:
-        part = lora.part or 0
-        down[part], up[part::2] = _of(lora.down, expert), _of(lora.up, expert)
+        # gate and up may be of different ranks: what one has less is zero
+        part, rank = lora.part or 0, lora.down.shape[1]
+        down[part, :rank], up[part::2, :rank] = _of(lora.down, expert), _of(lora.up, expert)
     return down, up
 
 

@@ -1,8 +1,10 @@
 """Traces from a server: many attempts at each problem, none of them stopped by a vote."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,7 @@ from client.schema import (
 )
 from training.corpus.rules import reward_of
 from training.errors import writing
-from training.files import append_line, read_lines, whole_folder
+from training.files import append_line, read_lines, whole_file, whole_folder
 from training.parallel import run_all
 from training.problems.ask import to_request
 from training.problems.read import Problem
@@ -215,13 +217,26 @@ class _Writer:
         self.done: set[tuple[str, int]] = set()
         self.right: dict[str, int] = {}
         self.traces = end = 0
-        for line in read_lines(self._progress):
+        for line in self._kept():
             self._note(line)
             end = line["end"]
         if self._path.exists():
             with writing(self._path), self._path.open("r+b") as file:
                 file.truncate(end)
         self._end = end
+
+    def _kept(self) -> list[dict[str, Any]]:
+        """Return the progress whose rows are there; what a power cut took the rows of is undone."""
+        size = self._path.stat().st_size if self._path.exists() else 0
+        lines = list(read_lines(self._progress))
+        kept = list(takewhile(lambda line: line["end"] <= size, lines))
+        if len(kept) < len(lines):
+            with whole_file(self._progress) as partial_file:
+                option = orjson.OPT_APPEND_NEWLINE
+                partial_file.write_bytes(
+                    b"".join(orjson.dumps(line, option=option) for line in kept)
+                )
+        return kept
 
     def _note(self, line: dict[str, Any]) -> None:
         problem = line["problem_id"]
@@ -235,6 +250,8 @@ class _Writer:
         with writing(self._path):
             with self._path.open("ab") as file:
                 file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
             self._end += len(content)
             line = {
                 "problem_id": problem_id, "stage": stage, "traces": len(rows), "end": self._end,

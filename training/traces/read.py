@@ -18,6 +18,9 @@ from training.errors import BadTraces, MissingExtra, reading
 from training.json_rows import loads
 from training.traces.trace import COLUMNS, Ids, Mask, Trace
 
+#: Integers are stored in columns of this many, on either side of zero.
+INT64 = 1 << 63
+
 #: Ids of gpt-oss's vocabulary (o200k_harmony): `<|start|>` and `assistant`.
 START, ASSISTANT = 200006, 173781
 #: Above this no vocabulary reaches; float or negative ids are refused as well.
@@ -76,6 +79,8 @@ def to_trace(row: dict[str, Any]) -> Trace:
         value = _of_type(value, types)
         if not isinstance(value, types):
             raise TypeError(f"{name} is {value!r}")
+        if isinstance(value, int) and not -INT64 <= value < INT64:
+            raise ValueError(f"{name} is {value}; must be of 64 bits")
         values[name] = value
     return Trace(ids, mask, values)
 
