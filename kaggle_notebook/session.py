@@ -76,7 +76,9 @@ class Session:
             lambda: self.clock.elapsed_s,
             settings.mode,
         )
-        self._solver = ProblemSolver(settings, terms, lambda: self.server.state, self.server.ensure)
+        self._solver = ProblemSolver(
+            settings, terms, lambda: self.server.state, self.server.ensure, self.record.lines
+        )
         self._teller = Teller(terms, lambda: self.server.state)
         # a caller's signal handler may ask too, in the middle of anything
         self._lock = threading.RLock()

@@ -2,18 +2,21 @@
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from kaggle_notebook.absence import Absence
 from kaggle_notebook.allowance import Allowance
 from kaggle_notebook.errors import KaggleError, ServerRefused
 from kaggle_notebook.evidence import Evidence
+from kaggle_notebook.record import AnswerLine
 from kaggle_notebook.run_terms import RunTerms
 from kaggle_notebook.server_state import ServerPhase, ServerState
 from kaggle_notebook.settings import Mode, SessionSettings
 from kaggle_notebook.statement import shortened
+from kaggle_notebook.telling import tell_all
 from kaggle_notebook.wire import Wire
 
 #: A solve that ended so, without an answer, may be asked for again: the server failed, not the
@@ -132,6 +135,11 @@ class Task:
         """Whether its time is up, or nobody waits for it any more."""
         return self.stopped.is_set() or time.monotonic() >= self.end()
 
+    def wait_for_server(self, seconds: float) -> None:
+        """Wait for one that can work, at most to the problem's end; that is no queue's time."""
+        self.asked = None
+        self.pause(seconds)
+
     def pause(self, seconds: float) -> None:
         """Wait, at most to the problem's end."""
         self.stopped.wait(max(0.0, min(seconds, self.end() - time.monotonic())))
@@ -139,16 +147,6 @@ class Task:
 
 def _grace(limit_s: float | None) -> float:
     return min(GRACE_S, 0.5 + GRACE_SHARE * (limit_s or 0.0))
-
-
-def _failed_since(state: ServerState | None, before: float | None) -> float | None:
-    """Return since when no server has listened that had given up; None: there is hope.
-
-    One that is started again and again does not listen in between: a start alone is no hope.
-    """
-    if state is None or state.phase is ServerPhase.SERVING:
-        return None
-    return (before or time.monotonic()) if state.phase is ServerPhase.FAILED else before
 
 
 def _plainer(refusal: ServerRefused, task: Task) -> bool:
@@ -169,7 +167,9 @@ class ProblemSolver:
         terms: RunTerms,
         state: Callable[[], ServerState | None],
         ensure: Callable[[], None],
+        answered: Callable[[], Iterable[AnswerLine]],
     ) -> None:
+        self._answered = answered
         self._settings = settings
         self._terms = terms
         self._state = state
@@ -183,35 +183,30 @@ class ProblemSolver:
 
         Raises nothing of the server's: a server that is not there is waited for.
         """
-        failed_since: float | None = None
+        absence = Absence()
         while not task.over:
             self._ensure()
             state = self._state()
-            failed_since = _failed_since(state, failed_since)
-            if failed_since and time.monotonic() - failed_since > self._patience_s(task):
+            absence.observe(state)
+            if absence.seconds > self._patience_s(task):
                 task.notes.append("the server does not start")
                 return
             if state is None or state.phase is not ServerPhase.SERVING:
-                task.pause(LOOK_EVERY_S)
+                task.wait_for_server(LOOK_EVERY_S)
                 continue
             try:
                 wire = Wire(state.url)
                 if not self._is_ready(wire, task):
-                    task.pause(LOOK_EVERY_S)
+                    task.wait_for_server(LOOK_EVERY_S)
                     continue
+                absence.end()
                 self._end_the_unended(wire)
                 self._ask(wire, task)
                 if self._done(task):
                     return
-            except ServerRefused as refusal:
-                otherwise = self._without_run(state.url, refusal, task) or _plainer(refusal, task)
-                if refusal.status not in PASSING and not otherwise:
-                    task.notes.append(str(refusal))
-                    return
-                self._pause_after(task)
             except KaggleError as error:
-                if str(error) not in task.notes:
-                    task.notes.append(str(error))
+                if not self._may_pass(state.url, error, task):
+                    return
                 self._pause_after(task)
 
     def give_up(self, task: Task) -> None:
@@ -269,6 +264,17 @@ class ProblemSolver:
         task.pause(min(LONGEST_PAUSE_S, 0.125 * 2**task.repeats))
         return False
 
+    def _may_pass(self, url: str, error: KaggleError, task: Task) -> bool:
+        """Note what went wrong, once; tell whether it is worth asking again."""
+        passing = True
+        if isinstance(error, ServerRefused):
+            if self._without_run(url, error, task) or _plainer(error, task):
+                return True
+            passing = error.status in PASSING
+        if str(error) not in task.notes:
+            task.notes.append(str(error))
+        return passing
+
     def _patience_s(self, task: Task) -> float:
         begun = task.begun_solve is not None
         return self._settings.patience_s(task.allowance.even_s, begun=begun)
@@ -304,7 +310,8 @@ class ProblemSolver:
             left_s = max(0.1, task.hard_end - time.monotonic())
             body.setdefault("time_limit_s", min(task.allowance.limit_s or left_s, left_s))
         task.evidence.insert(0, Evidence())
-        task.asked = time.monotonic()
+        # one that is refused again and again has no more time than one in a queue
+        task.asked = task.asked or time.monotonic()
         for event in wire.events(body, stall_s=self._settings.stall_s, until=task.end):
             if event is not None:
                 task.observe(event)
@@ -340,4 +347,6 @@ class ProblemSolver:
             self._run_at[wire.url] = False
         else:
             self._run_at[wire.url] = True
+            # one that lost its journal would keep time for what is answered already
+            tell_all(wire, self._terms.id, self._answered())
         return self._run_at[wire.url]

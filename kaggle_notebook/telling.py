@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-from kaggle_notebook.errors import ServerRefused, ServerUnreachable
+from kaggle_notebook.errors import KaggleError, ServerRefused, ServerUnreachable
 from kaggle_notebook.record import AnswerLine
 from kaggle_notebook.run_terms import RunTerms
 from kaggle_notebook.server_state import ServerPhase, ServerState
@@ -20,6 +20,8 @@ from kaggle_notebook.wire import Wire
 
 #: Seconds for one call, and between two tries.
 CALL_S, AGAIN_S = 5.0, 1.0
+#: Seconds for telling all lines again to a server that may have lost them.
+ALL_S = 5.0
 #: Seconds that the end of a session waits for what is still to be told.
 CLOSE_S = 3.0
 #: Statuses after which the same may be accepted later.
@@ -78,7 +80,7 @@ class Teller:
         state = self._state()
         if state is None or state.phase is not ServerPhase.SERVING:
             return False
-        path = f"/v1/runs/{quote(self._terms.id, safe='')}/answers"
+        path = answers_path(self._terms.id)
         try:
             wire = Wire(state.url)
             try:
@@ -96,6 +98,22 @@ class Teller:
         except Exception:  # noqa: BLE001 - a line that cannot be sent must not hold up the others
             return True
         return True
+
+
+def tell_all(wire: Wire, run_id: str, lines: Iterable[AnswerLine]) -> None:
+    """Send lines at once, for as long as that works and `ALL_S` seconds at most; best effort."""
+    end = time.monotonic() + ALL_S
+    with suppress(KaggleError):
+        for line in lines:
+            left_s = end - time.monotonic()
+            if left_s <= 0:
+                return
+            wire.call("POST", answers_path(run_id), wire_form(line), timeout_s=min(CALL_S, left_s))
+
+
+def answers_path(run_id: str) -> str:
+    """Return where answers of a run are told."""
+    return f"/v1/runs/{quote(run_id, safe='')}/answers"
 
 
 def wire_form(line: AnswerLine) -> dict[str, Any]:

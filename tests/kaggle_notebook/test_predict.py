@@ -104,6 +104,32 @@ def test_a_fault_before_a_solve(tmp_path: Path, fault: str) -> None:
         assert rung(session) == "default"
 
 
+def test_one_problem_that_is_refused_again_and_again_takes_a_share_of_the_time(
+    tmp_path: Path,
+) -> None:
+    with session_of("busy", tmp_path, default_answer=3, problems=600) as session:
+        assert ask() == 3
+        (line,) = session.record.lines()
+        assert line.notes == ('the server answered 429: {"detail": "too many"}',)
+
+
+def test_an_engine_that_is_given_up_again_and_again_is_not_waited_for(tmp_path: Path) -> None:
+    with session_of("gives-up", tmp_path, default_answer=3) as session:
+        assert ask() == 3
+        assert "the server does not start" in session.record.lines()[0].notes
+
+
+def test_a_server_that_lost_its_journal_is_told_all_answers_again(tmp_path: Path) -> None:
+    with session_of("stall", tmp_path):
+        ask()
+    (tmp_path / "told.jsonl").unlink(missing_ok=True)
+    with session_of("forgetful", tmp_path, problems=2):
+        assert ask("a2") == 21
+        told = (tmp_path / "told.jsonl").read_text()
+        # whenever the run is opened, which was twice; sooner or later by the teller too
+        assert told.count('"problem_id": "a1"') >= 2
+
+
 @pytest.mark.parametrize("named", ["", "elsewhere.json"])
 def test_what_a_dead_server_left_on_disk_is_the_answer(tmp_path: Path, named: str) -> None:
     """Wherever the first cell has it written, and where it names a journal elsewhere."""
