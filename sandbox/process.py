@@ -142,6 +142,8 @@ def has_ended(pidfd: int) -> bool:
 
 def cause_of(code: int) -> str:
     """An exit code in words; a negative one is a signal's number."""
+    if code == -signal.SIGSEGV:
+        return f"signal {-code}, as of a recursion that is too deep or has no end"
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 

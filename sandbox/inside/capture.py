@@ -64,6 +64,11 @@ class LatestBytes:
             self._kept -= gone
             self.dropped += gone
 
+    @property
+    def last(self) -> bytes:
+        """The last byte; none where nothing was appended."""
+        return self._chunks[-1][-1:] if self._chunks else b""
+
     def joined(self) -> bytes:
         """What is kept: up to one chunk more than the limit."""
         return b"".join(self._chunks)
@@ -123,6 +128,16 @@ class CellCapture:
                 self._written += min(room, len(data))
             if room < len(data):
                 self._latest.append(data[max(room, 0) :])
+
+    def begin_line(self) -> None:
+        """End a line that was begun: what comes now is not part of it."""
+        with self._lock:
+            if self._file is not None and self._last_byte(self._file) not in (b"", b"\n"):
+                self.write(memoryview(b"\n"))
+
+    def _last_byte(self, file: int) -> bytes:
+        size = os.fstat(file).st_size
+        return self._latest.last or os.pread(file, 1, max(size - 1, 0))
 
     def end(self) -> CapturedText:
         """Close the cell's file and return what is kept of it."""

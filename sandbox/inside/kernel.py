@@ -19,8 +19,6 @@ from ipykernel import ipkernel
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.zmqshell import ZMQInteractiveShell
 from IPython.core.compilerop import CachingCompiler
-from IPython.core.displayhook import DisplayHook
-from IPython.core.displaypub import DisplayPublisher
 from IPython.core.error import UsageError
 from traitlets import Type, default
 
@@ -28,7 +26,9 @@ from sandbox.inside.alarms import CellAlarm
 from sandbox.inside.awaiting import CellLoop, may_await, wants_running_loop
 from sandbox.inside.capture import CellCapture, Streams, give_streams
 from sandbox.inside.commands import run_command
+from sandbox.inside.displays import PlainDisplayHook, PlainDisplayPublisher, show_texts
 from sandbox.inside.handlers import CellHandlers
+from sandbox.inside.reserve import MemoryReserve
 from sandbox.inside.threads import CellThreads
 from sandbox.inside.tracebacks import (
     CELL_NAME,
@@ -36,6 +36,9 @@ from sandbox.inside.tracebacks import (
     error_name,
     format_error,
 )
+
+#: What Python's tokenizer calls its input.
+_TOKENIZER = "<tokenize>"
 
 _NO_INPUT = "input() is not available here: write the value into the code"
 #: Of a kernel whose cell has broken its machinery (EX_SOFTWARE of <sysexits.h>).
@@ -65,50 +68,6 @@ class CellCompiler(CachingCompiler):
         return CELL_NAME.format(number=number)
 
 
-class PlainDisplayHook(DisplayHook):
-    """Shows a cell's last expression as one plain text among its output."""
-
-    def set_parent(self, parent: object) -> None:
-        """The parent message matters to hooks that send messages of their own."""
-
-    def update_user_ns(self, result: object) -> None:
-        """Keep the result as `_`, also after a cell has emptied its namespace."""
-        shell: Any = self.shell
-        shell.user_ns.setdefault("_oh", {})
-        super().update_user_ns(result)  # type: ignore[no-untyped-call]
-
-    def log_output(self, format_dict: object) -> None:
-        """Nothing reads the history: do not keep long texts for it."""
-
-    def write_output_prompt(self) -> None:
-        """No `Out[1]:`."""
-
-    def write_format_data(self, format_dict: dict[str, str], md_dict: object = None) -> None:  # noqa: ARG002
-        """Print the plain text, also when the cell has redirected sys.stdout."""
-        if text := format_dict.get("text/plain"):
-            shell: Any = self.shell
-            shell.kernel.streams.output.write(f"{text}\n")
-
-    def finish_displayhook(self) -> None:
-        """Nothing was begun."""
-
-
-class PlainDisplayPublisher(DisplayPublisher):
-    """Shows what display() is given as plain text among the cell's output."""
-
-    def set_parent(self, parent: object) -> None:
-        """See PlainDisplayHook."""
-
-    def publish(self, data: dict[str, Any], *_: object, **__: object) -> None:
-        """Print the plain text."""
-        if text := data.get("text/plain"):
-            shell: Any = self.shell
-            shell.kernel.streams.output.write(f"{text}\n")
-
-    def clear_output(self, wait: bool = False) -> None:
-        """What was written stays: the capture has no screen to clear."""
-
-
 class CellShell(ZMQInteractiveShell):
     """IPython's shell with short tracebacks and plain displays."""
 
@@ -120,6 +79,8 @@ class CellShell(ZMQInteractiveShell):
 
     #: The last error shown in the running cell, also one that IPython does not put in its result.
     shown_error: BaseException | None = None
+    #: Of the running cell, whose execution count IPython raises before all is told.
+    cell_number = 0
     #: How the last error of all cells was shown. Not the error: it holds its frames' variables.
     shown_text = "No traceback available to show.\n"
 
@@ -136,6 +97,7 @@ class CellShell(ZMQInteractiveShell):
         super().init_display_formatter()  # type: ignore[no-untyped-call]
         formatter: Any = self.display_formatter
         formatter.active_types = ["text/plain"]
+        show_texts(formatter.formatters["text/plain"])
 
     @default("loop_runner")
     def _default_loop_runner(self) -> Callable[[Coroutine[Any, Any, object]], object]:
@@ -153,10 +115,15 @@ class CellShell(ZMQInteractiveShell):
         """Write the error in its short form."""
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
         kernel: Any = self.kernel
+        if kernel.is_fork and issubclass(type(error), SystemExit):
+            return  # a worker that a cell has forked has done its work
+        kernel.reserve.give()
+        kernel.capture.begin_line()
         if error is None:  # `%tb`
             kernel.streams.errors.write(self.shown_text)
             return
         self.shown_error = error
+        self._name_cell_of(error)
         # Of a magic used wrongly the place says nothing. A model's error may lie about its class.
         is_misuse = issubclass(type(error), UsageError)
         text = (
@@ -164,6 +131,11 @@ class CellShell(ZMQInteractiveShell):
         )
         kernel.streams.errors.write(text)
         self.shown_text = text
+
+    def _name_cell_of(self, error: BaseException) -> None:
+        """Tell the cell of an error in its indentation, which comes before it has a name."""
+        if type(error) is IndentationError and error.filename == _TOKENIZER:
+            error.filename = CELL_NAME.format(number=self.cell_number)
 
     def showsyntaxerror(self, *_: object, **__: object) -> None:
         """Write the error in its short form."""
@@ -221,11 +193,17 @@ class CellKernel(IPythonKernel):
         self._alarm = CellAlarm()
         self._handlers = CellHandlers()
         self._threads = CellThreads()
+        self.reserve = MemoryReserve()
 
     @default("user_module")
     def _default_user_module(self) -> ModuleType | None:
         application: Any = self.parent
         return getattr(application, "user_module", None)
+
+    @property
+    def is_fork(self) -> bool:
+        """Whether this is a process that a cell has forked."""
+        return os.getpid() != self._process
 
     def pre_handler_hook(self) -> None:
         """Signals are handled here; the base class would raise KeyboardInterrupt between cells."""
@@ -269,7 +247,7 @@ class CellKernel(IPythonKernel):
             if issubclass(type(error), KeyboardInterrupt):
                 self._threads.end_those_of_the_cell()
         finally:
-            if os.getpid() != self._process:
+            if self.is_fork:
                 # A fork in the cell came out of it: it must not touch the parent's sockets.
                 os._exit(0)
             self._publish_output()
@@ -286,16 +264,18 @@ class CellKernel(IPythonKernel):
 
     def _run(self, code: str, silent: bool, store_history: bool) -> BaseException | None:
         shell = self.shell
-        shell.shown_error = None
+        shell.shown_error, shell.cell_number = None, shell.execution_count
         try:
             # Interrupts come between its two ends, never in the middle of one.
             with shell.cell_loop.in_place_of_the_kernels(code):
                 try:
                     self._in_cell = True
+                    self.reserve.keep()
                     with self._handlers.in_cell(self._interrupt_cell), self._alarm.in_cell():
                         result = shell.run_cell(code, store_history=store_history, silent=silent)
                 finally:
                     self._in_cell = False
+                    self.reserve.give()
                     _stop_tracing()
                     shell.let_script_thread_go()
         except KeyboardInterrupt as interrupt:
@@ -306,7 +286,7 @@ class CellKernel(IPythonKernel):
         return error if isinstance(error, BaseException) else None
 
     def _interrupt_cell(self, *_: object) -> None:
-        if os.getpid() != self._process:
+        if self.is_fork:
             # A worker that a cell has forked. A traceback of each would bury what the cell printed,
             # and a pool's worker would take the error for its task's, and go on with the next.
             os._exit(_INTERRUPTED_EXIT_CODE)

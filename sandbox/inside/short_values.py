@@ -26,8 +26,8 @@ _ENDS: tuple[tuple[type[Any], str, str], ...] = (
     (list, "[", "]"),
     (tuple, "(", ")"),
     (set, "{", "}"),
-    (frozenset, "{", "}"),
-    (deque, "[", "]"),
+    (frozenset, "frozenset({", "})"),
+    (deque, "deque([", "])"),
 )
 
 
@@ -59,7 +59,12 @@ def _of_items(known: type[Any], value: Any, begin: str, end: str, depth: int) ->
     shown = _inner(items, depth - 1)
     if shown is None:
         return None
-    return begin + ", ".join(shown + _rest(known.__len__(value))) + end
+    inner = ", ".join(shown + _rest(known.__len__(value)))
+    if known is tuple and len(items) == 1:
+        inner += ","  # without it, it would be no tuple
+    if not items and known is set:
+        return "set()"  # the braces alone would be a dict
+    return begin + inner + end
 
 
 def _of_dict(value: dict[Any, Any], depth: int) -> str | None:

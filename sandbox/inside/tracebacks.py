@@ -38,7 +38,8 @@ def error_name(error: BaseException) -> str:
 def error_message(error: BaseException) -> str:
     """The text of an exception, bounded, whatever its `__str__` does."""
     try:
-        text = str(error)
+        # A copy by the base's own method: one of a cell's class could do anything when clipped.
+        text = str.__str__(str(error))
     except BaseException as broken:  # noqa: BLE001 - a model's __str__ can raise anything
         text = f"<no message: __str__ raised {error_name(broken)}>"
     return clip(text, _MESSAGE_CHARS)

@@ -23,6 +23,32 @@ class TestOutput:
         expected = "first\nsecond\nthird\nfourth\n'fifth'\n6\n"
         assert await output_of(kernel, code) == expected
 
+    @pytest.mark.parametrize(
+        ("code", "expected"),
+        [
+            ("import sys\nsys.stdout.write(str(42))", "42\n2\n"),
+            ("print(3, end='')\n5", "3\n5\n"),
+            ("print('x', end='')\ndisplay(5)\nprint('y', end='')\ndisplay(6)", "x\n5\ny\n6\n"),
+            ("import os\nos.system('printf a');\n1", "a\n1\n"),
+            ("print(end='')\n5", "5\n"),
+            ("print('a' * 5_000, end='')\n5", None),
+            ("print('x =', end='')\n1/0", None),
+        ],
+    )
+    async def test_what_is_shown_has_lines_of_its_own(
+        self, kernel: KernelLease, code: str, expected: str | None
+    ) -> None:
+        output = (await run(kernel, code)).output
+        if expected is None:
+            assert output.endswith("a\n5\n") or output.startswith("x =\nCell 1, line 2\n")
+        else:
+            assert output == expected
+
+    @pytest.mark.parametrize("kind", ["Markdown", "Math", "HTML", "Latex"])
+    async def test_texts_are_shown_unrendered(self, kernel: KernelLease, kind: str) -> None:
+        code = f"from IPython.display import {kind}\ndisplay({kind}('x = **42**'))\n{kind}('y')"
+        assert await output_of(kernel, code) == "x = **42**\ny\n"
+
     @pytest.mark.parametrize("code", ["x = 1", "1;", "None", "", "# nothing"])
     async def test_no_last_expression_shows_nothing(self, kernel: KernelLease, code: str) -> None:
         assert await output_of(kernel, code) == ""
@@ -206,6 +232,60 @@ class TestErrors:
             "                     ^",
             "SyntaxError: expected ':'",
         ]
+
+    async def test_an_error_of_indentation_names_its_cell(self, kernel: KernelLease) -> None:
+        await run(kernel, "x = 1")
+        result = await run(kernel, "def f():\n        x = 1\n    y = 2")
+        assert result.output.startswith("Cell 2, line 3\n")
+        assert "IndentationError: unindent does not match" in result.output
+
+    async def test_running_out_of_memory_keeps_state_and_output(self, kernel: KernelLease) -> None:
+        code = """
+            import resource
+            _, most = resource.getrlimit(resource.RLIMIT_AS)
+            used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+            ballast = bytearray(max(most - used - (256 << 20), 0))
+            print("found 3")
+            last = None
+            while True:
+                last = (last,)
+        """
+        result = await run(kernel, code, timeout=60)
+        assert result.status is CellStatus.ERROR
+        assert result.output.startswith("found 3\n")
+        assert "MemoryError" in result.output
+        assert await output_of(kernel, "most > 0") == "True\n"
+        # What runs next has the room that the last one had, and its own limit stays.
+        same = "resource.getrlimit(resource.RLIMIT_AS)[0] < most"
+        assert await output_of(kernel, same) == "True\n"
+        await run(kernel, "resource.setrlimit(resource.RLIMIT_AS, (most // 2, most))")
+        limit = "resource.getrlimit(resource.RLIMIT_AS)[0] == most // 2"
+        assert await output_of(kernel, limit) == "True\n"
+
+    async def test_a_forked_worker_that_exits_says_nothing(self, kernel: KernelLease) -> None:
+        code = """
+            import os, sys
+            child = os.fork()
+            if child == 0:
+                sys.exit(0)
+            os.waitpid(child, 0)[1]
+        """
+        assert await output_of(kernel, code) == "0\n"
+
+    async def test_a_message_of_a_class_of_its_own_harms_nothing(self, kernel: KernelLease) -> None:
+        code = """
+            keep = 7
+            class Evil(str):
+                def __len__(self): raise SystemError
+                def __getitem__(self, _): raise SystemError
+            class Odd(Exception):
+                def __str__(self): return Evil("odd" * 1000)
+            raise Odd
+        """
+        result = await run(kernel, code)
+        assert result.status is CellStatus.ERROR
+        assert "Odd: oddodd" in result.output
+        assert await output_of(kernel, "keep") == "7\n"
 
     async def test_an_endless_recursion_is_shown_in_a_few_lines(self, kernel: KernelLease) -> None:
         result = await run(kernel, "def f(n):\n    return f(n + 1)\nf(0)")

@@ -146,7 +146,12 @@ Point = namedtuple("Point", "x y")  # noqa: PYI024 - what a cell would write
         ([1, [2, [3, [4]]]], "[1, [2, [3, …]]]"),
         ([[[{}]]], "[[[…]]]"),
         (list(range(9)), "[0, 1, 2, 3, 4, 5, … 9 in all]"),
-        (deque([1]), "[1]"),
+        (deque([1]), "deque([1])"),
+        ((5,), "(5,)"),
+        ((), "()"),
+        (set(), "set()"),
+        (frozenset({1}), "frozenset({1})"),
+        ({(1,): 2}, "{(1,): 2}"),
         (Point(1, 2), "(1, 2)"),
         (Counter("aab"), "{'a': 2, 'b': 1}"),
         (
