@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from voting.boxes import Box, boxed, joined
+from voting.boxes import Box, boxed, joined, outside_and_in_code
 from voting.canonical import canonical_text
 from voting.integers import parse_integer
 from voting.latex import THIN_SPACE, is_balanced, plain_spacing
@@ -38,7 +38,7 @@ _MODULUS = re.compile(
 _NO_DIGIT = re.compile("[^0-9]")
 #: The letter of a choice before its value, set as text: ``(C)`` alone may be a factor.
 _LETTERED = re.compile(
-    r"\A\\(?:text|textbf|mathrm|mathbf)\s{0,9}\{\s{0,9}\([A-J]\)\s{0,9}\}"
+    r"\A\\(?:text|textbf|mathrm|mathbf)\s{0,9}\{\s{0,9}\([A-J]\)(?:\s|~|\\[,;:\ ]){0,9}\}"
     r"(?:\s|~|\\[,;:\ ]|\\q?quad)*+(?=.)"
 )
 #: What a text that was cut may go on with, so that most answers become other ones.
@@ -134,8 +134,9 @@ def extract(text: str, kind: AnswerKind, *, cut: bool = False) -> Answer | None:
     Boxes at the end of a text that only commas or "and" part are one list, where texts count. Else
     it is the last closed box whose content is an answer of the kind; failing that, the last such
     box that was left open, up to where its answer can reach, unless that goes through a group or
-    the box holds prose. An empty box is never an answer. Of a text that was `cut` in the middle an
-    answer counts only where it cannot go on: ``\boxed{123`` may be the beginning of 12345.
+    the box holds prose. Boxes in a fenced program are looked at after all others. An empty box is
+    never an answer. Of a text that was `cut` in the middle an answer counts only where it cannot go
+    on: ``\boxed{123`` may be the beginning of 12345.
     Never raises on a text, and takes time linear in it.
     """
     answer = _extract(text, kind)
@@ -145,8 +146,14 @@ def extract(text: str, kind: AnswerKind, *, cut: bool = False) -> Answer | None:
 
 
 def _extract(text: str, kind: AnswerKind) -> Answer | None:
+    for boxes in outside_and_in_code(text, boxed(text)):
+        if (answer := _answer_of(text, boxes, kind)) is not None:
+            return answer
+    return None
+
+
+def _answer_of(text: str, boxes: list[Box], kind: AnswerKind) -> Answer | None:
     unread = MAX_READ_CHARACTERS
-    boxes = boxed(text)
     if kind is AnswerKind.TEXT and (several := _list_of(joined(text, boxes))) is not None:
         return several
     for content in _candidates(boxes):

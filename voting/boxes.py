@@ -1,6 +1,7 @@
 r"""Find what a text puts in ``\boxed{...}``, in time linear in the text, whatever the text is."""
 
 import re
+from bisect import bisect_right
 from dataclasses import dataclass, field
 
 #: Boxes within boxes are reported up to this height, counted from the innermost. Writers nest two
@@ -37,6 +38,13 @@ _SPACE = r"(?:\s|\$|~|\\[()\[\],;:! ]|\\q?quad(?![A-Za-z]))*+"
 _AND = r"(?:and|\\(?:text|mathrm|textrm)\s*\{\s*(?:,\s*)?(?:and|,)\s*\})"
 #: What parts two boxes of one list: a comma, "and", or both.
 _LINK = re.compile(rf"{_SPACE}(?:,{_SPACE}(?:{_AND}{_SPACE})?|{_AND}{_SPACE})")
+
+#: A line that opens or closes a fence, with the language that an opening one may name.
+_FENCE = re.compile(
+    r"^[ \t]{0,9}(?:```|~~~)[ \t]{0,9}(?P<language>[^\s`~]{0,20}+)[^\n`~]*$", re.MULTILINE
+)
+#: What a fence may be said to hold that is no program.
+_NO_PROGRAM = frozenset(["", "latex", "tex", "math", "text", "txt", "plaintext", "markdown", "md"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +146,33 @@ def joined(text: str, boxes: list[Box]) -> list[Box]:
         run.append(box)
     distinct = {box.content.strip(): box for box in reversed(run)}
     return list(distinct.values())
+
+
+def outside_and_in_code(text: str, boxes: list[Box]) -> tuple[list[Box], list[Box]]:
+    """Return the boxes outside the programs that stand in fences, and those inside, in their order.
+
+    A program is a closed fence that names a language: what it prints is no answer of the text.
+    """
+    programs = _programs(text)
+    starts = [start for start, _ in programs]
+    outside: list[Box] = []
+    inside: list[Box] = []
+    for box in boxes:
+        place = bisect_right(starts, box.start) - 1
+        in_code = place >= 0 and box.start < programs[place][1]
+        (inside if in_code else outside).append(box)
+    return outside, inside
+
+
+def _programs(text: str) -> list[tuple[int, int]]:
+    """Return where programs begin and end; a fence within a fence begins anew."""
+    programs: list[tuple[int, int]] = []
+    opened: re.Match[str] | None = None
+    for fence in _FENCE.finditer(text) if "```" in text or "~~~" in text else ():
+        if opened is None or fence["language"]:
+            opened = fence
+        else:
+            if opened["language"].lower() not in _NO_PROGRAM:
+                programs.append((opened.start(), fence.end()))
+            opened = None
+    return programs

@@ -80,8 +80,15 @@ _DIGIT = frozenset("0123456789")
 #: What stands in a box where an answer should: dots, a blank, a question mark, the word itself.
 _PUNCTUATION = frozenset("?._-,;:!{}()[]*'\"` ")
 _PLACEHOLDERS = frozenset(
-    ["answer", "your answer", "final answer", "the answer", "the final answer", r"\dots"]
+    [
+        *("answer", "your answer", "final answer", "the answer", "the final answer"),
+        *("your final answer", "answer here", "your answer here", "final answer here"),
+        *("insert answer", "insert answer here", "your final answer here"),
+    ]
 )
+#: Signs that stand for what is to be filled in, and what placeholders are put between.
+_BLANKS = re.compile(r"(?:\\(?:dots|cdot|square|Box|_))+")
+_AROUND_PLACEHOLDERS = " <>[](){}\\_.:*"
 
 #: Sets that have a symbol and a name.
 _NAMED_SETS = {
@@ -99,7 +106,8 @@ _NAMED_SETS = {
 #: for that is what ``2^10`` means to its writer), of a fraction, of a root.
 _SCRIPT = re.compile(rf"(?<!\\)([_^])\s*(-?[0-9]+|[A-Za-z]|\\(?!(?:{FONTS})\s*\{{)[A-Za-z]+)")
 _FRACTION = re.compile(
-    r"\\frac(?:([0-9])|\{([^{}]*)\}|(\\pi)) ?(?:([0-9])(?![0-9])|\{([^{}]*)\}|(\\pi)(?![A-Za-z]))"
+    r"\\frac ?(?:([0-9A-Za-z])|\{([^{}]*)\}|(\\pi)) ?"
+    r"(?:([0-9])(?![0-9])|([A-Za-z])|\{([^{}]*)\}|(\\pi)(?![A-Za-z]))"
 )
 _ROOT = re.compile(r"\\sqrt ?([0-9])(?![0-9])")
 #: A word set as text at the end, where a number's unit stands; what else a number has no letter of.
@@ -107,6 +115,7 @@ _UNIT = re.compile(
     r"(?:\\[,;:! ]|~|\s){0,4}(?P<unit>\\(?:text|textrm|mathrm|mbox)\s*\{[^{}]{1,60}\}"
     r"(?:\^(?:[23]|\{[23]\}))?)(?P<end>(?:[\s.$]|\\[)\]]){0,6})\Z"
 )
+_RELATION = re.compile(r"[=<>]|\\(?:leq?|geq?|approx)(?![A-Za-z])")
 _COMMANDS = re.compile(
     r"\\(?:[dtc]?frac|sqrt|pi|left|right|cdot|times|displaystyle|textstyle)(?![A-Za-z])"
 )
@@ -138,20 +147,30 @@ def canonical_text(written: str) -> str | None:
     text = _settle(_without_unit(written))
     if text is None or len(text) > MAX_CHARACTERS:
         return None
-    if _PUNCTUATION.issuperset(text) or text.lower() in _PLACEHOLDERS:
+    if _PUNCTUATION.issuperset(text) or _is_placeholder(text):
         return None
     return parse_integer(text, curves=True) or _NAMED_SETS.get(
         text if text.startswith("\\") else text.lower(), text
     )
 
 
+def _is_placeholder(text: str) -> bool:
+    return bool(_BLANKS.fullmatch(text)) or (
+        text.strip(_AROUND_PLACEHOLDERS).lower() in _PLACEHOLDERS
+    )
+
+
 def _without_unit(written: str) -> str:
-    """Return a text without the unit that follows a number: a fraction's, a root's, a decimal's."""
+    """Return a text without the unit that follows a number: a fraction's, a root's, a decimal's.
+
+    Of a relation it is the number on the right that has it.
+    """
     match = _UNIT.search(written)
     if match is None or not is_unit(plain_spacing(match["unit"])):
         return written
     number = written[: match.start()]
-    if not _DIGIT.intersection(number) or _LETTERS.search(_COMMANDS.sub("", number)):
+    side = _COMMANDS.sub("", _RELATION.split(number)[-1])
+    if not _DIGIT.intersection(side) or _LETTERS.search(side):
         return written
     return number + match["end"]
 
@@ -171,9 +190,9 @@ def _ungrouped(match: re.Match[str]) -> str:
 
 
 def _bare(text: str) -> str:
-    """Take full stops, outer braces and the like off, `MAX_ROUNDS` of them at most."""
+    """Take stops and commas at the end, outer braces and the like off, at most `MAX_ROUNDS`."""
     for _ in range(MAX_ROUNDS):
-        if text.endswith(".") and not text.endswith(".."):
+        if text.endswith((".", ",", ";")) and not text.endswith(("..", "\\,", "\\;")):
             text = text[:-1].rstrip()
         elif lead := _LEAD.match(text):
             text = text[lead.end() :].lstrip()
@@ -209,7 +228,7 @@ def _spell(written: str) -> str:
 
 def _braced_fraction(match: re.Match[str]) -> str:
     above = match[1] or match[2] or match[3] or ""
-    below = match[4] or match[5] or match[6] or ""
+    below = match[4] or match[5] or match[6] or match[7] or ""
     return rf"\frac{{{above}}}{{{below}}}"
 
 

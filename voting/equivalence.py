@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 
 from voting.answers import Answer, AnswerKind
 from voting.ballot import Ballot, Vote
@@ -20,19 +21,38 @@ from voting.exact import (
 )
 from voting.requests import Replies, Same, Sameness
 
-#: A new class is held against so many others, the oldest first: each question may take a worker
+#: So much is asked of a new answer, the oldest classes first: each question may take a worker
 #: seconds, and a ballot with more answers than that is lost anyway.
 MAX_COMPARED = 24
+#: Answers whose shape is kept. An attempt's answer is held against those of all others.
+SHAPES_KEPT = 1024
 
 #: One of several choices, as they are lettered.
 _CHOICE = re.compile(r"(?:(?:[Oo]ption|[Cc]hoice) ?)?\(?([A-Z])\)?")
 #: A choice with what it stands for: ``(C)42``, ``C.x=42``; a product begins otherwise.
 _CHOICE_IN_FULL = re.compile(r"(?:\(([A-J])\)|([A-J])[.):])(?=[0-9\\]|[^\W\d_]{3}|[a-z]=)")
 _WORDS = re.compile(r"[^\W\d_]{2,}(?:[ \-][^\W\d_]+)*")
-#: A product of variables without a sign, as short as those are.
-_PRODUCT = re.compile(r"[a-z]{2,3}")
-#: Words of a sentence without numbers: a symbolic check would multiply their letters.
-_COMMAND = re.compile(r"\\(?:begin|end)\{[a-z]+\}|\\[A-Za-z]+")
+#: Products of variables without a sign, as short as those are, and their differences.
+_PRODUCT = re.compile(r"[A-Za-z]{2,3}(?:-[A-Za-z]{1,3})*")
+#: Short words that are no products, and numerals that are none either.
+_KNOWN_WORDS = frozenset(
+    [
+        *("yes", "no", "odd", "dne", "all", "any", "not", "the", "and", "is", "of", "are", "for"),
+        *("one", "two", "six", "ten", "red"),
+    ]
+)
+_NUMERAL = re.compile(r"[IVX]{2,}|[ivx]{2,}")
+_LETTERS = re.compile(r"(?<![\\A-Za-z])[^\W\d_]+")
+#: A number with words that change it: ``12 noon``.
+_COUNTED = re.compile(
+    r"(-?[0-9]+(?:\.[0-9]+)?)((?:[^\W\d_]+ ){0,3}[^\W\d_]{4,}(?: [^\W\d_]+){0,3})"
+)
+#: Words of a sentence without numbers: a symbolic check would multiply their letters. A letter of
+#: Greek is a factor, and the gap after it none between words.
+_COMMAND = re.compile(
+    r"(?P<factor>\\(?:pi|alpha|beta|gamma|delta|theta|lambda|mu|rho|sigma|phi|omega) ?"
+    r"(?![A-Za-z]{4}))|\\(?:begin|end)\{[a-z]+\}|\\[A-Za-z]+"
+)
 _JOINING = r"(?!(?:or|and|mod|if)\b)"
 _PROSE = re.compile(
     rf"[A-Za-z]{{4}}|\b{_JOINING}[A-Za-z]{{2,3}} [A-Za-z]| {_JOINING}[A-Za-z]{{2,3}}\b"
@@ -105,21 +125,78 @@ def _compare_values(one: Exact, other: Exact, rules: AnswerRules) -> Comparison:
     return compare_exact(one, other, ordered_lists=rules.ordered_lists)
 
 
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What an answer that is no number looks like: a choice, words, a product of letters, prose.
+
+    `folded` is its text in which the case of words does not count; that of variables does.
+    """
+
+    choice: str | None
+    words: bool
+    product: bool
+    prose: bool
+    folded: str
+
+
+@lru_cache(maxsize=SHAPES_KEPT)
+def _shape(key: str) -> _Shape:
+    choice = _CHOICE.fullmatch(key)
+    return _Shape(
+        choice=choice[1] if choice else None,
+        words=bool(_WORDS.fullmatch(key)),
+        product=_is_product(key),
+        prose=_is_prose(key),
+        folded=_LETTERS.sub(_fold_word, key),
+    )
+
+
+def _is_product(key: str) -> bool:
+    if not _PRODUCT.fullmatch(key) or _NUMERAL.fullmatch(key):
+        return False
+    return not any(part.casefold() in _KNOWN_WORDS for part in key.split("-"))
+
+
+def _fold_word(run: re.Match[str]) -> str:
+    folded = run[0].casefold()
+    return folded if len(folded) >= 4 or folded in _KNOWN_WORDS else run[0]
+
+
 def _compare_words(one: str, other: str) -> Comparison:
     """Compare choices, words and sentences; unknown where neither is any of these."""
-    choices = [_CHOICE.fullmatch(each) for each in (one, other)]
-    if choices[0] and choices[1]:
-        return _sameness(choices[0][1] == choices[1][1])
-    if choices[0] or choices[1]:
-        letter, full = (one, other) if choices[0] else (other, one)
-        if match := _CHOICE_IN_FULL.match(full):
-            return _sameness((match[1] or match[2]) in letter)
-    words = [_WORDS.fullmatch(each) for each in (one, other)]
-    if all(words) or _is_prose(one) or _is_prose(other):
-        return _sameness(one.casefold() == other.casefold())
-    if any(words) and not any(_PRODUCT.fullmatch(each) for each in (one, other)):
+    shapes = [_shape(one), _shape(other)]
+    if any(each.choice for each in shapes):
+        verdict = _compare_choices(one, other)
+        if verdict is not Comparison.UNKNOWN:
+            return verdict
+    if all(each.product for each in shapes):
+        return Comparison.UNKNOWN if _have_same_letters(one, other) else Comparison.DIFFERENT
+    if all(each.words for each in shapes) or any(each.prose for each in shapes):
+        return _sameness(shapes[0].folded == shapes[1].folded)
+    if any(each.words for each in shapes) and not any(each.product for each in shapes):
         return Comparison.DIFFERENT
+    counted = [_COUNTED.fullmatch(each.folded) for each in shapes]
+    if counted[0] and counted[1] and counted[0][1] == counted[1][1]:
+        return _sameness(counted[0][2] == counted[1][2])
     return Comparison.UNKNOWN
+
+
+def _compare_choices(one: str, other: str) -> Comparison:
+    """Compare two answers of which one at least is a choice's letter."""
+    letters = _shape(one).choice, _shape(other).choice
+    if letters[0] and letters[1]:
+        return _sameness(letters[0] == letters[1])
+    letter, full = (one, other) if letters[0] else (other, one)
+    if match := _CHOICE_IN_FULL.match(full):
+        return _sameness((match[1] or match[2]) in letter)
+    return Comparison.UNKNOWN
+
+
+def _have_same_letters(one: str, other: str) -> bool:
+    """Return whether products of letters, or differences of such, may be the same polynomial."""
+    if "-" in one or "-" in other:
+        return set(one) - {"-"} == set(other) - {"-"}
+    return sorted(one) == sorted(other)
 
 
 def _sameness(same: bool) -> Comparison:
@@ -127,20 +204,28 @@ def _sameness(same: bool) -> Comparison:
 
 
 def _is_prose(key: str) -> bool:
-    return not _DIGIT.search(key) and bool(_PROSE.search(_COMMAND.sub(" ", key)))
+    if _DIGIT.search(key):
+        return False
+    return bool(_PROSE.search(_COMMAND.sub(lambda match: "\0" if match["factor"] else " ", key)))
 
 
 @dataclass(slots=True)
 class AnswerClasses:
-    """Answers sorted into classes of equal ones, the first of a class standing for it.
+    """Answers sorted into classes of equal ones, the first that was met standing for its class.
 
-    `add` sorts by exact comparison at once. What that leaves open is asked by `questions` and
-    settled by `learn`: until then the answers are apart, and a question that fails leaves them so.
+    A class is all that equalities between two answers join, so that it does not depend on the order
+    in which they came. `add` sorts by exact comparison at once. What that leaves open is asked by
+    `questions` and settled by `learn`: until then the answers are apart, and a question that fails
+    leaves them so.
     """
 
     rules: AnswerRules = field(default_factory=AnswerRules)
+    #: Every answer by its key, in the order in which they came, and what stands for it.
+    _met: dict[str, Answer] = field(default_factory=dict)
     _of_key: dict[str, Answer] = field(default_factory=dict)
     _values: dict[str, Exact] = field(default_factory=dict)
+    #: How a symbolic check is told an answer: what is told alike need be asked once.
+    _written: dict[str, str] = field(default_factory=dict)
     _open: list[Same] = field(default_factory=list)
     _unanswered: set[Same] = field(default_factory=set)
 
@@ -148,21 +233,14 @@ class AnswerClasses:
         """Sort an answer in; one that is known already changes nothing."""
         if answer.key in self._of_key:
             return
-        unknown = []
         value = _value(answer, self.rules)
-        for known in self._classes():
-            if answer.kind is AnswerKind.INTEGER or _both_integers(answer.key, known.key):
-                continue
-            comparison = _compare_values(value, self._values[known.key], self.rules)
-            if comparison is Comparison.SAME:
-                self._of_key[answer.key] = known
-                return
-            if comparison is Comparison.UNKNOWN:
-                unknown.append(Same(known, answer))
-        self._of_key[answer.key] = answer
+        same, unknown = self._compared(answer, value)
+        self._met[answer.key] = self._of_key[answer.key] = answer
         self._values[answer.key] = value
-        asked = [each for each in unknown[:MAX_COMPARED] if self.rules.can_ask(each)]
-        self._open.extend(asked)
+        for known in same:
+            self._merge(known, answer)
+        if unknown:
+            self._open.extend(self._worth_asking(unknown, answer))
 
     def of(self, answer: Answer) -> Answer:
         """Return the answer that stands for this one's class; itself where it was never added."""
@@ -182,7 +260,7 @@ class AnswerClasses:
         for question in self._open:
             reply = replies.get(question)
             if isinstance(reply, Sameness) and reply.equal:
-                self._merge(self.of(question.one), self.of(question.other))
+                self._merge(question.one, question.other)
         first_time = set()
         if again:
             unanswered = {each for each in self._open if replies.get(each, False) is None}
@@ -198,10 +276,49 @@ class AnswerClasses:
         """
         return Ballot.of(replace(vote, answer=self.of(vote.answer)) for vote in votes)
 
-    def _classes(self) -> list[Answer]:
-        return list({answer.key: answer for answer in self._of_key.values()}.values())
+    def _compared(self, answer: Answer, value: Exact) -> tuple[list[Answer], list[Answer]]:
+        """Return the answers that a new one equals exactly, and those that it may equal."""
+        same: list[Answer] = []
+        unknown: list[Answer] = []
+        # Integers are told by their keys alone, and a contest has no other answers.
+        for known in () if answer.kind is AnswerKind.INTEGER else self._met.values():
+            if _both_integers(answer.key, known.key):
+                continue
+            comparison = _compare_values(value, self._values[known.key], self.rules)
+            if comparison is Comparison.SAME:
+                same.append(known)
+            elif comparison is Comparison.UNKNOWN:
+                unknown.append(known)
+        return same, unknown
 
-    def _merge(self, kept: Answer, gone: Answer) -> None:
+    def _worth_asking(self, unknown: list[Answer], answer: Answer) -> list[Same]:
+        """Return what to ask of a new answer: of each class what stands for it, then the others.
+
+        What a symbolic check is told as another answer of the same class is not asked again.
+        """
+        own, written = self.of(answer), self._told(answer)
+        for known in self._met.values():
+            if known != answer and self.of(known) == own and self._told(known) == written:
+                return []
+        told: dict[tuple[str, str], Answer] = {}
+        for known in sorted(unknown, key=lambda each: self.of(each) != each):
+            if self.of(known) != own:
+                told.setdefault((self.of(known).key, self._told(known)), known)
+        questions = [Same(known, answer) for known in list(told.values())[:MAX_COMPARED]]
+        return [each for each in questions if self.rules.can_ask(each)]
+
+    def _told(self, answer: Answer) -> str:
+        """Return how a symbolic check is told an answer."""
+        if answer.key not in self._written:
+            self._written[answer.key] = self.rules.as_written(answer)
+        return self._written[answer.key]
+
+    def _merge(self, one: Answer, other: Answer) -> None:
+        """Make one class of those of two answers; what was met first stands for it."""
+        ends = {self.of(one).key, self.of(other).key}
+        if len(ends) == 1:
+            return
+        kept = next(answer for key, answer in self._met.items() if key in ends)
         for key, answer in self._of_key.items():
-            if answer.key == gone.key:
+            if answer.key in ends:
                 self._of_key[key] = kept

@@ -49,29 +49,44 @@ _DELIMITERS = (
     ("*", "*"),
     ("`", "`"),
     ("'", "'"),
+    ('"', '"'),
+    ("\u201c", "\u201d"),
     ("{", "}"),
 )
-_CURRENCY = re.compile(r"\\?\$|\\pounds(?![A-Za-z])|[\u00a3\u20ac\u00a5]")
+_CURRENCY = re.compile(
+    r"\\?\$|\\(?:text|textrm|mathrm|mbox)\s*\{\s*\\?\$\s*\}"
+    r"|\\pounds(?![A-Za-z])|[\u00a3\u20ac\u00a5]"
+)
 
 _FONT = re.compile(rf"\\(?:{FONTS})\s*\{{")
-_ANSWER = r"(?:the\s+)?(?:final\s+)?answer(?:\s+is)?\s*[:=]?"
+_ANSWER = (
+    r"(?:the\s+)?(?:(?:final\s+)?answer(?:\s+is)?\s*[:=]?|(?:final\s+|required\s+|requested\s+)?"
+    r"(?:total|sum|result|remainder|value|number|count|product|difference|area|perimeter|length"
+    r"|maximum|minimum)(?:\s+(?:is|equals)(?![A-Za-z])|\s*[:=]))"
+)
 _LABEL = re.compile(
-    rf"(?:\\(?:{FONTS})\s*\{{\s*{_ANSWER}\s*\}}\s*[:=]?|{_ANSWER}|\\therefore(?![A-Za-z]))\s*",
+    rf"(?:\\(?:{FONTS})\s*\{{\s*{_ANSWER}\s*\}}\s*[:=]?|{_ANSWER}"
+    r"|(?-i:\\(?:therefore|implies|Rightarrow|Longrightarrow))(?![A-Za-z]))\s*",
     re.IGNORECASE,
 )
 _STOP_AS_TEXT = re.compile(r"\\(?:text|textrm|mathrm|mbox)\s*\{\s*\.\s*\}\Z")
 
 #: What a left-hand side is made of once arguments, indices and exponents are away: names joined by
 #: operators, and no number, for ``x + 1 = 42`` is an equation and not an answer.
-_NAMES = re.compile(r"[A-Za-z\\+\-*/|'\s]+")
-_ATTACHED = re.compile(r"[_^]\s*(?:\{[^{}]*\}|\\?[A-Za-z]+|[0-9]+)|\([^()]*\)")
-_TEXT_GROUP = re.compile(r"\\(?:text|mathrm|operatorname|overline)\s*\{([^{}]*)\}")
+_NAMES = re.compile(r"[A-Za-z\\+\-*/|'#\s]+")
+_ATTACHED = re.compile(
+    r"[_^]\s*(?:\{[^{}]*\}|\\?[A-Za-z]+|[0-9]+)|\([^()]*\)|(?<=[A-Za-z])\s?\[[^\[\]]*\]"
+)
+_TEXT_GROUP = re.compile(
+    r"\\(?:text|mathrm|mathbb|operatorname|overline|mathcal|angle|triangle)\s*\{([^{}]*)\}"
+)
 #: A value rounded to a whole number: a quantity, whatever is rounded.
 _ROUNDED = re.compile(
     r"\\lfloor(?![A-Za-z])[^=]{1,80}?\\rfloor(?![A-Za-z]|\s*\^)"
     r"|\\lceil(?![A-Za-z])[^=]{1,80}?\\rceil(?![A-Za-z]|\s*\^)"
 )
 _CHOICES = re.compile(r"\\[dt]?binom\s*\{([0-9]{1,3})\}\s*\{([0-9]{1,3})\}")
+_FRACTION = re.compile(r"\\[dtc]?frac([0-9]|\{[^{}]*\})([0-9]|\{[^{}]*\})")
 _FACTORIAL = re.compile(r"(?<![0-9.])([0-9]{1,2})!(?!!)")
 #: The area of a polygon: ``[ABC]``, which is no list.
 _AREA = re.compile(r"\[\s*([A-Z]{3,8})\s*\]")
@@ -82,10 +97,44 @@ _RELATIONS = frozenset(
         *("ne", "neq", "le", "leq", "ge", "geq", "lt", "gt", "approx", "equiv"),
     ]
 )
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+#: Words that make it a condition, or a statement of something else, whatever is spoken of.
+_CONDITIONS = _words(
+    """
+    except excepting excluding unless but for when whenever where at cannot never no none without
+    iff provided diverges converges undefined true false
+    """
+)
+#: Words that speak of many things or of a figure, which may be its equation's answer; a quantity of
+#: theirs may have a value: ``\text{area of the circle} = 42``.
+_FIGURES = _words(
+    """
+    only all every each any set graph locus point points line lines circle circles curve curves
+    parabola parabolas ellipse ellipses hyperbola hyperbolas plane planes sphere spheres
+    """
+)
+_QUANTITIES = _words(
+    """
+    answer value sum product total number count difference ratio area length volume perimeter
+    circumference radius diameter distance slope height width angle degree measure maximum minimum
+    largest smallest greatest least max min solution root remainder result probability
+    """
+)
 _WORD = re.compile(r"[A-Za-z]+")
 _SUM = re.compile(r"(?<=[^\s^_{(])\s*[+\-\u2212]")
-#: Equations that several values solve: a power of a variable, a product that is zero.
+#: Equations that several values solve: a power of a variable, a product that is zero. So is a power
+#: with an unknown exponent, which is no name: one of several letters alone may be (``T^{max}``).
 _POWER = re.compile(r"\(?[A-Za-z]\)?\s*\^\s*(?:[0-9]|\{\s*[0-9]+\s*\})")
+_UNKNOWN_POWER = re.compile(
+    r"(?:\\?[A-Za-z]+|\([^()]*\)|\|[^|]*\|)\s*\^\s*"
+    r"(?!\{?\s*\\(?:circ|prime|ast|star|text|mathrm|max|min)(?![A-Za-z])|\{\s*[A-Za-z]{3,}\s*\})"
+    r"(?:[A-Za-z]|\\[A-Za-z]+|\{[^{}]*[A-Za-z][^{}]*\})"
+)
 _PRODUCT = re.compile(r"[a-z]\s*(?:\\cdot|\\times|\*)?\s*[a-z]")
 #: Coordinates, and what else a side of a curve's equation has no word of.
 _COORDINATES = re.compile(r"(?<![A-Za-z\\])[xyz]*[xy][xyz]*(?![A-Za-z])")
@@ -162,20 +211,35 @@ def _right_hand_side(text: str, curves: bool) -> str | None:
     left = _without_computation(left, right)
     if not left:
         return right
+    return right if _names_quantity(left, curves) else None
+
+
+def _names_quantity(left: str, curves: bool) -> bool:
+    """Return whether a left-hand side names what the right one is the value of."""
     left = _AREA.sub(r"\1", _TEXT_GROUP.sub(r"\1", left))
     # As an answer of its own, where texts are asked for, it would be a condition.
     left = left if curves else _ROUNDED.sub("q", left)
-    curves = curves and "_" not in left
+    may_be_curve = curves and "_" not in left
     for _ in range(MAX_LAYERS):
         left, replaced = _ATTACHED.subn(" ", left)
         if not replaced:
             break
-    names = _WORD.findall(left)
-    if curves and _is_curve(left.strip()):
-        return None
-    if not names or not _NAMES.fullmatch(left) or _RELATIONS.intersection(names):
-        return None
-    return right
+    if may_be_curve and _is_curve(left.strip()):
+        return False
+    # In a chain of two names each has the value; where texts are asked for it says both of them.
+    sides = [left] if curves else left.split("=", 1)
+    if not all(_WORD.search(side) and _NAMES.fullmatch(side) for side in sides):
+        return False
+    return not _states_otherwise(_WORD.findall(left))
+
+
+def _states_otherwise(names: list[str]) -> bool:
+    """Return whether words of a left-hand side make the equation no value of one quantity."""
+    # Words, and not sides such as ``AT``, which are in capitals.
+    words = {name.lower() for name in names if not name.isupper()}
+    if _RELATIONS.intersection(names) or _CONDITIONS & words:
+        return True
+    return bool(_FIGURES & words) and not _QUANTITIES & words
 
 
 def _is_to_be_solved(left: str, right: str) -> bool:
@@ -183,7 +247,7 @@ def _is_to_be_solved(left: str, right: str) -> bool:
 
     A sum that is zero is an equation brought to one side, not an answer of zero.
     """
-    if _POWER.fullmatch(left) or left.startswith(("-", "\u2212")):
+    if _POWER.fullmatch(left) or _UNKNOWN_POWER.fullmatch(left) or left.startswith(("-", "\u2212")):
         return True
     return right == "0" and bool(_SUM.search(left) or _PRODUCT.fullmatch(left))
 
@@ -212,6 +276,12 @@ def _without_computation(left: str, right: str) -> str:
 
 
 def _computed(side: str) -> str:
-    """Return a computation with its binomials and factorials worked out."""
+    """Return a computation with binomials and factorials worked out, fractions in braces."""
+    side = _FRACTION.sub(_braced, side)
     side = _CHOICES.sub(lambda match: f"({comb(int(match[1]), int(match[2]))})", side)
     return _FACTORIAL.sub(lambda match: f"({factorial(int(match[1]))})", side)
+
+
+def _braced(match: re.Match[str]) -> str:
+    above, below = (part.strip("{}") for part in match.groups())
+    return rf"\frac{{{above}}}{{{below}}}"

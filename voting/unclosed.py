@@ -11,7 +11,7 @@ import re
 _END = re.compile(
     r"""
     [\n\r\u2028\u2029]
-  | (?<!\\)\$ | \\[)\]]
+  | (?<!\\)\$ | \\[)\]] | \*\*(?=\s|\Z)
   | (?<!\\)[.;?](?=\s|\Z)
   | [\u3002\uff1b\uff1f] | \uff0c(?=[\u4e00-\u9fff])
   | (?:\A|[,\s:(-]+)
@@ -36,8 +36,12 @@ def committed(content: str) -> str:
     Takes time linear in `MAX_CHARACTERS`, whatever the length of the text.
     """
     head = content.lstrip()[: MAX_CHARACTERS + 1]
-    if end := _END.search(head):
-        head = head[: end.start()]
+    # A dollar in front opens the formula that the next one ends.
+    opening = len(head) - len(head.lstrip("$"))
+    if end := _END.search(head, opening):
+        # Stars that close what stars have opened belong to it.
+        closing = end[0] == "**" and head.startswith("**")
+        head = head[: end.end() if closing else end.start()]
     head = head.strip()
     if len(head) > MAX_CHARACTERS or len(_WORD.findall(_GROUP_OF_TEXT.sub("", head))) > MAX_WORDS:
         return ""

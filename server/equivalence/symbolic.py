@@ -6,6 +6,7 @@ difference: exactly where sympy can, else by computing it until its first digit 
 """
 
 import random
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -38,12 +39,16 @@ def equal(one: Any, other: Any) -> bool | None:  # noqa: ANN401 - sympy has no t
         one, other = _as_set(one), _as_set(other)
     if isinstance(other, sympy.Eq) and isinstance(one, sympy.Expr):
         one, other = other, one
+    if isinstance(other, sympy.FiniteSet):
+        one, other = other, one
     for first, second, compare in (
         (sympy.MatrixBase, sympy.MatrixBase, _equal_matrices),
         (sympy.Tuple, sympy.Tuple, _equal_tuples),
         (sympy.FiniteSet, sympy.FiniteSet, _equal_finite_sets),
+        (sympy.FiniteSet, sympy.Tuple, _equal_set_to_tuple),
         (sympy.Interval, sympy.Interval, _equal_intervals),
         (Relational, Relational, _equal_relations),
+        (sympy.And, sympy.And, _equal_chains),
         (sympy.Eq, sympy.Expr, _equal_assignment),
         (sympy.Expr, sympy.Expr, equal_expressions),
         (sympy.Set, sympy.Set, _equal_sets),
@@ -51,6 +56,53 @@ def equal(one: Any, other: Any) -> bool | None:  # noqa: ANN401 - sympy has no t
         if isinstance(one, first) and isinstance(other, second):
             return compare(one, other)
     return None
+
+
+def letters(found: Any) -> set[str]:  # noqa: ANN401
+    """Return the letters of all variables and functions in what was read.
+
+    A letter that is both is neither: the grammar takes it for a factor before some brackets.
+    """
+    functions = {each.name for each in found.atoms(sympy.core.function.AppliedUndef)}
+    return {
+        letter
+        for name in _names_in(found) ^ functions
+        for part in name.split("_")
+        # A word is a command's ("alpha") or a text's: its letters stand for no variables.
+        if len(part) == 1 or not part.isalpha()
+        for letter in part
+    }
+
+
+def _names_in(found: Any) -> set[str]:  # noqa: ANN401
+    return {symbol.name for symbol in found.atoms(sympy.Symbol)}
+
+
+def with_real_roots(found: Any, root: str) -> Any:  # noqa: ANN401
+    """Return what was read, with roots of odd degree real: to sympy that of -8 is complex.
+
+    The degrees are symbols named `root` with the number as an index, so that a root is told from
+    a power, which stays as sympy has it.
+    """
+    if isinstance(found, sympy.MatrixBase):
+        return found.applyfunc(lambda element: with_real_roots(element, root))
+    if not isinstance(found, sympy.Basic):
+        return found
+    if isinstance(found, sympy.Pow):
+        name, exponent = found.exp.as_base_exp()
+        match = re.fullmatch(rf"{root}_\{{?([0-9]+)\}}?", str(name))
+        if match is not None and exponent == -1:
+            return _real_root(with_real_roots(found.base, root), int(match[1]))
+    parts = [with_real_roots(part, root) for part in found.args]
+    same = all(new is old for new, old in zip(parts, found.args, strict=True))
+    return found if same else found.func(*parts)
+
+
+def _real_root(radicand: Any, degree: int) -> Any:  # noqa: ANN401
+    exponent = sympy.Rational(1, degree)
+    if radicand.is_number and radicand.is_negative:
+        return -((-radicand) ** exponent)
+    return radicand**exponent
 
 
 def either(parts: Sequence[Any]) -> Any:  # noqa: ANN401
@@ -190,6 +242,11 @@ def _equal_finite_sets(one: Any, other: Any) -> bool | None:  # noqa: ANN401
     return None if unsure else True
 
 
+def _equal_set_to_tuple(one: Any, _: Any) -> bool | None:  # noqa: ANN401
+    """Compare a set with a tuple: another thing, but where it is a set of tuples."""
+    return None if one.has(sympy.Tuple, sympy.Interval) else False
+
+
 def _are_named(elements: Sequence[Any]) -> bool:
     """Return whether elements give values to several names: ``x = 1, y = 2`` is not ``2, 1``."""
     return len({each.lhs for each in elements if isinstance(each, sympy.Eq)}) > 1
@@ -213,6 +270,11 @@ def _equal_relations(one: Any, other: Any) -> bool | None:  # noqa: ANN401
     if ratio.is_Number and ratio != 0:
         return bool(isinstance(one, sympy.Eq | sympy.Ne) or ratio > 0)
     return False
+
+
+def _equal_chains(one: Any, other: Any) -> bool | None:  # noqa: ANN401
+    """Compare relations of relations, like ``a = b = 1``: not of other variables."""
+    return None if _names(one) == _names(other) else False
 
 
 def _canonical_relation(relation: Any) -> Any:  # noqa: ANN401

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from server.evaluation.cells import cell, text_of
 from server.evaluation.rows import Row
+from voting.typed import narrow
 
 LETTERS = "ABCDEFGHIJ"
 #: The columns that hold all choices, and those that hold one each.
@@ -12,19 +13,38 @@ COLUMNS = ("choices", "options")
 SINGLE = ("{}", "option {}", "choice {}", "answer {}")
 ASKED = "Answer with the letter of the right choice."
 _FONTS = re.compile(r"\\(?:text|textbf|mathrm|mathbf|boxed|textrm|mathsf)\s*\{([^{}]*)\}")
-_LEAD = re.compile(r"(?:the\s+)?(?:right\s+|correct\s+)?(?:answer|choice|option)(?:\s+is)?\s*:?\s+")
-_LETTER = re.compile(r"[(\[]?\s*([A-J])\s*(?:[)\].:](?!\s*[(\[]?[A-J][)\]])|$)", re.IGNORECASE)
+_LEAD = re.compile(
+    r"(?:the\s+)?(?:right\s+|correct\s+)?(?:answer|choice|option)(?:\s+is)?\s*:?\s+"
+    r"|(?:\u6545?\u9009\u62e9?|\u7b54\u6848[\u662f\u4e3a]?)\s*:?\s*"
+)
+_LETTER = re.compile(
+    r"[(\[{]?\s*([A-J])\s*(?!\.[A-Z]\.)(?:[)\]}.:](?!\s*[(\[]?[A-J][)\]])|$)", re.IGNORECASE
+)
+#: A letter in brackets that no name stands before, or one that a list goes on with.
+_FURTHER = re.compile(
+    r"(?<![A-Za-z])[(\[]\s*([A-J])\s*[)\]]"
+    r"|(?:[,;&]|\b(?:and|or|not)\b)\s*(?-i:([A-J])(?=\s*(?:[)\].:]|$))|([a-j])(?=\s*\)))",
+    re.IGNORECASE,
+)
 
 
 def choice_letter(written: str) -> str | None:
-    r"""Return the letter of ``(B)``, ``B.``, ``\text{(B)}`` or ``B) 12``, None where it is none."""
-    text = written.replace("$", " ").replace("*", " ").replace("\\ ", " ").replace("~", " ")
+    r"""Return the letter of ``(B)``, ``B.``, ``\text{(B)}`` or ``B) 12``.
+
+    None where it is none, or where there are several: ``(A), (C)``.
+    """
+    text = narrow(written).replace("$", " ").replace("*", " ").replace("\\ ", " ").replace("~", " ")
     for _ in range(3):
         text = _FONTS.sub(r" \1 ", text)
     text = text.strip()
     lead = _LEAD.match(text.lower())
-    found = _LETTER.match(text[lead.end() :] if lead else text)
-    return found.group(1).upper() if found else None
+    text = text[lead.end() :] if lead else text
+    found = _LETTER.match(text)
+    if found is None:
+        return None
+    letter = found[1].upper()
+    further = {"".join(groups).upper() for groups in _FURTHER.findall(text)}
+    return None if further - {letter} else letter
 
 
 def choices_of(row: Row) -> dict[str, str]:

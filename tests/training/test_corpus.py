@@ -291,7 +291,7 @@ def test_what_was_cut_off_is_neither_right_nor_wrong_and_plans_are_no_traces(
 
 
 def test_rejected_sides_of_pairs_keep_the_rules_too(tmp_path: Path) -> None:
-    wrong = {"answer": "8", "end": "answered"}
+    wrong: dict[str, Any] = {"answer": "8", "end": "answered"}
     rows = [
         row("a", [10, 11], tool_calls=0),
         row("a", [12, 13], tool_calls=1, **wrong),

@@ -53,6 +53,23 @@ CASES: list[tuple[str, AnswerKind, str | None]] = [
     (r"\boxed{1,234,567}", TEXT, "1234567"),
     (r"\boxed{\text{no solution}}", TEXT, "no solution"),
     (r"put it in \boxed and stop", TEXT, None),
+    (r"\boxed{$42$", INTEGER, "42"),
+    (r"\boxed{$42", TEXT, "42"),
+    (r"\boxed{42**", INTEGER, "42"),
+    (r"\boxed{42}. Put it as \boxed{<answer>}", TEXT, "42"),
+    (r"\boxed{42}. \boxed{\text{[your answer]}}", TEXT, "42"),
+    (r"\boxed{42}. \boxed{\square}", TEXT, "42"),
+    ("So \\boxed{42}.\n```python\nprint(f'\\\\boxed{{{ans}}}')\n```", TEXT, "42"),
+    ("So \\boxed{42}.\n```python\nprint('\\\\boxed{%d}' % ans)\n```", TEXT, "42"),
+    ("So \\boxed{42}.\n```python\nprint('\\\\boxed{' + str(x) + '}')\n```", TEXT, "42"),
+    ("So \\boxed{42}.\n```python\nprint('\\\\boxed{7}')\n```", INTEGER, "42"),
+    ("\\boxed{41}\n~~~py\nx\n~~~\n\\boxed{42}\n```python\n'\\boxed{43}'\n```\n", INTEGER, "42"),
+    # Alone it counts; where no program is closed there is none.
+    ("```python\nprint('\\\\boxed{7}')\n```", INTEGER, "7"),
+    ("\\boxed{41}\n```\n\\boxed{42}\n```", INTEGER, "42"),
+    ("\\boxed{41}\n```latex\n\\boxed{42}\n```", INTEGER, "42"),
+    ("\\boxed{41}\n```python\nx = 1\n\nSo \\boxed{42}", INTEGER, "42"),
+    ("\\boxed{41}\n```python\nx\n```python\ny\n```\nSo \\boxed{42}", INTEGER, "42"),
     ("\\boxed{x} \\boxed{" + "y" * 1_001 + "}", TEXT, "x"),
     ("\\boxed{x} \\boxed{" + "y" * 1_000_000 + "}", TEXT, "x"),
     ("\\boxed{7} \\boxed{" + "0" * 1_000_000 + "1}", INTEGER, "7"),
@@ -121,6 +138,15 @@ HOSTILE: dict[str, str] = {
     "long boxes": ("\\boxed{" + "$a" * 4_900 + "}") * (SIZE // 9_808),
     "moduli": ("\\boxed{mod" + " " * 9_000 + "x}") * (SIZE // 9_010),
     "units": ("\\boxed{42" + " ap" * 300 + "}") * (SIZE // 910),
+    "fences": "```python\n\\boxed{?}\n```\n" * (SIZE // 24),
+    "open fences": "```python\n" * (SIZE // 10),
+    "a long fence": "```" + "a" * SIZE + "`",
+    "commas": ("\\boxed{" + "x," * 450 + ",}") * (SIZE // 908),
+    "stars": ("\\boxed{" + "*" * 190) * (SIZE // 197),
+    "dollars": ("\\boxed{" + "$" * 190) * (SIZE // 197),
+    "words": ("\\boxed{" + "for all " * 110 + "=4?}") * (SIZE // 891),
+    "brackets": ("\\boxed{" + "a[" * 400 + "=4}") * (SIZE // 810),
+    "powers": ("\\boxed{" + "(a" * 400 + "^n=4}") * (SIZE // 812),
 }
 
 
@@ -246,7 +272,7 @@ def test_where_texts_are_asked_for_a_remainder_is_no_integer() -> None:
     assert answer.integer is None
 
 
-@pytest.mark.parametrize("written", [r"\text{(C) }42", r"\textbf{(C)}\ 42"])
+@pytest.mark.parametrize("written", [r"\text{(C) }42", r"\textbf{(C)}\ 42", r"\mathrm{(C)\ }42"])
 def test_in_contest_mode_a_choice_is_its_value(written: str) -> None:
     answer = parse_answer(written, INTEGER)
     assert answer is not None

@@ -1,5 +1,6 @@
 """Equal answers share a line: what exact arithmetic says, and what is left to ask."""
 
+import itertools
 import time
 from fractions import Fraction
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from tests.voting.outcomes import answer
 from voting.answers import MAX_WRITTEN_CHARACTERS, AnswerKind, parse_answer
 from voting.ballot import Vote
-from voting.equivalence import AnswerClasses, AnswerRules, compare
+from voting.equivalence import MAX_COMPARED, AnswerClasses, AnswerRules, compare
 from voting.exact import Comparison, Opaque, compare_exact, read_exact
 from voting.printed import printed
 from voting.requests import Reply, Request, Same, Sameness
@@ -122,6 +123,40 @@ SAME, DIFFERENT, UNKNOWN = Comparison.SAME, Comparison.DIFFERENT, Comparison.UNK
         (r"\frac13\text{ million}", r"\frac13", UNKNOWN),
         (r"\frac34\text{ percent}", r"\frac34", DIFFERENT),
         (r"\{\}", r"\text{the empty set}", SAME),
+        # The case of variables counts, that of words does not.
+        ("AB", "ab", DIFFERENT),
+        ("aB", "Ab", DIFFERENT),
+        ("Rr", "rr", DIFFERENT),
+        ("S=pr", "S=PR", DIFFERENT),
+        ("R=AB", "r=ab", DIFFERENT),
+        ("AB-c", "ab-c", DIFFERENT),
+        ("Mm-m", "mm-M", UNKNOWN),
+        (r"\pi Rr", r"\pi rr", UNKNOWN),
+        ("p implies q", "P implies q", DIFFERENT),
+        (r"\triangle ABC", r"\triangle abc", DIFFERENT),
+        ("Yes", "yes", SAME),
+        ("DNE", "dne", SAME),
+        ("Well-defined", "well-defined", SAME),
+        ("Is not Odd", "is not odd", SAME),
+        # Products of letters in any order; words and numerals have one.
+        ("ab", "ba", UNKNOWN),
+        ("kmn", "mnk", UNKNOWN),
+        ("ab-a-b", "ab - b - a", UNKNOWN),
+        ("ab-a", "a(b-1)", UNKNOWN),
+        ("AB", r"A \cdot B", UNKNOWN),
+        ("ab", "ac", DIFFERENT),
+        ("no", "on", DIFFERENT),
+        ("XI", "IX", DIFFERENT),
+        ("ab", "none", DIFFERENT),
+        (r"\angle ABC", r"\angle ACB", DIFFERENT),
+        (r"\frac ab", r"\frac{a}{b}", SAME),
+        # Words that change a number, and conditions in words.
+        ("12 noon", "12 midnight", DIFFERENT),
+        ("5 north", "5 south", DIFFERENT),
+        (r"20\text{ profit}", r"20\text{ loss}", UNKNOWN),
+        (r"\text{the line }x+y=1", r"\text{the line }x-y=1", UNKNOWN),
+        (r"\text{all integers except } n=3", "3", UNKNOWN),
+        ("z^n=1", "1", UNKNOWN),
     ],
 )
 def test_two_answers(one: str, other: str, expected: Comparison) -> None:
@@ -257,6 +292,70 @@ class TestClasses:
     def test_integers_ask_nothing(self) -> None:
         classes = self.classes(*(str(number) for number in range(256)))
         assert classes.questions() == ()
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            ("1,2", "(1,2)", "x=1,y=2", "(3,4)"),
+            ("(1,2,3)", "1,2,3", "x=1,y=2,z=3", "3,2,1", "7"),
+            ("C", "(C)42", "(C) 43", "D"),
+        ],
+    )
+    def test_classes_do_not_depend_on_the_order(self, written: tuple[str, ...]) -> None:
+        found = set()
+        for order in itertools.permutations(written):
+            classes = self.classes(*order)
+            kept = {each: classes.of(answer(each)).key for each in written}
+            found.add(
+                frozenset(frozenset(e for e in kept if kept[e] == key) for key in kept.values())
+            )
+        assert len(found) == 1
+
+    def test_a_ballot_has_one_winner_whatever_the_order(self) -> None:
+        spelled = ["(3,4)", "(3,4)", "1,2", "(1,2)", "(1,2)", "x=1,y=2"]
+        for order in itertools.permutations(range(6)):
+            classes = self.classes(*(spelled[each] for each in order))
+            ballot = classes.ballot(Vote(each, answer(spelled[each])) for each in order)
+            assert [line.attempts for line in ballot.lines] == [(2, 3, 4, 5), (0, 1)]
+            assert ballot.lines[0].answer == answer(next(spelled[e] for e in order if e > 1))
+
+    @pytest.mark.parametrize("at_once", [True, False])
+    def test_replies_join_what_only_a_third_answer_joins(self, at_once: bool) -> None:
+        equal = {frozenset(("1-x", "y=1-x")), frozenset(("y=1-x", "x+y=1"))}
+        for order in itertools.permutations(["1-x", "y=1-x", "x+y=1", "z^2"]):
+            classes = AnswerClasses()
+            for each in order:
+                classes.add(answer(each))
+                if not at_once or each == order[-1]:
+                    asked = classes.questions()
+                    pairs = [frozenset((each.one.written, each.other.written)) for each in asked]
+                    said = [Sameness(pair in equal) for pair in pairs]
+                    classes.learn(dict(zip(asked, said, strict=True)))
+            kept = [classes.of(answer(each)) for each in ("1-x", "y=1-x", "x+y=1", "z^2")]
+            assert kept[0] == kept[1] == kept[2] != kept[3]
+            assert kept[0] == answer(next(each for each in order if each != "z^2"))
+
+    def test_what_is_told_alike_is_asked_once(self) -> None:
+        classes = self.classes("1/2", "0.5", r"\sqrt{1/4}", r"50\%")
+        assert classes.questions() == (Same(answer("1/2"), answer(r"\sqrt{1/4}")),)
+
+    def test_a_new_answer_asks_so_much_at_most_and_of_every_class_first(self) -> None:
+        others = [f"x^{number}" for number in range(2, 2 + MAX_COMPARED)]
+        classes = self.classes(r"x\cdot x", *others, "y+1")
+        asked = [each.one for each in classes.questions() if each.other == answer("y+1")]
+        assert len(asked) == MAX_COMPARED
+        classes = self.classes("x^2", r"x\cdot x", "x^3")
+        joined = next(each for each in classes.questions() if each.other == answer(r"x\cdot x"))
+        classes.learn({joined: Sameness(equal=True)})
+        classes.add(answer("y+1"))
+        asked = [each.one for each in classes.questions() if each.other == answer("y+1")]
+        assert asked == [answer("x^2"), answer("x^3"), answer(r"x\cdot x")]
+
+    def test_hundreds_of_answers_are_sorted_in_quickly(self) -> None:
+        started = time.process_time()
+        classes = self.classes(*(f"x^{number}+y" for number in range(256)))
+        assert classes.questions()
+        assert time.process_time() - started < 4
 
     def test_an_answer_never_added_stands_for_itself(self) -> None:
         assert self.classes("1").of(answer("2")) == answer("2")

@@ -139,6 +139,44 @@ INTEGERS: list[tuple[str, str]] = [
     ("42 apples", "42"),
     ("42 cm", "42"),
     (r"x = 1,234 \text{ ways}", "1234"),
+    (r"42\mathrm{cm^2}", "42"),
+    (r"42\ \mathrm{m/s^{2}}", "42"),
+    # Words that change a number only where they end the phrase.
+    (r"3\text{ lost games}", "3"),
+    ("3 right angles", "3"),
+    (r"42\text{ ternary strings}", "42"),
+    (r"42\text{ negative integers}", "42"),
+    (r"42\text{ apples left}", "42"),
+    (r"\$42\text{ profit}", "42"),
+    # Signs around it.
+    (r"\text{\$}42", "42"),
+    (r"42\$", "42"),
+    ("42_{10}", "42"),
+    ('"42"', "42"),
+    ("\u201c42\u201d", "42"),
+    (r"42\blacksquare", "42"),
+    (r"42\,\square", "42"),
+    (r"\implies 42", "42"),
+    (r"\Rightarrow x = 42", "42"),
+    # What it is.
+    (r"\text{Total: }42", "42"),
+    (r"\text{The remainder is }42", "42"),
+    (r"\text{remainder is } 42", "42"),
+    ("The sum is 42", "42"),
+    # More names of quantities.
+    ("E[X] = 42", "42"),
+    (r"\mathbb{E}[X] = 42", "42"),
+    (r"\angle{ABC} = 42^\circ", "42"),
+    (r"\#S = 42", "42"),
+    (r"\tfrac{84}2 = 42", "42"),
+    ("x = y = 42", "42"),
+    ("DE^2 = 42", "42"),
+    (r"A^{\circ} = 42", "42"),
+    ("T^{max} = 42", "42"),
+    ("AT = 42", "42"),
+    (r"\text{area of the circle} = 42", "42"),
+    (r"\text{sum of all solutions} = 42", "42"),
+    (r"\text{The only solution is } x = 42", "42"),
 ]
 
 
@@ -283,6 +321,51 @@ NOT_INTEGERS: list[str] = [
     "42 is wrong",
     "not 42",
     "about 42",
+    "5 quadrillion",
+    "1 googol",
+    "21 ternary",
+    "3 repeating",
+    "3 recurring",
+    r"x = 2\text{ excluded}",
+    r"x = 2\text{ rejected}",
+    r"3 \text{ impossible}",
+    "2 when even",
+    "12 noon",
+    r"12\text{ midnight}",
+    r"20\text{ loss}",
+    "5 north",
+    r"5\text{ km west of the town}",
+    r"3\text{ decrease}",
+    r"3\text{ right}",
+    r"3\text{ below}",
+    r"3\text{ days before}",
+    # A condition in words, and other things that it may be of.
+    r"\text{all real numbers except } x=3",
+    r"\text{all integers except } n=0",
+    r"\text{every } k \text{ but } k=1",
+    r"\text{no solution unless } k=5",
+    r"\text{diverges for } p=1",
+    r"\text{false when } n=41",
+    r"\text{minimum at } x=3",
+    r"\text{only } n=1",
+    r"x \text{ cannot equal } = 3",
+    r"\text{the line }x+y=1",
+    r"\text{circle }x^2+y^2=4",
+    r"\text{hyperbola } xy=1",
+    # Powers with an unknown exponent.
+    "e^x=2",
+    "x^n=1",
+    "a^b=8",
+    "z^{n}=1",
+    "x^{2n} = 1",
+    "(ab)^n = 1",
+    r"\omega^n = 1",
+    # Chains that are no two names of one value, labels that are no announcement.
+    "a = b = c = 14",
+    r"\text{Not: }42",
+    "areas 42",
+    r"42_{8}",
+    r"\square 42",
     "9" * 1_001,
 ]
 
@@ -370,3 +453,13 @@ def test_a_rounded_value_is_a_condition_where_texts_are_asked_for() -> None:
 @pytest.mark.parametrize("quantity", ["x = 42", "f(x) = 42", "x_1 + x_2 = 42", "m + n = 42"])
 def test_a_quantity_is_a_number_among_curves(quantity: str) -> None:
     assert parse_integer(quantity, curves=True) == "42"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [r"\text{all integers except } n=0", r"\text{the line }x+y=1", "e^x=2", "x = y = 42"],
+)
+def test_a_condition_is_an_answer_of_its_own_where_texts_are_asked_for(condition: str) -> None:
+    answer = parse_answer(condition, AnswerKind.TEXT)
+    assert answer is not None
+    assert answer.integer is None

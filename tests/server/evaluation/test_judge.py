@@ -1,8 +1,10 @@
 """Judging: equal as mathematics, strict integers, choices; and never right for want of time."""
 
+import anyio
 import pytest
 
-from server.evaluation.judge import Judge
+from server.equivalence.pool import EquivalencePool
+from server.evaluation.judge import MOST_ROUNDS, Judge
 from server.evaluation.problem import Kind, Problem
 
 
@@ -54,3 +56,84 @@ async def test_what_does_not_parse_is_counted_and_wrong(kind: Kind) -> None:
         found = await judge.judge(problem("7", kind), ["\x00" * 20_000, "7", None])
         assert [each.right for each in found] == [False, True, False]
         assert [each.unparsed for each in found] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("truth", "written", "expected"),
+    [
+        ("y=1-x", ("1-y",), "-"),
+        ("y=1-x", ("x=1-y", "1-y"), "+-"),
+        ("(1,2)", ("x=1,y=2", "1,2"), "+-"),
+        ("1,2", ("x=1,y=2", "(1,2)"), "+-"),
+    ],
+)
+async def test_an_answer_is_right_by_the_truth_alone(
+    truth: str, written: tuple[str, ...], expected: str
+) -> None:
+    async with Judge() as judge:
+        found = await judge.judge(problem(truth), written)
+        assert "".join("+" if each.right else "-" for each in found) == expected
+        # Whoever counts votes finds the right ones on a line of their own.
+        keys = {each.right: each.answer.key for each in found if each.answer is not None}
+        assert len(set(keys.values())) == len(keys)
+
+
+#: Seconds for which a question waits for a worker, and those of a comparison, in these tests.
+PATIENCE_S, COMPARISON_S = 0.05, 0.5
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.evaluation.judge.PATIENCE_S", PATIENCE_S)
+    monkeypatch.setattr("server.evaluation.judge.COMPARISON_S", COMPARISON_S)
+
+
+class Stubborn(EquivalencePool):
+    """A pool that gives no verdict the first `times`, after so many seconds each."""
+
+    def __init__(self, times: int, seconds: float) -> None:
+        super().__init__()
+        self.times, self.seconds, self.asked = times, seconds, 0
+
+    async def are_equal(self, one: str, other: str) -> bool | None:
+        del one, other
+        self.asked += 1
+        if self.asked > self.times:
+            return True
+        await anyio.sleep(self.seconds)
+        return None
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds", "expected", "asked"),
+    [
+        (1, PATIENCE_S, "+", 2),
+        (MOST_ROUNDS, PATIENCE_S, "-", MOST_ROUNDS),
+        (1, COMPARISON_S, "-", 1),
+        (1, 0.0, "-", 1),
+    ],
+    ids=["no worker at first", "no worker at all", "too slow", "not read"],
+)
+@pytest.mark.usefixtures("hasty")
+async def test_what_had_no_worker_in_time_is_asked_again(
+    times: int, seconds: float, expected: str, asked: int
+) -> None:
+    pool = Stubborn(times, seconds)
+    judge = Judge()
+    judge._pool = pool
+    async with judge:
+        assert await verdicts(judge, problem("x+1"), "1+x") == expected
+        assert pool.asked == asked
+        assert judge.left_open == (expected == "-")
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_a_verdict_is_kept_and_a_wait_is_not() -> None:
+    pool = Stubborn(MOST_ROUNDS, PATIENCE_S)
+    judge = Judge()
+    judge._pool = pool
+    async with judge:
+        assert await verdicts(judge, problem("x+1"), "1+x") == "-"
+        assert await verdicts(judge, problem("x+1"), "1+x") == "+"
+        assert await verdicts(judge, problem("x+1"), "1+x") == "+"
+        assert pool.asked == MOST_ROUNDS + 1

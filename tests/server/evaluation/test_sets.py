@@ -370,7 +370,11 @@ def test_a_hub_that_cannot_be_reached_says_so(
     [("B", "B"), ("(B)", "B"), ("b.", "B"), (r"\text{(C)}", "C"), (r"\textbf{(D) }12", "D"),
      ("A) 12", "A"), ("A number", None), ("12", None), ("", None), ("Z", None), ("A, B", None),
      ("Option C", "C"), ("The answer is (D).", "D"), ("**B**", "B"), ("$\\boxed{B}$", "B"),
-     ("B and C", None), ("(A)(B)", None)],
+     ("B and C", None), ("(A)(B)", None), ("(A), (C)", None), ("(A) and (C)", None),
+     ("(B) or (C)", None), ("(B) 5 or (C) 6", None), ("(A) not (B)", None), ("A. 5, C. 6", None),
+     ("A.M.", None), ("\uff08B\uff09", "B"), ("\uff22", "B"), ("{B}", "B"), ("\u9009B", "B"),
+     ("\u7b54\u6848\uff1aB", "B"), ("(B) f(A) = 2", "B"), ("(B) and (B)", "B"),
+     ("B. x or a", "B")],
 )  # fmt: skip
 def test_choices_are_letters(written: str, letter: str | None) -> None:
     assert choice_letter(written) == letter
