@@ -171,7 +171,8 @@ def _allowing(code: int) -> Iterator[None]:
 
 
 def _memory(limit: int) -> Iterator[tuple[str, Callable[[], object]]]:
-    yield "more memory in one process", lambda: mmap.mmap(-1, limit).close()
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+    yield "more memory in one process", lambda: mmap.mmap(-1, limit, private).close()
     yield "a file in memory", lambda: os.close(os.memfd_create("attack"))
     shared = resource.RLIM_INFINITY
     yield "no limit", lambda: resource.setrlimit(resource.RLIMIT_AS, (shared, shared))
@@ -186,6 +187,13 @@ def _fill_memory(options: dict[str, Any]) -> None:
                 block[offset] = 1
             signal.pause()
     _say(done=True)
+
+
+def _fill_buffers(options: dict[str, Any]) -> None:
+    """Many sockets, whose buffers are no process' memory: the pool waits for the warden again."""
+    held = [socket.socketpair() for _ in range(options["count"])]
+    _say(done=len(held))
+    signal.pause()
 
 
 def _multiply(options: dict[str, Any]) -> None:
@@ -246,6 +254,7 @@ _ROLES = {
     "victim": _be_attacked,
     "attacker": _attack,
     "memory": _fill_memory,
+    "buffers": _fill_buffers,
     "processes": _multiply,
 }
 

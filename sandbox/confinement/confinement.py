@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from sandbox.confinement.identities import Identities
+from sandbox.confinement.maps import sizes_can_be_asked
 from sandbox.confinement.paths import DEVICES, readable_paths, writable_paths
 from sandbox.confinement.tiers import Guarantee, Tier, tier_of
 from sandbox.confinement.warden import Warden, Watch
@@ -70,6 +71,8 @@ class Confinement:
         self.bounds = bounds
         self._identities = identities
         self._readable = readable_paths(python)
+        #: The warden has the rights of this process.
+        self._unshared = not sizes_can_be_asked()
         self._warden: Warden | None = None
         self._numbers = count(1)
         self._plans: dict[str, int] = {}
@@ -114,6 +117,7 @@ class Confinement:
             writable=writable_paths(directory, shared_memory=Mechanism.MOUNTS in self.mechanisms),
             devices=DEVICES,
             mechanisms=tuple(sorted(self.mechanisms)),
+            unshared=self._unshared,
         )
         if Mechanism.IDENTITY in self.mechanisms:
             uid = self._identities.draw()

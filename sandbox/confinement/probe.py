@@ -40,6 +40,9 @@ _PROCESSES = 24
 #: 160 MiB together, no process near the bound.
 _BLOCKS, _BLOCK = 4, 40 * _MIB
 
+#: Of sockets, which hold 102 MiB.
+_PAIRS = 250
+
 #: What the attacker's role puts to the test.
 _ATTACKED = (Guarantee.NETWORK, Guarantee.SOCKETS, Guarantee.FILES, Guarantee.SIGNALS)
 
@@ -176,7 +179,12 @@ class _Trial:
                     targets.processes.append(sibling.said["ready"])
                     async with anyio.create_task_group() as tasks:
                         tasks.start_soon(self._attack_others, targets)
-                        tasks.start_soon(self._attack_memory)
+                        blocks = {"count": _BLOCKS, "memory": _BLOCK}
+                        more = "more memory in several processes"
+                        tasks.start_soon(self._attack_memory, "memory", blocks, more)
+                        pairs = {"count": _PAIRS}
+                        more = "more memory in buffers of sockets"
+                        tasks.start_soon(self._attack_memory, "buffers", pairs, more)
                     # Alone: it takes all processes that the others may have with the same user.
                     await self._attack_processes()
 
@@ -197,16 +205,15 @@ class _Trial:
         if harm := targets.harmed():
             self._verdict.fail(Guarantee.FILES, harm)
 
-    async def _attack_memory(self) -> None:
-        options = {"count": _BLOCKS, "memory": _BLOCK}
+    async def _attack_memory(self, role: str, options: Mapping[str, int], success: str) -> None:
         async with (
             self._planned() as (plan, _),
-            attacking("memory", plan, **options) as attack,
+            attacking(role, plan, **options) as attack,
         ):
             started = await self._verdict.take(attack, (Guarantee.MEMORY,))
             ended = await attack.ended()
             if started and not (await self._confinement.release(plan) and ended):
-                self._verdict.fail(Guarantee.MEMORY, "more memory in several processes")
+                self._verdict.fail(Guarantee.MEMORY, success)
 
     async def _attack_processes(self) -> None:
         # Where what processes share is kept secret, each counts whole: not for that shall it end.

@@ -11,6 +11,10 @@ from contextlib import suppress
 #: Threads of one process that are looked at for one that lives.
 _MOST_THREADS = 64
 
+#: PF_EXITING of <linux/sched.h>, and where a thread's flags are in its `stat`, after its name.
+_EXITING = 0x4
+_FLAGS = 6
+
 
 def all_pids() -> Iterator[int]:
     """Ids of all processes."""
@@ -56,6 +60,11 @@ def kibibytes(text: str, name: str) -> int:
     return int(words[0]) * 1024 if words else 0
 
 
+def capabilities(name: str) -> int:
+    """A set of this process' capabilities, a bit for each, by its name in `status`."""
+    return int(_field(text_of("/proc/self/status"), f"\n{name}:") or "0", 16)
+
+
 def brand_of(pid: int) -> int:
     """The brand that a process carries, which cannot be shed; 0 is none."""
     words = _field(_read(pid, "limits"), "Max realtime timeout").split()
@@ -68,9 +77,25 @@ def real_user_of(pid: int) -> int:
     return int(words[0]) if words else -1
 
 
-def is_zombie(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     """Whether a process has ended, and only waits for its parent to ask."""
     return _field(_read(pid, "status"), "\nState:").strip()[:1] in {"Z", "X", ""}
+
+
+def is_ending(pid: int) -> bool:
+    """Whether a process runs no more: all it does is to give back what it has, which takes a while.
+
+    Where that is much memory, a second and more.
+    """
+    return _thread_ends(_read(pid, "stat")) and all(
+        _thread_ends(_read(pid, f"task/{thread}/stat")) for thread in _names(f"/proc/{pid}/task")
+    )
+
+
+def _thread_ends(stat: str) -> bool:
+    """What a thread's `stat` says, after its name, which can be anything; nothing of one gone."""
+    words = stat.rpartition(")")[2].split()
+    return not words or words[0] in {"Z", "X"} or bool(int(words[_FLAGS]) & _EXITING)
 
 
 def parent_of(pid: int) -> int:
@@ -105,3 +130,14 @@ def descriptors_of(pid: int) -> list[str]:
     # Of a process whose first thread has ended those of another.
     threads = _names(f"/proc/{pid}/task")[:_MOST_THREADS]
     return next((names for each in threads if (names := _names(f"/proc/{pid}/task/{each}/fd"))), [])
+
+
+def is_hidden(pid: int) -> bool:
+    """Whether a process shows nothing of itself: its program cannot be read by its user."""
+    try:
+        os.readlink(f"/proc/{pid}/exe")  # noqa: PTH115 - see above
+    except PermissionError:
+        return True
+    except OSError:
+        pass
+    return False

@@ -8,9 +8,12 @@ import os
 import stat
 from collections.abc import Generator
 from contextlib import closing, suppress
+from typing import NamedTuple
 
+from sandbox.confinement.effort import Effort
 from sandbox.confinement.processes import (
     descriptors_of,
+    is_hidden,
     kibibytes,
     parent_of,
     read_living,
@@ -28,25 +31,33 @@ _MOST_FILES = 50_000
 
 _BLOCK_BYTES = 512
 
-#: What a socket can hold in the system's memory, by default (socket(7)).
+#: What a socket and a pipe can hold in the system's memory, by default (socket(7), pipe(7)):
+#: kernels can make neither larger (`sandbox.inside.seccomp`).
 _SOCKET_BYTES = 212_992
+_PIPE_BYTES = 65_536
 
 
-def memory_of(pids: list[int], most: int) -> int:
+def memory_of(pids: list[int], most: int, effort: Effort) -> int:
     """Bytes of memory of processes together; of less than `most` only about."""
     used = sum(map(_memory_bytes, pids))
-    return sum(map(_proportional_bytes, _apart(pids))) if used > most else used
+    if used <= most:
+        return used
+    used = 0
+    known = set(pids)
+    for pid in pids:
+        effort.check()
+        if not _shares_all(pid, known):
+            used += _proportional_bytes(pid)
+    return used
 
 
-def _apart(pids: list[int]) -> list[int]:
-    """Leave out whose memory is its parent's: a child that has not begun its own program.
+def _shares_all(pid: int, known: set[int]) -> bool:
+    """Whether a process' memory is its parent's: a child that has not begun its own program.
 
     What they share would count twice, in each as all its own.
     """
-    known = set(pids)
-    return [
-        pid for pid in pids if not ((parent := parent_of(pid)) in known and _is_one(pid, parent))
-    ]
+    parent = parent_of(pid)
+    return parent in known and _is_one(pid, parent)
 
 
 def _is_one(pid: int, other: int) -> bool:
@@ -69,81 +80,47 @@ def _proportional_bytes(pid: int) -> int:
     return sum(kibibytes(rollup, name) for name in names)
 
 
-def buffer_bytes(pids: list[int], most: int) -> int:
-    """What the sockets of processes can hold together, which is no process' memory.
+class Held(NamedTuple):
+    """What open descriptors hold that is no process' memory, and that no look at a folder finds."""
 
-    0 where it cannot be more than `most`: to tell sockets apart takes long.
-    """
-    if sum(len(descriptors_of(pid)) for pid in pids) * _SOCKET_BYTES <= most:
-        return 0
-    sockets: set[str] = set()
+    #: What sockets and pipes can hold.
+    buffers: int
+    #: Of files without a name, on one disk.
+    unlinked: int
+    #: Processes that do not show theirs, of some that do.
+    hidden: int
+
+
+def held_by_descriptors(pids: list[int], path: str, effort: Effort) -> Held:
+    """What the descriptors of processes hold, on the disk of `path` where it is files."""
+    try:
+        device = os.stat(path).st_dev  # noqa: PTH116 - thousands of times a minute
+    except OSError:
+        device = -1
+    # What was forked has its parent's: each is one thing.
+    buffers: dict[tuple[int, int], int] = {}
+    unlinked: dict[int, int] = {}
+    hidden = 0
     for pid in pids:
+        effort.check()
+        hidden += is_hidden(pid)
         for name in descriptors_of(pid):
             with suppress(OSError):
-                # What was forked has its parent's.
-                link = os.readlink(f"/proc/{pid}/fd/{name}")  # noqa: PTH115 - thousands of them
-                if link.startswith("socket:"):
-                    sockets.add(link)
-    return len(sockets) * _SOCKET_BYTES
+                file = os.stat(f"/proc/{pid}/fd/{name}")  # noqa: PTH116 - see above
+                if stat.S_ISSOCK(file.st_mode):
+                    buffers[file.st_dev, file.st_ino] = _SOCKET_BYTES
+                elif stat.S_ISFIFO(file.st_mode):
+                    buffers[file.st_dev, file.st_ino] = _PIPE_BYTES
+                elif file.st_nlink == 0 and file.st_dev == device and stat.S_ISREG(file.st_mode):
+                    unlinked[file.st_ino] = file.st_blocks * _BLOCK_BYTES
+    # Where none shows itself, it is not the kernel's doing.
+    hidden = hidden if hidden < len(pids) else 0
+    return Held(sum(buffers.values()), sum(unlinked.values()), hidden)
 
 
 def shared_of_machine() -> int:
     """Bytes of shared memory that the whole machine uses."""
     return kibibytes(text_of("/proc/meminfo"), "\nShmem:")
-
-
-def shared_bytes(pids: list[int]) -> int:
-    """Sizes of shared memory that processes have mapped, once each, whether it is theirs or not.
-
-    What was written stays, though a process that lets go of it counts it no more (madvise).
-    """
-    sizes: dict[str, int] = {}
-    for pid in pids:
-        for line in read_living(pid, "maps", "-").splitlines():
-            if line.endswith("/dev/zero (deleted)"):
-                place, _, offset, _, inode, *_ = line.split()
-                first, last = (int(word, 16) for word in place.split("-"))
-                sizes[inode] = max(sizes.get(inode, 0), int(offset, 16) + last - first)
-    return sum(sizes.values())
-
-
-def unlinked_bytes(pids: list[int], path: str) -> int:
-    """What open files hold of a folder's disk that no name leads to, so that no look finds it."""
-    try:
-        device = os.stat(path).st_dev  # noqa: PTH116 - thousands of times a minute
-    except OSError:
-        return 0
-    found: dict[int, int] = {}
-    for pid in pids:
-        for name in descriptors_of(pid):
-            with suppress(OSError):
-                file = os.stat(f"/proc/{pid}/fd/{name}")  # noqa: PTH116 - see above
-                if file.st_nlink == 0 and file.st_dev == device and stat.S_ISREG(file.st_mode):
-                    found[file.st_ino] = file.st_blocks * _BLOCK_BYTES
-    return sum(found.values())
-
-
-def mapped_bytes(pids: list[int], path: str, longest: int) -> int:
-    """What files of a folder hold that no name leads to, and that processes have mapped.
-
-    A file counts that no descriptor leads to either; one with an unknown size as `longest`.
-    """
-    found: dict[str, int] = {}
-    for pid in pids:
-        for line in read_living(pid, "maps", "-").splitlines():
-            if f" {path}/" in line and line.endswith(" (deleted)"):
-                place, _, _, _, inode, _ = line.split(maxsplit=5)
-                found[inode] = _mapped_size(pid, place, longest)
-    return sum(found.values())
-
-
-def _mapped_size(pid: int, place: str, longest: int) -> int:
-    """Bytes on disk of a file that is mapped at a place; asking takes rights that few have."""
-    name = "-".join(f"{int(word, 16):x}" for word in place.split("-"))
-    try:
-        return os.stat(f"/proc/{pid}/map_files/{name}").st_blocks * _BLOCK_BYTES  # noqa: PTH116 - see above
-    except OSError:
-        return longest
 
 
 class ScratchTooLargeError(Exception):

@@ -30,7 +30,7 @@ main()
 #: A bare interpreter starts in 20 ms; a machine that needs this long cannot run kernels either.
 _START_WAIT_S = 20.0
 
-#: The warden gives up on a kernel's processes after half a second, each.
+#: The warden gives up on processes that resist after four seconds.
 _RELEASE_WAIT_S = 5.0
 
 #: Nothing of the server's.

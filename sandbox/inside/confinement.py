@@ -23,6 +23,7 @@ from sandbox.inside.seccomp import (
     LATE_RULES,
     OWNER_RULES,
     TIMES_RULES,
+    UNSHARED_RULES,
     filter_code,
     forbid_new_privileges,
     install,
@@ -72,6 +73,8 @@ class ConfinementPlan:
     #: The user and group to become.
     uid: int | None = None
     gid: int | None = None
+    #: Without shared memory that has no file.
+    unshared: bool = False
     #: A capability to keep, and to pass on to programs; only for an own user.
     capability: int | None = None
     #: Paths with all that is below them, for Landlock.
@@ -103,7 +106,8 @@ class ConfinementPlan:
 
 def prepare_filters() -> None:
     """Assemble the filters of all plans: a process that is forked afterwards has them."""
-    for rules in (EARLY_RULES, *(_late_rules(more) for more in ((), TIMES_RULES, OWNER_RULES))):
+    early = (_early_rules(unshared=unshared) for unshared in (False, True))
+    for rules in (*early, *(_late_rules(more) for more in ((), TIMES_RULES, OWNER_RULES))):
         filter_code(rules)
 
 
@@ -170,7 +174,11 @@ def _lose_rights(plan: ConfinementPlan, parent: int) -> None:
             restrict(plan.readable, plan.writable, plan.devices)
     with _step(plan, Mechanism.SYSTEM_CALLS) as wanted:
         if wanted:
-            install(EARLY_RULES)
+            install(_early_rules(unshared=plan.unshared))
+
+
+def _early_rules(*, unshared: bool) -> tuple[Rule, ...]:
+    return (*EARLY_RULES, *UNSHARED_RULES) if unshared else EARLY_RULES
 
 
 def _late_rules(on_files: tuple[Rule, ...]) -> tuple[Rule, ...]:

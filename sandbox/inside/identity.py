@@ -50,11 +50,21 @@ def become(uid: int, gid: int, capability: int | None = None) -> None:
 
 def drop_capabilities(kept: int | None = None) -> None:
     """Give up all capabilities of this thread, or all but one."""
-    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
     bits = 0 if kept is None else 1 << kept
-    # Effective, permitted and inheritable: the low words of the three first, then the high ones.
-    low, high = bits & 0xFFFFFFFF, bits >> 32
-    sets = struct.pack("=6I", low, low, low, high, high, high)
+    set_capabilities(bits, bits, bits)
+
+
+def set_capabilities(effective: int, permitted: int, inheritable: int) -> None:
+    """Set the capabilities of this thread: a bit for each.
+
+    Raises:
+        OSError: it may not have them.
+    """
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    wanted = (effective, permitted, inheritable)
+    # The low words of the three first, then the high ones.
+    words = (*(bits & 0xFFFFFFFF for bits in wanted), *(bits >> 32 for bits in wanted))
+    sets = struct.pack("=6I", *words)
     call(
         "capset",
         ctypes.create_string_buffer(header, len(header)),

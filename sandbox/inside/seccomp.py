@@ -45,6 +45,11 @@ _SCHEDULING = os.sched_getscheduler(0) if sys.platform == "linux" else 0
 
 #: From <linux/fcntl.h>.
 _F_SETLEASE = 1024
+_F_SETPIPE_SZ = 1031
+
+#: From <linux/mman.h>: also of MAP_SHARED_VALIDATE.
+_MAP_SHARED = 0x01
+_MAP_ANONYMOUS = 0x20
 
 #: TIOCSTI: type into a terminal.
 _TERMINAL_INPUT = 0x5412
@@ -52,7 +57,8 @@ _TERMINAL_INPUT = 0x5412
 #: What no mathematics needs: other processes' memory and descriptors, kernel facilities with a long
 #: record of holes, mounts and namespaces, the machine's clock and devices, System V's and POSIX'
 #: shared objects, which outlive a process, files in memory, which belong to no process' share, the
-#: machine's few asynchronous requests, and what tells of, or marks, files that may not be opened.
+#: machine's few asynchronous requests, what tells of, or marks, files that may not be opened, and
+#: what puts whole pages into pipes, which can be huge: they are held, and no process' memory.
 _ALWAYS_DENIED = """
     acct add_key adjtimex bpf chroot clock_adjtime clock_settime delete_module fanotify_init
     finit_module fsconfig fsetxattr fsmount fsopen fspick init_module inotify_add_watch io_setup
@@ -63,8 +69,8 @@ _ALWAYS_DENIED = """
     open_by_handle_at open_tree open_tree_attr perf_event_open personality pidfd_getfd
     pivot_root process_madvise process_mrelease process_vm_readv process_vm_writev ptrace
     quotactl quotactl_fd reboot request_key semctl semget semop semtimedop setdomainname
-    sethostname setns settimeofday setxattr setxattrat shmat shmctl shmdt shmget swapoff swapon
-    syslog umount2 unshare userfaultfd vhangup
+    sethostname setns settimeofday setxattr setxattrat shmat shmctl shmdt shmget splice swapoff
+    swapon syslog tee umount2 unshare userfaultfd vhangup vmsplice
 """
 
 #: Calls on another process than the caller (0) fail: the same user's processes are not protected
@@ -99,9 +105,15 @@ EARLY_RULES = (
     # Its flags are in memory, where a filter cannot look; the C library falls back to clone.
     Rule("clone3", error=errno.ENOSYS),
     Rule("ioctl", (Equals(1, _TERMINAL_INPUT),)),
+    # What a pipe holds is no process' memory; the warden counts each with the usual size.
+    Rule("fcntl", (Equals(1, _F_SETPIPE_SZ),)),
     Rule("socket", (Differs(0, _UNIX),)),
     Rule("socketpair", (Differs(0, _UNIX),)),
 )
+
+#: Shared memory that has no file stays as long as one page of it is mapped. For kernels of which
+#: the warden cannot ask how large it is.
+UNSHARED_RULES = (Rule("mmap", (HasAny(3, _MAP_SHARED), HasAny(3, _MAP_ANONYMOUS))),)
 
 #: Landlock does not see changes of a file's times: for them, the right to write the file is enough,
 #: which a kernel with CAP_DAC_OVERRIDE has to all files.

@@ -15,13 +15,21 @@ from sandbox.lease import KernelLease
 from sandbox.pool import KernelPool
 from sandbox.settings import PoolSettings
 from sandbox.types import CellResult
-from tests.hostile import compute_rows, escape_rows, output_rows, rights_rows, tamper_rows
+from tests.hostile import (
+    compute_rows,
+    escape_rows,
+    memory_rows,
+    output_rows,
+    rights_rows,
+    tamper_rows,
+)
 from tests.hostile.canaries import Canaries
 from tests.hostile.row import PRELUDE, Row, Then
 from tests.sandbox.processes import processes_mentioning, wait_until_gone
 
 ROWS: tuple[Row, ...] = (
     *compute_rows.ROWS,
+    *memory_rows.ROWS,
     *output_rows.ROWS,
     *escape_rows.ROWS,
     *rights_rows.ROWS,

@@ -132,6 +132,42 @@ attempt("parent's child", lambda: call("clone", 0x8000 | signal.SIGCHLD, 0, 0, 0
     assert {error for error in found.values() if error} == {errno.EPERM}
 
 
+def test_shared_memory_without_a_file_can_be_withheld() -> None:
+    found = outcomes("""
+import mmap, tempfile
+from sandbox.inside.seccomp import UNSHARED_RULES
+install(UNSHARED_RULES)
+file = tempfile.TemporaryFile()
+file.truncate(4096)
+attempt("shared", lambda: mmap.mmap(-1, 4096))
+attempt("private", lambda: mmap.mmap(-1, 4096, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+attempt("of a file", lambda: mmap.mmap(file.fileno(), 4096))
+attempt("of a thread", lambda: threading.Thread(target=print).start())
+""")
+    assert found == {"shared": errno.EPERM, "private": 0, "of a file": 0, "of a thread": 0}
+
+
+def test_copies_and_pipes_work_before_the_seal(tmp_path: Path) -> None:
+    found = outcomes(f"""
+import fcntl, shutil, subprocess
+install(EARLY_RULES)
+source, target = {str(tmp_path / "source")!r}, {str(tmp_path / "target")!r}
+with open(source, "wb") as file: file.write(bytes(10**6))
+def send():
+    with open(source, "rb") as file, open(target, "wb") as copy:
+        assert os.sendfile(copy.fileno(), file.fileno(), 0, 10**6) == 10**6
+reader, writer = os.pipe()
+attempt("copy", lambda: shutil.copyfile(source, target))
+attempt("send", send)
+attempt("pipe", lambda: subprocess.run(["cat"], input=bytes(10**6), stdout=-3, check=True))
+attempt("size of a pipe", lambda: fcntl.fcntl(reader, 1032))
+attempt("larger pipe", lambda: fcntl.fcntl(reader, 1031, 2**20))
+""")
+    refused = found.pop("larger pipe")
+    assert refused == errno.EPERM
+    assert set(found.values()) == {0}
+
+
 def test_the_seal_holds_for_threads_that_ran_before() -> None:
     found = outcomes("""
 go, done = threading.Event(), threading.Event()
