@@ -128,10 +128,10 @@ class MeteredSink:
         self.journal_s = 0.0
         self._journal = journal
 
-    def append(self, event: Event) -> None:
+    def append(self, event: Event, recorded: float) -> None:
         """Take an event."""
         begun = time.thread_time()
-        self._journal.append(event)
+        self._journal.append(event, recorded)
         # Those of segments are counted by the log.
         if not isinstance(event, AttemptSegment):
             self.journal_s += time.thread_time() - begun

@@ -2,6 +2,7 @@
 
 Problems: one object a line with `id`, `problem` and, optional, `answer`; other fields are ignored.
 Results: the `SolveResult` plus `id`, `expected` and `correct` (null without an expected answer).
+Only what says something about the problem is a result (`client.outcome`).
 """
 
 import fcntl
@@ -20,6 +21,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from client.errors import QuorumClientError, UsageError
+from client.outcome import Outcome, outcome_of_row
 from client.schema import SolveRequest, SolveResult
 
 #: Faulty lines that one error names; more would hide the first.
@@ -172,7 +174,8 @@ class ResultFile:
     """A file of results that only grows; opened by one process at a time.
 
     Opening it deletes a last line that was cut off, and reads which problems are `done`: their
-    ids, and whether the answers were correct.
+    ids, and whether the answers were correct. Rows of aborted solves, which earlier versions wrote,
+    are passed over.
     """
 
     def __init__(self, path: Path) -> None:
@@ -257,7 +260,9 @@ class ResultFile:
     def _read_line(self, number: int, line: bytes) -> None:
         try:
             row = json.loads(line)
-            self.done[row["id"]] = row["correct"]
+            name, correct = row["id"], row["correct"]
+            if outcome_of_row(row) is Outcome.DONE:
+                self.done[name] = correct
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InvalidFile(
                 f"{self.path}: line {number}: not a result; name a file of results or a new one"

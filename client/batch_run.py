@@ -24,6 +24,7 @@ from client.errors import QuorumClientError, TransportError
 from client.escape import one_line
 from client.groups import collapsed
 from client.http import AsyncQuorumClient
+from client.outcome import Outcome, outcome_of
 from client.plain import verdict
 from client.schema import SolveResult
 from client.solving import follow
@@ -41,6 +42,12 @@ class Tally:
     judged: int = 0
     correct: int = 0
     failed: list[str] = field(default_factory=list)
+    not_reached: list[str] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing that was asked is left for another call."""
+        return not self.failed and not self.not_reached
 
     def count(self, correct: bool | None) -> None:
         """Count a problem that is done."""
@@ -54,6 +61,8 @@ class Tally:
             parts.append(f"{self.correct} of {self.judged} correct")
         if self.failed:
             parts.append(f"{len(self.failed)} failed")
+        if self.not_reached:
+            parts.append(f"{len(self.not_reached)} not reached; run again with more time")
         return ", ".join(parts)
 
     def as_json(self) -> str:
@@ -65,6 +74,7 @@ class Tally:
                 "judged": self.judged,
                 "correct": self.correct,
                 "failed": self.failed,
+                "not_reached": self.not_reached,
             }
         )
 
@@ -98,8 +108,9 @@ class BatchRun:
     ) -> None:
         """Solve all pending problems, at most `parallel` at once, under the clock of `run`.
 
-        A problem that fails is reported and left for the next pass; after `GIVE_UP_AFTER` in a
-        row without a connection its `TransportError` is raised.
+        A problem that fails, whose solve the server aborts, or that the time does not reach is
+        reported and left for the next pass; after `GIVE_UP_AFTER` failures in a row without a
+        connection the last `TransportError` is raised.
         """
         queue = iter(self.pending)
         with collapsed():
@@ -123,12 +134,24 @@ class BatchRun:
                 self._note_failure(problem, error, observer)
                 continue
             self._lost_in_a_row = 0
-            async with self._writing:
-                await anyio.to_thread.run_sync(self._results.append, problem, result)
-            correct = self._results.done[problem.id]
-            self.tally.count(correct)
-            line = solved_line(problem, result, correct)
-            observer.note(line, self.tally, bad=correct is False)
+            await self._take(problem, result, observer)
+
+    async def _take(self, problem: Problem, result: SolveResult, observer: BatchObserver) -> None:
+        """Write a result down; what is none leaves its problem to the next pass."""
+        match outcome_of(result):
+            case Outcome.DONE:
+                async with self._writing:
+                    await anyio.to_thread.run_sync(self._results.append, problem, result)
+                correct = self._results.done[problem.id]
+                self.tally.count(correct)
+                line = solved_line(problem, result, correct)
+                observer.note(line, self.tally, bad=correct is False)
+            case Outcome.ABORTED:
+                self.tally.failed.append(problem.id)
+                observer.note(aborted_line(problem, result), self.tally, bad=True)
+            case Outcome.NOT_REACHED:
+                self.tally.not_reached.append(problem.id)
+                observer.note(not_reached_line(problem), self.tally, bad=True)
 
     def _note_failure(
         self, problem: Problem, error: QuorumClientError, observer: BatchObserver
@@ -195,3 +218,14 @@ def solved_line(problem: Problem, result: SolveResult, correct: bool | None) -> 
 def failed_line(problem: Problem, error: QuorumClientError) -> str:
     """Return the line of a problem that could not be solved."""
     return f"{one_line(problem.id)}: failed, {one_line(str(error))}"
+
+
+def aborted_line(problem: Problem, result: SolveResult) -> str:
+    """Return the line of a problem whose solve was ended by something else than itself."""
+    ended = f"{result.end.value.replace('_', ' ')}: {one_line(result.detail)}".rstrip(": ")
+    return f"{one_line(problem.id)}: failed, the solve was aborted ({ended})"
+
+
+def not_reached_line(problem: Problem) -> str:
+    """Return the line of a problem for which no time was left."""
+    return f"{one_line(problem.id)}: not reached in the time given"

@@ -36,6 +36,7 @@ import httpx
 from httpx_sse import SSEError
 from pydantic import ValidationError
 
+from client.escape import without_password
 from client.schema import ProblemDetails
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
@@ -261,9 +262,9 @@ def error_of(response: httpx.Response, refusals: Refusals | None = None) -> Quor
     """Return our error for a response that says no, whose body has been read."""
     status = response.status_code
     if status < 400:
+        url = without_password(str(response.url))
         return InvalidResponse(
-            f"the server at {response.url} answered {status}, which Quorum never does: "
-            "check the address"
+            f"the server at {url} answered {status}, which Quorum never does: check the address"
         )
     return error_for(_problem_of(response), status, refusals)
 
@@ -297,10 +298,11 @@ def _foreign_problem(response: httpx.Response) -> ProblemDetails:
     title = response.reason_phrase or "error"
     # What a proxy in front of Quorum says of a server that is away has a status from 500 on.
     doubt = ": is it Quorum?" if response.status_code < 500 else ""
+    url = without_password(str(response.url))
     return ProblemDetails(
         title=title,
         status=response.status_code,
-        detail=f"the server at {response.url} answered {response.status_code} {title}{doubt}",
+        detail=f"the server at {url} answered {response.status_code} {title}{doubt}",
     )
 
 

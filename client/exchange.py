@@ -28,6 +28,7 @@ from client.errors import (
     is_problem,
     translate,
 )
+from client.escape import without_password
 from client.schema import (
     EVENT_ADAPTER,
     Event,
@@ -109,8 +110,9 @@ def reader(model: type[Model]) -> Callable[[httpx.Response], Model]:
         try:
             return model.model_validate_json(response.content)
         except ValidationError as error:
+            url = without_password(str(response.url))
             raise InvalidResponse(
-                f"the server at {response.url} did not answer with a {model.__name__}: "
+                f"the server at {url} did not answer with a {model.__name__}: "
                 "is it Quorum, and of this version?"
             ) from error
 

@@ -30,6 +30,7 @@ from client.errors import (
     translated,
     usable_environment,
 )
+from client.escape import without_password
 from client.exchange import (
     NO_MORE,
     Call,
@@ -66,6 +67,7 @@ LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepal
 
 def checked_url(url: str) -> str:
     """Return a server's base URL without its trailing slash; raise `BadServerAddress`."""
+    shown = without_password(url)
     try:
         parsed = httpx.URL(url)
         # As the resolver will: no part of a name is empty, or longer than 63 characters.
@@ -73,16 +75,18 @@ def checked_url(url: str) -> str:
         if (parsed.port or 0) > HIGHEST_PORT:
             raise httpx.InvalidURL(f"port {parsed.port}: must be at most {HIGHEST_PORT}")
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise BadServerAddress(f"server URL {url!r}: {error}; write {DEFAULT_URL}") from error
+        # What httpx names may be a piece of the password.
+        reason = str(error) if shown == url else "cannot be read; percent-encode its password"
+        raise BadServerAddress(f"server URL {shown!r}: {reason}; write {DEFAULT_URL}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise BadServerAddress(
-            f"server URL {url!r}: must be an http or https address, such as {DEFAULT_URL}"
+            f"server URL {shown!r}: must be an http or https address, such as {DEFAULT_URL}"
         )
     base = str(parsed.copy_with(query=None, fragment=None)).rstrip("/")
     if base.endswith(OPENAI_PATH):
         raise BadServerAddress(
-            f"server URL {url!r}: must be the server's own address, not that for OpenAI's clients; "
-            f"leave {OPENAI_PATH} out"
+            f"server URL {shown!r}: must be the server's own address, not that for OpenAI's "
+            f"clients; leave {OPENAI_PATH} out"
         )
     return base
 
@@ -121,12 +125,13 @@ class QuorumClient(Asking):
     def __init__(
         self, url: str = DEFAULT_URL, *, key: str | None = None, retry: RetryPolicy | None = None
     ) -> None:
-        self.url = checked_url(url)
+        base_url = checked_url(url)
+        self.url = without_password(base_url)
         self._retry = retry or RetryPolicy()
-        headers, trusted = _credentials(key), _trust_environment(self.url)
+        headers, trusted = _credentials(key), _trust_environment(base_url)
         with usable_environment():
             self._http = httpx.Client(
-                base_url=self.url, limits=LIMITS, headers=headers, trust_env=trusted
+                base_url=base_url, limits=LIMITS, headers=headers, trust_env=trusted
             )
 
     @property
@@ -177,8 +182,10 @@ class QuorumClient(Asking):
     ) -> Generator[Event, None, None]:
         """Yield the events of a solve with ids above `after`, until its end.
 
-        A connection that breaks is made again, and no event is lost or comes twice. Leaving does
-        not cancel the solve.
+        A connection that breaks is made again, and no event of that server is lost or comes twice.
+        Where the server died and another goes on with the solve, it goes on from what was on the
+        disk: what came after that is sampled and told anew, under new ids. Leaving does not cancel
+        the solve.
         """
         chase = Chase(self._retry, after)
         while chase.goes_on:
@@ -251,12 +258,13 @@ class AsyncQuorumClient(AsyncAsking):
     def __init__(
         self, url: str = DEFAULT_URL, *, key: str | None = None, retry: RetryPolicy | None = None
     ) -> None:
-        self.url = checked_url(url)
+        base_url = checked_url(url)
+        self.url = without_password(base_url)
         self._retry = retry or RetryPolicy()
-        headers, trusted = _credentials(key), _trust_environment(self.url)
+        headers, trusted = _credentials(key), _trust_environment(base_url)
         with usable_environment():
             self._http = httpx.AsyncClient(
-                base_url=self.url, limits=LIMITS, headers=headers, trust_env=trusted
+                base_url=base_url, limits=LIMITS, headers=headers, trust_env=trusted
             )
 
     @property

@@ -21,6 +21,9 @@ _MAX_INPUT_BYTES = 4 * MAX_PROBLEM_CHARS
 #: Characters of a refused value that a message repeats.
 _SHOWN_CHARS = 40
 
+#: What nobody means as a problem: the name of an option, alone or with its value.
+_OPTION = re.compile(r"--[a-z][a-z0-9-]*(=\S*)?")
+
 #: Options that are not named as the request's fields.
 _OPTION_OF = {
     "max_turns": "turns",
@@ -51,6 +54,12 @@ class Wish:
         """Return the request for a named problem; raises pydantic's `ValidationError`."""
         named = {**self.fields, "problem": problem, "problem_id": problem_id}
         return SolveRequest.model_validate(named)
+
+    def request_in_run(self, problem: str, problem_id: str) -> SolveRequest:
+        """Return the same for a problem of a run, which knows its problems by their names."""
+        if not problem_id:
+            raise ValueError("field id: empty; with --time each problem needs a name")
+        return self.request_of(problem, problem_id)
 
 
 def _fault(error: ErrorDetails) -> str:
@@ -84,6 +93,11 @@ def split_words(
     if from_file and problem is not None:
         arguments = [problem, *arguments]
         problem = None
+    if problem is not None and _OPTION.fullmatch(problem):
+        raise UsageError(
+            f"{problem}: is an option of the server, and there is no problem before it; write "
+            "quorum solve PROBLEM -- OPTIONS"
+        )
     if arguments and not arguments[0].startswith("-"):
         remedy = "with --file there is no problem" if from_file else "put the problem in quotes"
         raise UsageError(f"unexpected word {arguments[0]!r}: {remedy}")

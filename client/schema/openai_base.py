@@ -59,9 +59,11 @@ def _none_if_empty(stop: object) -> object:
     return None if stop == "" else stop
 
 
-#: Stop strings; forms in a browser send an empty one for none.
+#: Stop strings; forms in a browser send an empty one for none, which OpenAI's schema allows too.
 OpenaiStops = Annotated[
-    Stop | Annotated[list[Stop], Field(max_length=MAX_STOPS)] | None,
+    Annotated[str, StringConstraints(max_length=MAX_STOP_CHARS)]
+    | Annotated[list[Stop], Field(max_length=MAX_STOPS)]
+    | None,
     BeforeValidator(_none_if_empty),
 ]
 

@@ -16,8 +16,8 @@ MAX_POLICY_CHARS = 400
 #: A mix of 16 attempts that names everything has fewer characters.
 MAX_MIX_CHARS = 2_000
 MAX_SEED = 2**31 - 1
-#: The names of runs: they are part of paths and of file names.
-RUN_ID_PATTERN = r"^[A-Za-z0-9._-]{1,64}$"
+#: The names of runs: they are part of paths and of file names, where `.` and `..` mean others.
+RUN_ID_PATTERN = r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$"
 
 
 class Policies(RequestModel):

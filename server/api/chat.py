@@ -35,7 +35,8 @@ from server.api.openai_stream import OpenaiStream, Write
 from server.api.problems import TOO_LONG, RefusedField
 from server.api.progress import Progress
 from server.api.runs import submit
-from server.api.solves import EVENTS, MALFORMED, REFUSALS, Service
+from server.api.solves import MALFORMED, REFUSALS, Service
+from server.api.wishes import EVENTS
 from server.api.wording import worded
 from server.engine.base import EngineInfo
 from server.sections.solve import SolveSettings

@@ -26,7 +26,8 @@ from server.api.models import Served, check_model
 from server.api.openai_stream import OpenaiStream, Write
 from server.api.problems import TOO_LONG, RefusedField
 from server.api.services import Services
-from server.api.solves import EVENTS, MALFORMED, REFUSALS
+from server.api.solves import MALFORMED, REFUSALS
+from server.api.wishes import EVENTS
 from server.completions.service import CompletionService, Piece, Wanted, seed_of
 from server.engine.base import EngineInfo, Sampling
 

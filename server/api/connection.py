@@ -26,6 +26,19 @@ TOO_LONG = (
 )
 
 
+class UnknownLength(int):
+    """The bytes of an answer that are to come, where nobody knows: as many as come."""
+
+    def __lt__(self, _length: int) -> bool:
+        return False
+
+    def __sub__(self, _sent: int) -> "UnknownLength":
+        return self
+
+
+UNKNOWN_LENGTH = UnknownLength()
+
+
 class MalformedHead(Exception):
     """A head that the parser lets through, and that is none, or comes too early."""
 
@@ -121,6 +134,11 @@ class PromptProtocol(HttpToolsProtocol):
         if hosts > 1 or (not hosts and self.parser.get_http_version() != "1.0"):
             raise MalformedHead(f"{hosts} Host headers")
         super().on_headers_complete()
+        if self.parser.get_http_version() == "1.0":
+            # It knows no chunks (RFC 9112, 6.1): an answer of unknown length ends with the
+            # connection, which uvicorn closes after it.
+            self.cycle.chunked_encoding = False
+            self.cycle.expected_content_length = UNKNOWN_LENGTH
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of a body."""

@@ -108,6 +108,8 @@ class EventStream(EventSourceResponse):
             shutdown_grace_period=SHUTDOWN_GRACE_S,
             sep=LINE_END,
         )
+        # Whether the connection stays is not for the response to say: uvicorn says so itself.
+        del self.headers["connection"]
         self._owns = owns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

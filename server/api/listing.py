@@ -1,6 +1,8 @@
 """Solves in lists: those that run and those of the journal, in one form and one order."""
 
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -98,13 +100,15 @@ class Cursor:
         if text is None:
             return None
         created, _, solve_id = text.partition("_")
-        try:
-            return cls(float(created), solve_id)
-        except ValueError:
-            raise HTTPException(
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                f"after {text[:60]!r}: must be the `next` of a page; leave it out for the first",
-            ) from None
+        with suppress(ValueError):
+            place = cls(float(created), solve_id)
+            # What is no number is in no order.
+            if math.isfinite(place.created):
+                return place
+        raise HTTPException(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            f"after {text[:60]!r}: must be the `next` of a page; leave it out for the first",
+        )
 
     def written(self) -> str:
         """Return it for `next`."""

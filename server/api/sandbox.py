@@ -30,7 +30,7 @@ from client.schema import (
 )
 from server.api.following import LINE_END, PING_S, SEND_TIMEOUT_S, SHUTDOWN_GRACE_S
 from server.api.problems import lease_problem
-from server.api.solves import EVENTS
+from server.api.wishes import EVENTS, wants_events
 from server.leases.cell import LeasedCell
 from server.leases.errors import LeaseServiceError
 from server.leases.lease import HttpLease
@@ -182,7 +182,7 @@ async def execute(
     With `Accept: text/event-stream` its output is sent as it comes, and the last event has its
     result; otherwise the result, once it is there. The caller's going away interrupts the cell.
     """
-    streamed = EVENTS in request.headers.get("accept", "")
+    streamed = wants_events(request)
     cell = leases.get(lease_id).execute(body.code, body.timeout_s, watched=streamed)
     if streamed:
         return CellStream(cell)
@@ -205,6 +205,8 @@ class CellStream(EventSourceResponse):
             shutdown_grace_period=SHUTDOWN_GRACE_S,
             sep=LINE_END,
         )
+        # Whether the connection stays is not for the response to say: uvicorn says so itself.
+        del self.headers["connection"]
         self._cell = cell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

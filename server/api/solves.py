@@ -30,11 +30,11 @@ from server.api.listing import Cursor, live_info, matches, merged, seconds_of
 from server.api.runs import submit
 from server.api.services import NO_ENGINE, Services
 from server.api.unwritten import Known
+from server.api.wishes import EVENTS, prefers, wants_events
 from server.errors import NoEngineError
 from server.journal.reader import SolveFilter
 from server.solve.service import SolveHandle, SolveService
 
-EVENTS = "text/event-stream"
 #: `Prefer` of a caller that does not wait for the result (RFC 7240).
 ASYNC = "respond-async"
 #: Ids of events stay under what JavaScript counts exactly.
@@ -105,8 +105,12 @@ async def create(
     body: SolveRequest,
     request: Request,
     solves: Service,
-    prefer: Annotated[
-        str, Header(max_length=200, description=f"`{ASYNC}`: do not wait for the result.")
+    _prefer: Annotated[
+        str,
+        # Read by `prefers`, since it may come in several lines.
+        Header(
+            alias="prefer", max_length=200, description=f"`{ASYNC}`: do not wait for the result."
+        ),
     ] = "",
 ) -> Response:
     """Solve a problem.
@@ -116,17 +120,30 @@ async def create(
     solve, unless it said `Prefer: respond-async`: then it gets 202 and the solve's name at once.
     """
     handle = await submit(request, solves, body)
-    if ASYNC in prefer.lower():
+    if prefers(request, ASYNC):
         where = f"{router.prefix}/{handle.solve_id}"
         return JSONResponse(
             live_detail(handle).model_dump(mode="json"),
             status_code=HTTPStatus.ACCEPTED,
             headers={"Location": where, "Preference-Applied": ASYNC},
         )
-    if EVENTS in request.headers.get("accept", ""):
+    if wants_events(request):
         return EventStream(told(handle.events.follow()), handle)
     result = await result_or_gone(handle, request)
     return Response() if result is None else JSONResponse(result.model_dump(mode="json"))
+
+
+def _time_text(given: object) -> object:
+    """Pass on a time; pydantic would take a number for seconds, or milliseconds, since 1970."""
+    if isinstance(given, str):
+        try:
+            float(given)
+        except ValueError:
+            return given
+    raise ValueError("must be a time in ISO 8601, such as 2026-03-01T12:00:00Z")
+
+
+Moment = Annotated[datetime, BeforeValidator(_time_text)]
 
 
 class ListQuery(BaseModel):
@@ -146,8 +163,8 @@ class ListQuery(BaseModel):
     text: str | None = Field(
         None, max_length=1_000, description="Words of the problem, in any case."
     )
-    since: datetime | None = Field(None, description="Created at this time or later.")
-    until: datetime | None = Field(None, description="Created before this time.")
+    since: Moment | None = Field(None, description="Created at this time or later.")
+    until: Moment | None = Field(None, description="Created before this time.")
 
 
 @router.get("", response_model=SolveList, responses={503: UNKNOWN[503]})
@@ -200,7 +217,7 @@ async def show(
 
     With `Accept: text/event-stream` its events are sent, as from `/v1/solves/{solve_id}/events`.
     """
-    if EVENTS in request.headers.get("accept", ""):
+    if wants_events(request):
         return await followed(solve_id, last_event_id or 0, False, solves, recorded)
     handle = solves.get(solve_id)
     return wire(live_detail(handle) if handle else await recorded_solve(solve_id, recorded))

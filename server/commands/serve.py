@@ -3,9 +3,11 @@
 import asyncio
 import inspect
 import os
+import signal
 import socket
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated, Any
 
 import orjson
@@ -83,6 +85,22 @@ class Gateway(uvicorn.Server):
 
         await self._app(scope, receive, tell if scope["type"] == "lifespan" else send)
 
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End in order for a closed terminal too, unless that was ignored, as `nohup` does."""
+        with super().capture_signals():
+            before = signal.getsignal(signal.SIGHUP)
+            is_main = threading.current_thread() is threading.main_thread()
+            if before is signal.SIG_IGN or not is_main:
+                yield
+                return
+            signal.signal(signal.SIGHUP, self.handle_exit)
+            try:
+                yield
+            finally:
+                # uvicorn raises the signal again once its own handlers are gone.
+                signal.signal(signal.SIGHUP, before)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Listen, then say so on the descriptor that the parent gave."""
         await super().startup(sockets)
@@ -109,7 +127,7 @@ class Gateway(uvicorn.Server):
 
 
 def serve(**values: Any) -> None:  # noqa: ANN401 - the signature is built from the settings
-    """Run the gateway until Ctrl-C or SIGTERM."""
+    """Run the gateway until Ctrl-C, SIGTERM or its terminal's end."""
     ready_fd, parent_fd = values.pop("ready_fd"), values.pop("parent_fd")
     no_engine = values.pop("no_engine")
     flags = {

@@ -32,12 +32,13 @@ class Backlog:
         self._urgent = False
         self._closed_at: float | None = None
 
-    def put(self, event: Event | Row) -> None:
-        """Add an event, or a row of a run's."""
+    def put(self, event: Event | Row, recorded: float | None = None) -> None:
+        """Add an event, or a row of a run's, of a time in seconds since 1970; None: of now."""
         weight = weigh(event)
+        recorded = time.time() if recorded is None else recorded
         with self._changed:
             self._put += 1
-            self._queue.append(Entry(event, time.time(), weight, self._put))
+            self._queue.append(Entry(event, recorded, weight, self._put))
             self._bytes += weight
             if self._bytes > self.most_bytes:
                 self._cut()

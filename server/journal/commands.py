@@ -1,5 +1,6 @@
 """List, show, export, prune or check the record of past solves."""
 
+import math
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -59,13 +60,21 @@ def moment(text: str) -> float:
     number, unit = text[:-1], UNITS.get(text[-1:])
     try:
         if unit is not None:
-            return time.time() - float(number) * unit
+            return time.time() - _finite(number) * unit
         return datetime.fromisoformat(text).astimezone().timestamp()
     except (ValueError, OverflowError):
         raise MalformedOption(
             f"time {text!r}: must be an age such as 36h or 2d, or a date such as 2026-03-01; "
             "correct it"
         ) from None
+
+
+def _finite(text: str) -> float:
+    """Return a number; `nan` and `inf`, which Python reads too, are none here."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(text)
+    return number
 
 
 PathOption = Annotated[

@@ -183,9 +183,9 @@ class Journal:
         self._last_id += 1
         return self._last_id
 
-    def append(self, event: Event) -> None:
+    def append(self, event: Event, recorded: float | None = None) -> None:
         """Take an event; it is written soon. Never waits, never raises."""
-        self._backlog.put(event)
+        self._backlog.put(event, recorded)
 
     def put_run(self, row: RunRow) -> None:
         """Take a run's row; it is written at once. Never waits, never raises."""

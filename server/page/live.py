@@ -37,9 +37,12 @@ def feed(request: Request, handle: SolveHandle | None, after: int) -> Response:
     if last.isascii() and last.isdigit() and len(last) < 20:
         after = max(after, int(last))
     threads: anyio.CapacityLimiter = request.app.state.page_readers
-    return EventSourceResponse(
+    stream = EventSourceResponse(
         _messages(handle, after, threads), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep=LINE_END
     )
+    # Whether the connection stays is not for the response to say: uvicorn says so itself.
+    del stream.headers["connection"]
+    return stream
 
 
 async def _messages(

@@ -1,8 +1,17 @@
 """Settings of the record of solves."""
 
-from pydantic import Field
+from pathlib import Path
+
+from pydantic import Field, field_validator
 
 from server.sections.section import Section
+
+
+def file_named(path: str) -> str:
+    """Return the name of a file; raises ValueError for what can name none, such as `` or `.`."""
+    if "\0" in path or Path(path).name in ("", ".."):
+        raise ValueError("must name a file")
+    return path
 
 
 class JournalSettings(Section):
@@ -23,3 +32,8 @@ class JournalSettings(Section):
     keep_days: float = Field(
         90.0, ge=0, le=36_500, description="days after which a solve is deleted; 0 means never"
     )
+
+    @field_validator("path", "fallback")
+    @classmethod
+    def _names_a_file(cls, path: str) -> str:
+        return file_named(path)

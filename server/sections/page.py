@@ -1,7 +1,8 @@
 """Settings of the page that a browser shows."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from server.sections.journal import file_named
 from server.sections.section import Section
 
 
@@ -21,3 +22,8 @@ class PageSettings(Section):
         "auto",
         description="file of the labels that people give attempts; auto is beside the journal",
     )
+
+    @field_validator("labels")
+    @classmethod
+    def _names_a_file(cls, path: str) -> str:
+        return file_named(path)

@@ -1,8 +1,10 @@
 """Settings of runs: problems under one clock."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from server.sections.section import Section
+from voting.budgets import check_budget
+from voting.errors import VotingError
 
 
 class RunsSettings(Section):
@@ -13,6 +15,18 @@ class RunsSettings(Section):
         pattern=r"^(none|(adaptive|greedy|fixed)\s*(\(.*\))?)$",
         description="how a run's time is given out: adaptive|greedy(300, 900)|fixed(300)|none",
     )
+
+    @field_validator("budget")
+    @classmethod
+    def _can_be_made(cls, budget: str) -> str:
+        # Otherwise the server starts and opens no run.
+        if budget != "none":
+            try:
+                check_budget(budget)
+            except VotingError as error:
+                raise ValueError(str(error)) from None
+        return budget
+
     library: str = Field(
         "none",
         description="file of recorded paths (`quorum replay --library`) that the adaptive budget"

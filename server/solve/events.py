@@ -1,5 +1,6 @@
 """The events of one solve: kept in order, followed by any number of readers at their own pace."""
 
+import time
 from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, Protocol
@@ -19,8 +20,8 @@ class EventSink(Protocol):
         """Return an id for the next event, greater than any before."""
         ...
 
-    def append(self, event: Event) -> None:
-        """Take an event."""
+    def append(self, event: Event, recorded: float) -> None:
+        """Take an event; `recorded` is its time in seconds since 1970."""
         ...
 
 
@@ -28,7 +29,8 @@ class EventLog:
     """Append-only; a slow reader delays nobody, and a late one misses nothing.
 
     A `sink` gets every event, and so does each of the `observers`, at once; followers get token
-    segments only where `with_tokens`.
+    segments only where `with_tokens`. `created` is the time of the first event, in seconds since
+    1970, where that is known already.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class EventLog:
         with_tokens: bool = True,
         observers: Sequence[Observer] = (),
         age_s: float = 0.0,
+        created: float | None = None,
     ) -> None:
         self.solve_id = solve_id
         self.events: list[Event] = []
@@ -47,6 +50,7 @@ class EventLog:
         self._sink = sink
         self._observers = observers
         self._with_tokens = with_tokens
+        self._first_recorded = created
         self._created = anyio.current_time() - age_s
         self.suspended = False
         """Whether the sink is told no more: another server goes on with the solve."""
@@ -71,7 +75,9 @@ class EventLog:
         at = round(self.age_s, 4)
         event = event_type(id=self._next_id(), solve_id=self.solve_id, at=at, **values)
         if self._sink is not None and not self.suspended:
-            self._sink.append(event)
+            # The solve's time is that of its first event, here and in the record.
+            first, self._first_recorded = self._first_recorded, None
+            self._sink.append(event, time.time() if first is None else first)
         for observe in self._observers:
             observe(event)
         if isinstance(event, AttemptSegment) and not self._with_tokens:

@@ -257,6 +257,8 @@ class SolveService:
         age_s: float = 0.0,
     ) -> SolveHandle:
         """Begin the events of a solve, or go on with those of one that is `age_s` seconds old."""
+        created = time.time()
+        resumed = solve_id is not None
         solve_id = solve_id or f"solve-{secrets.token_hex(6)}"
         events = EventLog(
             solve_id,
@@ -265,9 +267,12 @@ class SolveService:
             with_tokens=request.tokens,
             observers=(self._tell, *(terms.observers if terms else ())),
             age_s=age_s,
+            created=None if resumed else created,
         )
         pace = terms.pace if terms else None
-        handle = SolveHandle(solve_id, plan, events, durable=terms is not None, pace=pace)
+        handle = SolveHandle(
+            solve_id, plan, events, created=created, durable=terms is not None, pace=pace
+        )
         self._handles[solve_id] = handle
         return handle
 

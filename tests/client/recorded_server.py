@@ -7,6 +7,7 @@ import asyncio
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from fastapi import FastAPI, Request
@@ -20,7 +21,12 @@ from client.schema import (
     PartStatus,
     ProblemDetails,
     Readiness,
+    Run,
+    RunRequest,
+    RunState,
+    SolveEnd,
     SolveRequest,
+    TokenCounts,
 )
 from tests.client.recordings import result_of, solve_events
 
@@ -50,6 +56,10 @@ class Scenario(StrEnum):
     """The first events, then pings until the client goes."""
     NOANSWER = "noanswer"
     """A solve that finds nothing."""
+    ABORT = "abort"
+    """A solve that the server ends before it has an answer."""
+    LATE = "late"
+    """A solve for which no time was left."""
     HTML = "html"
     """200, and a page of something else."""
 
@@ -66,6 +76,10 @@ class RecordedServer:
         self.app.add_api_route(
             "/v1/solves/{solve_id}", self.cancel, methods=["DELETE"], response_model=None
         )
+        self.app.add_api_route("/v1/runs", self.open_run, methods=["POST"], response_model=None)
+        self.app.add_api_route(
+            "/v1/runs/{run_id}", self.cancel_run, methods=["DELETE"], response_model=None
+        )
         self.app.add_exception_handler(RequestValidationError, _invalid)
 
     def reset(self, pace_s: float = 0.0, ready_after: int = 0) -> None:
@@ -76,6 +90,9 @@ class RecordedServer:
         self.requests: list[SolveRequest] = []
         self.bodies: list[bytes] = []
         self.seen: Counter[str] = Counter()
+        self.runs: dict[str, Run] = {}
+        self.cancelled: list[str] = []
+        self.runs_end = True
         # set on the server's thread, awaited on the test's
         self.hanging = threading.Event()
         self.gone = threading.Event()
@@ -97,6 +114,30 @@ class RecordedServer:
         if solve_id == "s1":
             return Response(status_code=204)
         return problem(404, f"solve {solve_id!r}: there is none")
+
+    async def open_run(self, request: RunRequest) -> Response:
+        assert request.id is not None
+        self.runs[request.id] = run = Run(
+            id=request.id,
+            state=RunState.OPEN,
+            problems=request.problems,
+            done=0,
+            running=0,
+            limit_s=request.limit_s,
+            elapsed_s=0.0,
+            seconds_left=request.limit_s,
+            created_at=datetime.now(UTC),
+            budget="none",
+        )
+        return JSONResponse(run.model_dump(mode="json"), 201)
+
+    async def cancel_run(self, run_id: str) -> Response:
+        self.cancelled.append(run_id)
+        if not self.runs_end:
+            return problem(500, "a defect")
+        if run_id not in self.runs:
+            return problem(404, f"run {run_id!r}: there is none")
+        return JSONResponse(self.runs[run_id].model_dump(mode="json"))
 
     async def solve(self, request: SolveRequest, http: Request) -> Response:
         self.requests.append(request)
@@ -150,6 +191,8 @@ class RecordedServer:
                 while not self.released.is_set():
                     yield ": ping\n\n"
                     await asyncio.sleep(0.01)
+            case Scenario.ABORT | Scenario.LATE:
+                events = [*events[:2], _ended(request, events[-1], word)]
             case Scenario.NOANSWER:
                 last = events[-1].model_copy(update={"result": result_of(request, answer=None)})
                 events = [*events[:2], last]
@@ -170,6 +213,17 @@ class RecordedServer:
                     await asyncio.sleep(0.05)
             finally:
                 self.gone.set()
+
+
+def _ended(request: SolveRequest, last: Event, word: str) -> Event:
+    """Return the last event of a solve that ended by something else than itself."""
+    aborted = word == Scenario.ABORT
+    changes = {
+        "end": SolveEnd.CANCELLED if aborted else SolveEnd.DEADLINE,
+        "detail": "the server is being shut down" if aborted else "the run's time is over",
+    } | ({} if aborted else {"attempts": [], "tokens": TokenCounts()})
+    result = result_of(request, answer=None).model_copy(update=changes)
+    return last.model_copy(update={"result": result})
 
 
 def encoded(event: Event) -> str:

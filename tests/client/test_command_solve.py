@@ -106,6 +106,10 @@ def test_standard_input(
         (["sum", "--out", "o"], "--out: is for --file"),
         (["sum", "--parallel", "2"], "--parallel: is for --file"),
         (["sum", "--kind", "poem"], "Invalid value for '--kind'"),
+        (["--", "--engine-kind", "none"], "--engine-kind: is an option of the server, and there"),
+        (["--", "--no-engine"], "--no-engine: is an option of the server, and there is no problem"),
+        (["--file", "no.jsonl", "--out", "o", "--time", "inf"], "--time inf: must be a number of"),
+        (["--file", "no.jsonl", "--out", "o", "--time", "1e9"], "--time 1e+09: must be a number"),
     ],
 )
 def test_wrong_usage(quorum: Quorum, arguments: list[str], told: str) -> None:
@@ -182,7 +186,10 @@ def test_a_file_goes_on_where_it_stopped(
     problems.write_text(problems.read_text().replace("fail", "sum again"))
     code, out, _ = quorum(*arguments)
     assert code == 0
-    assert json.loads(out) == {"total": 3, "done": 3, "judged": 3, "correct": 2, "failed": []}
+    assert json.loads(out) == {
+        "total": 3, "done": 3, "judged": 3, "correct": 2, "failed": [],
+        "not_reached": [],
+    }  # fmt: skip
     assert [request.problem_id for request in server.requests] == ["b"]
     server.reset()
     assert quorum(*arguments)[0] == 0

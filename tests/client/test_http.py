@@ -234,6 +234,44 @@ def test_addresses_that_cannot_be_used(address: str) -> None:
         QuorumClient(address)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "ftp://user:secret@host",
+        "http://user:secret@host:port",
+        "http://user:secret#@host",
+        "http://user:secret/@host:1",
+        "user:secret@host",
+        "http://user:secret@host/v1",
+        "http://user:secret@a..b",
+    ],
+)
+def test_no_message_of_an_address_has_its_password(address: str) -> None:
+    with pytest.raises(errors.BadServerAddress, match=r"\*\*\*@") as caught:
+        checked_url(address)
+    assert "secret" not in str(caught.value)
+
+
+async def test_no_message_of_a_server_that_is_away_has_the_password(unused_url: str) -> None:
+    address = unused_url.replace("//", "//user:secret@")
+    async with AsyncQuorumClient(address, retry=NO_RETRY) as client:
+        assert client.url == unused_url.replace("//", "//***@")
+        with pytest.raises(errors.ServerUnreachable, match=r"http://\*\*\*@127") as caught:
+            await client.health()
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("word", ["crash", "html"])
+async def test_no_message_of_an_answer_has_the_password(
+    open_driver: OpenDriver, url: str, word: str
+) -> None:
+    driver = open_driver(url.replace("//", "//user:secret@"))
+    assert (await driver.solve(ask("sum"))).answer == "42"
+    with pytest.raises(errors.QuorumClientError, match=r"http://\*\*\*@127\.0\.0\.1") as caught:
+        await driver.solve(ask(word))
+    assert "secret" not in str(caught.value)
+
+
 def test_address_is_normalised() -> None:
     assert checked_url("http://host:1/base/?q=1#f") == "http://host:1/base"
 

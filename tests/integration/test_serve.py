@@ -92,7 +92,12 @@ def solving(server: Server) -> Iterator[list[SolveResult]]:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, -signal.SIGTERM), (signal.SIGINT, 130)]
+    ("number", "code"),
+    [
+        (signal.SIGTERM, -signal.SIGTERM),
+        (signal.SIGHUP, -signal.SIGHUP),
+        (signal.SIGINT, 130),
+    ],
 )
 def test_a_signal_in_the_middle_of_a_solve(
     server: Server, number: signal.Signals, code: int

@@ -172,6 +172,15 @@ class TestEvents:
         assert len(texts) < 2_200
         assert "characters cut" in texts
 
+    def test_the_response_does_not_speak_of_the_connection(
+        self, sandbox_http: httpx.Client
+    ) -> None:
+        headers = {"Accept": "Text/Event-Stream", "Connection": "close"}
+        with leased(sandbox_http) as address:
+            reply = sandbox_http.post(f"{address}/execute", json={"code": "1"}, headers=headers)
+        assert reply.headers["content-type"].startswith("text/event-stream")
+        assert reply.headers.get_list("connection") == ["close"]
+
     def test_refusals_are_no_streams(self, sandbox_http: httpx.Client) -> None:
         headers = {"Accept": "text/event-stream"}
         reply = sandbox_http.post(

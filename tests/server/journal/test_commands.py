@@ -338,5 +338,6 @@ def test_times_are_ages_or_dates(monkeypatch: pytest.MonkeyPatch) -> None:
     assert moment("90m") == 1_000_000 - 90 * 60
     assert moment("1.5d") == 1_000_000 - 1.5 * 86_400
     assert moment("2026-03-01T00:00:00+00:00") == 1_772_323_200
-    with pytest.raises(MalformedOption, match="must be an age such as 36h"):
-        moment("yesterday")
+    for text in ("yesterday", "nand", "infh", "-infm"):
+        with pytest.raises(MalformedOption, match="must be an age such as 36h"):
+            moment(text)
