@@ -5,9 +5,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 import pytest
+from sse_starlette.sse import AppStatus
 
 from server.commands.serve import Gateway, listen
 from server.settings import load_settings
+
+
+@pytest.fixture(autouse=True)
+def streams_go_on() -> Iterator[None]:
+    """sse-starlette ends the streams of the whole process once a server of it is told to end."""
+    yield
+    AppStatus.should_exit = False
 
 
 @pytest.fixture
