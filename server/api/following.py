@@ -5,25 +5,21 @@ from http import HTTPStatus
 
 import structlog
 from fastapi import Response
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
 from client.schema import AttemptSegment, Event, SolveDetail, SolveQueued
+from server.api.event_stream import LINE_END, EventStream
 from server.api.history import History
 from server.api.unwritten import Known
 from server.journal.errors import JournalUnreadable
 from server.solve.service import SolveHandle
 
-#: Comments on an idle stream, so that both ends notice a dead connection.
-PING_S = 15
-#: A reader that does not read for this long is disconnected, which cancels its solve.
-SEND_TIMEOUT_S = 60.0
 #: A shutdown cancels the solves, so that streams end by themselves with their results; this only
 #: keeps them from being cut before that. uvicorn bounds the wait by `gateway.shutdown_s`.
 SHUTDOWN_GRACE_S = 300.0
-LINE_END = "\n"
 
 log = structlog.get_logger(__name__)
 
@@ -51,14 +47,14 @@ async def followed(
     if handle is not None and not (tokens and await _is_written(handle, recorded)):
         if handle.events.finished is not None and after >= handle.events.finished.id:
             return Response(status_code=HTTPStatus.NO_CONTENT)
-        return EventStream(told(_since(handle, after, recorded)))
+        return SolveStream(told(_since(handle, after, recorded)))
     await recorded_solve(solve_id, recorded)
     events = _shown(recorded.events(solve_id, after), tokens)
     first = await anext(events, None)
     if first is None:
         # What tells a browser's EventSource not to come again.
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    return EventStream(told(_rejoined(first, events)))
+    return SolveStream(told(_rejoined(first, events)))
 
 
 async def _is_written(handle: SolveHandle, recorded: History) -> bool:
@@ -95,21 +91,13 @@ async def _rejoined(first: Event, rest: AsyncIterator[Event]) -> AsyncIterator[E
         yield event
 
 
-class EventStream(EventSourceResponse):
+class SolveStream(EventStream):
     """Events; however the response ends, so does the solve that it `owns`, if any."""
 
     def __init__(
         self, events: AsyncIterator[ServerSentEvent], owns: SolveHandle | None = None
     ) -> None:
-        super().__init__(
-            events,
-            ping=PING_S,
-            send_timeout=SEND_TIMEOUT_S,
-            shutdown_grace_period=SHUTDOWN_GRACE_S,
-            sep=LINE_END,
-        )
-        # Whether the connection stays is not for the response to say: uvicorn says so itself.
-        del self.headers["connection"]
+        super().__init__(events, grace_s=SHUTDOWN_GRACE_S)
         self._owns = owns
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

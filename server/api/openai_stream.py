@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from client.schema import ProblemDetails
-from server.api.following import PING_S, SEND_TIMEOUT_S
+from server.api.event_stream import PING_S, SEND_TIMEOUT_S
 from server.api.problems import (
     admission_problem,
     defect,

@@ -10,7 +10,7 @@ import anyio
 import structlog
 from fastapi import APIRouter, Body, Depends, Path, Request, Response
 from fastapi.responses import JSONResponse
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
@@ -28,7 +28,8 @@ from client.schema import (
     LeaseRequest,
     ProblemDetails,
 )
-from server.api.following import LINE_END, PING_S, SEND_TIMEOUT_S, SHUTDOWN_GRACE_S
+from server.api.event_stream import LINE_END, EventStream
+from server.api.following import SHUTDOWN_GRACE_S
 from server.api.problems import lease_problem
 from server.api.wishes import EVENTS, wants_events
 from server.leases.cell import LeasedCell
@@ -194,19 +195,11 @@ async def execute(
     return JSONResponse(_result(cell).model_dump(mode="json"))
 
 
-class CellStream(EventSourceResponse):
+class CellStream(EventStream):
     """The output of a cell and its end; however the response ends, so does the cell."""
 
     def __init__(self, cell: LeasedCell) -> None:
-        super().__init__(
-            _events(cell),
-            ping=PING_S,
-            send_timeout=SEND_TIMEOUT_S,
-            shutdown_grace_period=SHUTDOWN_GRACE_S,
-            sep=LINE_END,
-        )
-        # Whether the connection stays is not for the response to say: uvicorn says so itself.
-        del self.headers["connection"]
+        super().__init__(_events(cell), grace_s=SHUTDOWN_GRACE_S)
         self._cell = cell
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

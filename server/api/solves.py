@@ -23,7 +23,7 @@ from client.schema import (
     SolveResult,
     SolveState,
 )
-from server.api.following import EventStream, followed, recorded_solve, told
+from server.api.following import SolveStream, followed, recorded_solve, told
 from server.api.gone import unless_gone
 from server.api.history import History
 from server.api.listing import Cursor, live_info, matches, merged, seconds_of
@@ -128,7 +128,7 @@ async def create(
             headers={"Location": where, "Preference-Applied": ASYNC},
         )
     if wants_events(request):
-        return EventStream(told(handle.events.follow()), handle)
+        return SolveStream(told(handle.events.follow()), handle)
     result = await result_or_gone(handle, request)
     return Response() if result is None else JSONResponse(result.model_dump(mode="json"))
 

@@ -9,21 +9,16 @@ import anyio
 import anyio.to_thread
 import orjson
 from fastapi import Request, Response
-from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette import ServerSentEvent
 
 from client.schema import AttemptText, Event
+from server.api.event_stream import LINE_END, EventStream
 from server.api.told import told
 from server.journal.reader import JournalReader
 from server.page.curves import curve, label
 from server.page.feed import Feed
 from server.page.store import scores
 from server.solve.service import SolveHandle
-
-#: Comments on an idle stream, so that both ends notice a dead connection.
-PING_S = 15
-#: A browser that does not read for this long is disconnected; it comes back for the rest.
-SEND_TIMEOUT_S = 60.0
-LINE_END = "\n"
 
 
 def feed(request: Request, handle: SolveHandle | None, after: int) -> Response:
@@ -37,12 +32,7 @@ def feed(request: Request, handle: SolveHandle | None, after: int) -> Response:
     if last.isascii() and last.isdigit() and len(last) < 20:
         after = max(after, int(last))
     threads: anyio.CapacityLimiter = request.app.state.page_readers
-    stream = EventSourceResponse(
-        _messages(handle, after, threads), ping=PING_S, send_timeout=SEND_TIMEOUT_S, sep=LINE_END
-    )
-    # Whether the connection stays is not for the response to say: uvicorn says so itself.
-    del stream.headers["connection"]
-    return stream
+    return EventStream(_messages(handle, after, threads))
 
 
 async def _messages(

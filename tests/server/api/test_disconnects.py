@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from server.api import connection as connections
-from server.api import following
+from server.api import event_stream
 from tests.server.api.gateway import FREED_S, Gateway
 
 
@@ -72,7 +72,7 @@ def test_a_reset_connection_is_gone_too(gateway: Gateway) -> None:
 def test_a_reader_that_does_not_read_is_cut(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(following, "SEND_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(event_stream, "SEND_TIMEOUT_S", 0.5)
     with asking(gateway, "text/event-stream", problem="[long]", tokens=True) as connection:
         gateway.wait_until(lambda: gateway.service.running == 1)
         gateway.wait_until(gateway.idle, 15.0)

@@ -13,7 +13,7 @@ from httpx_sse import ServerSentEvent, connect_sse
 
 from client.schema import CellStatus, InterruptStep
 from sandbox import types
-from server.api import sandbox as routes
+from server.api import event_stream
 from tests.server.api.gateway import FREED_S, wait_until
 from tests.server.api.sandbox_gateway import LEASES, SandboxGateway
 from tests.server.api.test_sandbox_leases import leased, problem_of, request_for, run
@@ -235,8 +235,8 @@ class TestEvents:
         sandbox: SandboxGateway,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        monkeypatch.setattr(routes, "SEND_TIMEOUT_S", 0.3)
-        monkeypatch.setattr(routes, "PING_S", 0.0001)  # pings are what fills the buffers here
+        monkeypatch.setattr(event_stream, "SEND_TIMEOUT_S", 0.3)
+        monkeypatch.setattr(event_stream, "PING_S", 0.0001)  # pings are what fills the buffers here
         with leased(sandbox_http) as address, socket.socket() as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             connection.connect(sandbox.address)
