@@ -8,6 +8,8 @@ import resource
 import sys
 
 _RESERVE_BYTES = 96 << 20
+#: What a cell can take in any case, as far as there is so much.
+_ROOM_BYTES = 32 << 20
 #: Of small limits, one part in so many.
 _LEAST_PART = 8
 
@@ -23,7 +25,9 @@ class MemoryReserve:
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         if sys.platform != "linux" or hard == resource.RLIM_INFINITY or soft != hard:
             return
-        self._set = hard - min(_RESERVE_BYTES, hard // _LEAST_PART)
+        least = hard - min(_RESERVE_BYTES, hard // _LEAST_PART)
+        # After a cell that filled it all, the next one must be able to let go of something.
+        self._set = min(max(least, _address_space() + _ROOM_BYTES), hard)
         resource.setrlimit(resource.RLIMIT_AS, (self._set, hard))
 
     def give(self) -> None:
@@ -32,3 +36,8 @@ class MemoryReserve:
         soft, hard = resource.getrlimit(resource.RLIMIT_AS)
         if wanted is not None and soft == wanted:
             resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+
+
+def _address_space() -> int:
+    with open("/proc/self/statm", "rb") as file:  # noqa: PTH123 - once a cell
+        return int(file.read().split()[0]) * resource.getpagesize()
