@@ -249,7 +249,6 @@ class KernelPool:
         """Admit, hand over and start whatever the present state calls for. Never waits."""
         while self._arrivals and len(self._holders) < self.settings.kernels:
             ticket = self._arrivals.popleft()
-            ticket.has_place = True
             self._holders.append(ticket)
             self._admitted.append(ticket)
         while self._admitted and self._spare:

@@ -10,8 +10,6 @@ class Ticket:
 
     def __init__(self, owner: str) -> None:
         self.owner = owner
-        #: Counts as one of the pool's leases.
-        self.has_place = False
         self._answered: anyio.Event | None = anyio.Event()
         self._kernel: Kernel | None = None
         self._error: Exception | None = None

@@ -16,6 +16,7 @@ import structlog
 from httpx_sse import SSEError, aconnect_sse
 from pydantic import ValidationError
 
+from client.escape import without_password
 from client.schema import (
     EVENT_ADAPTER,
     Event,
@@ -67,15 +68,16 @@ class Api:
     """
 
     def __init__(self, url: str, *, key: str | None = None, patience_s: float = 600.0) -> None:
-        self.url = url.rstrip("/")
+        #: The address, as it may be shown.
+        self.url = without_password(url.rstrip("/"))
         self._patience_s = patience_s
         if key is not None and not key.isascii():
             raise ServerProblem("API key: must be of ASCII characters; check QUORUM_API_KEY, --key")
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        loopback = _host(self.url) in ("127.0.0.1", "localhost", "::1")
+        loopback = _host(url) in ("127.0.0.1", "localhost", "::1")
         timeout = httpx.Timeout(STATUS_S, connect=CONNECT_S, read=SILENCE_S)
         self._http = httpx.AsyncClient(
-            base_url=self.url, headers=headers, timeout=timeout, trust_env=not loopback
+            base_url=url.rstrip("/"), headers=headers, timeout=timeout, trust_env=not loopback
         )
 
     async def __aenter__(self) -> Self:
@@ -231,8 +233,8 @@ def _host(url: str) -> str:
             raise httpx.InvalidURL(f"port {address.port}: must be at most {HIGHEST_PORT}")
     except (httpx.InvalidURL, UnicodeError) as error:
         raise ServerProblem(
-            f"the server's address {url[:200]!r}: {error}; give --url as `quorum serve` prints it, "
-            "such as http://127.0.0.1:8642"
+            f"the server's address {without_password(url)[:200]!r}: {error}; give --url as "
+            "`quorum serve` prints it, such as http://127.0.0.1:8642"
         ) from error
     return address.host
 

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from client.escape import without_user
 from client.schema import MAX_SEED, MAX_SELECT_S
 from server.evaluation.api import Api
 from server.evaluation.arms import DEFAULT_ARM, read_arms
@@ -145,7 +146,7 @@ def run_command(  # noqa: PLR0913 - its options
         typer.echo(note, err=True)
     with ProgressObserver() as observer:
         standing = anyio.run(evaluate, wish, observer)
-    report = _reported([out], journal, Request(page=url))
+    report = _reported([out], journal, Request(page=url and without_user(url)))
     _show(report, out, as_json=False)
     track(report, tracker or [], out)
     if standing.short:

@@ -11,6 +11,7 @@ from pathlib import Path
 import orjson
 import structlog
 
+from client.escape import without_user
 from server.evaluation.api import Api
 from server.evaluation.arms import Arm
 from server.evaluation.errors import NothingRecorded, ServerProblem
@@ -64,7 +65,7 @@ async def evaluate(wish: Wish, observer: Observer) -> Standing:
         model = (await api.ready()).model
         if wish.model is not None and wish.model not in (model, Path(model).name):
             raise ServerProblem(
-                f"model {wish.model!r}: the server at {wish.url} has {model or 'none'!r}; start "
+                f"model {wish.model!r}: the server at {api.url} has {model or 'none'!r}; start "
                 "one that has it, as in `quorum serve --engine-model …`, or leave --model out"
             )
         with EvaluationFolder(wish.out, make_plan(wish, model), wish.problems) as folder:
@@ -128,7 +129,7 @@ def make_plan(wish: Wish, model: str) -> Plan:
         time_limit_s=wish.time_limit_s,
         model=model,
         created=time.time(),
-        url=wish.url,
+        url=without_user(wish.url),
     )
 
 

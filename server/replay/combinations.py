@@ -1,5 +1,6 @@
 """Combinations of policies, and machines, as the command line writes them."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -50,9 +51,7 @@ def read_combination(text: str, attempts: int, agree: int) -> Combination:
 def _made(text: str, given: dict[str, str], numbers: dict[str, int]) -> Combination:
     own = {key: value for key, value in given.items() if key in KINDS}
     try:
-        numbers |= {key: int(given[key]) for key in NUMBERS if key in given}
-        if min(numbers.values()) < 1:
-            raise ValueError("numbers must be at least 1")
+        numbers |= {key: _number(key, given[key]) for key in NUMBERS if key in given}
         names = PolicyNames(**own)
         if "strategy" in given:
             chosen = strategy(given["strategy"])
@@ -62,6 +61,12 @@ def _made(text: str, given: dict[str, str], numbers: dict[str, int]) -> Combinat
         return Combination(name, names, numbers["attempts"], numbers["agree"])
     except (ValueError, VotingError) as error:
         raise MalformedCombination(f"combination {text[:80]!r}: {error}") from error
+
+
+def _number(key: str, text: str) -> int:
+    if re.fullmatch(r"0*[1-9][0-9]{0,8}", text) is None:
+        raise ValueError(f"{key} {text[:20]!r}: must be a whole number from 1 on; correct it")
+    return int(text)
 
 
 def read_machine(text: str) -> Machine:

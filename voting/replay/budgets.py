@@ -94,18 +94,6 @@ def compare_runs(one: BudgetResult, other: BudgetResult, seed: int) -> Compariso
     return compare(one.score, other.score, seed=seed)
 
 
-def compare_problems(one: BudgetResult, other: BudgetResult, seed: int) -> Comparison:
-    """Compare two budgets by problem: the difference in right answers at one, where it was drawn.
-
-    Runs share problems, so that the interval over runs says what more draws from these problems
-    would change; this one says what other problems would.
-    """
-    names = sorted(one.by_problem)
-    mine = np.array([one.by_problem[name] for name in names])
-    theirs = np.array([other.by_problem[name] for name in names])
-    return compare(mine, theirs, seed=seed)
-
-
 def _result(name: str, runs: Sequence[ReplayedRun], limit_s: float) -> BudgetResult:
     right: dict[str, list[bool]] = defaultdict(list)
     for run in runs:

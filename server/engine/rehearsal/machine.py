@@ -70,7 +70,7 @@ def read_machine(name: str) -> Machine:
     Raises:
         EngineFailed: there is none of that name, or the file is not one of a machine.
     """
-    known = tomllib.loads((files(__package__) / "machines.toml").read_text("utf-8"))
+    known = _known()
     if name in known:
         return _machine(name, known[name])
     path = Path(name).expanduser()
@@ -87,7 +87,11 @@ def read_machine(name: str) -> Machine:
 
 def machine_names() -> list[str]:
     """Return the names of the machines that come with Quorum."""
-    return [*tomllib.loads((files(__package__) / "machines.toml").read_text("utf-8"))]
+    return [*_known()]
+
+
+def _known() -> dict[str, Any]:
+    return tomllib.loads((files(__package__) / "machines.toml").read_text("utf-8"))
 
 
 def _machine(name: str, table: dict[str, Any]) -> Machine:

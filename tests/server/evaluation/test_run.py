@@ -169,6 +169,23 @@ def test_a_key_that_cannot_be_sent_is_told_and_not_shown() -> None:
     assert "schl" not in str(told.value)
 
 
+def test_a_password_of_an_address_is_not_shown_or_kept(
+    rehearsal: Rehearsal, tmp_path: Path
+) -> None:
+    gone = call(
+        *arguments(rehearsal, tmp_path / "a")[:-4], "--url", "http://me:pa55word@127.0.0.1:9"
+    )
+    assert "http://***@127.0.0.1:9" in str(gone.exception)
+    url = rehearsal.url.replace("//", "//me:pa55word@")
+    out = tmp_path / "b"
+    result = call(*arguments(rehearsal, out, "--url", url, "--first", "1"))
+    assert result.exit_code == 0, result.output
+    assert "pa55word" not in result.output
+    holding = [f.name for f in out.rglob("*") if f.is_file() and b"pa55word" in f.read_bytes()]
+    assert not holding
+    assert rehearsal.url in (out / "report.html").read_text()
+
+
 @pytest.mark.parametrize(
     "change", [("--seed", str(10**20)), ("--time-limit", "inf"), ("--time-limit", "100000")]
 )

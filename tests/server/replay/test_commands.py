@@ -8,8 +8,14 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
+from server.replay.combinations import read_combination
 from server.replay.commands import replay_command
-from server.replay.errors import LibraryUnwritten, PicturesUnavailable, RecordsUnreadable
+from server.replay.errors import (
+    LibraryUnwritten,
+    MalformedCombination,
+    PicturesUnavailable,
+    RecordsUnreadable,
+)
 from server.replay.observe import Progress
 from server.replay.page import page
 from server.replay.plots import pictures
@@ -216,3 +222,9 @@ def test_the_machine_is_told_by_the_times_of_the_attempts(file: Path, tmp_path: 
     told = orjson.loads(call(path, *arguments).stdout)
     assert told["machine"] == "recorded"
     assert told["combinations"][0]["seconds"] == pytest.approx(8_000 / 50)
+
+
+@pytest.mark.parametrize("written", ["attempts=x", "attempts=0", "agree=-1", "attempts=9999999999"])
+def test_numbers_of_a_combination_that_are_none_are_told(written: str) -> None:
+    with pytest.raises(MalformedCombination, match="must be a whole number from 1 on"):
+        read_combination(written, attempts=4, agree=3)
