@@ -279,11 +279,9 @@ class Session:
         """Return what the server left on disk of a problem, should it be dead."""
         path = fallback_path(self.settings, self.folder)
         value = self._disk.do(lambda: read_json(path), FALLBACK_WAIT_S)
-        for name in reversed(task.names):
-            try:
-                found = value["runs"][self.id]["problems"][name]
-            except (KeyError, TypeError, IndexError):
-                continue
-            if isinstance(found, dict) and found.get("answer") is not None:
-                return found
-        return None
+        try:
+            found = value["runs"][self.id]["problems"][task.key]
+        except (KeyError, TypeError, IndexError):
+            return None
+        has_answer = isinstance(found, dict) and found.get("answer") is not None
+        return found if has_answer else None

@@ -51,8 +51,9 @@ MOST_LIMITS = 2.0
 
 @dataclass(slots=True)
 class Task:
-    """One problem at work. Times are of `time.monotonic`; ``name`` is what the server knows it by,
-    ``names`` all that it has had, ``limit_s`` its time where that is not the budget's.
+    """One problem at work. Times are of `time.monotonic`; ``key`` is what the server knows it by,
+    ``limit_s`` its time where that is not the budget's; ``again`` has a result without an answer
+    not stand.
 
     ``evidence`` is what was seen of its solves, the latest first. ``hard_end`` is when the answer
     must be there, whatever happens; ``begun_solve`` is when the first solve began, and the longest
@@ -64,9 +65,8 @@ class Task:
     text: str
     allowance: Allowance
     grace_s: float
-    name: str = ""
-    names: list[str] = field(default_factory=list)
     limit_s: float | None = None
+    again: bool = False
     begun: float = field(default_factory=time.monotonic)
     evidence: list[Evidence] = field(default_factory=list)
     tries: int = 0
@@ -77,10 +77,6 @@ class Task:
     asked: float | None = None
     reopened: set[str] = field(default_factory=set)
     stopped: threading.Event = field(default_factory=threading.Event)
-
-    def __post_init__(self) -> None:
-        self.name = self.name or self.key
-        self.names.append(self.name)
 
     @property
     def hard_end(self) -> float:
@@ -110,10 +106,9 @@ class Task:
         """Seconds since it was asked for."""
         return time.monotonic() - self.begun
 
-    def rename(self, mark: str, note: str) -> None:
-        """Have it asked under another name: what has a result under one keeps it."""
-        self.name = f"{self.key}~{mark}"
-        self.names.append(self.name)
+    def ask_again(self, note: str) -> None:
+        """Have it solved anew: the run has a result of it, without an answer."""
+        self.again = True
         self.notes.append(note)
         self.begun_solve = self.asked = None
 
@@ -252,14 +247,13 @@ class ProblemSolver:
         ):
             # a budget that took it for an easy one: with time at hand, no answer is no saving
             task.limit_s = task.allowance.even_s - task.spent_s
-            task.rename("again", "it was asked again, with more time")
+            task.ask_again("it was asked again, with more time")
         elif seen.end not in UNSETTLED:
             # not a token sampled: the statement alone is more than the engine's context holds
             if seen.end != "all_finished" or seen.tokens or len(task.text) < SHORTENED_ABOVE:
                 return True
             task.text = shortened(task.text)
-            length = len(task.text)
-            task.rename(str(length), f"the statement was shortened to {length} characters")
+            task.ask_again(f"the statement was shortened to {len(task.text)} characters")
         task.repeats += 1
         task.pause(min(LONGEST_PAUSE_S, 0.125 * 2**task.repeats))
         return False
@@ -295,7 +289,7 @@ class ProblemSolver:
             "answer_kind": "integer",
             **({} if task.plain else self._settings.solve),
             "problem": task.text,
-            "problem_id": task.name,
+            "problem_id": task.key,
         }
         first_boxed = self._terms.mode is Mode.FIRST_BOXED
         if first_boxed:
@@ -304,6 +298,7 @@ class ProblemSolver:
         in_run = self._open_run(wire, task)
         if in_run:
             body["run"] = self._terms.id
+            body["again"] = task.again
         if task.limit_s is not None:
             body["time_limit_s"] = task.limit_s
         if not in_run or first_boxed or task.allowance.beyond:

@@ -9,8 +9,8 @@ from kaggle_notebook.frames import is_missing, text_of
 #: The server takes 16,000 characters; a statement that is longer keeps its beginning and its end.
 MAX_CHARACTERS = 16_000
 CUT = "\n\n[…]\n\n"
-#: The server takes names of problems of up to 256 characters: the rest is for another try's mark.
-MAX_KEY_CHARACTERS = 200
+#: The server takes names of problems of up to so many.
+MAX_KEY_CHARACTERS = 256
 #: Floats below this are exact where they are whole.
 MAX_WHOLE = 2**53
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")

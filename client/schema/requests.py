@@ -155,6 +155,10 @@ class SolveRequest(SolveOptions, Statement):
         le=86_400,
         description="Seconds that solving may take, the wait in the queue not counted.",
     )
+    again: Flag = Field(
+        default=False,
+        description="Solve a problem of the run anew where its result there has no answer.",
+    )
     tokens: Flag = Field(
         default=False, description="Also send the token ids (`attempt.segment` events)."
     )

@@ -200,7 +200,7 @@ class RunRegistry:
         entry = run.entries.get(name)
         if entry is not None and entry.handle is not None and entry.live:
             return entry.handle
-        if entry is not None and entry.result is not None and entry.settled:
+        if entry is not None and entry.result is not None and entry.answers(request):
             result = entry.result.model_copy(update={"replayed": True})
             return self._service.answered(request, result)
         if not run.is_open:
@@ -218,7 +218,9 @@ class RunRegistry:
         """
         run = self._runs.get(request.run or "")
         name = request.problem_id or ""
-        if run is None or not run.is_open or past.requested is None or name in run.entries:
+        if run is None or not run.is_open or past.requested is None:
+            return False
+        if name in run.entries and not (request.again and run.entries[name].unanswered):
             return False
         if not self._service.same_model(past.requested.versions):
             return False

@@ -20,6 +20,7 @@ from client.schema import (
     RunState,
     SolveEnd,
     SolveFinished,
+    SolveRequest,
     SolveResult,
     SolveStarted,
 )
@@ -69,6 +70,15 @@ class Entry:
         if result is None:
             return False
         return result.answer is not None or result.end not in UNSETTLED
+
+    def answers(self, request: SolveRequest) -> bool:
+        """Return whether its result stands for a request of the problem."""
+        return self.settled and not (request.again and self.unanswered)
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether it has a result, and that no answer."""
+        return self.result is not None and self.result.answer is None
 
     def observe(self, event: Event) -> None:
         """Take an event of the solve."""

@@ -66,7 +66,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.fault == "hasty":
-            again = b"time_limit_s" in body and b"~again" in body
+            again = b"time_limit_s" in body and json.loads(body)["again"]
             BEFORE["hasty"] = [STARTED, PATIENT if again else HASTY]
         with_runs = ("hasty", "picky", "stall", "forgetful")
         if self.fault in with_runs and self.path.startswith("/v1/runs"):

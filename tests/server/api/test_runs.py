@@ -170,6 +170,20 @@ def test_a_problem_whose_engine_was_lost_is_solved_anew(
     assert (again.answer, again.replayed) == ("42", False)
 
 
+def test_a_problem_that_came_to_no_answer_can_be_solved_anew_and_counts_once(
+    http: httpx.Client, name: str
+) -> None:
+    opened(http, name)
+    without = solve(http, name, "p1", problem="[hang]", time_limit_s=0.3)
+    assert (without.end, without.answer) == (SolveEnd.DEADLINE, None)
+    assert solve(http, name, "p1").replayed
+    anew = solve(http, name, "p1", again=True)
+    assert (anew.answer, anew.replayed) == ("42", False)
+    assert solve(http, name, "p1", again=True) == anew.model_copy(update={"replayed": True})
+    run = shown(http, name)
+    assert (run.done, [entry.id for entry in run.solves]) == (1, [anew.solve_id])
+
+
 def test_no_problem_gets_more_than_the_run_has_left(http: httpx.Client, name: str) -> None:
     opened(http, name, elapsed_s=599)
     reply = http.post(

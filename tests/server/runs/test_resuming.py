@@ -6,7 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from client.schema import RunRequest, SolveRequest, SolveRequested
+from client.schema import RunRequest, SolveEnd, SolveFinished, SolveRequest, SolveRequested
 from server.journal.journal import Journal
 from server.runs import resuming
 from server.runs.registry import RunRegistry
@@ -76,6 +76,20 @@ async def test_what_is_left_of_the_run_is_left_after_what_is_gone_of_the_problem
     assert runs.resume(a_past(), request)
     assert service.terms is not None
     assert service.terms.limit_s == pytest.approx(limit_s)
+
+
+@pytest.mark.parametrize(("answer", "again"), [(None, True), (None, False), ("7", True)])
+async def test_a_problem_that_was_solved_anew_for_want_of_an_answer_is_gone_on_with(
+    answer: str | None, again: bool
+) -> None:
+    runs = RunRegistry(cast("SolveService", Service()), clocks=ByHand())
+    run, _ = await runs.create(RunRequest(problems=1, limit_s=RUN_S, budget="none"))
+    *_, finished = solve_events("solve-0", lambda: 1)
+    assert isinstance(finished, SolveFinished)
+    result = finished.result.model_copy(update={"answer": answer, "end": SolveEnd.DEADLINE})
+    runs.close_interrupted("p", finished.model_copy(update={"result": result}), run.id)
+    request = SolveRequest(problem="?", problem_id="p", run=run.id, again=again)
+    assert runs.resume(a_past(), request) is (again and answer is None)
 
 
 async def test_a_solve_that_cannot_be_read_keeps_no_other_from_being_gone_on_with(
