@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 
 from sandbox.scratch import ScratchFolder, sweep
+from server.engine.allowance import Allowance
 from server.engine.base import Chunk, EngineInfo, EngineState, EngineStatus, Sampling, Stream
 from server.engine.child_address import read_address
 from server.engine.errors import (
@@ -148,7 +149,7 @@ class LlamaCppEngine:
                 body = completion_body(prompt, sampling, slot.number)
                 with self.supervisor.streaming() as heard:
                     async with server.complete(body, self._silence_s(prompt)) as lines:
-                        yield self._chunks(lines, slot, heard)
+                        yield self._chunks(lines, slot, sampling, heard)
 
     async def score(self, ids: Sequence[int], start: int) -> list[float]:
         """Return log-probabilities of `ids[start:]`: one request a token, so for short targets.
@@ -201,7 +202,7 @@ class LlamaCppEngine:
         body = completion_body(prompt, sampling, slot.number)
         body["logit_bias"] = [[token_id, FORCING_BIAS]]
         async with server.complete(body, self._silence_s(prompt)) as lines:
-            async for chunk in self._chunks(lines, slot):
+            async for chunk in self._chunks(lines, slot, sampling):
                 if chunk.token_ids == (token_id,) and chunk.logprobs:
                     return chunk
         return None
@@ -220,12 +221,16 @@ class LlamaCppEngine:
         await self._prefixes.share(slot, prompt, prefill, slot_action)
 
     async def _chunks(
-        self, lines: AsyncIterator[bytes], slot: Slot, heard: Callable[[], None] = lambda: None
+        self,
+        lines: AsyncIterator[bytes],
+        slot: Slot,
+        sampling: Sampling,
+        heard: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[Chunk]:
-        reader = EventReader(self._vocabulary)
+        reader, allowance = EventReader(self._vocabulary), Allowance(sampling.max_tokens)
         async for line in lines:
             heard()
-            chunk = reader.read(line)
+            chunk = allowance.held(reader.read(line))
             slot.held.extend(chunk.token_ids)
             yield chunk
             if chunk.finish_reason is not None:

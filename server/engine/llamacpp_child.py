@@ -97,6 +97,9 @@ def common_parameters(config: ChildConfig) -> Any:  # noqa: ANN401 - as above
     params.cache_idle_slots = False
     params.warmup = False
     params.verbosity = 1
+    # Comments while nothing is made, which tell nobody anything; older versions send none.
+    if hasattr(params, "sse_ping_interval"):
+        params.sse_ping_interval = -1
     # Threads of its HTTP server: each open stream holds one, and aborts need a free one.
     params.n_threads_http = 2 * config.slots + 4
     return params

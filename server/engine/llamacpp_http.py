@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Self
 
+import anyio
 import httpx
 import orjson
 
@@ -59,7 +60,8 @@ class LlamaServer:
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open a completion and yield its events; the block's end aborts it in llama-server.
 
-        `read_s` bounds the silence between two events. Raises the errors of `Engine.generate`.
+        `read_s` bounds the time between two events, whatever else comes. Raises the errors of
+        `Engine.generate`.
         """
         self._require_open()
         request = self._http.stream(
@@ -70,19 +72,25 @@ class LlamaServer:
         )
         async with AsyncExitStack() as stack:
             try:
-                reply = await stack.enter_async_context(request)
+                # Each wait is bounded below; here all together, since a head can come in drops.
+                with anyio.fail_after(CONNECT_S + 2 * read_s):
+                    reply = await stack.enter_async_context(request)
                 if reply.status_code != httpx.codes.OK:
                     raise refusal(reply.status_code, await _error_message(reply))
+            except TimeoutError:
+                raise _stalled() from None
             except httpx.HTTPError as error:
                 raise await self._translate(error) from None
-            yield await stack.enter_async_context(aclosing(self._events(reply)))
+            yield await stack.enter_async_context(aclosing(self._events(reply, read_s)))
 
-    async def _events(self, reply: httpx.Response) -> AsyncGenerator[bytes, None]:
+    async def _events(self, reply: httpx.Response, silence_s: float) -> AsyncGenerator[bytes, None]:
         # Translated here, not around the caller's block: what breaks there is the caller's own.
         try:
-            async with aclosing(data_lines(reply.aiter_raw())) as lines:
+            async with aclosing(data_lines(reply.aiter_raw(), silence_s)) as lines:
                 async for line in lines:
                     yield line
+        except TimeoutError:
+            raise _stalled() from None
         except httpx.HTTPError as error:
             raise await self._translate(error) from None
 
@@ -126,9 +134,13 @@ class LlamaServer:
 
     async def _translate(self, error: httpx.HTTPError) -> EngineError:
         if isinstance(error, httpx.ReadTimeout):
-            return EngineStalled("the engine sent nothing for too long; see engine.stall_timeout_s")
+            return _stalled()
         await self._confirm_death()
         return EngineUnavailable(f"the connection to the engine broke ({type(error).__name__})")
+
+
+def _stalled() -> EngineStalled:
+    return EngineStalled("the engine sent nothing of use for too long; see engine.stall_timeout_s")
 
 
 def completion_body(prompt: list[int], sampling: Sampling, slot: int) -> dict[str, Any]:

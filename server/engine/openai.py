@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 import structlog
 
+from server.engine.allowance import Allowance
 from server.engine.attached import Attached
 from server.engine.base import Chunk, EngineInfo, FinishReason, Sampling, Stream
 from server.engine.errors import EngineError, EngineFailed, EngineProtocolError, EngineUnavailable
@@ -28,6 +29,8 @@ COMPLETIONS = "/v1/completions"
 #: Slowest prefill that does not count as a stall, tokens per second: llama-server on a small CPU.
 SLOWEST_PREFILL = 10.0
 BAD_REQUEST = 400
+#: Tokens of the generation that shows ids; where their ids are lost, of a second one.
+FIRST_PROBE_TOKENS, SECOND_PROBE_TOKENS = 2, 16
 _FINISH = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 
 
@@ -66,7 +69,8 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
         body = self._body(prompt, sampling)
         with self._counted(), self.life.streaming() as heard:
             async with server.stream(COMPLETIONS, body, self._silence_s(prompt)) as lines:
-                yield self._chunks(lines, self._reader(sampling), heard)
+                allowance = self._allowance(sampling)
+                yield self._chunks(lines, self._reader(sampling), allowance, heard)
 
     async def score(self, ids: Sequence[int], start: int) -> list[float]:
         """Return log-probabilities of `ids[start:]`."""
@@ -96,29 +100,46 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
                 f"engine.context_tokens {self._info.context_tokens}: {server.name} serves {name} "
                 f"with a context of {context}; lower engine.context_tokens to that"
             )
-        await self._generate_some(server)
+        await self._prove_ids(server)
         log.info("engine.facts", engine=server.name, kind=self._completions.name, model=name)
         self._server = server
 
     async def work(self) -> None:
         """Return once the server has made a token; raise the error of it where it has not."""
-        await self._generate_some(self._running_server())
+        reader = await self._generated(self._running_server(), [0], FIRST_PROBE_TOKENS)
+        if not (reader.seen or reader.text):
+            raise EngineProtocolError(f"{self._completions.name} made no token")
 
-    async def _generate_some(self, server: RemoteServer) -> None:
-        sampling = Sampling(max_tokens=2, temperature=0, seed=0)
-        body, reader = self._body([0], sampling), self._reader(sampling)
-        found = 0
+    async def _prove_ids(self, server: RemoteServer) -> None:
+        """Have ids given once; raise `EngineFailed` where there is text and there are none."""
+        # Which tokens end inside a character, and so are lost, depends on the model.
+        digits = self._vocabulary.encode("1 2 3 4 5 6 7")
+        for prompt, tokens in (([0], FIRST_PROBE_TOKENS), (digits, SECOND_PROBE_TOKENS)):
+            reader = await self._generated(server, prompt, tokens)
+            if reader.ids:
+                return
+            if reader.text:
+                raise self._without_ids(server)
+        raise EngineUnavailable(
+            f"{server.name} gave neither ids nor text in two generations; it is asked again"
+        )
+
+    async def _generated(
+        self, server: RemoteServer, prompt: list[int], tokens: int
+    ) -> "CompletionReader":
+        """Read one short generation to its end; return what read it."""
+        sampling = Sampling(max_tokens=tokens, temperature=0, seed=0)
+        body, reader = self._body(prompt, sampling), self._reader(sampling)
         async with server.stream(COMPLETIONS, body, self._options.start_timeout_s) as lines:
             try:
-                async for chunk in self._chunks(lines, reader):
-                    found += len(chunk.token_ids)
+                async for _ in self._chunks(lines, reader, Allowance(tokens)):
+                    pass
             except EngineProtocolError as error:
                 if reader.without_ids:
                     raise self._without_ids(server) from error
                 # An error that the server tells, or half an event, may pass.
                 raise
-        if not found:
-            raise self._without_ids(server)
+        return reader
 
     def _without_ids(self, server: RemoteServer) -> EngineError:
         return EngineFailed(
@@ -137,12 +158,14 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
         self,
         blocks: AsyncIterator[list[bytes]],
         reader: "CompletionReader",
+        allowance: Allowance,
         heard: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[Chunk]:
         async for lines in blocks:
             heard()
-            for chunk in map(reader.read, lines):
-                if chunk is not None:
+            for told in map(reader.read, lines):
+                if told is not None:
+                    chunk = allowance.held(told)
                     yield chunk
                     if chunk.finish_reason is not None:
                         return
@@ -154,17 +177,18 @@ class OpenaiEngine(RemoteEngine[RemoteServer]):
 
 
 class CompletionReader:
-    """State of one stream: how many tokens have been accounted for.
+    """State of one stream: `seen` tokens have been accounted for, `ids` of them with their ids.
 
-    `without_ids` is whether the last event was one of a completion, but its ids could not be read.
+    `text` is whether there was any; `without_ids` whether the last event was one of a completion,
+    but its ids could not be read.
     """
 
     def __init__(self, completions: Completions, vocabulary_size: int, top: int) -> None:
         self._completions = completions
         self._vocabulary_size = vocabulary_size
         self._top = top
-        self._seen = 0
-        self.without_ids = False
+        self.seen = self.ids = 0
+        self.text = self.without_ids = False
 
     def read(self, line: bytes) -> Chunk | None:
         """Return the chunk of one event; None for one that is not of tokens, as usage.
@@ -182,6 +206,7 @@ class CompletionReader:
             if finish == "abort":
                 raise EngineUnavailable(f"{self._completions.name} aborted the request")
             reason = None if finish is None else _FINISH[finish]
+            self.text = self.text or bool(choice.get("text"))
             self.without_ids = True
             chunk = self._chunk(self._completions.tokens(choice, event), reason)
             self.without_ids = False
@@ -194,9 +219,10 @@ class CompletionReader:
                 f"token ids {ids!r:.200}: must be whole numbers from 0 to {size - 1}; the engine "
                 "serves another model than the vocabulary's"
             )
-        self._seen += len(ids)
-        lost = tokens.total is not None and tokens.total > self._seen
-        self._seen = max(self._seen, tokens.total or 0)
+        self.ids += len(ids)
+        self.seen += len(ids)
+        lost = tokens.total is not None and tokens.total > self.seen
+        self.seen = max(self.seen, tokens.total or 0)
         if not self._top or len(tokens.logprobs) != len(ids):
             return Chunk(ids, (), (), finish, exact=not lost)
         top = tuple(place[: self._top] for place in tokens.top)

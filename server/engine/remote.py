@@ -4,6 +4,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import Any, Self
 
+import anyio
 import httpx
 import orjson
 
@@ -28,7 +29,9 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 #: Statuses that pass: a server that is full, starting or stopping, and proxies before it.
 PASSING = frozenset({408, 409, 425, 429, 502, 503, 504})
 FORBIDDEN = frozenset({401, 403})
-SERVER_ERROR = 500
+CLIENT_ERROR, SERVER_ERROR, NO_STATUS = 400, 500, 600
+#: Types of answers that are no streams, whatever their status: of proxies, and of their errors.
+WHOLE = frozenset({"application/json", "application/problem+json", "text/html"})
 
 
 def refusal(name: str, status: int, message: str) -> EngineError:
@@ -46,7 +49,7 @@ async def no_doubt() -> None:
 
 
 class RemoteServer:
-    """A client of one server at `url`.
+    """A client of one server at `url`, with or without the `/v1` that other clients are given.
 
     `confirm_death` is awaited when a connection breaks, so that the server's end is seen before the
     caller asks whether the engine is ready.
@@ -56,7 +59,8 @@ class RemoteServer:
         self, name: str, url: str, api_key: str, confirm_death: Callable[[], Awaitable[None]]
     ) -> None:
         self.name = name
-        self.url = url
+        # Ours are the paths from the root on.
+        self.url = url.rstrip("/").removesuffix("/v1")
         self.api_key = api_key
         self._confirm_death = confirm_death
         # A kept connection may be closed by the server as it is used, which looks like a death.
@@ -64,7 +68,7 @@ class RemoteServer:
         if api_key:
             headers["Authorization"] = f"Bearer {api_key}"
         self._http = httpx.AsyncClient(
-            base_url=url,
+            base_url=self.url,
             headers=headers,
             timeout=httpx.Timeout(CONNECT_S, read=ANSWER_S),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
@@ -89,12 +93,14 @@ class RemoteServer:
     ) -> AsyncIterator[AsyncIterator[list[bytes]]]:
         """Post and yield the events of the answer; the block's end closes the connection.
 
-        Events that came together are in one list. `silence_s` bounds the silence between two of
-        them. Raises the errors of `Engine.generate`.
+        Events that came together are in one list. `silence_s` bounds the time between two of them,
+        whatever else comes: pings are no work. Raises the errors of `Engine.generate`.
         """
         async with AsyncExitStack() as stack:
             reply = await self._open(stack, "POST", path, body, silence_s, headers)
-            yield await stack.enter_async_context(aclosing(self._events(reply)))
+            if _media_type(reply) in WHOLE:
+                raise await self._no_stream(reply)
+            yield await stack.enter_async_context(aclosing(self._events(reply, silence_s)))
 
     async def get(self, path: str) -> Any:  # noqa: ANN401 - JSON has no narrower type
         """Return the JSON that a path answers with."""
@@ -144,7 +150,11 @@ class RemoteServer:
             timeout=httpx.Timeout(CONNECT_S, read=read_s),
         )
         try:
-            reply = await stack.enter_async_context(request)
+            # Each wait is bounded below; here all together, since a head can come in drops.
+            with anyio.fail_after(CONNECT_S + 2 * read_s):
+                reply = await stack.enter_async_context(request)
+        except TimeoutError:
+            raise self._stalled() from None
         except httpx.HTTPError as error:
             raise await self._translate(error) from None
         if not reply.is_success:
@@ -155,6 +165,17 @@ class RemoteServer:
     async def _refusal(self, reply: httpx.Response, text: str) -> EngineError:
         """Return the error for an answer that is not a success."""
         return refusal(self.name, reply.status_code, text)
+
+    async def _no_stream(self, reply: httpx.Response) -> EngineError:
+        """Return the error for an answer of success that is none: what it says is the reason."""
+        content = await self._read(reply, MAX_ERROR_BYTES)
+        status, text = _error_status(content), error_text(content)
+        if status:
+            return refusal(self.name, status, text)
+        await self._confirm_death()
+        return EngineUnavailable(
+            f"{self.name} answered {reply.status_code} without a stream: {text}"
+        )
 
     async def _read(self, reply: httpx.Response, most: int) -> bytes:
         parts: list[bytes] = []
@@ -169,22 +190,43 @@ class RemoteServer:
             raise await self._translate(error) from None
         return b"".join(parts)
 
-    async def _events(self, reply: httpx.Response) -> AsyncGenerator[list[bytes], None]:
+    async def _events(
+        self, reply: httpx.Response, silence_s: float
+    ) -> AsyncGenerator[list[bytes], None]:
         # Translated here, not around the caller's block: what breaks there is the caller's own.
         try:
-            async with aclosing(data_blocks(reply.aiter_raw())) as blocks:
+            async with aclosing(data_blocks(reply.aiter_raw(), silence_s)) as blocks:
                 async for lines in blocks:
                     yield lines
+        except TimeoutError:
+            raise self._stalled() from None
         except httpx.HTTPError as error:
             raise await self._translate(error) from None
 
     async def _translate(self, error: httpx.HTTPError) -> EngineError:
         if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
-            return EngineStalled(
-                f"{self.name} took or sent nothing for too long; see engine.stall_timeout_s"
-            )
+            return self._stalled()
         await self._confirm_death()
         return EngineUnavailable(f"the connection to {self.name} broke ({type(error).__name__})")
+
+    def _stalled(self) -> EngineStalled:
+        return EngineStalled(
+            f"{self.name} took or sent nothing of use for too long; see engine.stall_timeout_s"
+        )
+
+
+def _media_type(reply: httpx.Response) -> str:
+    return str(reply.headers.get("content-type", "")).partition(";")[0].strip().lower()
+
+
+def _error_status(content: bytes) -> int:
+    """Return the status that an error's body tells; 0 where it tells none."""
+    try:
+        error = orjson.loads(content)
+        code = error.get("error", error)["code"]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return 0
+    return code if type(code) is int and CLIENT_ERROR <= code < NO_STATUS else 0
 
 
 def error_text(content: bytes) -> str:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Generic, TypeVar
 
+from server.engine.allowance import Allowance
 from server.engine.base import EngineInfo, EngineState, EngineStatus, Sampling
 from server.engine.errors import (
     EngineError,
@@ -23,7 +24,10 @@ Server = TypeVar("Server", bound=RemoteServer)
 
 
 class RemoteEngine(Generic[Server]):
-    """Base of the engines that are one server at a time; `faults` counts errors by their names."""
+    """Base of the engines that are one server at a time; `faults` counts errors by their names.
+
+    `over_max_tokens` are streams that brought more than was asked for.
+    """
 
     def __init__(self, info: EngineInfo, vocabulary: Vocabulary) -> None:
         self._info = info
@@ -70,6 +74,14 @@ class RemoteEngine(Generic[Server]):
             if isinstance(error, EngineStalled | EngineProtocolError):
                 self.life.doubt()
             raise
+
+    def _allowance(self, sampling: Sampling) -> Allowance:
+        """Return what holds a stream to the tokens of a checked request."""
+
+        def count() -> None:
+            self.faults["over_max_tokens"] += 1
+
+        return Allowance(sampling.max_tokens, count)
 
     def _within(self, prompt: Sequence[int], sampling: Sampling) -> Sampling:
         """Check a request; return its sampling with no more tokens than there is room for."""

@@ -13,6 +13,7 @@ import anyio
 import anyio.lowlevel
 import structlog
 
+from server.engine.allowance import Allowance
 from server.engine.attached import Attached
 from server.engine.base import Chunk, EngineInfo, Sampling, Stream
 from server.engine.errors import (
@@ -103,7 +104,7 @@ class SglangEngine(RemoteEngine[SglangServer]):
                 self._request(server, rid),
                 server.stream("/generate", body, self._silence_s(prompt), headers) as lines,
             ):
-                yield self._chunks(lines, rid, heard)
+                yield self._chunks(lines, rid, self._allowance(sampling), heard)
 
     async def score(self, ids: Sequence[int], start: int) -> list[float]:
         """Return log-probabilities of `ids[start:]`, all in one prefill."""
@@ -269,14 +270,20 @@ class SglangEngine(RemoteEngine[SglangServer]):
                 log.debug("engine.abort_failed", reason=str(error))
 
     async def _chunks(
-        self, blocks: AsyncIterator[list[bytes]], rid: str, heard: Callable[[], None]
+        self,
+        blocks: AsyncIterator[list[bytes]],
+        rid: str,
+        allowance: Allowance,
+        heard: Callable[[], None],
     ) -> AsyncIterator[Chunk]:
         reader = EventReader(self._vocabulary.size)
         async for lines in blocks:
             heard()
-            for chunk in reader.read_all(lines):
-                if chunk.finish_reason is not None:
+            for told in reader.read_all(lines):
+                # What ends at our word is not over at the server: it stays open, to be aborted.
+                if told.finish_reason is not None:
                     self._open.discard(rid)
+                chunk = allowance.held(told)
                 yield chunk
                 if chunk.finish_reason is not None:
                     return

@@ -3,8 +3,9 @@
 Needs nothing but the standard library, since that interpreter may have none of ours. The parent
 writes one line of JSON to standard input (a `sglang_package.Package` and arguments), so
 that the key is on no command line, and keeps the pipe open; its end is the end of this process and
-of all that it started. Before anything is loaded, the version and the arguments are checked by the
-installed package; a refusal is the last line of standard error, with exit status `REFUSED`.
+of all that it started: a second process waits for it, since this one dies with its parent, and
+could end nobody any more. Before anything is loaded, the version and the arguments are checked by
+the installed package; a refusal is the last line of standard error, with exit status `REFUSED`.
 """
 
 import argparse
@@ -17,7 +18,6 @@ import re
 import runpy
 import signal
 import sys
-import threading
 from contextlib import redirect_stderr
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
@@ -31,9 +31,11 @@ PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Serve until standard input ends or the server does."""
     if sys.platform == "linux":
+        # At once, and also where the watcher is gone.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     config = json.loads(sys.stdin.buffer.readline())
-    threading.Thread(target=_end_with_input, daemon=True).start()
+    # Before anything is imported that has threads, or much memory.
+    _fork_watcher()
     # Nobody reads standard output; a full pipe would stop the server.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     # This file's folder has modules that are named as packages that SGLang imports.
@@ -91,13 +93,31 @@ def _refuse(sentence: str) -> NoReturn:
     os._exit(REFUSED)
 
 
-def _end_with_input() -> None:
-    # Not by `sys.stdin`: its lock, held here, would make any other end of the interpreter a fatal
-    # error, whose text would stand in the log where the cause is looked for.
-    while os.read(0, 4096):
-        pass
-    # This process leads a session of its own, in which SGLang's processes are.
-    os.killpg(0, signal.SIGKILL)
+def _fork_watcher() -> None:
+    """Leave standard input to a process in this session that ends the session with it."""
+    if os.fork() == 0:
+        _end_with_input()
+    # Neither this process nor those that it starts read it, or keep it open.
+    _discard(0)
+
+
+def _end_with_input() -> NoReturn:
+    try:
+        # The last words of a process are over when nobody has these open any more.
+        _discard(1, 2)
+        while os.read(0, 4096):
+            pass
+    finally:
+        # The other process leads a session of its own, in which SGLang's processes are.
+        os.killpg(0, signal.SIGKILL)
+        os._exit(0)
+
+
+def _discard(*descriptors: int) -> None:
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in descriptors:
+        os.dup2(nothing, descriptor)
+    os.close(nothing)
 
 
 if __name__ == "__main__":

@@ -207,6 +207,30 @@ async def cut_in_mid_event(writer: StreamWriter) -> None:
 
 
 @fault
+async def ends_in_mid_event(writer: StreamWriter) -> None:
+    await stream(writer, token_event(1), token_event(2)[:20])
+
+
+@fault
+async def pings_in_mid_stream(writer: StreamWriter) -> None:
+    await stream(writer, token_event(1))
+    while True:
+        writer.write(b": ping\n\n")
+        await writer.drain()
+        await asyncio.sleep(0.02)
+
+
+@fault
+async def never_ends(writer: StreamWriter) -> None:
+    await stream(writer)
+    total = 0
+    while True:
+        total += 1
+        writer.write(token_event(1, tokens_predicted=total))
+        await writer.drain()
+
+
+@fault
 async def silent_from_the_start(writer: StreamWriter) -> None:
     await writer.wait_closed()
 

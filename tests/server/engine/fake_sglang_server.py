@@ -97,6 +97,8 @@ told("no_numbers", event(), event(meta_info={
 }))  # fmt: skip
 told("unknown_finish", event(meta_info={"finish_reason": {"type": "mood"}}))
 told("event_too_long", event(), b"data: " + b"x" * TOO_LONG)
+told("ends_in_mid_event", event(), event()[:20])
+told("brings_too_many", *[event(meta_info={"completion_tokens": n}) for n in range(1, 99)])
 told("ends_before_the_last_event", event(), b"data: [DONE]\n\n")
 
 

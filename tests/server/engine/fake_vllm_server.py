@@ -39,6 +39,7 @@ FAULTS: dict[str, list[bytes] | Response] = {
     "status_404": Response("<h1>it says why</h1>\xff", 404),
     "status_500": Response(error(500), 500),
     "status_503": Response(error(503), 503),
+    "status_200_503": Response(error(503), 200, media_type="application/json"),
     "error_event_400": [event(), b"data: " + error(400) + b"\n\n"],
     "error_event_500": [event(), b"data: " + error(500) + b"\n\n"],
     "error_event_without_code": [event(), b"data: " + error("BadRequestError") + b"\n\n"],
@@ -53,7 +54,10 @@ FAULTS: dict[str, list[bytes] | Response] = {
     "id_is_text": [event(token_ids=["1"])],
     "unknown_finish": [event(finish_reason="mood")],
     "ends_before_the_last_event": [event(), b"data: [DONE]\n\n"],
+    "ends_in_mid_event": [event(), event()[:20]],
+    "brings_too_many": [event(token_ids=[5] * 5)] * 20,
     "silent_in_mid_stream": [event(), b"silence"],
+    "pings_in_mid_stream": [event(), b"pings"],
     "dies_in_prefill": [b"death"],
     "dies_in_decode": [event(), b"death"],
     "dies_at_abort": [event(), b"death when it is left"],
@@ -108,6 +112,10 @@ class FakeVllm:
         for part in parts:
             if part == b"silence":
                 await asyncio.Event().wait()
+            elif part == b"pings":
+                while True:
+                    yield b": ping\n\n"
+                    await asyncio.sleep(0.02)
             elif part == b"death":
                 # What was written before is on its way.
                 await asyncio.sleep(0.05)

@@ -13,6 +13,7 @@ from server.engine import llamacpp
 from server.engine.base import EngineState, Sampling
 from server.engine.errors import EngineFailed
 from server.engine.llamacpp import LlamaCppEngine, LlamaCppOptions, open_llamacpp
+from server.engine.llamacpp_child import ChildConfig, common_parameters
 from server.engine.llamacpp_http import completion_body
 from server.engine.prefixes import WORTH_TOKENS
 from server.vocabulary import Vocabulary
@@ -69,6 +70,13 @@ def grammar(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
         monkeypatch.setattr(llamacpp, "completion_body", body)
 
     return write_only
+
+
+def test_the_child_sends_no_comments_where_it_makes_no_tokens() -> None:
+    pytest.importorskip("xllamacpp", reason=NEEDS_XLLAMACPP)
+    config = ChildConfig("a.gguf", "k", 1, 512, 1, 0, "/nowhere")
+    # Older versions have none to switch off.
+    assert getattr(common_parameters(config), "sse_ping_interval", -1) == -1
 
 
 def truncated(whole: Path, path: Path) -> Path:

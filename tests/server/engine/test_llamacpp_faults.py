@@ -58,6 +58,8 @@ ERRORS: dict[str, type[EngineError]] = {
     "ends_before_the_last_event": EngineUnavailable,
     "closes_without_a_word": EngineUnavailable,
     "cut_in_mid_event": EngineUnavailable,
+    "ends_in_mid_event": EngineUnavailable,
+    "pings_in_mid_stream": EngineStalled,
     "silent_from_the_start": EngineStalled,
     "silent_in_mid_stream": EngineStalled,
 }
@@ -97,7 +99,7 @@ async def ids_from(engine: LlamaCppEngine, prompt: list[int]) -> list[int]:
 
 
 def test_each_fault_has_its_error() -> None:
-    assert set(ERRORS) == set(FAULTS) - {"works", "absurd_count"}
+    assert set(ERRORS) == set(FAULTS) - {"works", "absurd_count", "never_ends"}
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -150,6 +152,12 @@ async def test_a_stall_before_the_first_token_is_a_reason_for_doubt_too(
     with anyio.fail_after(BOUND_S), pytest.raises(EngineStalled):
         await work(engine, [PLACES.index("silent_from_the_start")] * 100)
     assert doubts == [True]
+
+
+async def test_tokens_that_were_not_asked_for_are_not_passed_on(engine: LlamaCppEngine) -> None:
+    with anyio.fail_after(BOUND_S):
+        # Ends, and is of the length that was asked for.
+        assert await ids_from(engine, [PLACES.index("never_ends")]) == [1] * 8
 
 
 async def test_an_absurd_count_of_lost_tokens_costs_no_time(engine: LlamaCppEngine) -> None:

@@ -31,6 +31,7 @@ ERRORS: dict[str, type[EngineError]] = {
     "status_404": EngineRefused,
     "status_500": EngineProtocolError,
     "status_503": EngineUnavailable,
+    "status_200_503": EngineUnavailable,
     "error_event_400": EngineRefused,
     "error_event_500": EngineProtocolError,
     "error_event_without_code": EngineRefused,
@@ -45,7 +46,9 @@ ERRORS: dict[str, type[EngineError]] = {
     "id_is_text": EngineProtocolError,
     "unknown_finish": EngineProtocolError,
     "ends_before_the_last_event": EngineUnavailable,
+    "ends_in_mid_event": EngineUnavailable,
     "silent_in_mid_stream": EngineStalled,
+    "pings_in_mid_stream": EngineStalled,
 }
 DEATHS = {"dies_in_prefill", "dies_in_decode", "dies_at_abort"}
 SAMPLING = Sampling(max_tokens=8, temperature=0, seed=0)
@@ -66,7 +69,7 @@ async def ids_from(engine: OpenaiEngine, first: int) -> list[int]:
 
 
 def test_each_fault_has_its_error() -> None:
-    assert set(FAULTS) == {"works", *ERRORS, *DEATHS}
+    assert set(FAULTS) == {"works", "brings_too_many", *ERRORS, *DEATHS}
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -81,6 +84,12 @@ async def test_a_fault_is_the_right_error_in_bounded_time(engine: OpenaiEngine, 
     assert engine.faults[ERRORS[name].__name__] == counted + 1
     assert engine.status().state is EngineState.READY
     assert len(await ids_from(engine, 300)) == 8
+
+
+async def test_tokens_that_were_not_asked_for_are_not_passed_on(engine: OpenaiEngine) -> None:
+    counted = engine.faults["over_max_tokens"]
+    assert await ids_from(engine, PLACES.index("brings_too_many")) == [5] * 8
+    assert engine.faults["over_max_tokens"] == counted + 1
 
 
 @pytest.mark.parametrize("name", sorted(DEATHS))

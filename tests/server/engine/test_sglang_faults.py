@@ -58,6 +58,7 @@ ERRORS: dict[str, type[EngineError]] = {
     "no_numbers": EngineProtocolError,
     "unknown_finish": EngineProtocolError,
     "event_too_long": EngineProtocolError,
+    "ends_in_mid_event": EngineUnavailable,
     "ends_before_the_last_event": EngineUnavailable,
     "breaks_in_mid_stream": EngineUnavailable,
     "silent_from_the_start": EngineStalled,
@@ -83,7 +84,7 @@ async def ids_from(engine: SglangEngine, name: str) -> list[int]:
 
 
 def test_each_fault_has_its_error() -> None:
-    assert set(FAULTS) == {"works", *ERRORS, *DEATHS}
+    assert set(FAULTS) == {"works", "brings_too_many", *ERRORS, *DEATHS}
 
 
 @pytest.mark.parametrize("name", ERRORS)
@@ -100,6 +101,14 @@ async def test_a_fault_is_the_right_error_in_bounded_time(engine: SglangEngine, 
     # One stream's fault is no other's.
     assert engine.status().state is EngineState.READY
     assert len(await ids_from(engine, "works")) == 8
+
+
+async def test_tokens_that_were_not_asked_for_are_not_passed_on(engine: SglangEngine) -> None:
+    counted = engine.faults["over_max_tokens"]
+    assert await ids_from(engine, "brings_too_many") == [5] * 8
+    assert engine.faults["over_max_tokens"] == counted + 1
+    # It ends at our word: the server is told.
+    assert engine._left
 
 
 @pytest.mark.parametrize("name", sorted(DEATHS))

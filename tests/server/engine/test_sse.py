@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 
 import anyio
+import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,6 +49,12 @@ def test_nothing_is_read_after_done() -> None:
 def test_a_last_event_without_its_newline_counts() -> None:
     assert lines_of(b"data: 1\n\nda", b"ta: 2") == [b"1", b"2"]
     assert lines_of() == []
+
+
+@pytest.mark.parametrize("cut", [b'data: {"a": [1, 2', b"data: [DON", b"data: nul"])
+def test_a_last_event_that_is_cut_is_a_broken_connection(cut: bytes) -> None:
+    with pytest.raises(httpx.RemoteProtocolError, match="in the midst of an event"):
+        lines_of(b"data: 1\n\n", cut)
 
 
 @pytest.mark.parametrize("chunk_bytes", [1, 7, 64])
