@@ -48,11 +48,6 @@ def without_password(url: str) -> str:
     return _CREDENTIALS.sub(r"\1***@", url)
 
 
-def without_user(url: str) -> str:
-    """Return an address as it may be written down and linked to: without a user's name."""
-    return _CREDENTIALS.sub(r"\1", url)
-
-
 def _safe(character: str) -> str:
     if character == "\n" or character.isprintable():
         return character

@@ -16,7 +16,6 @@ import structlog
 from httpx_sse import SSEError, aconnect_sse
 from pydantic import ValidationError
 
-from client.escape import without_password
 from client.schema import (
     EVENT_ADAPTER,
     Event,
@@ -26,6 +25,7 @@ from client.schema import (
     SolveEnd,
     SolveFinished,
 )
+from server.evaluation.address import host_of, shown
 from server.evaluation.errors import ServerProblem
 
 Result = TypeVar("Result")
@@ -40,7 +40,6 @@ STATUS_S = 30.0
 #: Between two tries at a server that is not there: at first, and at the most.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 10.0
 BUSY = frozenset({429, 503})
-HIGHEST_PORT = 65_535
 #: What a server answers that has no such route.
 NO_ROUTE = frozenset({404, 405})
 
@@ -69,12 +68,12 @@ class Api:
 
     def __init__(self, url: str, *, key: str | None = None, patience_s: float = 600.0) -> None:
         #: The address, as it may be shown.
-        self.url = without_password(url.rstrip("/"))
+        self.url = shown(url.rstrip("/"))
         self._patience_s = patience_s
         if key is not None and not key.isascii():
             raise ServerProblem("API key: must be of ASCII characters; check QUORUM_API_KEY, --key")
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        loopback = _host(url) in ("127.0.0.1", "localhost", "::1")
+        loopback = host_of(url) in ("127.0.0.1", "localhost", "::1")
         timeout = httpx.Timeout(STATUS_S, connect=CONNECT_S, read=SILENCE_S)
         self._http = httpx.AsyncClient(
             base_url=url.rstrip("/"), headers=headers, timeout=timeout, trust_env=not loopback
@@ -221,22 +220,6 @@ class Api:
             f"the server at {self.url} is not to be had ({type(error).__name__}: {error}): start "
             "it with `quorum serve`, or name it with --url; the same command goes on from here"
         )
-
-
-def _host(url: str) -> str:
-    """Return the host of an address; some that are none would fail otherwise in mid-connection."""
-    try:
-        address = httpx.URL(url)
-        # As the resolver will: no part of a name is empty, or longer than 63 characters.
-        address.raw_host.decode("ascii").encode("idna")
-        if (address.port or 0) > HIGHEST_PORT:
-            raise httpx.InvalidURL(f"port {address.port}: must be at most {HIGHEST_PORT}")
-    except (httpx.InvalidURL, UnicodeError) as error:
-        raise ServerProblem(
-            f"the server's address {without_password(url)[:200]!r}: {error}; give --url as "
-            "`quorum serve` prints it, such as http://127.0.0.1:8642"
-        ) from error
-    return address.host
 
 
 async def _events(source: AsyncIterator[Any]) -> AsyncIterator[Event]:
