@@ -1,17 +1,14 @@
 """Finds blocks in a model's text as it arrives: thinking, fenced code, and marked tool calls.
 
-Line by line, after CommonMark's fenced code blocks with one change: the block ends with the closing
-fence's third backtick, since a model that waits for a result writes nothing after it.
+Line by line, after CommonMark's fenced code blocks with three changes: the block ends with the
+closing fence's third backtick, since a model that waits for a result writes nothing after it; code
+on the fence's own line counts (`fence`); and a tool call ends a block of anything but Python.
 """
 
-import re
 from dataclasses import dataclass
 from enum import Enum
 
-#: Three or more backticks and an info string, indented at will (models indent inside lists).
-#: Possessive, so that the time is linear in the line.
-OPENING = re.compile(r"[ \t]*+(`{3,}+)[ \t]*+([A-Za-z0-9_+.#-]*+)[^`]*+")
-PYTHON_TAGS = frozenset({"python", "py", "python3", "sage", "tool_code", "ipython"})
+from server.dialect.fence import Opening, read_opening
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +40,15 @@ class BlockKind(Enum):
 class Span:
     """A stretch of text inside a block of one kind; `closed`: it completes that block's body.
 
-    A mark that opens or closes thinking belongs to what is before it.
+    A mark that opens or closes thinking belongs to what is before it. `mark` is the one that the
+    stretch ends with.
     """
 
     kind: BlockKind
     text: str
     closed: str | None = None
     thinking: bool = False
+    mark: str = ""
 
 
 #: Stands for a line of text that cannot open a block.
@@ -64,6 +63,8 @@ class Line:
         self._parts: list[str] = []
         self._tail = ""
         self._longest_tail = max(longest_mark - 1, 0)
+        self._head = ""  # what follows the indent, as far as a mark is long
+        self._longest_head = longest_mark
         self._ticks: int | None = 0  # backticks that follow the indent; None: something else does
         if text:
             self.add(text)
@@ -79,6 +80,8 @@ class Line:
         self._parts.append(part)
         if longest := self._longest_tail:
             self._tail = (self._tail + part[-longest:])[-longest:]
+        if missing := self._longest_head - len(self._head):
+            self._head += (part if self._head else part.lstrip(_INDENT))[:missing]
         if self._ticks is not None:
             rest = part if self._ticks else part.lstrip(_INDENT)
             self._ticks = None if rest.strip("`") else self._ticks + len(rest)
@@ -88,6 +91,13 @@ class Line:
         tail = self._tail[1 - len(mark) :]
         found = (tail + part).find(mark)
         return None if found < 0 else found + len(mark) - len(tail)
+
+    def begins_with(self, part: str, mark: str) -> int | None:
+        """Return where in the part the mark is complete that line and part begin with, if so."""
+        rest = part if self._head else part.lstrip(_INDENT)
+        missing = len(mark) - len(self._head)
+        begins = missing > 0 and self._head + rest[:missing] == mark
+        return len(part) - len(rest) + missing if begins else None
 
     def fence_end(self, part: str, fence: str) -> int | None:
         """Return where in the part the fence is complete that line and part begin with, if so."""
@@ -148,7 +158,12 @@ class BlockScanner:
         if self.kind in (BlockKind.TEXT, BlockKind.CALL):
             # Every mark ends with this character: most parts need no further look.
             return self._first_mark(part) if ">" in part else (None, "")
-        return self._line.fence_end(part, self._fence), self._fence
+        end = self._line.fence_end(part, self._fence)
+        if end is None and self.kind is not BlockKind.PYTHON:
+            # Models show calls as other code: at the beginning of a line it is one.
+            call = self._marks.call_open
+            return self._line.begins_with(part, call), call
+        return end, self._fence
 
     def _first_mark(self, part: str) -> tuple[int | None, str]:
         marks = self._marks
@@ -161,13 +176,13 @@ class BlockScanner:
     def _ended(self, part: str, mark: str) -> Span:
         """Leave the present state, whose mark ends the part."""
         kind, thinking = self.kind, self.thinking
+        if mark == self._marks.call_open:
+            self._switch(BlockKind.CALL, "")
+            return Span(kind, part, thinking=thinking, mark=mark)
         if kind is BlockKind.TEXT:
-            if mark == self._marks.call_open:
-                self._switch(BlockKind.CALL, "")
-            else:
-                self.thinking = mark == self._marks.think_open
-                self._switch(BlockKind.TEXT, "")
-            return Span(kind, part, thinking=thinking)
+            self.thinking = mark == self._marks.think_open
+            self._switch(BlockKind.TEXT, "")
+            return Span(kind, part, thinking=thinking, mark=mark)
         if kind is BlockKind.CALL:
             self._body.append(str(self._line).removesuffix(mark))
         body = "".join(self._body)
@@ -187,10 +202,11 @@ class BlockScanner:
         line, self._line = str(self._line), self._new_line()
         if kind is not BlockKind.TEXT:
             self._body.append(line)
-        elif opening := OPENING.fullmatch(line.rstrip("\r\n")):
-            found = _fenced_kind(opening[2])
-            if not self._closing or (found is BlockKind.PYTHON and len(line.split()) == 1):
-                self._switch(found, opening[1])
+        elif (opening := read_opening(line)) and (
+            not self._closing or (opening.is_python and len(line.split()) == 1)
+        ):
+            self._switch(_kind_of(opening), opening.fence)
+            self._body.extend(filter(None, [opening.code]))
         self._closing = False
         return span
 
@@ -203,11 +219,10 @@ class BlockScanner:
         return Line(longest_mark=self._longest)
 
 
-def _fenced_kind(tag: str) -> BlockKind:
-    tag = tag.lower()
-    if tag in PYTHON_TAGS:
+def _kind_of(opening: Opening) -> BlockKind:
+    if opening.is_python:
         return BlockKind.PYTHON
-    return BlockKind.JSON if tag == "json" else BlockKind.OTHER
+    return BlockKind.JSON if opening.tag == "json" else BlockKind.OTHER
 
 
 def unfenced(text: str) -> str:
@@ -216,8 +231,9 @@ def unfenced(text: str) -> str:
     Models put fences around the code of tool calls too, and no Python begins with one.
     """
     first, _, rest = text.strip().partition("\n")
-    opening = OPENING.fullmatch(first.rstrip("\r"))
+    opening = read_opening(first)
     if opening is None:
         return text
-    body = rest.removesuffix(opening[1])
+    rest = f"{opening.code}{rest}"
+    body = rest.removesuffix(opening.fence)
     return rest if body == rest else body.rstrip(_INDENT).removesuffix("\n")

@@ -26,7 +26,10 @@ from server.dialect.base import (
 )
 from server.dialect.blocks import BlockKind, BlockScanner, Marks, Span
 from server.dialect.tool_json import is_call, loads, read_call
+from server.dialect.trusted import TrustedParts
 from server.vocabulary import Vocabulary
+
+_NO_CODE = "the block has no code; write the code on the lines after ```python"
 
 
 class ChatFormat(ABC):
@@ -48,8 +51,8 @@ class ChatFormat(ABC):
         """Return the ids before the header of the model's first message."""
 
     @abstractmethod
-    def user_turn(self, text: str) -> list[int]:
-        """Return the ids of a whole turn of the user's."""
+    def turn_around(self, parts: TrustedParts) -> list[int]:
+        """Return the ids of a whole turn of the user's, of trusted and any text in turn."""
 
     @abstractmethod
     def header(self) -> list[int]:
@@ -64,14 +67,18 @@ class ChatFormat(ABC):
         """Whether the model's message is opened with the mark of thinking."""
         return False
 
+    def user_turn(self, text: str) -> list[int]:
+        """Return the ids of a whole turn of the user's."""
+        return self.turn_around([("", text)])
+
     def read_call(self, body: str) -> ToolCall:
         """Return the call that the text between the tool-call marks makes."""
         return read_call(body)
 
     def call_result(self, output: str, ended_by: int | None) -> list[int]:
         """Frame the result of a call between marks; the model's message goes on, or a new one."""
-        framed = f"<tool_response>\n{output}\n</tool_response>"
-        return [*self.close(ended_by), *self.user_turn(framed), *self.opened_header()]
+        framed = [("<tool_response>", f"\n{output}\n"), ("</tool_response>", "")]
+        return [*self.close(ended_by), *self.turn_around(framed), *self.opened_header()]
 
     @property
     def result_keeps_message(self) -> bool:
@@ -145,6 +152,9 @@ class ChatConversation:
         self._decoder = chat.vocabulary.decoder()
         self._scanner = BlockScanner(chat.marks, thinking=chat.opens_thinking)
         self._final: list[str] = []
+        self._begun = 0  # what `_final` held when the message was asked for
+        # Whether it is known where thinking begins: else all before a mark that ends it is thought.
+        self._told_thinking = chat.opens_thinking
         self._ended_by: int | None = None
         self._marked_call = False
         self._fresh = True  # nothing was sampled yet since ids were appended
@@ -200,6 +210,7 @@ class ChatConversation:
         else:
             ids = encode(f"\n\n{FORCED_LEAD}")
         self._restart(thinking=False)
+        self._told_thinking = True
         self._final.append(f"\n\n{FORCED_LEAD}")
         self._scanner.feed(FORCED_LEAD)
         return ids
@@ -210,13 +221,18 @@ class ChatConversation:
         ids = [*chat.close(self._ended_by), *chat.user_turn(text), *chat.opened_header()]
         self._restart(thinking=chat.opens_thinking)
         self._final.append("\n\n")
+        self._begun, self._told_thinking = len(self._final), chat.opens_thinking
         return ids
 
     def _mark(self, token_id: int) -> list[ParseEvent]:
-        """Take a mark that is a control token: thinking's end every block that is under way."""
+        """Take a mark that is a control token.
+
+        Thinking's end every block that is under way, a call's those of anything but code.
+        """
         events = [*self.flush()]
-        opened = self._chat.mark_ids[token_id]
-        if opened is not Channel.CODE and self._scanner.kind is not BlockKind.TEXT:
+        opened, kind = self._chat.mark_ids[token_id], self._scanner.kind
+        shown = kind in (BlockKind.JSON, BlockKind.OTHER)
+        if shown or (opened is not Channel.CODE and kind is not BlockKind.TEXT):
             self._scanner.reset(thinking=self._scanner.thinking)
         in_text = self._scanner.kind is BlockKind.TEXT
         text = self._decoder.feed((token_id,))
@@ -258,10 +274,18 @@ class ChatConversation:
             events.append(Text(channel, span.text))
             if channel is Channel.FINAL:
                 self._final.append(span.text)
+            self._note_thinking(span)
             call = self._call(span)
             if call is not None:
                 events.append(call)
         return events
+
+    def _note_thinking(self, span: Span) -> None:
+        """Take what was said for thought at a mark that ends thinking which nothing has begun."""
+        marks = self._chat.marks
+        if span.mark == marks.think_close and not self._told_thinking:
+            del self._final[self._begun :]
+        self._told_thinking |= span.mark in (marks.think_open, marks.think_close)
 
     def _call(self, span: Span) -> ToolCall | None:
         """Return the call that this span completes, if any."""
@@ -269,7 +293,7 @@ class ChatConversation:
             return None
         self._marked_call = span.kind is not BlockKind.PYTHON
         if span.kind is BlockKind.PYTHON:
-            return ToolCall(span.closed)
+            return ToolCall(span.closed) if span.closed.strip() else ToolCall("", _NO_CODE)
         if span.kind is BlockKind.CALL:
             return self._chat.read_call(span.closed)
         if span.kind is BlockKind.JSON and _holds_call(span.closed):

@@ -11,6 +11,7 @@ written for the model; so what a prompt has as system stands before the user's t
 
 from server.dialect.base import DialectOptions, Prompt
 from server.dialect.chat import ChatFormat
+from server.dialect.trusted import TrustedParts, encode_around
 from server.vocabulary import Vocabulary
 
 BEGIN, END = "<｜begin▁of▁sentence｜>", "<｜end▁of▁sentence｜>"  # noqa: RUF001 - DeepSeek's own
@@ -39,9 +40,9 @@ class DeepSeekDialect(ChatFormat):
         parts = [part for part in (prompt.system, prompt.user) if part]
         return [self.begin, *self.user_turn("\n\n".join(parts))]
 
-    def user_turn(self, text: str) -> list[int]:
+    def turn_around(self, parts: TrustedParts) -> list[int]:
         """Return a turn of the user's; nothing marks its end."""
-        return [self.user, *self.vocabulary.encode(text)]
+        return [self.user, *encode_around(self.vocabulary, parts)]
 
     def header(self) -> list[int]:
         """Return the header of the model's turn."""

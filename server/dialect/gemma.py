@@ -19,9 +19,10 @@ import re
 from functools import cached_property
 
 from server.dialect.base import DialectOptions, Prompt, ToolCall
-from server.dialect.blocks import Marks, unfenced
+from server.dialect.blocks import Marks
 from server.dialect.chat import ChatFormat
-from server.dialect.tool_json import CODE_ARGUMENTS, PYTHON_NAMES, read_call
+from server.dialect.tool_json import PYTHON_NAMES, call_of, loads, read_call
+from server.dialect.trusted import TrustedParts, encode_around
 from server.vocabulary import Vocabulary
 
 BEGIN = "<bos>"
@@ -33,11 +34,18 @@ RESPONSE_OPEN, RESPONSE_CLOSE = "<|tool_response>", "<tool_response|>"
 
 #: How the templates of the larger Gemma 4 leave thinking out (`\n` as an escape, or a line end).
 _LEFT_OUT = re.compile(r"<\|channel>thought(?:\\n|\n)<channel\|>")
-#: `call:NAME{name:<|"|>…<|"|>,…}`; other values than strings cannot be code.
-_CALL = re.compile(r"\s*call:\s*([\w.\-]*)\s*\{(.*)\}\s*", re.DOTALL)
+#: `call:NAME{name:<|"|>…<|"|>,…}`, of which the last brace may be missing.
+_CALL = re.compile(r"\s*+call:\s*+([\w.\-]*+)\s*+\{")
+#: One of its strings: other values cannot be code. Plain quotes end where JSON could go on. Each
+#: match goes on to the string's end, and no name begins in a name: the time is linear.
 _STRING = re.compile(
-    rf"([\w.\-]+)\s*:\s*{re.escape(QUOTE)}(.*?)(?:{re.escape(QUOTE)}|\Z)", re.DOTALL
+    r"(?<![\w.\-])([\w.\-]++)(?:\"|QUOTE)?+\s*+:\s*+"
+    r"(?:QUOTE(.*?)(?:QUOTE|\Z)"
+    r"|\"((?:[^\"\\]|\\.?|\"(?!\s*+(?:[,}]|\Z)))*+)(?:\"|\Z))".replace("QUOTE", re.escape(QUOTE)),
+    re.DOTALL,
 )
+#: An escape, which is left as it is, or a quote that lacks its own.
+_QUOTES = re.compile(r"\\.|\"", re.DOTALL)
 
 
 class _GemmaFormat(ChatFormat):
@@ -55,12 +63,14 @@ class _GemmaFormat(ChatFormat):
 
     def turn(self, role: str, text: str) -> list[int]:
         """Return the ids of a whole turn of another role."""
-        body = self.vocabulary.encode(f"{role}\n{text}")
-        return [self.start, *body, self.end, *self.newline]
+        return self._turn([("", f"{role}\n{text}")])
 
-    def user_turn(self, text: str) -> list[int]:
+    def turn_around(self, parts: TrustedParts) -> list[int]:
         """Return a turn of the user's."""
-        return self.turn("user", text)
+        return self._turn([("", "user\n"), *parts])
+
+    def _turn(self, parts: TrustedParts) -> list[int]:
+        return [self.start, *encode_around(self.vocabulary, parts), self.end, *self.newline]
 
     def header(self) -> list[int]:
         """Return the header of the model's turn."""
@@ -145,18 +155,33 @@ class Gemma4Dialect(_GemmaFormat):
 
     def read_call(self, body: str) -> ToolCall:
         """Read `call:python{code:<|"|>…<|"|>}`, or JSON where the model writes that instead."""
-        call = _CALL.fullmatch(body)
+        call = _CALL.match(body)
         if call is None:
             return read_call(body)
-        name, arguments = call[1], call[2]
-        if name.lower() not in PYTHON_NAMES:
-            return ToolCall("", f"no tool named {name[:80]!r}; the only tool is python")
-        strings = dict(_STRING.findall(arguments))
-        named = (strings[key] for key in CODE_ARGUMENTS if key in strings)
-        code = unfenced(next(named, next(iter(strings.values()), "")))
+        if call[1].lower() not in PYTHON_NAMES:
+            return ToolCall("", f"no tool named {call[1][:80]!r}; the only tool is python")
+        strings = _strings(body[call.end() :].rstrip().removesuffix("}"))
+        code = call_of(strings).code
         if not code.strip():
             return ToolCall("", "the call has no code; write call:python{code:...} with the code")
         return ToolCall(code)
+
+
+def _strings(arguments: str) -> dict[str, str]:
+    """Return the strings among the arguments of a native call, by name."""
+    return {
+        name: _unquoted(plain) if quoted is None else quoted
+        for name, quoted, plain in (found.groups() for found in _STRING.finditer(arguments))
+    }
+
+
+def _unquoted(text: str) -> str:
+    """Return what a string says that stood in plain quotes, with JSON's escapes."""
+    quoted = _QUOTES.sub(lambda each: '\\"' if each[0] == '"' else each[0], text)
+    try:
+        return str(loads(f'"{quoted}"'))
+    except ValueError:
+        return text
 
 
 def open_gemma(vocabulary: Vocabulary, options: DialectOptions | None = None) -> ChatFormat:

@@ -9,7 +9,7 @@ from functools import cached_property
 from server.dialect.base import DialectOptions, Prompt
 from server.dialect.chat import ChatFormat
 from server.dialect.template import Turns, read_turns
-from server.dialect.trusted import encode_around, encode_trusted
+from server.dialect.trusted import TrustedParts, encode_around, encode_trusted
 from server.vocabulary import Vocabulary
 
 
@@ -44,9 +44,9 @@ class PlainDialect(ChatFormat):
         parts = [(turns.before_system, prompt.system), (turns.before_user, prompt.user)]
         return encode_around(self.vocabulary, parts)
 
-    def user_turn(self, text: str) -> list[int]:
+    def turn_around(self, parts: TrustedParts) -> list[int]:
         """Return the user's turn after a message of the model's."""
-        return [*self._lead, *self.vocabulary.encode(text)]
+        return [*self._lead, *encode_around(self.vocabulary, parts)]
 
     def header(self) -> list[int]:
         """Return what the template writes after the user's text."""

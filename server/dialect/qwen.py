@@ -18,15 +18,18 @@ from functools import cached_property
 
 from server.dialect.base import DialectOptions, Prompt, ToolCall
 from server.dialect.chat import ChatFormat
+from server.dialect.errors import UnusableTemplate
+from server.dialect.template import read_header
 from server.dialect.tool_json import read_call
+from server.dialect.trusted import TrustedParts, encode_around
 from server.vocabulary import Vocabulary
 
 START, END = "<|im_start|>", "<|im_end|>"
 #: Phi-4's, between a turn's role and its text: with it a vocabulary has ChatML's tokens, and the
 #: model another format.
 SEPARATOR = "<|im_sep|>"
-#: A template that ends the model's header so (`\n` as an escape, or a line end), and in no
-#: `<think>\n\n</think>`, which is how Qwen3's leaves thinking out.
+#: For templates that cannot be rendered: one that ends the model's header so (`\n` as an escape, or
+#: a line end), and in no `<think>\n\n</think>`, which is how Qwen3's leaves thinking out.
 _OPENED = re.compile(r"assistant(?:\\n|\n)<think>(?:\\n|\n)?(?=['\"}]|\{%|\Z)")
 #: How Qwen3.5's does, between statements; and what the statements that write the header follow.
 _OPENED_ALONE = re.compile(
@@ -53,6 +56,14 @@ class QwenDialect(ChatFormat):
 
     @cached_property
     def _template_opens(self) -> bool:
+        try:
+            header = read_header(self.vocabulary, today=self.options.today)
+        except UnusableTemplate:
+            return self._source_opens
+        return header.rstrip().endswith(self.marks.think_open)
+
+    @property
+    def _source_opens(self) -> bool:
         template = self.vocabulary.chat_template or ""
         _, asked, header = template.rpartition(_GENERATION)
         alone = bool(asked) and _OPENED_ALONE.search(header) is not None
@@ -65,7 +76,7 @@ class QwenDialect(ChatFormat):
     @property
     def opens_thinking(self) -> bool:
         """Whether the model's own template opens its thinking."""
-        return self._template_opens and self.options.think
+        return self.options.think and self._template_opens
 
     def read_call(self, body: str) -> ToolCall:
         """Read JSON, or the later models' marks."""
@@ -77,17 +88,19 @@ class QwenDialect(ChatFormat):
 
     def turn(self, role: str, text: str) -> list[int]:
         """Return the ids of a whole turn of another role."""
-        body = self.vocabulary.encode(f"{role}\n{text}")
-        return [self.start, *body, self.end, *self.newline]
+        return self._turn([("", f"{role}\n{text}")])
 
     def prompt_turns(self, prompt: Prompt) -> list[int]:
         """Return the turns of system, where it has something to say, and user."""
         system = self.turn("system", prompt.system) if prompt.system else []
-        return [*system, *self.turn("user", prompt.user)]
+        return [*system, *self.user_turn(prompt.user)]
 
-    def user_turn(self, text: str) -> list[int]:
+    def turn_around(self, parts: TrustedParts) -> list[int]:
         """Return a turn of the user's."""
-        return self.turn("user", text)
+        return self._turn([("", "user\n"), *parts])
+
+    def _turn(self, parts: TrustedParts) -> list[int]:
+        return [self.start, *encode_around(self.vocabulary, parts), self.end, *self.newline]
 
     def header(self) -> list[int]:
         """Return the header of the model's turn."""

@@ -62,12 +62,25 @@ def read_turns(vocabulary: Vocabulary, *, system: bool, today: str) -> Turns:
     return Turns(before_system, before_user, after, between)
 
 
+def read_header(vocabulary: Vocabulary, *, today: str) -> str:
+    """Return what the template writes after the user's text where thinking is asked for.
+
+    Raises:
+        UnusableTemplate: as `read_turns`.
+    """
+    user = {"role": "user", "content": _USER}
+    _, found, header = _Renderer(vocabulary, today)([user], enable_thinking=True).partition(_USER)
+    if not found:
+        raise UnusableTemplate(f"chat template: leaves out the user's text; {_REMEDY}")
+    return header
+
+
 class _Renderer:
     """The vocabulary's template, compiled."""
 
     def __init__(self, vocabulary: Vocabulary, today: str) -> None:
         try:
-            from jinja2 import TemplateError  # noqa: PLC0415 - only `plain` needs it
+            from jinja2 import TemplateError  # noqa: PLC0415 - most families do without
             from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
         except ImportError:
             raise UnusableTemplate(
@@ -96,8 +109,8 @@ class _Renderer:
         except TemplateError as error:
             raise UnusableTemplate(f"chat template: not valid ({error}); {_REMEDY}") from None
 
-    def __call__(self, messages: list[dict[str, str]]) -> str:
-        values = {**self._values, "messages": messages}
+    def __call__(self, messages: list[dict[str, str]], **asked: bool) -> str:
+        values = {**self._values, **asked, "messages": messages}
         try:
             return self._template.render(**values, add_generation_prompt=True)
         except UnusableTemplate:

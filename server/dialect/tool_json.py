@@ -46,18 +46,19 @@ def read_call(text: str) -> ToolCall:
         )
     if str(value["name"]).lower() not in PYTHON_NAMES:
         return ToolCall("", f"no tool named {str(value['name'])[:80]!r}; the only tool is python")
-    return _call_of(value.get("arguments", value.get("parameters")))
+    return call_of(value.get("arguments", value.get("parameters")))
 
 
 def read_arguments(text: str) -> ToolCall:
     """Return the call of the Python tool whose arguments are this JSON: `{"code": "…"}`."""
     try:
-        return _call_of(loads(unfenced(text).strip()))
+        return call_of(loads(unfenced(text).strip()))
     except ValueError as error:
         return ToolCall("", f"the arguments are not valid JSON ({error}); write the call again")
 
 
-def _call_of(arguments: object) -> ToolCall:
+def call_of(arguments: object) -> ToolCall:
+    """Return the call of the Python tool with these arguments."""
     code = _code(arguments)
     if code is None:
         return ToolCall("", 'the arguments must be {"code": "..."}; write the call again')

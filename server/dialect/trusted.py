@@ -8,14 +8,17 @@ from collections.abc import Iterable
 
 from server.vocabulary import Vocabulary
 
+#: Pairs of trusted text and any text, which follow one another.
+TrustedParts = Iterable[tuple[str, str]]
+
 
 def encode_trusted(vocabulary: Vocabulary, text: str) -> list[int]:
     """Return the ids of text, each control token's name read as the token."""
     return encode_around(vocabulary, [(text, "")])
 
 
-def encode_around(vocabulary: Vocabulary, parts: Iterable[tuple[str, str]]) -> list[int]:
-    """Return the ids of pairs of trusted text and any text, which follow one another.
+def encode_around(vocabulary: Vocabulary, parts: TrustedParts) -> list[int]:
+    """Return the ids of pairs of trusted text and any text.
 
     The names in trusted text are read as tokens, those in the other are not. Text between two
     control tokens is encoded as one, as a tokenizer does that is given all of it.
@@ -35,7 +38,7 @@ def encode_around(vocabulary: Vocabulary, parts: Iterable[tuple[str, str]]) -> l
 
 def _split(vocabulary: Vocabulary, text: str) -> list[str]:
     """Return texts and control tokens' names in turn."""
-    if not vocabulary.controls:
+    if not text or not vocabulary.controls:
         return [text]
     # Longest first: one name may begin another.
     names = sorted(vocabulary.controls, key=len, reverse=True)

@@ -1,13 +1,13 @@
 """What a preload will read, and in which order."""
 
 import glob
-import os
 import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 
 from server.preload.errors import NothingToPreload
+from server.preload.folder import Found, look_at, look_into
 from server.preload.residency import PAGE
 
 #: A piece is one thread's work: long enough to read in sequence, short enough to share.
@@ -27,10 +27,12 @@ class Piece:
 
 
 def find_files(path: Path) -> list[Path]:
-    """Return the files of a folder, however deep, the largest first; or the one, with its parts.
+    """Return what `look` finds to read."""
+    return look(path).files
 
-    A link to a file counts as the file, as model folders of the hub's cache need; a file that
-    several names lead to counts once. Links to folders are not followed: they can form circles.
+
+def look(path: Path) -> Found:
+    """Return the files of a folder, as `look_into` does; or the one, with its parts.
 
     Raises:
         NothingToPreload: there is nothing to read.
@@ -47,19 +49,7 @@ def find_files(path: Path) -> list[Path]:
         raise NothingToPreload(
             f"{path}: must be a file or a folder that exists; give the model's own path"
         )
-    found: dict[tuple[int, int], tuple[int, Path]] = {}
-    for folder, _, names in os.walk(path):
-        for name in names:
-            file = Path(folder, name)
-            try:
-                status = file.stat()
-            except OSError:
-                continue  # a dangling link: `whole` names it
-            if file.is_file() and status.st_size:
-                found.setdefault((status.st_dev, status.st_ino), (status.st_size, file))
-    if not found:
-        raise NothingToPreload(f"{path}: must hold at least one file; give the model's own path")
-    return [file for _, file in sorted(found.values(), key=lambda one: (-one[0], one[1]))]
+    return look_into(path)
 
 
 def _kind(path: Path) -> int | None:
@@ -76,13 +66,16 @@ def _kind(path: Path) -> int | None:
         raise NothingToPreload(f"{path}: must be readable: {error.strerror}") from error
 
 
-def _parts(path: Path) -> list[Path]:
+def _parts(path: Path) -> Found:
     """Return the file, with the others that llama.cpp's splits of a model have beside it."""
     split = _SPLIT.fullmatch(path.name)
     if split is None:
-        return [path]
+        return Found([path])
     names = glob.escape(split[1]) + "[0-9]" * 5 + glob.escape(split[2])
-    return sorted(part for part in path.parent.glob(names) if part.is_file())
+    # A folder may let its files be read and not be listed.
+    found = look_at({path, *path.parent.glob(names)})
+    found.files.sort()
+    return found
 
 
 def cut(files: list[Path], chunk_bytes: int = DEFAULT_CHUNK_BYTES, threads: int = 1) -> list[Piece]:

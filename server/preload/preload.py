@@ -16,9 +16,9 @@ import anyio.to_thread
 
 from server.preload.errors import PreloadError
 from server.preload.memory import available_bytes, default_keep_free_bytes
-from server.preload.plan import DEFAULT_CHUNK_BYTES, Piece, cut, find_files
+from server.preload.plan import DEFAULT_CHUNK_BYTES, Piece, cut, look
 from server.preload.reader import Tally, read_piece
-from server.preload.whole import missing_files
+from server.preload.whole import missing_parts
 
 DEFAULT_THREADS = 8
 MOST_THREADS = 256
@@ -110,7 +110,7 @@ async def preload(
     options: PreloadOptions | None = None,
     on_progress: Callable[[PreloadState], None] = lambda _: None,
 ) -> PreloadState:
-    """Bring every file under `path` into the page cache, the largest first.
+    """Bring every file under `path` into the page cache, the model's own weights first.
 
     Cancelled, it stops its threads within one step (16 MiB each). `on_progress` is called from the
     event loop about ten times a second, and once at the end.
@@ -173,8 +173,9 @@ class _Run:
 
 
 def _look(path: Path, options: PreloadOptions) -> tuple[list[Piece], list[str]]:
-    pieces = cut(find_files(path), options.chunk_bytes, options.threads)
-    return pieces, missing_files(path)
+    found = look(path)
+    pieces = cut(found.files, options.chunk_bytes, options.threads)
+    return pieces, [*found.failed, *missing_parts(path)]
 
 
 async def _read_all(run: _Run, threads: int) -> None:

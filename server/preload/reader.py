@@ -75,16 +75,26 @@ def _announce(descriptor: int, offset: int, length: int) -> None:
 
 def _finish(descriptor: int, offset: int, length: int, tally: Tally) -> None:
     """Wait for a step: its last byte comes last; then read what was not read ahead."""
-    os.pread(descriptor, 1, offset + length - 1)
+    if not os.pread(descriptor, 1, offset + length - 1):
+        raise residency.shorter()
     if residency.is_told(descriptor):
         gaps = list(residency.missing(descriptor, offset, length))
     else:
         gaps = [(offset, length)]
-    buffer = bytearray(COPY_BYTES) if gaps else bytearray()
+    buffer = memoryview(bytearray(COPY_BYTES if gaps else 0))
     for start, size in gaps:
-        for position in range(start, start + size, COPY_BYTES):
-            if tally.stop.is_set():
-                return
-            view = memoryview(buffer)[: min(COPY_BYTES, start + size - position)]
-            os.preadv(descriptor, [view], position)
+        if not _read(descriptor, start, start + size, buffer, tally):
+            return
     tally.add(read=length)
+
+
+def _read(descriptor: int, start: int, end: int, buffer: memoryview, tally: Tally) -> bool:
+    """Read up to `end` into the buffer, again and again; return whether nothing stopped it."""
+    while start < end:
+        if tally.stop.is_set():
+            return False
+        count = os.preadv(descriptor, [buffer[: end - start]], start)
+        if not count:
+            raise residency.shorter()
+        start += count
+    return True

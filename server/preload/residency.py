@@ -25,6 +25,11 @@ def is_told(descriptor: int) -> bool:
         return False
 
 
+def shorter() -> OSError:
+    """Return the error of a file of which there is less than there was."""
+    return OSError(errno.ESTALE, "it has become shorter since it was looked at")
+
+
 def missing(descriptor: int, offset: int, length: int) -> Iterator[tuple[int, int]]:
     """Yield the stretches, as (offset, length) in bytes, that are not in the page cache.
 
@@ -62,7 +67,7 @@ def _pages(
         mapped = mmap.mmap(descriptor, length, prot=mmap.PROT_READ, offset=offset)
     except ValueError as error:
         # The module compares with the file's size as it is now.
-        raise OSError(errno.ESTALE, "it has become shorter since it was looked at") from error
+        raise shorter() from error
     with mapped:
         view = numpy.frombuffer(mapped, dtype=numpy.uint8)
         code = library.mincore(

@@ -5,24 +5,18 @@ from pathlib import Path
 
 import orjson
 
-_INDEXES = "*.safetensors.index.json"
+#: How the name of an index of weights ends.
+INDEX_END = ".safetensors.index.json"
 
 
-def missing_files(path: Path) -> list[str]:
-    """Return what is not there, each with how that is known; nothing for a path of one file.
+def missing_parts(path: Path) -> list[str]:
+    """Return which parts are not there that an index of weights names; none for one file's path.
 
-    Links that lead nowhere (the hub's cache without a blob), and parts that an index of weights
-    names. An index that cannot be read names none: the engine says what is wrong with it.
+    An index that cannot be read names none: the engine says what is wrong with it.
     """
-    path = path.expanduser()
-    gone = [
-        f"{file}: the link leads nowhere"
-        for folder, _, names in os.walk(path)
-        for file in (Path(folder, name) for name in sorted(names))
-        if file.is_symlink() and not file.exists()
-    ]
-    for index in sorted(path.glob(_INDEXES)):
-        parts = (path / name for name in sorted(_parts(index)))
+    gone: list[str] = []
+    for index in sorted(path.expanduser().glob(f"*{INDEX_END}")):
+        parts = (index.parent / name for name in sorted(index_parts(index)))
         gone += [
             f"{part}: is missing, {index.name} names it"
             for part in parts
@@ -31,7 +25,8 @@ def missing_files(path: Path) -> list[str]:
     return gone
 
 
-def _parts(index: Path) -> set[str]:
+def index_parts(index: Path) -> set[str]:
+    """Return the names of files that an index of weights names, relative to its folder."""
     try:
         return {str(name) for name in orjson.loads(index.read_bytes())["weight_map"].values()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -48,6 +48,8 @@ QWEN_3_5_TEMPLATE = CHATML_TEMPLATE.replace(
 )
 THINK = ("<think>", "</think>")
 CALLS = ("<tool_call>", "</tool_call>")
+#: Control tokens from Qwen3 on; text before.
+RESPONSES = ("<tool_response>", "</tool_response>")
 HARMONY = tuple(
     f"<|{name}|>"
     for name in ("endoftext", "start", "end", "message", "channel", "constrain", "return", "call")
@@ -132,8 +134,10 @@ class Recipe:
 _LEADING = Style(final="</think>\n\n{}", thinking="{}</think>")
 RECIPES = {
     "qwen": Recipe("qwen", (*CHATML, *THINK, *CALLS), template=CHATML_TEMPLATE),
-    "qwen 3": Recipe("qwen", (*CHATML, *THINK, *CALLS), template=QWEN_3_TEMPLATE),
-    "qwen 3.5": Recipe("qwen", (*CHATML, *THINK, *CALLS), _LEADING, template=QWEN_3_5_TEMPLATE),
+    "qwen 3": Recipe("qwen", (*CHATML, *THINK, *CALLS, *RESPONSES), template=QWEN_3_TEMPLATE),
+    "qwen 3.5": Recipe(
+        "qwen", (*CHATML, *THINK, *CALLS, *RESPONSES), _LEADING, template=QWEN_3_5_TEMPLATE
+    ),
     "qwq": Recipe("qwen", (*CHATML, *THINK), _LEADING, template=QWQ_TEMPLATE),
     "qwen without think tokens": Recipe("qwen", CHATML),
     "deepseek": Recipe("deepseek", (*DEEPSEEK, *THINK), _LEADING),

@@ -23,6 +23,20 @@ PYTHON = {
     "backticks in a string": ("```python\nx = '```'\n```", "x = '```'\n"),
     "backticks at a line's end": ("```python\nx = 1  # ```\n```", "x = 1  # ```\n"),
     "empty": ("```python\n```", ""),
+    "code beside the fence": ("```python print(1)\n```", "print(1)\n"),
+    "code beside the fence, then more": ("```py x=1\nprint(x)\n```", "x=1\nprint(x)\n"),
+    "a header beside the fence": ("```python while x:\n  f()\n```", "while x:\n  f()\n"),
+    "an import beside the fence": ("```python import sympy\n```", "import sympy\n"),
+    "an import of names": ("```python from a.b import c\n```", "from a.b import c\n"),
+    "indented code beside the fence": (
+        "  ```python x = 1\r\n  f(x)\r\n  ```",
+        "  x = 1\r\n  f(x)\r\n",
+    ),
+    "braces": ("```python {.a #b}\nx = 1\n```", "x = 1\n"),
+    "a title in quotes": ('```python title="a (b)" lines=3-5\nx = 1\n```', "x = 1\n"),
+    "a file": ("```python src/main.py\nx = 1\n```", "x = 1\n"),
+    "a file after a colon": ("```python:a.py (b)\nx = 1\n```", "x = 1\n"),
+    "a sentence": ("```python from above:\nx = 1\n```", "x = 1\n"),
     "after a sentence": ("We compute.\n```python\nx = 1\n```", "x = 1\n"),
 }
 NO_PYTHON = {
@@ -39,6 +53,7 @@ NO_PYTHON = {
     "unclosed": "```python\nx = 1\n",
     "unclosed in its fence": "```python\nx = 1\n``",
     "closed by a shorter fence": "````python\nx = 1\n```\n",
+    "code beside another fence": "```text f(1)\nx = 1\n```",
     "inside another block": "```text\n```python\nx = 1\n",
 }
 
@@ -99,14 +114,24 @@ def test_tool_calls() -> None:
     ]
     assert bodies("<tool_call>```python\nx\n```") == []
     assert bodies("```python\n# <tool_call>\n```") == [(BlockKind.PYTHON, "# <tool_call>\n")]
+    assert bodies("```python\n<tool_call>\n```") == [(BlockKind.PYTHON, "<tool_call>\n")]
+
+
+@pytest.mark.parametrize("tag", ["", "json", "xml"])
+def test_a_tool_call_shown_as_other_code_is_one(tag: str) -> None:
+    assert bodies(f"```{tag}\n \t<tool_call>a</tool_call>\n```") == [(BlockKind.CALL, "a")]
+    said = f"```{tag}\nx <tool_call>a</tool_call>\n```"
+    assert [kind for kind, _ in bodies(said)] == [
+        BlockKind.JSON if tag == "json" else BlockKind.OTHER
+    ]
 
 
 #: What lines are made of where it matters: marks, whole and nearly, fences, indents, ends of lines.
 PIECES = st.sampled_from(
     [
         "`", "``", "```", "````", "~~~", "```python\n", "\n```", "\n\t```", "\n", "\r\n", " ", "\t",
-        "python", "json", "text", "<tool_call>", "</tool_call>", "<tool_", "call>", "<", "</", "-",
-        "x", "\u00e9", "\U0001f600", "\x00", "\u2028",
+        "python", "python x=1\n", "json", "text", "<tool_call>", "</tool_call>", "<tool_",
+        "call>", "<", "</", "-", "x", "\u00e9", "\U0001f600", "\x00", "\u2028",
     ]
 )  # fmt: skip
 TEXTS = st.lists(PIECES, max_size=40).map("".join)
@@ -142,6 +167,8 @@ LONG_LINES = {
     "in a block": ("```python\n", "x"),
     "indent in a block": ("```python\n", " "),
     "nearly the end of a block": ("`" * 300_001 + "python\n", "`"),
+    "nearly a call in a block": ("```text\nx", "<tool_call>"),
+    "code beside the fence": ("```python ", "a=b "),
     "in a call": ("<tool_call>", "x"),
     "nearly the end of a call": ("<tool_call>", "</tool_call"),
 }
@@ -156,6 +183,14 @@ def test_a_long_line_takes_no_longer_for_what_went_before(case: str) -> None:
     for _ in range(300_000):
         scanner.feed(piece)
     assert scanner.kind is kind
+
+
+@pytest.mark.parametrize("rest", ["a ", "a=", 'ab="', "{", "for ", "from a.", " ", "ab=c "])
+def test_a_long_info_string_is_read_once(rest: str) -> None:
+    """In quadratic time it would take minutes."""
+    scanner = BlockScanner()
+    scanner.feed(f"```python {rest * 300_000}(\n")
+    assert scanner.kind is BlockKind.PYTHON
 
 
 def test_many_lines_at_once() -> None:

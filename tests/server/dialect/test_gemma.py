@@ -23,6 +23,16 @@ QUOTE = '<|"|>'
         (f"\ncall: python {{code:{QUOTE}print(1){QUOTE}}}\n", "print(1)"),
         (f"call:python{{code:{QUOTE}```python\nprint(1)\n```{QUOTE}}}", "print(1)"),
         ('{"name": "python", "arguments": {"code": "print(1)"}}', "print(1)"),
+        ('call:python{code:"print(1)"}', "print(1)"),
+        ('call:python{"code" : "print(\\"a\\", 1)\\n"}', 'print("a", 1)\n'),
+        ('call:python{"why": "{a, b}", "code": "print(1)"}', "print(1)"),
+        ('call:python{code:"print("a")"}', 'print("a")'),
+        ("call:python{code:\"r'\\d'\"}", "r'\\d'"),
+        ('call:python{code:"x\\', "x\\"),
+        ('call:python{code:"s = \\"\\ud800\\""}', 's = "\N{REPLACEMENT CHARACTER}"'),
+        (f"call:python{{{QUOTE}code{QUOTE}:{QUOTE}print(1){QUOTE}}}", "print(1)"),
+        (f"call:python{{code:{QUOTE}print(1){QUOTE}", "print(1)"),
+        (f"call:python{{code:{QUOTE}d = {{1: 2}}{QUOTE}\n", "d = {1: 2}"),
     ],
 )
 def test_calls_that_are_run(body: str, code: str) -> None:
@@ -45,6 +55,19 @@ def test_calls_that_are_explained(body: str, reason: str) -> None:
     (call,) = read(GEMMA.dialect.open(PROMPT), ids).calls
     assert call.code == ""
     assert reason in str(call.error)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    ["{}", "{}:", "{} ", 'a:"{}', 'a:"{}\\', '"{}', "a:{}", "a {}", "}}{}", f"a:{QUOTE}{{}}"],
+)
+@pytest.mark.parametrize("piece", ["x", " ", 'a:"', '"', "}", "\\", "x ", "a:", '" ', ":"])
+def test_a_long_call_is_read_once(arguments: str, piece: str) -> None:
+    """In quadratic time it would take minutes."""
+    call = Gemma4Dialect(GEMMA.vocabulary).read_call(
+        f"call:python{{{arguments.format(piece * 300_000)}}}"
+    )
+    assert (call.error is None) == bool(call.code)
 
 
 def test_a_call_that_the_end_of_the_turn_closes_is_run() -> None:

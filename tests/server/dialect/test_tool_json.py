@@ -30,6 +30,7 @@ GOOD = {
     "fenced code": call({"code": f"```python\n{CODE}\n```"}),
     "fenced code, not closed": call({"code": f"```py\n{CODE}"}),
     "fenced code, indented": call({"code": f"\n  ````\n{CODE}\n  ````\n"}),
+    "fenced code, beside the fence": call({"code": "```python x = 1\nprint(x)\n```"}),
     "fenced code is all": call(f"```python\n{CODE}\n```"),
     "fenced JSON": f"```json\n{call({'code': CODE})}\n```",
     "a namespace": call({"code": CODE}, name="functions.python"),

@@ -233,6 +233,38 @@ def test_a_file_may_become_shorter_at_any_moment(
         read_piece(piece, Tally(), lambda: True)
 
 
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_file_that_shrinks_while_it_is_read_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, told: bool
+) -> None:
+    """Where the kernel tells of a file's pages, and where the bytes have to be counted."""
+    file = write_cold(tmp_path / "weights", 9 * MIB)
+    if not told:
+        monkeypatch.setattr(residency, "is_told", lambda _: False)
+    monkeypatch.setattr("server.preload.reader._announce", lambda *_: os.truncate(file, MIB))
+    state = await preload(file, NOTHING_KEPT)
+    assert state.failed == (f"{file}: it has become shorter since it was looked at",)
+    assert state.read < 9 * MIB
+
+
+def test_bytes_that_are_gone_in_the_midst_of_a_step_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_cold(tmp_path / "weights", 9 * MIB)
+    monkeypatch.setattr(residency, "is_told", lambda _: False)
+    read = os.preadv
+
+    def late(descriptor: int, buffers: list[memoryview], position: int) -> int:
+        os.truncate(file, 6 * MIB)
+        return read(descriptor, buffers, position)
+
+    monkeypatch.setattr("server.preload.reader.os.preadv", late)
+    tally = Tally()
+    with pytest.raises(OSError, match="shorter"):
+        read_piece(cut([file])[0], tally, lambda: True)
+    assert tally.read == 0
+
+
 def test_nobodys_home_is_refused() -> None:
     with pytest.raises(NothingToPreload, match="no such user's home"):
         find_files(Path("~nobody-of-that-name/model"))
