@@ -32,10 +32,11 @@ from client.readiness import wait_ready
 from client.schema import AttemptEnd, AttemptReport, TokenCounts
 from server.evaluation.api import Api
 from server.evaluation.arms import read_arms
-from server.evaluation.folder import AttemptRow, EvaluationFolder
+from server.evaluation.folder import EvaluationFolder
 from server.evaluation.load import load_set
 from server.evaluation.observe import ProgressObserver
 from server.evaluation.problem import Problem, ProblemSet
+from server.evaluation.recorded import AttemptRow
 from server.evaluation.work import Wish, evaluate, make_plan, select
 
 COUNT, ATTEMPTS, LIMIT_S = 24, 4, 60.0

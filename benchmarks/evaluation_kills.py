@@ -21,8 +21,8 @@ import orjson
 from benchmarks.report import Result, print_table
 from client.schema import AttemptEnd
 from server.engine.rehearsal.problems import synthetic
-from server.evaluation.folder import ATTEMPTS as ATTEMPT_FILE
-from server.evaluation.folder import read_recorded
+from server.evaluation.recorded import ATTEMPTS as ATTEMPT_FILE
+from server.evaluation.recorded import read_recorded
 from server.journal.reader import JournalReader
 
 ATTEMPTS = 4

@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass
 
 from voting.ballot import Ballot, BallotLine
-from voting.early_stop import StopDecision, StopReason
+from voting.early_stop import ROUNDING, StopDecision, StopReason
 from voting.errors import PolicyError
 from voting.launch import LaunchDecision, LaunchReason, within_means
 from voting.state import SolveState
@@ -20,32 +20,44 @@ from voting.weights import WeightDecision, WeightReason
 
 #: Two votes ahead: the least lead that one more vote cannot level.
 DEFAULT_LEAD = 2.0
-#: A weight alone is no agreement: two votes at least, whatever they weigh.
+#: A weight alone is no agreement: two votes for the answer at least, whatever they weigh.
 LEAST_VOTES = 2
 #: Effort counts up to here, so that the weight is bounded: the recorded attempts end at 97,000
 #: tokens, three in a hundred of them call tools more often.
 FULL_TOKENS = 98_304
 FULL_CALLS = 63
-#: Sums of weights that should be equal differ in their last digits.
-ROUNDING = 1e-9
+#: A vote of less than this share of the heaviest one says next to nothing, and is no vote to count
+#: a lead in. The floors of weights by tool errors and entries of presets are above it.
+LEAST_SHARE = 0.1
 
 
 def lead(ballot: Ballot, *, rivals_join: bool = False) -> float:
-    """Return by how many average votes the heaviest answer leads the next; 0 without votes.
+    """Return by how many votes the heaviest answer leads the next; 0 without votes.
 
-    With `rivals_join` it is how many it leads all others together, below 0 where those weigh more.
+    A vote weighs here what an answer's votes do on average, of the answer where that is most; votes
+    of next to no weight are in no average, as they would make a lead of one vote look like one of
+    many. With `rivals_join` it is how many it leads all others together, below 0 where those weigh
+    more.
     """
     if not ballot.lines or ballot.lines[0].weight <= 0:
         return 0.0
     first = ballot.lines[0].weight
     second = sum(line.weight for line in ballot.lines[1 : None if rivals_join else 2])
-    # Divided before they are multiplied: the sum of bounded weights is finite, its multiple not.
-    return (first - second) / ballot.weight * ballot.count
+    least = LEAST_SHARE * max(max(line.weights) for line in ballot.lines)
+    counted = [[weight for weight in line.weights if weight >= least] for line in ballot.lines]
+    # Means of bounded weights are finite where their sums may not be.
+    one = max(math.fsum(weight / len(each) for weight in each) for each in counted if each)
+    return (first - second) / one
+
+
+def _agreed(ballot: Ballot) -> bool:
+    """Whether the heaviest answer has the votes that any agreement takes."""
+    return bool(ballot.lines) and ballot.lines[0].count >= LEAST_VOTES
 
 
 @dataclass(frozen=True, slots=True)
 class AheadBy:
-    """Stop when an answer is `needed` average votes ahead of the next, and two votes were cast.
+    """Stop when an answer is `needed` votes ahead of the next (`lead`), and has two or more.
 
     With equal weights this is a sequential probability ratio test of the two best answers: its
     threshold is on the difference of their votes, not on how many were cast. Where the ballot is
@@ -66,7 +78,7 @@ class AheadBy:
         line: BallotLine | None = state.ballot.lines[0] if state.ballot.lines else None
         # Weights that add up to infinity make a lead that is no number, and no reason to stop.
         ahead = now >= self.needed - ROUNDING
-        if line is None or state.ballot.count < LEAST_VOTES or not ahead:
+        if line is None or not _agreed(state.ballot) or not ahead:
             return StopDecision(
                 stop=False, answer=None, reason=StopReason.NOT_AHEAD, measure=now,
                 needed=self.needed,
@@ -102,9 +114,10 @@ class TopUp:
     def decide(self, state: SolveState) -> LaunchDecision:
         """Return what is missing of the attempts that could decide the ballot."""
         open_votes = self.needed - lead(state.ballot)
-        if open_votes <= ROUNDING and state.ballot.count >= LEAST_VOTES:
+        if open_votes <= ROUNDING and _agreed(state.ballot):
             return LaunchDecision(0, LaunchReason.DECIDED)
-        could_decide = max(math.ceil(open_votes - ROUNDING), LEAST_VOTES - state.ballot.count, 1)
+        cast = state.ballot.lines[0].count if state.ballot.lines else 0
+        could_decide = max(math.ceil(open_votes - ROUNDING), LEAST_VOTES - cast, 1)
         missing = min(self.streams, could_decide + self.spare) - state.running
         if missing <= 0:
             return LaunchDecision(0, LaunchReason.UNDECIDED)

@@ -36,13 +36,14 @@ class BallotLine:
 
     ``answer`` is as the earliest of ``attempts`` has it in its vote: of equal answers in different
     spellings that is the one which `AnswerClasses` met first, so that it depends on which attempt
-    ended first. ``attempts`` are in rising order; ``weight`` is the correctly rounded sum of the
-    votes' weights, whatever their order.
+    ended first. ``attempts`` are in rising order, and ``weights`` what their votes weigh, in the
+    same order; ``weight`` is the correctly rounded sum of these, whatever their order.
     """
 
     answer: Answer
     weight: float
     attempts: tuple[int, ...]
+    weights: tuple[float, ...]
 
     @property
     def count(self) -> int:
@@ -123,4 +124,9 @@ def _line(votes: list[Vote]) -> BallotLine:
             f"answer {first.answer.key[:40]}: the sum of {len(votes)} weights: must be finite; "
             "bound the weight policy"
         ) from error
-    return BallotLine(first.answer, weight, tuple(vote.attempt for vote in votes))
+    return BallotLine(
+        first.answer,
+        weight,
+        tuple(vote.attempt for vote in votes),
+        tuple(vote.weight for vote in votes),
+    )

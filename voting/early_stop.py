@@ -15,6 +15,8 @@ from voting.state import SolveState
 DEFAULT_POSTERIOR = 0.95
 #: Where AdaptiveSC with doubling batches stops: three of the first four votes.
 DEFAULT_SHARE = 0.75
+#: Sums of weights that should be equal differ in their last digits, by less than this share.
+ROUNDING = 1e-9
 #: A share of fewer votes says little: one vote is all of one.
 DEFAULT_LEAST_VOTES = 4
 
@@ -149,7 +151,9 @@ class CannotBeOvertaken:
             standing = sorted((float(each.count) for each in state.ballot.lines), reverse=True)
         rivals = standing[1:] if state.unsettled else standing[1:2]
         lead = standing[0] - sum(rivals) if standing else 0.0
-        stop = line is not None and lead > to_come
+        # Rounding must not let a tie through. Infinite weights make no number, and no stop.
+        rounding = ROUNDING * (sum(standing) + to_come) if self.by_weight else 0.0
+        stop = line is not None and lead - to_come > rounding
         reason = StopReason.CANNOT_BE_OVERTAKEN if stop else StopReason.CAN_BE_OVERTAKEN
         return _decision(line, reason, lead, to_come, stop=stop)
 

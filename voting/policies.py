@@ -152,7 +152,7 @@ EARLY_STOPS: Catalogue[EarlyStop] = Catalogue(
         ),
         Entry(
             f"ahead(needed={DEFAULT_LEAD:g})",
-            "when an answer is so many average votes ahead of the next",
+            "when an answer of two votes or more is so many ahead of the next",
             lambda given, _: AheadBy(given.number("needed", DEFAULT_LEAD)),
         ),
         Entry(

@@ -87,6 +87,21 @@ class NeedsScores(Protocol):
         ...
 
 
+@runtime_checkable
+class WeighsEntries(Protocol):
+    """A weight that depends on an attempt's place among `entries` of a mix, taken in turn."""
+
+    @property
+    def entries(self) -> int:
+        """How many there are; 1 where the place makes no difference."""
+        ...
+
+
+def entry_count(weight: Weight) -> int:
+    """Return after how many attempts the weight of a place comes again; 1 where none counts."""
+    return weight.entries if isinstance(weight, WeighsEntries) else 1
+
+
 def most_weight(weight: Weight) -> float:
     """Return the most that a policy lets a vote weigh, infinite where it does not say."""
     return weight.most if isinstance(weight, BoundedWeight) else math.inf
@@ -167,6 +182,11 @@ class ByEntry:
             )
 
     @property
+    def entries(self) -> int:
+        """How many weights there are; 1 where all are equal."""
+        return len(self.weights) if len(set(self.weights)) > 1 else 1
+
+    @property
     def most(self) -> float:
         """The greatest."""
         return max(self.weights)
@@ -187,6 +207,11 @@ class Product:
     def most(self) -> float:
         """The product of the factors' bounds."""
         return float(math.prod(most_weight(factor) for factor in self.factors))
+
+    @property
+    def entries(self) -> int:
+        """The least number of attempts after which every factor begins anew."""
+        return math.lcm(*map(entry_count, self.factors))
 
     @property
     def needs_scores(self) -> bool:

@@ -11,12 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from client.escape import without_user
 from client.schema import MAX_SEED, MAX_SELECT_S
+from server.evaluation.address import without_user
 from server.evaluation.api import Api
 from server.evaluation.arms import DEFAULT_ARM, read_arms
 from server.evaluation.catalogue import known_sets
-from server.evaluation.contamination import DEFAULT_WORDS, documents, overlaps
 from server.evaluation.errors import EvaluationError, SetUnreadable
 from server.evaluation.export import write_report
 from server.evaluation.load import load_set
@@ -37,11 +36,13 @@ from server.evaluation.options import (
     TrackOption,
     WhereOption,
     WithOption,
+    pairs_of,
 )
+from server.evaluation.overlap_command import overlap_command
 from server.evaluation.problem import Kind, ProblemSet
 from server.evaluation.report import Report, Request, build, plan_notes
 from server.evaluation.scored import ScoredArm, from_records
-from server.evaluation.trackers import track
+from server.evaluation.trackers import require_trackers, track
 from server.evaluation.work import (
     Wish,
     evaluate,
@@ -122,9 +123,10 @@ def run_command(  # noqa: PLR0913 - its options
     tracker: TrackOption = None,
 ) -> None:
     """Have every attempt of a set, each exactly once, and report; run it again to resume."""
+    require_trackers(tracker or [])
     chosen = load_set(
         set_, data=data, kind=kind, refresh=refresh,
-        columns=_pairs("column", column), where=_pairs("where", where),
+        columns=pairs_of("column", column), where=pairs_of("where", where),
     )  # fmt: skip
     problems = _chosen(chosen, problem)
     wish = Wish(
@@ -182,6 +184,7 @@ def rescore_command(  # noqa: PLR0913 - its options
     tracker: TrackOption = None,
 ) -> None:
     """Score recorded attempts again, under any votes, stops and weights; no model is asked."""
+    require_trackers(tracker or [])
     request = Request(
         combinations=tuple(read_combination(text, attempts=4, agree=3) for text in with_ or ()),
         machine=read_machine(machine),
@@ -269,57 +272,7 @@ def sets_command(*, as_json: JsonOption = False) -> None:
     Console().print(table)
 
 
-@app.command("overlap")
-def overlap_command(
-    corpus: Annotated[
-        list[Path], typer.Argument(help="Text files, one document a line, or tables of rows.")
-    ],
-    *,
-    set_: SetOption,
-    data: DataOption = None,
-    column: ColumnOption = None,
-    where: WhereOption = None,
-    words: Annotated[
-        int, typer.Option(min=5, help="Words in a row that count as overlap.")
-    ] = DEFAULT_WORDS,
-    as_json: JsonOption = False,
-) -> None:
-    """Check whether a corpus holds a set's problems: n-gram overlap of words."""
-    chosen = load_set(
-        set_, data=data, columns=_pairs("column", column), where=_pairs("where", where)
-    )
-    problems = chosen.problems
-    texts = (text for path in corpus for text in documents(path, words))
-    found = overlaps(problems, texts, words)
-    hit = sorted((one for one in found if one.grams), key=lambda one: -one.share)
-    if as_json:
-        rows = [
-            {"problem": o.problem, "share": o.share, "ngrams": o.grams, "document": o.document}
-            for o in found
-        ]
-        typer.echo(orjson.dumps(rows).decode())
-    else:
-        table = Table("Problem", "Share", "n-grams", "First document")
-        for one in hit:
-            table.add_row(one.problem, f"{one.share:.0%}", str(one.grams), str(one.document))
-        if hit:
-            Console().print(table)
-        typer.echo(f"{len(hit)} of {len(found)} problems share {words} words in a row with it")
-    if hit:
-        raise typer.Exit(1)
-
-
-def _pairs(option: str, given: list[str] | None) -> dict[str, str]:
-    pairs = {}
-    for text in given or []:
-        name, equals, value = (part.strip() for part in text.partition("="))
-        if not equals or not name or not value:
-            raise SetUnreadable(
-                f"{option} {text[:60]!r}: must be two names with = between, as in "
-                "--column statement=question and --where source=olympiads"
-            )
-        pairs[name] = value
-    return pairs
+app.command("overlap")(overlap_command)
 
 
 def _chosen(problems: ProblemSet, ids: list[str] | None) -> ProblemSet:

@@ -8,10 +8,11 @@ import numpy as np
 
 from server.evaluation.scored import Floats, ScoredArm, ScoredProblem
 from server.evaluation.statistics.calibration import Calibration, auc_within, calibration
+from server.evaluation.statistics.chance import run_variance
 from server.evaluation.statistics.correlation import ErrorCorrelation, error_correlation
-from server.evaluation.statistics.estimators import majority_at_k, pass_at_k
+from server.evaluation.statistics.estimators import Vote, majority_at_k, pass_at_k
 from server.evaluation.statistics.rates import rate
-from voting.replay.statistics import Estimate, estimate
+from voting.replay.statistics import Estimate, paired_interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,24 @@ def majority_rates(arm: ScoredArm, k: int) -> Floats:
     """Return the chance of each problem that most votes of k attempts are right; NaN below k."""
 
     def rate(problem: ScoredProblem) -> float:
-        votes = [attempt.record.key for attempt in problem.attempts]
-        right = {a.record.key for a in problem.attempts if a.right and a.record.key is not None}
-        return majority_at_k(votes, right, k)
+        return majority_at_k(*_votes(problem), k)
 
     return arm.by_problem(rate)
+
+
+def _votes(problem: ScoredProblem) -> tuple[list[Vote], set[str]]:
+    """Return the attempts' votes, and which of them are right."""
+    right = {a.record.key for a in problem.attempts if a.right and a.record.key is not None}
+    return [attempt.record.key for attempt in problem.attempts], right
+
+
+def run_variances(arm: ScoredArm, k: int) -> Floats:
+    """Return by problem how much a majority of k varies from run to run; NaN below 2 k attempts."""
+
+    def variance(problem: ScoredProblem) -> float:
+        return run_variance(*_votes(problem), k)
+
+    return arm.by_problem(variance)
 
 
 def single_rates(arm: ScoredArm) -> Floats:
@@ -85,9 +99,7 @@ def groups(arm: ScoredArm, label: Callable[[ScoredProblem], str | None], seed: i
 
 
 def _whole_majority(problem: ScoredProblem) -> float:
-    votes = [attempt.record.key for attempt in problem.attempts]
-    right = {a.record.key for a in problem.attempts if a.right and a.record.key is not None}
-    return majority_at_k(votes, right, len(votes))
+    return majority_at_k(*_votes(problem), len(problem.attempts))
 
 
 def length_label(arm: ScoredArm) -> Callable[[ScoredProblem], str]:
@@ -109,7 +121,8 @@ class Lengths:
     """Tokens of right against wrong attempts.
 
     ``ratio`` is the geometric mean of right over wrong within problems that have both, with its
-    interval by problem; ``pooled`` is the same over all attempts, which problems confound.
+    interval by problem, None with fewer than two of these (``problems``): what one problem is like
+    says nothing of others. ``pooled`` is the same over all attempts, which problems confound.
     """
 
     ratio: Estimate | None
@@ -117,9 +130,9 @@ class Lengths:
     problems: int
 
 
-def lengths(arm: ScoredArm, seed: int) -> Lengths:
+def lengths(arm: ScoredArm) -> Lengths:
     """Compare the lengths of right and wrong attempts, within problems and pooled."""
-    pairs: list[float] = []
+    pairs: list[tuple[float, float]] = []
     logs: dict[bool, list[float]] = {True: [], False: []}
     for problem in arm.problems:
         own: dict[bool, list[float]] = {True: [], False: []}
@@ -128,13 +141,13 @@ def lengths(arm: ScoredArm, seed: int) -> Lengths:
         for right, values in own.items():
             logs[right] += values
         if own[True] and own[False]:
-            pairs.append(float(np.mean(own[True]) - np.mean(own[False])))
+            pairs.append((float(np.mean(own[True])), float(np.mean(own[False]))))
     pooled = float("nan")
     if logs[True] and logs[False]:
         pooled = float(np.exp(np.mean(logs[True]) - np.mean(logs[False])))
-    if not pairs:
-        return Lengths(None, pooled, 0)
-    middle = estimate(np.array(pairs), seed=seed)
+    if len(pairs) < 2:
+        return Lengths(None, pooled, len(pairs))
+    middle = paired_interval(*np.array(pairs).T)
     ratio = Estimate(*(float(np.exp(v)) for v in (middle.mean, middle.low, middle.high)))
     return Lengths(ratio, pooled, len(pairs))
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from server.evaluation.errors import SetUnreadable
 from server.evaluation.problem import Kind
 
 SetOption = Annotated[
@@ -50,3 +51,21 @@ TrackOption = Annotated[
     list[str] | None,
     typer.Option("--track", help="Also log to: tensorboard, wandb or trackio (extra trackers)."),
 ]
+
+
+def pairs_of(option: str, given: list[str] | None) -> dict[str, str]:
+    """Return the pairs that an option gives, each as NAME=VALUE.
+
+    Raises:
+        SetUnreadable: one is written otherwise.
+    """
+    pairs = {}
+    for text in given or []:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or not name or not value:
+            raise SetUnreadable(
+                f"{option} {text[:60]!r}: must be two names with = between, as in "
+                "--column statement=question and --where source=olympiads"
+            )
+        pairs[name] = value
+    return pairs

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from server.evaluation.comparing import arms_compared, repeats_compared
-from server.evaluation.folder import Plan
+from server.evaluation.recorded import Plan
+from server.evaluation.repeating import repeats_section, runs_section
 from server.evaluation.scored import ScoredArm
 from server.evaluation.section import Section
 from server.evaluation.sections import (
@@ -16,8 +17,6 @@ from server.evaluation.sections import (
     groups_section,
     lengths_section,
     problems_section,
-    repeats_section,
-    runs_section,
     strategies_section,
     summary_section,
 )
@@ -97,18 +96,18 @@ def _arm_sections(
     attempts, seed = request.attempts or arm.typical_attempts, request.seed
     whole = arm.merged()
     evaluation = evaluate(
-        whole, request.combinations, request.machine,
+        arm, request.combinations, request.machine,
         attempts=attempts, rounds=request.rounds, seed=seed, observe=observe,
     )  # fmt: skip
     return [
         strategies_section(whole, evaluation, request.machine.name, seed),
         at_k_section(whole, attempts, seed),
         *groups_section(whole, seed),
-        lengths_section(whole, seed),
+        lengths_section(whole),
         errors_section(whole, seed),
         calibration_section(whole, seed),
         cost_section(arm),
-        runs_section(whole, attempts, request.points, seed),
+        runs_section(whole, attempts, request.points),
         *repeats_section(arm),
     ]
 

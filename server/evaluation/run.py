@@ -20,9 +20,10 @@ from client.schema import (
 from server.evaluation.api import Api
 from server.evaluation.arms import Arm
 from server.evaluation.errors import ServerProblem
-from server.evaluation.folder import UNSETTLED, AttemptRow, EvaluationFolder, SolveRow, ranges
+from server.evaluation.folder import EvaluationFolder, ranges
 from server.evaluation.judge import Judge
 from server.evaluation.problem import Kind, Problem
+from server.evaluation.recorded import UNSETTLED, AttemptRow, SolveRow
 from server.evaluation.scored import decider, voted
 from server.evaluation.server_run import ServerRun
 from server.groups import collapsed
@@ -160,7 +161,9 @@ class EvaluationRun:
             raise ServerProblem(f"{result.detail}; the same command goes on from here")
         for report in result.attempts:
             await self._keep(task, result.solve_id, report, asked)
-        row = _solve_row(task, first, count, result)
+        kept = self._folder.recorded.seeds_of(task.arm.name, task.problem.id)
+        without = [seed for seed in range(first, first + count) if seed not in kept]
+        row = _solve_row(task, first, count, result, without)
         await anyio.to_thread.run_sync(self._folder.add_solve, row)
 
     async def _keep(self, task: Task, solve_id: str, report: AttemptReport, asked: int) -> None:
@@ -218,7 +221,9 @@ def problem_name(arm: str, problem: str, again: str = "") -> str:
     return name + again
 
 
-def _solve_row(task: Task, first: int, count: int, result: SolveResult) -> SolveRow:
+def _solve_row(
+    task: Task, first: int, count: int, result: SolveResult, without: list[int]
+) -> SolveRow:
     return SolveRow(
         arm=task.arm.name,
         problem=task.problem.id,
@@ -231,4 +236,5 @@ def _solve_row(task: Task, first: int, count: int, result: SolveResult) -> Solve
         seconds=result.seconds,
         sampled=result.tokens.sampled,
         model=result.model,
+        without=without,
     )

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from client.schema import AttemptEnd
 from server.evaluation.errors import NothingRecorded
 from server.evaluation.evidence import NO_EVIDENCE, Evidence
-from server.evaluation.folder import AttemptRow, Recorded, SolveRow
 from server.evaluation.judge import Judge, Judged
 from server.evaluation.problem import Problem
+from server.evaluation.recorded import AttemptRow, Plan, Recorded, SolveRow
 from voting.printed import printed
 from voting.replay.records import RecordedAttempt, RecordedProblem
 
@@ -178,6 +178,7 @@ async def score_arm(
     arm: str,
     problems: Sequence[Problem],
     recorded: Recorded,
+    plan: Plan,
     judge: Judge,
     evidence: Mapping[tuple[str, int], Evidence] | None = None,
 ) -> ScoredArm:
@@ -211,7 +212,12 @@ async def score_arm(
             live = LiveAnswer(answer, right, seconds, sampled)
             model = solves[-1].model or model
         attempts = tuple(
-            _attempt(row, verdict, (evidence or {}).get((row.solve_id, row.report.attempt)))
+            _attempt(
+                row,
+                verdict,
+                (evidence or {}).get((row.solve_id, row.report.attempt)),
+                plan.number(problem, row.report.seed),
+            )
             for row, verdict in zip(rows, verdicts, strict=True)
         )
         scored.append(
@@ -230,7 +236,9 @@ async def score_arm(
     )  # fmt: skip
 
 
-def _attempt(row: AttemptRow, verdict: Judged, evidence: Evidence | None) -> ScoredAttempt:
+def _attempt(
+    row: AttemptRow, verdict: Judged, evidence: Evidence | None, number: int
+) -> ScoredAttempt:
     report, found = row.report, evidence or NO_EVIDENCE
     shown = None
     if verdict.answer is not None and found.outputs is not None:
@@ -245,6 +253,7 @@ def _attempt(row: AttemptRow, verdict: Judged, evidence: Evidence | None) -> Sco
         printed=shown,
         dips=found.dips,
         took_s=report.seconds,
+        number=number,
     )
     return ScoredAttempt(
         record=record, end=report.end.value, seconds=report.seconds, seed=report.seed,

@@ -8,11 +8,9 @@ from urllib.parse import quote
 import numpy as np
 
 from server.evaluation import measures
-from server.evaluation.comparing import live_rates, series_of
+from server.evaluation.comparing import live_rates
 from server.evaluation.scored import ScoredArm, ScoredAttempt, ScoredProblem
 from server.evaluation.section import Section, difference, finite, interval, number, share
-from server.evaluation.statistics.contest import two_runs
-from server.evaluation.statistics.paired import power
 from server.evaluation.statistics.rates import rate, widened
 from server.evaluation.strategies import sizes
 from server.evaluation.svg import Line, forest, lines
@@ -193,9 +191,9 @@ def groups_section(arm: ScoredArm, seed: int) -> list[Section]:
     return sections
 
 
-def lengths_section(arm: ScoredArm, seed: int) -> Section:
+def lengths_section(arm: ScoredArm) -> Section:
     """Return the lengths of right against wrong attempts."""
-    found = measures.lengths(arm, seed)
+    found = measures.lengths(arm)
     ratio = (
         "-"
         if found.ratio is None
@@ -294,65 +292,6 @@ def cost_section(arm: ScoredArm) -> Section:
             "solved": found.solved, "answer_s": [finite(each) for each in found.answer_s],
         },
     )  # fmt: skip
-
-
-def runs_section(arm: ScoredArm, attempts: int, points: float, seed: int) -> Section:
-    """Return what a run of this set can show, and the contest's score of two."""
-    # A majority of half of the attempts varies as a run's does; of all of them nothing is left.
-    size = max(1, attempts // 2)
-    rates = measures.majority_rates(arm, size)
-    if np.isnan(rates).all():
-        size, rates = 1, measures.single_rates(arm)
-    found, contest = power(rates, points), two_runs(rates, seed=seed)
-    to_see = f"runs on each side to see {points:g} problems' difference, {found.power:.0%} sure"
-    rows = [
-        (f"deviation of one run, majority of {size}", f"{found.deviation:.2f} problems"),
-        (to_see, str(found.runs)),
-        (
-            "contest score of two runs, 95 % of pairs",
-            f"{contest.mean:.2f} ({contest.low:.1f} to {contest.high:.1f}) of {contest.problems}",
-        ),
-    ]
-    return Section(
-        name=f"runs {arm.name}",
-        title=f"What a run can show, {arm.name}",
-        text="By chance of sampling alone: other problems would differ more.",
-        tables=(TextTable("runs", ("", "value"), tuple(rows)),),
-        data={
-            "size": size, "deviation": found.deviation, "points": points, "runs": found.runs,
-            "two_runs": [contest.mean, contest.low, contest.high],
-        },
-    )  # fmt: skip
-
-
-def repeats_section(arm: ScoredArm) -> list[Section]:
-    """Return problems that were solved several times: solved of k, and wall time."""
-    found = {name: one for name, one in series_of(arm).items() if one.count > 1}
-    if not found:
-        return []
-    rows = [
-        (
-            name, f"{one.solved} of {one.count}", share(one.share), number(sum(one.seconds), 0),
-            number(one.median_s, 1),
-        )
-        for name, one in found.items()
-    ]  # fmt: skip
-    columns = ("problem", "solved", "share", "seconds in all", "median")
-    return [
-        Section(
-            name=f"repeats {arm.name}",
-            title=f"Problems solved again, {arm.name}",
-            text="Intervals of one problem's share are Wilson's.",
-            tables=(TextTable("repetitions", columns, tuple(rows)),),
-            data={
-                name: {
-                    "solved": one.solved, "of": one.count, "share": interval(one.share),
-                    "seconds": sum(one.seconds), "median": one.median_s,
-                }
-                for name, one in found.items()
-            },
-        )
-    ]  # fmt: skip
 
 
 def problems_section(arms: Sequence[ScoredArm], page: str | None) -> Section:

@@ -11,7 +11,7 @@ from typing import Any
 
 from client.schema import MAX_RUN_PROBLEMS, MAX_RUN_S, Event, Run, RunState
 from server.evaluation.api import Api, Lost, UnknownRun
-from server.evaluation.folder import Plan
+from server.evaluation.recorded import Plan
 
 #: Gives nothing out: each problem has the attempts and the time that it asks for.
 BUDGET = "none"

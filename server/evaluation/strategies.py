@@ -4,8 +4,11 @@ Those that ask a model (`genselect`, `recheck`, `process_reward`) cannot be repl
 from the server on the recorded attempts, or as arms of their own.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from server.evaluation.scored import ScoredArm
 from voting.machine import Machine
@@ -124,6 +127,9 @@ def evaluate(
 ) -> Evaluation:
     """Solve every problem under every strategy; `more` are those that were asked for besides.
 
+    A problem that was solved several times is replayed as often, each time on the attempts of one
+    solve, and is the mean of these: each attempt counts, and a draw of few of all would be luck.
+
     Raises:
         ReplayError: two have the same name.
     """
@@ -131,4 +137,14 @@ def evaluate(
     problems = [problem.recorded() for problem in arm.problems]
     counted = sum(min(len(p.attempts), one.attempts) ** 2 for p in problems for one in tried)
     bounded = max(1, min(rounds, MOST_COUNTED // max(1, counted)))
-    return Evaluator(problems, tried, machine, seed).run(bounded, observe)
+    evaluation = Evaluator(problems, tried, machine, seed).run(bounded, observe)
+    return _merged(evaluation, [problem.original or problem.id for problem in arm.problems])
+
+
+def _merged(evaluation: Evaluation, originals: Sequence[str]) -> Evaluation:
+    """Return an evaluation with the copies of each problem as their mean, by first appearance."""
+    columns: dict[str, list[int]] = defaultdict(list)
+    for column, original in enumerate(originals):
+        columns[original].append(column)
+    means = [evaluation.values[:, own].mean(axis=1) for own in columns.values()]
+    return replace(evaluation, problems=tuple(columns), values=np.stack(means, axis=1))

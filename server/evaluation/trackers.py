@@ -33,11 +33,11 @@ def figures(report: Report) -> Iterator[tuple[str, float]]:
         yield from walk(section.name, section.data)
 
 
-def track(report: Report, trackers: Sequence[str], folder: Path) -> None:
-    """Log a report's figures to each tracker.
+def require_trackers(trackers: Sequence[str]) -> None:
+    """See, before any work is done for them, that there are these trackers.
 
     Raises:
-        TrackerUnavailable: there is no such tracker, its package is missing, or it refuses.
+        TrackerUnavailable: there is no such tracker, or its package is missing.
     """
     for name in trackers:
         if name not in TRACKERS:
@@ -45,24 +45,55 @@ def track(report: Report, trackers: Sequence[str], folder: Path) -> None:
                 f"tracker {name[:40]!r}: must be one of {', '.join(TRACKERS)}; choose one of these"
             )
         try:
-            TRACKERS[name](report.title, dict(figures(report)), folder)
+            _module(name)
         except ImportError as error:
-            raise TrackerUnavailable(
-                f"tracker {name!r}: needs a package that is not installed ({error.name}): install "
-                f"Quorum's extra `trackers`, or `pip install {PACKAGES[name]}`, or leave it out"
-            ) from error
+            raise _missing(name, error) from error
+        except Exception as error:
+            raise _refused(name, error) from error
+
+
+def _missing(name: str, error: ImportError) -> TrackerUnavailable:
+    return TrackerUnavailable(
+        f"tracker {name!r}: needs a package that is not installed ({error.name}): install "
+        f"Quorum's extra `trackers`, or `pip install {MODULES[name][0]}`, or leave it out"
+    )
+
+
+def _refused(name: str, error: Exception) -> TrackerUnavailable:
+    return TrackerUnavailable(
+        f"tracker {name!r}: {type(error).__name__}: {error}; log in to it, or leave it out"
+    )
+
+
+def _module(name: str) -> Any:  # noqa: ANN401 - each has functions of its own
+    """Import the first of a tracker's packages that is installed; raises `ImportError` if none."""
+    first, *others = MODULES[name]
+    try:
+        return importlib.import_module(first)
+    except ImportError:
+        if not others:
+            raise
+        return importlib.import_module(others[0])
+
+
+def track(report: Report, trackers: Sequence[str], folder: Path) -> None:
+    """Log a report's figures to each tracker.
+
+    Raises:
+        TrackerUnavailable: there is no such tracker, its package is missing, or it refuses.
+    """
+    require_trackers(trackers)
+    for name in trackers:
+        try:
+            TRACKERS[name](_module(name), report.title, dict(figures(report)), folder)
+        except ImportError as error:
+            raise _missing(name, error) from error
         # Each package has errors of its own, without a common root.
         except Exception as error:
-            raise TrackerUnavailable(
-                f"tracker {name!r}: {type(error).__name__}: {error}; log in to it, or leave it out"
-            ) from error
+            raise _refused(name, error) from error
 
 
-def _tensorboard(title: str, values: Mapping[str, float], folder: Path) -> None:
-    try:
-        module: Any = importlib.import_module("tensorboardX")
-    except ImportError:
-        module = importlib.import_module("torch.utils.tensorboard")
+def _tensorboard(module: Any, title: str, values: Mapping[str, float], folder: Path) -> None:  # noqa: ANN401
     writer = module.SummaryWriter(str(folder / "tensorboard"))
     try:
         writer.add_text("title", title)
@@ -72,24 +103,24 @@ def _tensorboard(title: str, values: Mapping[str, float], folder: Path) -> None:
         writer.close()
 
 
-def _run_of(module_name: str) -> Callable[[str, Mapping[str, float], Path], None]:
-    """Return what logs to a package with wandb's interface, which is trackio's too."""
-
-    def log(title: str, values: Mapping[str, float], folder: Path) -> None:
-        del folder
-        module: Any = importlib.import_module(module_name)
-        module.init(project=PROJECT, name=title)
-        try:
-            module.log(dict(values))
-        finally:
-            module.finish()
-
-    return log
+def _run(module: Any, title: str, values: Mapping[str, float], folder: Path) -> None:  # noqa: ANN401
+    """Log to a package with wandb's interface, which is trackio's too."""
+    del folder
+    module.init(project=PROJECT, name=title)
+    try:
+        module.log(dict(values))
+    finally:
+        module.finish()
 
 
-PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb", "trackio": "trackio"}
-TRACKERS: Mapping[str, Callable[[str, Mapping[str, float], Path], None]] = {
+#: Packages that a tracker is had through: the one that is installed with the extra comes first.
+MODULES: Mapping[str, tuple[str, ...]] = {
+    "tensorboard": ("tensorboardX", "torch.utils.tensorboard"),
+    "wandb": ("wandb",),
+    "trackio": ("trackio",),
+}
+TRACKERS: Mapping[str, Callable[[Any, str, Mapping[str, float], Path], None]] = {
     "tensorboard": _tensorboard,
-    "wandb": _run_of("wandb"),
-    "trackio": _run_of("trackio"),
+    "wandb": _run,
+    "trackio": _run,
 }

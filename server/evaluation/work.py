@@ -11,13 +11,15 @@ from pathlib import Path
 import orjson
 import structlog
 
-from client.escape import without_user
+from server.evaluation.address import without_user
 from server.evaluation.api import Api
 from server.evaluation.arms import Arm
 from server.evaluation.errors import NothingRecorded, ServerProblem
 from server.evaluation.evidence import Evidence, read_evidence
-from server.evaluation.folder import (
-    EvaluationFolder,
+from server.evaluation.folder import EvaluationFolder
+from server.evaluation.judge import Judge
+from server.evaluation.problem import ProblemSet
+from server.evaluation.recorded import (
     Plan,
     Recorded,
     SelectionRow,
@@ -25,8 +27,6 @@ from server.evaluation.folder import (
     read_problems,
     read_recorded,
 )
-from server.evaluation.judge import Judge
-from server.evaluation.problem import ProblemSet
 from server.evaluation.run import EvaluationRun, Observer, Standing
 from server.evaluation.scored import ScoredArm, score_arm
 from server.journal.errors import JournalUnreadable
@@ -170,7 +170,7 @@ async def score_folder(
     async with Judge() as judge:
         for arm in plan.arms:
             try:
-                arms.append(await score_arm(arm["name"], problems, recorded, judge, evidence))
+                arms.append(await score_arm(arm["name"], problems, recorded, plan, judge, evidence))
             except NothingRecorded:
                 continue
     if not arms:

@@ -11,13 +11,17 @@ import orjson
 
 from server.replay.errors import RecordsUnreadable
 from server.replay.rows import PLAN, CellsName, cells_name, read_row
-from voting.equivalence import AnswerClasses
+from voting.answers import Answer, AnswerKind, parse_answer
+from voting.equivalence import AnswerClasses, compare
+from voting.exact import Comparison
 from voting.replay.records import RecordedAttempt, RecordedProblem
 
 #: The longest line read: an attempt of a million tokens with its confidences takes 40 MB.
 MAX_LINE = 256 * 2**20
 #: Of whole numbers from here on, either way, orjson makes floats.
 MOST_INTEGER = 2**63
+#: What some editors begin a file in UTF-8 with.
+BOM = b"\xef\xbb\xbf"
 #: A column that every row of a journal's export has.
 SOLVE = "solve_id"
 
@@ -56,6 +60,27 @@ class Records:
         return sum(len(problem.attempts) for problem in self.problems)
 
 
+class RightAnswers:
+    """What was told to be right so far, by problem."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, Answer] = {}
+
+    def add(self, problem_id: str, answer: Answer) -> None:
+        """Take in a right answer. Spellings that arithmetic cannot compare may be of one number.
+
+        Raises:
+            RecordsUnreadable: another one was told of the problem.
+        """
+        known = self._told.setdefault(problem_id, answer)
+        if known.key != answer.key and compare(known, answer) is Comparison.DIFFERENT:
+            raise RecordsUnreadable(
+                f"problem {problem_id[:40]!r}: right answers {known.written[:40]!r} and "
+                f"{answer.written[:40]!r}: must be one; correct the rows, give the problems "
+                "different names, or name a file of right answers with --answers"
+            )
+
+
 def load_records(
     files: Sequence[Path], answers: Path | None = None, cells: Path | None = None
 ) -> Records:
@@ -65,6 +90,7 @@ def load_records(
         RecordsUnreadable: a file cannot be read, or a row is malformed; the text names the line.
     """
     truths = {} if answers is None else _truths(answers)
+    told = RightAnswers()
     outputs = {} if cells is None else _outputs(cells)
     attempts: dict[str, list[RecordedAttempt]] = defaultdict(list)
     left_out = unnamed = 0
@@ -77,6 +103,8 @@ def load_records(
                 continue
             try:
                 read = read_row(row, truths, outputs)
+                if read is not None and read.truth is not None:
+                    told.add(read.problem_id, read.truth)
             except RecordsUnreadable as error:
                 raise RecordsUnreadable(f"{file}, line {number}: {error}") from error
             if read is None:
@@ -114,7 +142,7 @@ def _classed(attempts: Sequence[RecordedAttempt]) -> tuple[RecordedAttempt, ...]
 
 
 def _truths(file: Path) -> dict[str, str]:
-    truths = {}
+    truths, told = {}, RightAnswers()
     for number, row in _rows(file):
         name, answer = row.get("id", row.get("problem_id")), row.get("answer")
         if name is None or answer is None:
@@ -122,6 +150,12 @@ def _truths(file: Path) -> dict[str, str]:
                 f"{file}, line {number}: no id or no answer: must have both; add the columns"
             )
         truths[str(name)] = str(answer)
+        parsed = parse_answer(str(answer), AnswerKind.TEXT)
+        try:
+            if parsed is not None:
+                told.add(str(name), parsed)
+        except RecordsUnreadable as error:
+            raise RecordsUnreadable(f"{file}, line {number}: {error}") from error
     return truths
 
 
@@ -145,6 +179,8 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
             number = 0
             while line := lines.readline(MAX_LINE):
                 number += 1
+                if number == 1:
+                    line = line.removeprefix(BOM)
                 if line.strip():
                     yield number, _object(file, number, line)
     except OSError as error:

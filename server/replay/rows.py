@@ -35,6 +35,7 @@ CALLS = ("n_tool_calls", "tool_calls", "python_calls")
 ERRORS = ("n_tool_errors", "tool_errors", "python_errors")
 ENTROPY = ("mean_entropy", "entropy")
 RIGHT = ("correct", "reward")
+NUMBER, OFFSET = "attempt", "offset"
 #: What a further engine wrote for attempts is none.
 PLAN = "plan"
 #: Ends of a journal's attempt that are its own. Others were cut: what they would have answered, and
@@ -49,10 +50,11 @@ BOTTOM = 10
 
 @dataclass(frozen=True, slots=True)
 class ReadAttempt:
-    """An attempt with its problem."""
+    """An attempt with its problem. ``truth`` is the right answer that its row tells, if it does."""
 
     problem_id: str
     attempt: RecordedAttempt
+    truth: Answer | None = None
 
 
 def read_row(
@@ -79,17 +81,18 @@ def read_row(
             right=_is_right(problem_id, row, answer, truths),
             tokens=_tokens(row),
             tool_calls=_count(row, CALLS, 0),
-            # Recorders that count a time-out both ways may count more errors than calls.
-            tool_errors=min(_count(row, ERRORS, 0), _count(row, CALLS, 0)),
+            tool_errors=_count(row, ERRORS, 0),
             scores=scores,
             printed=_printed(row, answer, outputs),
             dips=dips,
             step_scores=_step_scores(row),
             took_s=_seconds(row),
+            number=_made_as(row),
         )
     except VotingError as error:
         raise RecordsUnreadable(f"problem {problem_id[:40]!r}: {error}") from error
-    return ReadAttempt(problem_id, attempt)
+    own = None if problem_id in truths else _answer(_text(row, TRUTH))
+    return ReadAttempt(problem_id, attempt, own or (answer if attempt.right else None))
 
 
 def _is_right(problem_id: str, row: Row, answer: Answer | None, truths: Mapping[str, str]) -> bool:
@@ -223,10 +226,21 @@ def _step_scores(row: Row) -> tuple[float, ...] | None:
 
 
 def _seconds(row: Row) -> float | None:
-    seconds = row.get("seconds")
-    if isinstance(seconds, int | float) and 0 < seconds < math.inf:
-        return float(seconds)
-    return None
+    """Return how long the attempt ran; None where nobody took the time, which some write as 0."""
+    seconds = _number(row, ("seconds",))
+    if seconds is not None and not 0 <= seconds < math.inf:
+        raise RecordsUnreadable(
+            f"seconds {seconds:g}: must be finite and at least 0; correct it, or leave it out"
+        )
+    return seconds or None
+
+
+def _made_as(row: Row) -> int | None:
+    """Return what the attempt was made as: its number in its solve, and those had before it."""
+    number, offset = row.get(NUMBER), row.get(OFFSET) or 0
+    if type(number) is not int or type(offset) is not int or number < 0 or offset < 0:
+        return None
+    return offset + number
 
 
 def _text(row: Row, names: tuple[str, ...]) -> str | None:

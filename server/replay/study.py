@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from server.evaluation.statistics.rates import rate, widened
 from voting.replay.budgets import BudgetResult, compare_runs
 from voting.replay.evaluate import Evaluation, Measure
 from voting.replay.statistics import Comparison, Estimate
@@ -28,7 +29,12 @@ class Study:
 
     def accuracy(self, combination: int) -> Estimate:
         """Return a combination's accuracy with its interval by problem."""
-        return self.evaluation.estimate(combination, Measure.ACCURACY, self.seed)
+        found = self.evaluation.estimate(combination, Measure.ACCURACY, self.seed)
+        return widened(found, len(self.evaluation.problems))
+
+    def tuned_accuracy(self, tuned: Tuned) -> Estimate:
+        """Return the accuracy of what tuning chose, with its interval by problem."""
+        return rate(tuned.accuracy, seed=self.seed)
 
     def gain(self, combination: int) -> Comparison:
         """Return a combination's accuracy minus the first one's, paired by problem."""
@@ -55,7 +61,7 @@ def as_json(study: Study) -> dict[str, Any]:
         "rounds": evaluation.rounds,
         "problems": list(evaluation.problems),
         "combinations": [_combination(study, place) for place in range(len(evaluation.values))],
-        "tuned": None if study.tuned is None else _tuned(study.tuned, study.seed),
+        "tuned": None if study.tuned is None else _tuned(study, study.tuned),
         "budgets": [
             _budget(study, hours, place)
             for hours, results in study.budgets.items()
@@ -83,10 +89,10 @@ def _combination(study: Study, place: int) -> dict[str, Any]:
     }
 
 
-def _tuned(tuned: Tuned, seed: int) -> dict[str, Any]:
+def _tuned(study: Study, tuned: Tuned) -> dict[str, Any]:
     return {
-        "accuracy": _interval(tuned.interval(seed)),
-        "gain": _interval(tuned.gain(seed).difference),
+        "accuracy": _interval(study.tuned_accuracy(tuned)),
+        "gain": _interval(tuned.gain(study.seed).difference),
         "token_share": tuned.token_share,
         "choices": dict(tuned.choices.most_common()),
     }

@@ -70,7 +70,7 @@ def _tuned(study: Study) -> TextTable:
     assert tuned is not None  # noqa: S101 - the caller has looked
     splits = sum(tuned.choices.values())
     found = (
-        "tuned", _share(tuned.interval(study.seed)),
+        "tuned", _share(study.tuned_accuracy(tuned)),
         _difference(tuned.gain(study.seed).difference, 3), f"{tuned.token_share:.2f}",
     )  # fmt: skip
     choices = [(name, "", "", f"{times} x") for name, times in tuned.choices.most_common(5)]

@@ -20,15 +20,19 @@ from voting.weights import WeightReason, most_weight
         (((7, 1.0), (7, 1.0)), 2),
         (((7, 1.0), (8, 1.0)), 0),
         (((7, 1.0), (8, 1.0), (7, 1.0), (7, 1.0)), 2),
-        # Weights are relative: the lead is in average votes.
+        # Weights are relative: the lead is in the votes of the answer whose votes weigh most.
         (((7, 0.01), (7, 0.01)), 2),
-        (((7, 3.0), (8, 1.0)), 1),
+        (((7, 1.0), (7, 0.5)), 2),
+        (((7, 3.0), (8, 1.0)), 2 / 3),
+        (((7, 1.0), (7, 1.0), (7, 1.0), (8, 2.0)), 1 / 2),
         (((7, 0.0), (8, 0.0)), 0),
+        # Votes that weigh next to nothing do not make it look like more.
+        (((7, 1.0), (8, 0.0)), 1),
+        (((7, 1.0), (7, 0.0), (7, 0.0), (8, 0.5)), 1 / 2),
+        (((7, 0.2), (8, 0.004), (8, 0.004)), 0.96),
     ],
 )
-def test_the_lead_is_in_average_votes(
-    votes: tuple[tuple[int, float], ...], expected: float
-) -> None:
+def test_the_lead_is_in_votes(votes: tuple[tuple[int, float], ...], expected: float) -> None:
     assert lead(ballot(*votes)) == pytest.approx(expected)
 
 
@@ -51,6 +55,17 @@ def test_a_solve_stops_when_an_answer_is_ahead() -> None:
 def test_one_vote_is_no_agreement_and_none_is_no_error() -> None:
     assert not AheadBy(0.5).decide(state((7, 1.0))).stop
     assert not AheadBy(2).decide(state()).stop
+
+
+@pytest.mark.parametrize("needed", [0.5, 2.0])
+@pytest.mark.parametrize("others", [((8, 0.0),), ((8, 0.004), (8, 0.004)), ((8, 0.1),) * 5])
+def test_one_vote_against_any_is_no_agreement(
+    needed: float, others: tuple[tuple[int, float], ...]
+) -> None:
+    """Whatever it weighs: the attempts to come may all be against it."""
+    now = state((7, 1.0), *others, attempts=8)
+    assert not AheadBy(needed).decide(now).stop
+    assert TopUp(needed).decide(now).add > 0
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import mpmath
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.voting.outcomes import ballot, state
@@ -199,3 +199,27 @@ def test_a_clock_that_jumped_and_other_nonsense_is_refused(
 ) -> None:
     with pytest.raises((ClockError, PolicyError), match=says):
         SolveState(**wrong)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 3), st.integers(0, 4)), min_size=1, max_size=6),
+    st.lists(st.sampled_from([0.1, 0.3, 0.7, 0.9, 1.1, 1 / 3]), min_size=5, max_size=5),
+    st.integers(0, 3),
+)
+@example([(1, 0), (2, 1), (2, 0)], [0.7, 0.9, 0.1, 0.1, 0.1], 1)
+def test_what_cannot_be_overtaken_is_not_even_reached(
+    votes: list[tuple[int, int]], weights: list[float], to_come: int
+) -> None:
+    """Sums of decimal weights that are equal differ in their last digits: such a tie goes on."""
+    most = max(weights)
+    cast = [(answer, weights[place]) for answer, place in votes]
+    now = state(*cast, running=to_come, most_weight=most)
+    decision = CannotBeOvertaken().decide(now)
+    if not decision.stop or decision.answer is None:
+        return
+    for rival in (1, 2, 3, 4):
+        if str(rival) == decision.answer.key:
+            continue
+        lines = ballot(*cast, *((rival, most),) * to_come).lines
+        assert lines[0].answer.key == decision.answer.key
+        assert len(lines) == 1 or lines[0].weight > lines[1].weight

@@ -15,6 +15,7 @@ from voting.replay.records import RecordedProblem
 from voting.replay.run import ReplayedRun, draw_run, replay_run
 from voting.replay.solve import Combination
 from voting.replay.statistics import Comparison, Estimate, Floats, compare, estimate, two_run_score
+from voting.weights import entry_count
 
 #: A run that ends this much after its clock is late: sums of many times differ in the last digits.
 ROUNDING_S = 1e-6
@@ -78,9 +79,10 @@ def replay_budgets(
 ) -> list[BudgetResult]:
     """Replay the same runs under each budget; `observe` is told how many pairs of all are done."""
     policies = combination.make()
+    entries = entry_count(policies.weight)
     replayed: dict[str, list[ReplayedRun]] = defaultdict(list)
     for pair, member in product(range(setting.pairs), range(2)):
-        drawn = draw_run(problems, setting.count, setting.seed, pair, member)
+        drawn = draw_run(problems, setting.count, setting.seed, pair, member, entries=entries)
         for name, budget in budgets.items():
             run = replay_run(drawn, combination, policies, machine, budget, setting.limit_s)
             replayed[name].append(run)

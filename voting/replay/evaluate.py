@@ -1,5 +1,6 @@
 """Many solves of many problems under many combinations of policies, on the same attempts."""
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,11 @@ from numpy.typing import NDArray
 
 from voting.errors import ReplayError
 from voting.machine import Machine
+from voting.replay.entries import in_turn
 from voting.replay.records import RecordedAttempt, RecordedProblem
 from voting.replay.solve import Combination, ReplayedSolve, replay_solve
 from voting.replay.statistics import Comparison, Estimate, Floats, compare, estimate
+from voting.weights import entry_count
 
 
 class Measure(IntEnum):
@@ -60,7 +63,9 @@ class Evaluation:
         return estimate(self.by_problem(combination, measure), seed=seed)
 
     def compare(self, one: int, other: int, measure: Measure, seed: int) -> Comparison:
-        """Compare two combinations, paired by problem."""
+        """Compare two combinations, paired by problem; one does not differ from itself at all."""
+        if one == other:
+            return Comparison(Estimate(0.0, 0.0, 0.0), 0.0)
         return compare(self.by_problem(one, measure), self.by_problem(other, measure), seed=seed)
 
     def index(self, name: str) -> int:
@@ -83,10 +88,12 @@ class Evaluator:
     A round puts each problem's attempts in an order of its own, drawn from the seed, the problem
     and the round alone; all combinations launch them in that order. So results do not depend on
     which other problems or combinations there are, and a break after any round leaves means that
-    are whole.
+    are whole. Where votes of a combination weigh by entries of a mix, all launch the entries in
+    turn, as a solve does: else it would be held against solves of another mix.
 
     Raises:
-        ReplayError: there are no problems or combinations, or two of the same name.
+        ReplayError: there are no problems or combinations, two of the same name, or votes weigh by
+            entries and an attempt does not tell its own.
     """
 
     def __init__(
@@ -105,6 +112,7 @@ class Evaluator:
         self._problems = tuple(problems)
         self._combinations = tuple(combinations)
         self._policies = [combination.make() for combination in combinations]
+        self._entries = math.lcm(*(entry_count(each.weight) for each in self._policies))
         self._machine = machine
         self._seed = seed
         self._sums = np.zeros((len(names), len(problems), len(Measure)))
@@ -114,7 +122,7 @@ class Evaluator:
         """Do one more round."""
         sums = np.zeros_like(self._sums)
         for column, problem in enumerate(self._problems):
-            attempts = launch_order(problem, self._seed, self.rounds)
+            attempts = launch_order(problem, self._seed, self.rounds, self._entries)
             for row, combination in enumerate(self._combinations):
                 solve = replay_solve(attempts, combination, self._policies[row], self._machine)
                 sums[row, column] = _measures(solve)
@@ -141,10 +149,19 @@ class Evaluator:
         return Evaluation(self._combinations, problems, self.rounds, self._sums / self.rounds)
 
 
-def launch_order(problem: RecordedProblem, seed: int, number: int) -> list[RecordedAttempt]:
-    """Return a problem's attempts in the order of a round: drawn without replacement."""
+def launch_order(
+    problem: RecordedProblem, seed: int, number: int, entries: int = 1
+) -> list[RecordedAttempt]:
+    """Return a problem's attempts in the order of a round: drawn without replacement.
+
+    With `entries` of a mix, each place has one that its entry made, as far as there are any.
+
+    Raises:
+        ReplayError: there are several entries, and an attempt does not tell its own.
+    """
     order = random.Random(f"{seed}:{problem.id}:{number}")
-    return order.sample(problem.attempts, len(problem.attempts))
+    drawn = order.sample(problem.attempts, len(problem.attempts))
+    return in_turn(drawn, entries) if entries > 1 else drawn
 
 
 def _measures(solve: ReplayedSolve) -> list[float]:

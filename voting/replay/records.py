@@ -1,7 +1,7 @@
 """What is replayed: attempts as they were recorded, by problem."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from voting.answers import Answer
@@ -30,11 +30,14 @@ class RecordedAttempt:
     ``printed`` and the counts are as in `AttemptOutcome`. ``dips`` has every new low of its group
     confidence, by rising tokens, so that a `Prune` policy can be replayed. ``step_scores`` are what
     a process reward model gave the solution's steps, None where none was asked. ``took_s`` is how
-    long it ran when it was recorded, in seconds, None where that is not known.
+    long it ran when it was recorded, in seconds, None where that is not known. ``number`` is what
+    it was made as: its place among the attempts of its solve and those that were had before, from
+    0, which tells its entry in a mix; None where the record does not say.
 
     Raises:
         ReplayError: a count is negative, there are more tool errors than calls, a step's score is
-            not from 0 to 1, or an attempt without an answer is right.
+            not from 0 to 1, a time is below 0 or not finite, or an attempt without an answer is
+            right.
     """
 
     answer: Answer | None
@@ -47,6 +50,7 @@ class RecordedAttempt:
     dips: tuple[Dip, ...] = ()
     step_scores: tuple[float, ...] | None = None
     took_s: float | None = None
+    number: int | None = None
 
     def __post_init__(self) -> None:
         if self.right and self.answer is None:
@@ -58,7 +62,7 @@ class RecordedAttempt:
                 "recorded attempt: scores of steps must be from 0 to 1; give probabilities"
             )
         try:
-            self.outcome(attempt=0, started_s=0.0, seconds=0.0)
+            self.outcome(attempt=self.number or 0, started_s=0.0, seconds=self.took_s or 0.0)
         except OutcomeError as error:
             raise ReplayError(f"recorded {error}") from error
 
@@ -80,6 +84,13 @@ class RecordedAttempt:
             scores=self.scores,
             printed=self.printed,
         )
+
+    def made_as(self, outcome: AttemptOutcome) -> AttemptOutcome:
+        """Return an outcome under the number that the attempt was made as, where that is known.
+
+        A replay launches attempts in another order; what an entry of a mix weighs does not change.
+        """
+        return outcome if self.number is None else replace(outcome, attempt=self.number)
 
     @property
     def key(self) -> str | None:

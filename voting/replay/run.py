@@ -16,6 +16,7 @@ from voting.replay.evaluate import launch_order
 from voting.replay.records import RecordedAttempt, RecordedProblem
 from voting.replay.solve import Combination, ReplayedSolve, TimeLimit, replay_solve
 from voting.replay.synthetic import Population, draw_population
+from voting.weights import entry_count
 
 #: Solves of each recorded problem in a library, and made-up problems beside them. Twelve solves
 #: gained more than four on one made-up population (12 pairs of runs); more were not tried. Sixty
@@ -57,17 +58,25 @@ class ReplayedRun:
 
 
 def draw_run(
-    problems: Sequence[RecordedProblem], count: int, seed: int, pair: int, member: int = 0
+    problems: Sequence[RecordedProblem],
+    count: int,
+    seed: int,
+    pair: int,
+    member: int = 0,
+    *,
+    entries: int = 1,
 ) -> tuple[RunProblem, ...]:
     """Draw a run: problems with replacement, each with its attempts in an order of its own.
 
     Runs of one pair have the same problems in the same order, and the attempts in other ones.
+    `entries` and errors are as for `launch_order`.
     """
     chosen = np.random.default_rng((seed, pair)).integers(0, len(problems), count)
+    first = (2 * pair + member) * count
     return tuple(
         RunProblem(
             problems[index].id,
-            tuple(launch_order(problems[index], seed, (2 * pair + member) * count + place)),
+            tuple(launch_order(problems[index], seed, first + place, entries)),
         )
         for place, index in enumerate(chosen)
     )
@@ -113,10 +122,11 @@ def rated_paths(
     Each problem is solved `rounds` times. `PathLibrary` makes of them what a budget learns from.
     """
     policies = combination.make()
+    entries = entry_count(policies.weight)
     paths = []
     for problem in problems:
         for number in range(rounds):
-            attempts = launch_order(problem, seed, number)
+            attempts = launch_order(problem, seed, number, entries)
             paths.append(_rated(attempts, combination, policies, machine))
     return paths
 

@@ -14,6 +14,7 @@ from voting.machine import Machine
 from voting.paths import ProblemPath, VoteMark
 from voting.policies import Policies, PolicyNames, make_policies
 from voting.replay.decoding import Decoding, RunningAttempt
+from voting.replay.entries import require_numbers
 from voting.replay.records import RecordedAttempt
 from voting.requests import (
     Reply,
@@ -29,7 +30,7 @@ from voting.selecting import select
 from voting.state import SolveState, attempt_seconds
 from voting.top_up import top_up
 from voting.types import AttemptOutcome, AttemptProgress
-from voting.weights import most_weight
+from voting.weights import entry_count, most_weight
 
 
 class ReplayEnd(StrEnum):
@@ -114,7 +115,11 @@ def replay_solve(
     no answer, as its record does not tell what it would have answered there; it costs the tokens it
     had sampled. Selectors that ask a model get no reply. One that asks for a re-run is told whether
     the attempt's code printed its answer, which is what the record knows; one that asks a process
-    reward model, what that said when the attempt was recorded.
+    reward model, what that said when the attempt was recorded. A weight by entries of a mix is that
+    of the number that an attempt was made as, wherever it is launched.
+
+    Raises:
+        ReplayError: votes weigh by entries, and an attempt does not tell its own.
     """
     return _Solve(attempts, combination, policies, machine, time_limit).run()
 
@@ -130,6 +135,8 @@ class _Solve:
     ) -> None:
         tops_up = time_limit is not None and time_limit.tops_up
         self._records = attempts if tops_up else attempts[: combination.attempts]
+        if entry_count(policies.weight) > 1:
+            require_numbers(self._records)
         self._attempts = min(combination.attempts, len(self._records))
         self._agree = combination.agree
         self._policies = policies
@@ -236,7 +243,7 @@ class _Solve:
         self._outcomes.append(outcome)
         self._ended_tokens += outcome.tokens
         if outcome.answer is not None:
-            weight = self._policies.weight.decide(outcome).weight
+            weight = self._policies.weight.decide(one.record.made_as(outcome)).weight
             self._votes.append(Vote(one.attempt, outcome.answer, weight))
             self._ballot = Ballot.of(self._votes)
             self._marks.append(VoteMark.of(self._decoding.now_s, self._ballot))

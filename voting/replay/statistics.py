@@ -1,9 +1,12 @@
-"""Means with bootstrap intervals; what is resampled are problems, for they differ most."""
+"""Means and differences with intervals by problem, for problems differ most."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import optimize, stats
 
 from voting.errors import ReplayError
 
@@ -12,6 +15,8 @@ Floats = NDArray[np.float64]
 DEFAULT_RESAMPLES = 2_000
 #: Of the interval: the middle 95 % of the resamples.
 TAILS = (2.5, 97.5)
+#: Of the way to the end of what is possible: as good as none, and more than rounding.
+NEAR = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,8 @@ class Estimate:
 class Comparison:
     """One policy minus another, paired: the same problems, the same attempts in the same order.
 
-    ``better`` is the share of resamples in which the difference is above 0.
+    ``difference`` has the interval of `paired_interval`. ``better`` is the share of bootstrap
+    resamples in which the difference is above 0.
     """
 
     difference: Estimate
@@ -61,9 +67,70 @@ def compare(
         )
     differences = _numbers(one - other)
     means = _resampled_means(differences, seed, resamples)
-    low, high = np.percentile(means, TAILS)
-    interval = Estimate(float(differences.mean()), float(low), float(high))
-    return Comparison(interval, float((means > 0).mean()))
+    return Comparison(paired_interval(one, other), float((means > 0).mean()))
+
+
+def paired_interval(one: Floats, other: Floats) -> Estimate:
+    """Return the mean difference by problem, both of shape (problems,), with its 95 % interval.
+
+    Where all values are 0 or 1 that is Tango's score interval, which stands with few problems that
+    differ or none (Tango 1998). Else it is Student's, with two problems more: one with the largest
+    difference seen either way, or a whole one where no shares differ, as none has been seen that
+    may be there (the two of Agresti and Min 2005, whose values are 0 and 1).
+
+    Raises:
+        ReplayError: no difference is a number.
+    """
+    known = ~np.isnan(one - other)
+    one, other = one[known], other[known]
+    differences = _numbers(one - other)
+    mean = float(differences.mean())
+    if _all_in(one, other, (0.0, 1.0)):
+        gained, lost = int((differences > 0).sum()), int((differences < 0).sum())
+        return Estimate(mean, *tango(gained, lost, len(differences)))
+    shares = bool(min(one.min(), other.min()) >= 0 and max(one.max(), other.max()) <= 1)
+    largest = float(np.abs(differences).max()) or float(shares)
+    low, high = _student(np.append(differences, (largest, -largest)))
+    if shares:
+        low, high = max(-1.0, low), min(1.0, high)
+    return Estimate(mean, min(mean, low), max(mean, high))
+
+
+def tango(gained: int, lost: int, problems: int) -> tuple[float, float]:
+    """Return the 95 % score interval of (gained - lost) / problems, of paired right and wrong.
+
+    A difference d is in it where the one found is within 1.96 of its deviations of d, the share of
+    problems that are lost being the likeliest under d (Tango 1998, Statistics in Medicine 17).
+    """
+    found, critical = (gained - lost) / problems, float(stats.norm.ppf(0.975))
+
+    def beyond(difference: float) -> float:
+        linear = (2 * problems - gained + lost) * difference - gained - lost
+        product = 8 * problems * lost * difference * (1 - difference)
+        lost_share = (math.sqrt(max(0.0, linear**2 + product)) - linear) / (4 * problems)
+        variance = max(0.0, 2 * lost_share + difference * (1 - difference)) / problems
+        return (found - difference) ** 2 - critical**2 * variance
+
+    low, high = (_bound(beyond, found, end) for end in (-1.0, 1.0))
+    return low, high
+
+
+def _bound(beyond: Callable[[float], float], found: float, end: float) -> float:
+    """Return where differences from the one found to an end begin to be beyond."""
+    # Where no problem differs the deviation of the difference found is 0; next to it it is not.
+    near = found + (end - found) * NEAR
+    if near == end or beyond(end) <= 0:
+        return end
+    return float(optimize.brentq(beyond, near, end))
+
+
+def _student(values: Floats) -> tuple[float, float]:
+    reach = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    return float(values.mean() - reach), float(values.mean() + reach)
+
+
+def _all_in(one: Floats, other: Floats, values: tuple[float, ...]) -> bool:
+    return bool(np.isin(one, values).all() and np.isin(other, values).all())
 
 
 def two_run_score(first: Floats, second: Floats) -> Floats:

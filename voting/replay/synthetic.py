@@ -85,13 +85,19 @@ def _problem(population: Population, seed: int, number: int) -> RecordedProblem:
     hard = population.hardness ** (population.accuracy - accuracy)
     median = population.tokens * hard * math.exp(draw.gauss(0, population.between))
     attempts = tuple(
-        _attempt(population, draw, accuracy, trap, median) for _ in range(population.attempts)
+        _attempt(population, draw, accuracy, trap, median, place)
+        for place in range(population.attempts)
     )
     return RecordedProblem(f"synthetic-{number:03}", attempts)
 
 
 def _attempt(
-    population: Population, draw: random.Random, accuracy: float, trap: float, median: float
+    population: Population,
+    draw: random.Random,
+    accuracy: float,
+    trap: float,
+    median: float,
+    place: int,
 ) -> RecordedAttempt:
     right = draw.random() < accuracy
     # 1 is the right answer and 2 the trap; the others are drawn from so many that none is shared.
@@ -107,4 +113,6 @@ def _attempt(
         tokens=tokens,
         tool_calls=calls,
         tool_errors=errors,
+        # All alike, so that any entry of a mix may have made it.
+        number=place,
     )

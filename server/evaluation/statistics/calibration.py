@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from voting.replay.statistics import Estimate, estimate
+from server.evaluation.statistics.rates import rate
+from voting.replay.statistics import Estimate
 
 Floats = NDArray[np.float64]
 DEFAULT_BINS = 10
@@ -37,21 +38,23 @@ class Calibration:
 def calibration(confidence: Floats, right: Floats, bins: int = DEFAULT_BINS) -> Calibration:
     """Return how well confidences from 0 to 1 foretell what is right, both of shape (claims,).
 
-    Equal confidences share a bin, so that there may be fewer bins.
+    Bins are of equal ranks. Equal confidences share a bin, the one of their middle rank, so that
+    there may be fewer bins. Without claims there are none, and every figure is NaN.
     """
-    order = np.argsort(confidence, kind="stable")
-    claimed, held = confidence[order], right[order]
-    edges = [claimed[min(len(claimed) - 1, len(claimed) * n // bins)] for n in range(1, bins)]
-    places = np.searchsorted(np.unique(edges), claimed, side="left")
+    if not len(confidence):
+        return Calibration(float("nan"), float("nan"), float("nan"), ())
+    # Ranks are from 1 to the number of claims: the middle of the first one's place is one half.
+    middles = stats.rankdata(confidence) - 0.5
+    places = np.floor(middles * bins / len(confidence))
     filled = []
     for place in np.unique(places):
         chosen = places == place
         filled.append(
-            Bin(float(claimed[chosen].mean()), float(held[chosen].mean()), int(chosen.sum()))
+            Bin(float(confidence[chosen].mean()), float(right[chosen].mean()), int(chosen.sum()))
         )
-    error = sum(b.count * abs(b.confidence - b.accuracy) for b in filled) / max(1, len(claimed))
-    brier = float(((claimed - held) ** 2).mean()) if len(claimed) else float("nan")
-    return Calibration(error, brier, auc(claimed, held), tuple(filled))
+    error = sum(b.count * abs(b.confidence - b.accuracy) for b in filled) / len(confidence)
+    brier = float(((confidence - right) ** 2).mean())
+    return Calibration(error, brier, auc(confidence, right), tuple(filled))
 
 
 def auc(scores: Floats, right: Floats) -> float:
@@ -74,4 +77,4 @@ def auc_within(
     """
     values = [auc(s, r) for s, r in zip(scores, right, strict=True)]
     known = np.array([value for value in values if not np.isnan(value)])
-    return (estimate(known, seed=seed) if len(known) else None), len(known)
+    return (rate(known, seed=seed) if len(known) else None), len(known)

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from voting.replay.statistics import Estimate, estimate
+from server.evaluation.statistics.rates import rate
+from voting.replay.statistics import Estimate
 
 Floats = NDArray[np.float64]
 
@@ -47,7 +48,7 @@ def error_correlation(
 ) -> ErrorCorrelation:
     """Return how errors go together; ``right`` by problem and attempt, ``wrong`` answers' keys."""
     collisions = np.array([_collision(keys) for keys in wrong if len(keys) > 1], np.float64)
-    collision = estimate(collisions, seed=seed) if len(collisions) else None
+    collision = rate(collisions, seed=seed) if len(collisions) else None
     return ErrorCorrelation(intraclass(right), collision, len(collisions))
 
 

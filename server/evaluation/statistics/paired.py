@@ -7,6 +7,7 @@ import numpy as np
 from scipy import stats
 
 from server.evaluation.errors import NothingRecorded
+from server.evaluation.statistics.rates import wilson
 from voting.replay.statistics import Comparison, Floats, compare
 
 #: Problems up to which all sign flips are tried (2^14 of them); above, so many are drawn.
@@ -22,7 +23,7 @@ ROUNDING = 1e-12
 class PairedTest:
     """One run against another.
 
-    ``comparison`` is the mean difference by problem with its bootstrap interval. ``permutation`` is
+    ``comparison`` is the mean difference by problem with its interval. ``permutation`` is
     the two-sided p-value of flipping signs by problem; ``mcnemar`` the exact one of the problems
     that only one of them has right (``gained`` and ``lost``), NaN where values are not 0 or 1.
     """
@@ -87,7 +88,8 @@ class Power:
 
     ``deviation`` is the standard deviation of one run's score in problems, by chance of sampling
     alone: the problems stay the same. ``runs`` is how many runs on each side it takes to see a
-    difference of ``points`` problems, at significance ``alpha`` with probability ``power``.
+    difference of ``points`` problems, at significance ``alpha`` with probability ``power``. With
+    ``at_most`` no attempts of any problem differed, and both are the most that this leaves open.
     """
 
     deviation: float
@@ -95,24 +97,28 @@ class Power:
     runs: int
     alpha: float
     power: float
+    at_most: bool = False
 
 
-def power(rates: Floats, points: float, *, alpha: float = 0.05, wanted: float = 0.8) -> Power:
+def power(variances: Floats, points: float, *, alpha: float = 0.05, wanted: float = 0.8) -> Power:
     """Return how many runs it takes to see a difference of so many problems.
 
-    ``rates`` is the probability that a run has each problem right, shape (problems,). A two-sided
-    comparison of means; both sides have this variance.
+    ``variances`` are of whether a run has each problem right (`run_variance`), shape (problems,). A
+    two-sided comparison of means; both sides have this variance.
 
     Raises:
-        NothingRecorded: no rate is known.
+        NothingRecorded: no variance is known.
     """
-    known = rates[~np.isnan(rates)]
+    known = variances[~np.isnan(variances)]
     if not len(known) or points <= 0:
         raise NothingRecorded(
             f"power for {points:g} points over {len(known)} problems: must be above 0 points and "
             "at least 1 problem; give both"
         )
-    deviation = math.sqrt(float((known * (1 - known)).sum()))
+    variance = float(known.sum())
+    # Two draws of a problem differ with twice its variance, and none of so many pairs did.
+    most = wilson(0, len(known))[1] * len(known) / 2
+    deviation = math.sqrt(variance or most)
     spread = float(stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(wanted))
     runs = max(1, math.ceil(2 * (spread * deviation / points) ** 2))
-    return Power(deviation, points, runs, alpha, wanted)
+    return Power(deviation, points, runs, alpha, wanted, at_most=not variance)

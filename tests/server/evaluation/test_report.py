@@ -6,6 +6,7 @@ import io
 import lzma
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -13,6 +14,7 @@ import pytest
 import scipy.stats
 from typer.testing import CliRunner, Result
 
+from server.evaluation import measures
 from server.evaluation.arms import read_arm, read_arms
 from server.evaluation.commands import app
 from server.evaluation.contamination import documents, overlaps
@@ -22,6 +24,7 @@ from server.evaluation.page import markdown, page
 from server.evaluation.problem import Problem
 from server.evaluation.report import Report, Request, build
 from server.evaluation.scored import LiveAnswer, ScoredArm, ScoredAttempt, ScoredProblem
+from server.evaluation.section import Section
 from voting.answers import AnswerKind, parse_answer
 from voting.replay.records import RecordedAttempt
 from voting.scores import TokenScores
@@ -78,11 +81,16 @@ def test_figures_are_those_of_the_attempts(arm: ScoredArm, report: Report) -> No
         >= strategies["majority_vote of 8"]["accuracy"][0]
     )
     assert strategies["oracle"]["accuracy"][0] >= strategies["DeepConf: mean"]["accuracy"][0]
-    assert told["calibration one"]["signals"]["mean confidence"] == [1.0, 1.0, 1.0]
-    assert told["errors one"]["collision"] == [1.0, 1.0, 1.0]
+    for mean, low, high in (
+        told["calibration one"]["signals"]["mean confidence"], told["errors one"]["collision"],
+    ):  # fmt: skip
+        assert 0.7 < low < mean == high == 1.0
     assert told["cost one"]["solved"] == 5
     assert told["by level one"]["0"]["problems"] == 5
-    assert told["compared"]["other, single attempt"]["difference"] == [0, 0, 0]
+    mean, low, high = told["compared"]["other, single attempt"]["difference"]
+    assert mean == 0
+    # Eight problems that came out alike leave open what others would do.
+    assert -0.5 < low == -high < -0.1
 
 
 def test_nothing_in_a_page_acts(report: Report) -> None:
@@ -131,7 +139,13 @@ def test_a_problem_solved_again_is_no_further_problem() -> None:
     told = build("t", [arm("before", 2, 50.0), arm("after", 9, 20.0)], Request()).data()
     sections = told["sections"]
     assert sections["summary"]["before"]["problems"] == 2
-    assert sections["summary"]["before"]["single"] == pytest.approx([0.1, 0.1, 0.1])
+    single, low, high = sections["summary"]["before"]["single"]
+    assert single == pytest.approx(0.1)
+    assert low < single < high
+    strategies = sections["strategies after"]
+    # Each solve is replayed by itself: nine in ten have a right attempt, which its vote ties.
+    assert strategies["oracle"]["accuracy"][0] == pytest.approx(0.9)
+    assert 0.2 < strategies["majority_vote of 2"]["accuracy"][0] < 0.7
     assert sections["repeats before"]["a"]["solved"] == 2
     assert sections["repeats before"]["a"]["of"] == 10
     assert sections["compared"]["after, server's answer"]["problems"] == 2
@@ -141,6 +155,42 @@ def test_a_problem_solved_again_is_no_further_problem() -> None:
     assert change["seconds"] == [54.5, 24.5]
     assert change["seconds_p"] < 0.001
     assert len(told["problems"]) == 40
+
+
+def test_one_attempt_tells_nothing_of_what_runs_differ_by() -> None:
+    def told(attempts: int) -> Section:
+        problems = [
+            ScoredProblem(id=str(n), attempts=(attempt(n % 2 == 0, 10),) * attempts)
+            for n in range(6)
+        ]
+        (section,) = [
+            section
+            for section in build(
+                "t", [ScoredArm(name="one", problems=tuple(problems))], Request()
+            ).sections
+            if section.name == "runs one"
+        ]
+        return section
+
+    once = told(1)
+    assert {value for _, value in once.tables[0].rows} == {"-"}
+    assert "It takes two attempts" in once.text
+    assert once.data["deviation"] is once.data["two_runs"] is None
+    twice = told(2)
+    assert twice.data["deviation"] > 0
+    assert twice.data["at_most"]
+    assert "at most" in twice.tables[0].rows[0][1]
+    assert twice.data["two_runs"][1] < 3 < twice.data["two_runs"][2]
+
+
+def test_the_lengths_of_one_problem_are_no_estimate() -> None:
+    both = ScoredProblem(id="a", attempts=(attempt(True, 10), attempt(False, 20)))
+    one = measures.lengths(ScoredArm(name="one", problems=(both,)))
+    assert (one.ratio, one.problems) == (None, 1)
+    two = measures.lengths(ScoredArm(name="two", problems=(both, replace(both, id="b"))))
+    assert two.ratio is not None
+    assert two.ratio.mean == pytest.approx(0.5)
+    assert two.ratio.low < two.ratio.mean < two.ratio.high
 
 
 def silent(count: int) -> tuple[ScoredAttempt, ...]:
@@ -247,6 +297,39 @@ def test_files_of_recorded_attempts_are_scored(tmp_path: Path) -> None:
     result = call("rescore", path, "--json", "--rounds", 1, "--with", "name=mine; attempts=4")
     assert result.exit_code == 0, result.output
     assert "mine" in orjson.loads(result.stdout)["sections"]["strategies recorded"]
+
+
+def test_entries_of_a_mix_weigh_in_recorded_attempts_or_are_refused(tmp_path: Path) -> None:
+    """The third of four attempts is right, the others wrong, each in its own way."""
+    rows = [
+        {"problem_id": f"p{n}", "correct_answer": 1, "answer": 1 if a == 2 else 10 + a,
+         "tokens": 100, "attempt": a}
+        for n in range(8) for a in range(4)
+    ]  # fmt: skip
+    path = tmp_path / "attempts.jsonl"
+    path.write_bytes(b"\n".join(orjson.dumps(row) for row in rows))
+    chosen = "name=mix; attempts=4; selector=weighted; weight=entries(1, 1, 3, 1)"
+    result = call("rescore", path, "--json", "--rounds", 4, "--with", chosen)
+    told = orjson.loads(result.stdout)["sections"]["strategies recorded"]
+    assert told["mix"]["accuracy"][0] == 1.0
+    path.write_bytes(b"\n".join(orjson.dumps(row | {"attempt": None}) for row in rows))
+    refused = call("rescore", path, "--json", "--rounds", 1, "--with", chosen)
+    assert "do not tell their entry" in str(refused.exception)
+
+
+@pytest.mark.parametrize(
+    ("statement", "corpus", "code"),
+    [("word1 word2", "words", 0), ("one two three four five six", "words", 1), ("a", "absent", 2)],
+)
+def test_overlap_tells_what_it_found_from_what_it_cannot_know(
+    tmp_path: Path, statement: str, corpus: str, code: int
+) -> None:
+    problems = tmp_path / "problems.jsonl"
+    problems.write_bytes(orjson.dumps({"id": "a", "problem": statement, "answer": "1"}))
+    (tmp_path / "words").write_text("so one two three four five six and more\n")
+    result = call("overlap", tmp_path / corpus, "--set", problems)
+    assert result.exit_code == code, result.output
+    assert ("absent: cannot be read" in result.stderr) == (code == 2)
 
 
 def test_sets_are_listed() -> None:

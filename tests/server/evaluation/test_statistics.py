@@ -3,7 +3,7 @@
 import math
 import tracemalloc
 from collections import Counter
-from itertools import combinations, product
+from itertools import combinations, permutations, product
 
 import numpy as np
 import pytest
@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from server.evaluation.errors import NothingRecorded
-from server.evaluation.statistics import contest, paired
+from server.evaluation.statistics import paired
 from server.evaluation.statistics.calibration import auc, auc_within, calibration
+from server.evaluation.statistics.chance import run_variance
 from server.evaluation.statistics.contest import two_runs
 from server.evaluation.statistics.correlation import error_correlation, intraclass
 from server.evaluation.statistics.estimators import majority_at_k, pass_at_k
 from server.evaluation.statistics.paired import paired_test, permutation_p, power
-from server.evaluation.statistics.rates import rate
+from server.evaluation.statistics.rates import rate, wilson
 from server.evaluation.statistics.repeats import Series, change
 from voting.replay.statistics import estimate
 
@@ -86,7 +87,7 @@ def test_a_paired_test_counts_gains_and_losses() -> None:
 
 def test_power_is_what_simulated_runs_show() -> None:
     rates = np.full(50, 0.7)
-    found = power(rates, points=2.0)
+    found = power(rates * (1 - rates), points=2.0)
     assert found.deviation == pytest.approx(math.sqrt(50 * 0.21))
     random = np.random.default_rng(0)
     seen = 0
@@ -147,7 +148,7 @@ def test_a_signal_that_only_knows_problems_is_none_within_them() -> None:
 
 def test_two_runs_score_what_the_rates_say() -> None:
     rates = np.array([1.0, 0.5, 0.5, 0.0])
-    found = two_runs(rates, seed=0)
+    found = two_runs(rates, math.sqrt(2 * 0.25))
     assert found.mean == 2.0
     assert found.deviation == pytest.approx(math.sqrt(2 * 0.25 / 2))
     assert (found.low, found.high) == (1.0, 3.0)
@@ -181,14 +182,19 @@ def test_calibration_is_over_bins_of_equal_counts(order: list[int], held: list[b
     claimed = np.array(order, float) / 40
     found = calibration(claimed, np.array(held, float), bins=4)
     ranked = sorted(zip(claimed, held, strict=True))
-    # An edge belongs to the bin below it.
-    edges = [claimed_at for claimed_at, _ in ranked[10::10]]
-    bins = [[pair for pair in ranked if sum(pair[0] > edge for edge in edges) == n]
-            for n in range(4)]  # fmt: skip
+    bins = [ranked[first : first + 10] for first in range(0, 40, 10)]
     gaps = [abs(np.mean([c for c, _ in one]) - np.mean([h for _, h in one])) for one in bins]
     expected = sum(len(one) * gap for one, gap in zip(bins, gaps, strict=True)) / 40
     assert found.error == pytest.approx(expected)
-    assert [one.count for one in found.bins] == [11, 10, 10, 9]
+    assert [one.count for one in found.bins] == [10, 10, 10, 10]
+
+
+def test_equal_claims_share_a_bin_and_none_are_no_error() -> None:
+    found = calibration(np.array([0.5] * 6 + [0.9, 0.1]), np.ones(8), bins=4)
+    assert [(one.confidence, one.count) for one in found.bins] == [(0.1, 1), (0.5, 6), (0.9, 1)]
+    nothing = calibration(np.array([]), np.array([]))
+    assert nothing.bins == ()
+    assert math.isnan(nothing.error)
 
 
 def test_all_or_nothing_is_not_certain() -> None:
@@ -201,6 +207,26 @@ def test_all_or_nothing_is_not_certain() -> None:
     assert nothing.high == pytest.approx(1 - whole.low)
     mixed = np.array([0.0, 1.0, 1.0, 1.0, np.nan])
     assert rate(mixed, seed=0) == estimate(mixed, seed=0)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_problems_that_came_out_alike_are_not_certain(share: float) -> None:
+    """One problem, or several of the same share: resampled they would be."""
+    widths = []
+    for problems in (1, 5, 50):
+        found = rate(np.full(problems, share), seed=0)
+        assert 0 <= found.low <= share == found.mean <= found.high <= 1
+        widths.append(found.high - found.low)
+    assert widths == sorted(widths, reverse=True)
+    assert widths[0] > 0.7
+    whole = stats.binomtest(3, 12).proportion_ci(method="wilson")
+    assert wilson(3, 12) == pytest.approx((whole.low, whole.high))
+    within, _ = auc_within([np.array([1.0, 2.0])], [np.array([0.0, 1.0])], seed=0)
+    assert within is not None
+    assert within.low < within.mean == 1
+    collision = error_correlation([[False] * 3], [["1", "1", "2"]], seed=0).collision
+    assert collision is not None
+    assert collision.low < collision.mean < collision.high
 
 
 def test_intervals_hold_what_they_promise() -> None:
@@ -232,7 +258,7 @@ def test_series_of_one_problem_are_compared() -> None:
 
 def test_the_contest_score_has_the_quantiles_of_all_outcomes() -> None:
     rates = np.array([0.9, 0.6, 0.5, 0.2, 0.1])
-    found = two_runs(rates, seed=0)
+    found = two_runs(rates, math.sqrt((rates * (1 - rates)).sum()))
     chances: Counter[float] = Counter()
     for runs in product((0, 1), repeat=10):
         told = zip([*rates, *rates], runs, strict=True)
@@ -248,18 +274,56 @@ def test_the_contest_score_has_the_quantiles_of_all_outcomes() -> None:
 
 def test_large_sets_are_compared_in_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     source = np.random.default_rng(0)
-    differences, rates = source.normal(0.002, 0.1, 1_000), source.random(1_000)
+    differences = source.normal(0.002, 0.1, 1_000)
     at_once = 1 << 17
     monkeypatch.setattr(paired, "DRAWN_FLIPS", 3_000)
     monkeypatch.setattr(paired, "MOST_SIGNS", at_once)
-    monkeypatch.setattr(contest, "DRAWN", 3_000)
-    monkeypatch.setattr(contest, "MOST_NUMBERS", at_once)
     tracemalloc.start()
-    p, score = permutation_p(differences, seed=0), two_runs(rates, seed=0)
+    p = permutation_p(differences, seed=0)
     _, most = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert most < 4 * 8 * at_once < 8 * 3_000 * 1_000 / 4
     normal = stats.norm.sf(abs(differences.sum()) / np.sqrt((differences**2).sum())) * 2
     assert p == pytest.approx(normal, abs=0.04)
-    assert score.low < score.mean < score.high
-    assert (score.high - score.low) / 2 == pytest.approx(1.96 * score.deviation, rel=0.1)
+
+
+@given(VOTES.filter(lambda votes: len(votes) > 1), st.integers(1, 2))
+def test_the_variance_of_a_run_is_that_of_draws_without_an_attempt_in_common(
+    votes: list[str | None], k: int
+) -> None:
+    found = run_variance(votes, {"1"}, k)
+    if len(votes) < 2 * k:
+        assert math.isnan(found)
+        return
+    told = []
+    for places in permutations(range(len(votes)), 2 * k) if len(votes) < 7 else ():
+        one, other = (
+            majority_at_k([votes[n] for n in part], {"1"}, k) for part in (places[:k], places[k:])
+        )
+        told.append(one * (1 - other))
+    if told:
+        assert found == pytest.approx(np.mean(told), abs=1e-9 if k == 1 else 0.1)
+
+
+@pytest.mark.parametrize("attempts", [2, 4, 8])
+def test_what_runs_differ_by_is_told_without_bias(attempts: int) -> None:
+    """Of 400 problems that are right with a chance of 0.3: what is told is what majorities do."""
+    random = np.random.default_rng(0)
+    size = attempts // 2
+    told = []
+    for _ in range(400):
+        drawn = ["1" if won else "2" for won in random.random(attempts) < 0.3]
+        told.append(run_variance(drawn, {"1"}, size))
+    wins = stats.binom(size, 0.3)
+    # Of an even number of votes a half is a tie, which a lot decides.
+    chance = wins.sf(size / 2) + wins.pmf(size / 2) / 2
+    assert np.mean(told) == pytest.approx(chance * (1 - chance), abs=0.02)
+
+
+def test_attempts_that_never_differ_bound_what_runs_do() -> None:
+    found = power(np.zeros(50), 1.0)
+    assert found.at_most
+    # No pair of 50 differed: Wilson's bound of their share, of which a half is variance.
+    square = 1.959964**2
+    assert found.deviation == pytest.approx(math.sqrt(50 * square / (50 + square) / 2), rel=1e-4)
+    assert not power(np.array([0.25, np.nan]), 1.0).at_most

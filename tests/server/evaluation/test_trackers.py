@@ -10,11 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from server.evaluation.commands import app
 from server.evaluation.errors import TrackerUnavailable
 from server.evaluation.report import Report
 from server.evaluation.section import Section
-from server.evaluation.trackers import TRACKERS, figures, track
+from server.evaluation.trackers import MODULES, TRACKERS, figures, track
 
 #: A package with the three functions that wandb and trackio share; it writes down their calls.
 DOUBLE = """
@@ -90,13 +92,11 @@ def test_trackers_that_there_are_not_say_so(
             monkeypatch.setitem(sys.modules, module, None)
         with pytest.raises(TrackerUnavailable, match="pip install"):
             track(report(), [name], tmp_path)
+        # Before the first solve: there would be no other report of hours of them.
+        for command in (["run", "--set", "absent"], ["rescore", str(tmp_path)]):
+            result = CliRunner().invoke(app, [*command, "--track", name])
+            assert isinstance(result.exception, TrackerUnavailable)
     assert set(MODULES) == set(TRACKERS)
-
-
-MODULES = {
-    "tensorboard": ("tensorboardX", "torch.utils.tensorboard"), "wandb": ("wandb",),
-    "trackio": ("trackio",),
-}  # fmt: skip
 
 
 def installed(module: str) -> pytest.MarkDecorator:

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -24,6 +25,7 @@ JOURNAL = {
 }  # fmt: skip
 
 Write = Callable[..., Path]
+Row = dict[str, Any]
 
 
 @pytest.fixture
@@ -145,6 +147,48 @@ def test_confidences_become_scores_and_dips() -> None:
 
 
 @pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (TABLE, TABLE | {"correct_answer": 13}),
+        (TABLE, OTHER_TABLE | {"problem_id": "p"}),
+        # Two that are told to be right, of which no row says which one it should be.
+        (
+            TABLE | {"correct_answer": None},
+            TABLE | {"correct_answer": None, "attempt_answer": 13},
+        ),
+    ],
+)
+def test_a_problem_has_one_right_answer(write: Write, one: Row, other: Row) -> None:
+    with pytest.raises(RecordsUnreadable, match=r"line 2: problem 'p': right answers '12' and '"):
+        load_records([write(one, other)])
+    answers = write({"id": "p", "answer": "12"}, {"id": "q", "answer": "1"}, name="answers.jsonl")
+    assert load_records([write(one, other)], answers).attempts == 2
+    twice = write({"id": "p", "answer": "12"}, {"id": "p", "answer": "13"}, name="answers.jsonl")
+    with pytest.raises(RecordsUnreadable, match=r"answers\.jsonl, line 2: problem 'p': right"):
+        load_records([write(one, other)], twice)
+
+
+def test_spellings_of_one_right_answer_are_no_contradiction(write: Write) -> None:
+    rows = [TABLE | {"correct_answer": each} for each in (12, "12.0", "24/2", r"\frac{24}{2}")]
+    assert load_records([write(*rows)]).attempts == 4
+
+
+def test_attempts_tell_what_they_were_made_as(write: Write) -> None:
+    rows = [
+        TABLE | told
+        for told in ({}, {"attempt": 3}, {"attempt": 3, "offset": 4}, {"attempt": "first"})
+    ]
+    (problem,) = load_records([write(*rows)]).problems
+    assert [attempt.number for attempt in problem.attempts] == [None, 3, 7, None]
+
+
+def test_a_mark_of_the_byte_order_is_no_part_of_the_first_line(write: Write) -> None:
+    path = write(TABLE)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_records([path]).attempts == 1
+
+
+@pytest.mark.parametrize(
     ("row", "message"),
     [
         ([1], "line 1: must be a JSON object"),
@@ -153,6 +197,12 @@ def test_confidences_become_scores_and_dips() -> None:
         (TABLE | {"n_tokens": None}, "n_tokens None: must be a whole number"),
         (TABLE | {"n_tokens": -4}, "tokens -4: must be at least 0"),
         (TABLE | {"n_tokens": True}, "n_tokens True: must be a whole number"),
+        (
+            TABLE | {"n_tool_errors": 4},
+            "line 1: problem 'p': .*4 tool errors: must be at most the 3",
+        ),
+        (TABLE | {"seconds": -3}, "line 1: seconds -3: must be finite and at least 0"),
+        (TABLE | {"seconds": "nan"}, "line 1: seconds nan: must be finite"),
         (TABLE | {"entropy": "unknown"}, "line 1: mean_entropy 'unknown': must be a number"),
         (TABLE | {"entropy": [0.5]}, r"line 1: mean_entropy '\[0.5\]': must be a number"),
         (TABLE | {"entropy": -1}, "line 1: problem 'p': mean_entropy -1.0: must be finite"),

@@ -1,10 +1,21 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from tests.voting.replay.recorded import STEADY, combination, problem, right, wrong
 from voting.errors import ReplayError
 from voting.replay.evaluate import Evaluation, Evaluator, Measure, launch_order
-from voting.replay.statistics import compare, estimate, two_run_score
+from voting.replay.records import RecordedAttempt, RecordedProblem
+from voting.replay.solve import replay_solve
+from voting.replay.statistics import (
+    Estimate,
+    compare,
+    estimate,
+    paired_interval,
+    tango,
+    two_run_score,
+)
 from voting.replay.synthetic import Population, draw_population
 from voting.replay.tuner import Goal, best, halves, search_space, tune
 
@@ -79,10 +90,11 @@ def test_intervals_hold_the_mean_and_narrow_with_more_problems() -> None:
 
 
 def test_a_paired_comparison_sees_what_intervals_hide() -> None:
-    other = np.linspace(0, 1, 50)
+    other = np.linspace(0, 0.99, 50)
     comparison = compare(other + 0.01, other, seed=0)
     assert comparison.better == 1
-    assert comparison.difference.low == pytest.approx(0.01)
+    assert 0.008 < comparison.difference.low < 0.01
+    assert evaluated(2).compare(1, 1, Measure.ACCURACY, 0).difference == Estimate(0, 0, 0)
     with pytest.raises(ReplayError, match="must be the same ones"):
         compare(other, other[1:], seed=0)
     with pytest.raises(ReplayError, match="mean of 0 problems"):
@@ -157,3 +169,89 @@ def test_a_population_is_as_stated_and_by_seed() -> None:
     assert "150 problems of 16" in population.stated()
     with pytest.raises(ReplayError, match="correct the value"):
         Population(accuracy=1.5)
+
+
+def test_the_interval_of_right_and_wrong_is_tangos() -> None:
+    # Tango 1998, the contact lenses: 44 pairs, of which one differs.
+    assert tango(0, 1, 44) == pytest.approx((-0.118, 0.059), abs=5e-4)
+    square = 1.959964**2
+    for problems in (1, 10, 44):
+        low, high = tango(0, 0, problems)
+        # None differs: the variance at a difference d is d (1 - d) / n.
+        assert (low, high) == pytest.approx((-high, square / (problems + square)), rel=1e-5)
+    for gained, lost in ((5, 0), (3, 1), (0, 5)):
+        low, high = tango(gained, lost, 5)
+        assert -1 <= low <= (gained - lost) / 5 <= high <= 1
+        assert tango(lost, gained, 5) == pytest.approx((-high, -low))
+
+
+@pytest.mark.parametrize("problems", [1, 3, 10, 30])
+@pytest.mark.parametrize(("gain", "loss"), [(0.05, 0.02), (0.1, 0.05), (0.3, 0.2), (0.02, 0.0)])
+@pytest.mark.parametrize("attempts", [1, 4])
+def test_intervals_of_differences_hold_what_they_promise(
+    problems: int, gain: float, loss: float, attempts: int
+) -> None:
+    """Also where no problem differs, which says little of few: then they are not of width 0."""
+    random = np.random.default_rng(0)
+    held = 0
+    for _ in range(300):
+        drawn = random.random((problems, attempts))
+        won, lost = drawn < gain, (drawn >= gain) & (drawn < gain + loss)
+        found = paired_interval(won.mean(axis=1), lost.mean(axis=1))
+        assert found.low < found.high
+        assert -1 <= found.low <= found.mean <= found.high <= 1
+        held += found.low <= gain - loss <= found.high
+    assert held / 300 >= 0.93
+
+
+def test_differences_that_are_no_shares_have_an_interval_too() -> None:
+    found = paired_interval(np.array([20.0, 31.0, 25.0]), np.array([18.0, 30.0, 25.0]))
+    assert found.low < 0 < found.mean == 1 < found.high
+    assert paired_interval(np.array([9.0, 8.0]), np.array([9.0, 8.0])) == Estimate(0, 0, 0)
+
+
+def mixed(*, numbered: bool = True) -> list[RecordedProblem]:
+    """Return problems of eight attempts by four entries: the third is right, all others differ."""
+
+    def made(number: int) -> RecordedAttempt:
+        one = right(10) if number % 4 == 2 else wrong(10, 10 + number)
+        return replace(one, number=number) if numbered else one
+
+    return [problem(f"p{place}", *map(made, range(8))) for place in range(6)]
+
+
+@pytest.mark.parametrize("attempts", [4, 8])
+def test_votes_weigh_what_their_entry_does_in_any_order(attempts: int) -> None:
+    third, last, plain = (
+        combination(f"{attempts} {weight}", attempts=attempts, weight=weight, selector="weighted")
+        for weight in ("entries(1, 1, 3, 1)", "tool_errors*entries(1, 1, 1, 3)", "plain")
+    )
+    evaluation = Evaluator(mixed(), [third, last, plain], STEADY, 0).run(8)
+    assert evaluation.by_problem(0, Measure.ACCURACY).tolist() == [1] * 6
+    assert evaluation.by_problem(1, Measure.ACCURACY).tolist() == [0] * 6
+    # All launch one attempt of each entry, also those that do not weigh by it.
+    assert (evaluation.values[:, :, Measure.ORACLE] == 1).all()
+
+
+def test_entries_are_launched_in_turn_as_far_as_there_are_any() -> None:
+    (some, *_) = mixed()
+    for number in range(5):
+        order = launch_order(some, 0, number, 4)
+        assert [(one.number or 0) % 4 for one in order] == [0, 1, 2, 3] * 2
+    few = problem("few", *(replace(wrong(9), number=each) for each in (0, 0, 1, 4)))
+    order = launch_order(few, 0, 0, 4)
+    assert [(one.number or 0) % 4 for one in order][:2] == [0, 1]
+    assert sorted(one.number or 0 for one in order) == [0, 0, 1, 4]
+
+
+def test_weights_of_entries_need_attempts_that_tell_theirs() -> None:
+    silent = mixed(numbered=False)
+    chosen = combination(weight="entries(1, 2)")
+    for attempt in (
+        lambda: Evaluator(silent, [chosen], STEADY, 0).run(1),
+        lambda: replay_solve(silent[0].attempts, chosen, chosen.make(), STEADY),
+    ):
+        with pytest.raises(ReplayError, match="8 of 8 attempts do not tell their entry"):
+            attempt()
+    even = combination(weight="entries(2, 2)")
+    assert Evaluator(silent, [even], STEADY, 0).run(1).rounds == 1
