@@ -32,14 +32,14 @@ class ExportRow(NamedTuple):
 
 
 #: Name to type, of every column but the arrays. `end` is the attempt's, None where the server died
-#: in it; `complete` says that all its tokens are here. A `role` of plan says that a further
-#: `engine` wrote it for attempts; its number is below 0. `prompts` is the digest of the prompt
-#: texts.
+#: in it; `complete` says that all its tokens are here. `offset` is the request's: attempt i of the
+#: solve was asked as attempt offset + i. A `role` of plan says that a further `engine` wrote it for
+#: attempts; its number is below 0. `prompts` is the digest of the prompt texts.
 COLUMNS: dict[str, type] = {
     "solve_id": str, "run": str, "problem_id": str, "problem": str, "answer_kind": str,
     "created": float,
     "strategy": str, "model": str, "dialect": str, "model_file": str, "prompts": str,
-    "quorum": str, "solve_end": str, "solve_answer": str, "attempt": int,
+    "quorum": str, "solve_end": str, "solve_answer": str, "attempt": int, "offset": int,
     "role": str, "engine": str, "seed": int,
     "temperature": float, "top_p": float, "min_p": float, "parent": int, "parent_tokens": int,
     "end": str, "answer": str, "weight": float, "turns": int, "tool_calls": int,
@@ -69,7 +69,7 @@ def export_rows(reader: JournalReader, solve: StoredSolve) -> Iterator[ExportRow
         "solve_end": solve.outcome,
         "solve_answer": solve.answer,
     }
-    common |= _versions(reader, solve.id)
+    common |= _requested(reader, solve.id)
     rated = _rated(reader, solve.id)
     for attempt in reader.attempts(solve.id, plans=True):
         row = _row(reader, common, attempt)
@@ -104,12 +104,14 @@ def _role(reader: JournalReader, attempt: StoredAttempt) -> dict[str, Column]:
     return plan
 
 
-def _versions(reader: JournalReader, solve_id: str) -> dict[str, Column]:
+def _requested(reader: JournalReader, solve_id: str) -> dict[str, Column]:
     rows = reader.query(
         "SELECT body FROM events WHERE solve_id = ? AND type = 'solve.requested'", (solve_id,)
     )
-    versions: dict[str, Any] = sound_body(rows[0][0]).get("versions", {}) if rows else {}
-    return {name: versions.get(name) for name in FROM_VERSIONS}
+    body: dict[str, Any] = sound_body(rows[0][0]) if rows else {}
+    versions, request = body.get("versions", {}), body.get("request", {})
+    made = {name: versions.get(name) for name in FROM_VERSIONS}
+    return {"offset": int(request.get("offset", 0)), **made}
 
 
 def _rated(reader: JournalReader, solve_id: str) -> dict[int, NDArray[np.float32]]:

@@ -48,7 +48,8 @@ def opening(
 ) -> Iterator[Event]:
     """Yield the events until the attempts begin."""
     yield SolveQueued(id=next_id(), solve_id=solve_id, at=0.0, position=0)
-    request = {"problem": problem, "problem_id": f"name of {solve_id}", "seed": 7}
+    named = f"name of {solve_id}"
+    request = {"problem": problem, "problem_id": named, "seed": 7, "offset": 3}
     yield SolveRequested(
         id=next_id(), solve_id=solve_id, at=0.0, request=dict(request), versions=VERSIONS
     )

@@ -134,7 +134,7 @@ def test_export_writes_a_row_an_attempt(told: Path, tmp_path: Path) -> None:
         assert row["confidence"] is None
         assert row["complete"] is True
         assert (row["answer"], row["end"], row["solve_end"]) == ("42", "answered", "agreement")
-        assert (row["model_file"], row["prompts"]) == ("tiny.gguf", "00")
+        assert (row["model_file"], row["prompts"], row["offset"]) == ("tiny.gguf", "00", 3)
     assert [path.name for path in tmp_path.glob("*attempts*")] == ["attempts.jsonl"]
 
 

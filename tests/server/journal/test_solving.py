@@ -105,7 +105,7 @@ async def test_the_request_and_what_worked_on_it_are_recorded(
     again = SolveRequest.model_validate(requested.request)
     assert (again.problem, again.seed, again.temperature) == (PROBLEM, 5, 0.3)
     assert requested.request.keys() == {
-        "problem", "answer_kind", "attempts", "agree", "time_limit_s", "seed", "offset",
+        "problem", "answer_kind", "attempts", "again", "agree", "time_limit_s", "seed", "offset",
         "temperature", "tokens",
     }  # fmt: skip
     versions = requested.versions
