@@ -9,7 +9,7 @@ Opening a run is safe to repeat where it has an id, so it is, after any failure 
 
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from client.exchange import Call, body_of, reader
 from client.schema import GivenAnswer, Run, RunAnswer, RunFinish, RunList, RunRequest
@@ -36,9 +36,11 @@ def get_call(run_id: str) -> Call[Run]:
     return Call("GET", _path(run_id), reader(Run))
 
 
-def list_call() -> Call[RunList]:
-    """List runs."""
-    return Call("GET", RUNS, reader(RunList))
+def list_call(limit: int | None = None, after: str | None = None) -> Call[RunList]:
+    """Ask for a page of runs."""
+    asked = {"limit": limit, "after": after}
+    given = {name: str(value) for name, value in asked.items() if value is not None}
+    return Call("GET", f"{RUNS}?{urlencode(given)}" if given else RUNS, reader(RunList))
 
 
 def finish_call(run_id: str, reason: str) -> Call[Run]:
@@ -99,8 +101,12 @@ class Runs:
         return self.client.ask(get_call(run_id))
 
     def list(self) -> list[Run]:
-        """Return runs, the newest first, without their problems."""
+        """Return the newest runs, at most 100, without their problems; `page` has all others."""
         return self.client.ask(list_call()).runs
+
+    def page(self, *, limit: int | None = None, after: str | None = None) -> RunList:
+        """Return a page of runs, newest first; `after` is the `next` of the page before."""
+        return self.client.ask(list_call(limit, after))
 
     def finish(self, run_id: str, reason: str = "") -> Run:
         """Take no more problems; those that run go on."""
@@ -130,8 +136,12 @@ class AsyncRuns:
         return await self.client.ask(get_call(run_id))
 
     async def list(self) -> list[Run]:
-        """Return runs, the newest first, without their problems."""
+        """Return the newest runs, at most 100, without their problems; `page` has all others."""
         return (await self.client.ask(list_call())).runs
+
+    async def page(self, *, limit: int | None = None, after: str | None = None) -> RunList:
+        """Return a page of runs, newest first; `after` is the `next` of the page before."""
+        return await self.client.ask(list_call(limit, after))
 
     async def finish(self, run_id: str, reason: str = "") -> Run:
         """Take no more problems; those that run go on."""

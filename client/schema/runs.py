@@ -150,6 +150,9 @@ class Run(WireModel):
 
 
 class RunList(WireModel):
-    """Answer of `GET /v1/runs`."""
+    """A page of runs: the answer of `GET /v1/runs`."""
 
     runs: list[Run] = Field(description="The newest first; without their problems.")
+    next: str | None = Field(
+        default=None, description="What `after` must be for the next page; null on the last one."
+    )

@@ -15,6 +15,7 @@ import structlog
 from server.access.errors import KeysUnusable, UnknownKey
 from server.access.keys import NOBODY, Key, split_key
 from server.access.scopes import Scope
+from server.regular import regular
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,7 @@ class KeyFile:
             KeysUnusable: the file cannot be read, or is not one of keys.
         """
         try:
-            data = self.path.read_bytes()
+            data = regular(self.path).read_bytes()
         except FileNotFoundError:
             return {}
         except OSError as error:

@@ -166,7 +166,9 @@ ANSWERS: dict[str, Body] = {
         ],
     },
     "Run": RUNNING,
-    "RunList": {"runs": [{**RUNNING, "solves": [], "answers": []}]},
+    "RunList": {
+        "runs": [{**RUNNING, "solves": [], "answers": []}], "next": "1772366400.0_contest-0"
+    },
     "GivenAnswer": GIVEN,
     "LabelList": {"labels": [LABELLED]},
     "Lease": {**LEASED, "lease_id": LEASE},

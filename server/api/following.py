@@ -10,11 +10,12 @@ from sse_starlette.sse import SendTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.types import Receive, Scope, Send
 
-from client.schema import AttemptSegment, Event, SolveDetail, SolveQueued
+from client.schema import AttemptSegment, Event, SolveDetail
 from server.api.event_stream import LINE_END, EventStream
 from server.api.history import History
+from server.api.told import before
 from server.api.unwritten import Known
-from server.journal.errors import JournalUnreadable
+from server.journal.errors import JournalUnreadable, NotWrittenYet
 from server.solve.service import SolveHandle
 
 #: A shutdown cancels the solves, so that streams end by themselves with their results; this only
@@ -42,12 +43,18 @@ async def followed(
     """Return the events of a solve above `after`: as they happen, or from the journal.
 
     With `tokens`, token ids too where it has ended; while it runs, what it was asked to tell.
+
+    Raises:
+        NotWrittenYet: it has ended, and its events are on their way to the journal.
+        HTTPException: (404) there is no such solve.
     """
     handle = solves.get(solve_id)
+    if handle is not None and not solves.unwritten.has_events(solve_id):
+        raise NotWrittenYet(solve_id)
     if handle is not None and not (tokens and await _is_written(handle, recorded)):
         if handle.events.finished is not None and after >= handle.events.finished.id:
             return Response(status_code=HTTPStatus.NO_CONTENT)
-        return SolveStream(told(_since(handle, after, recorded)))
+        return SolveStream(told(since(handle, after)))
     await recorded_solve(solve_id, recorded)
     events = _shown(recorded.events(solve_id, after), tokens)
     first = await anext(events, None)
@@ -67,14 +74,14 @@ async def _is_written(handle: SolveHandle, recorded: History) -> bool:
         return False
 
 
-async def _since(handle: SolveHandle, after: int, recorded: History) -> AsyncIterator[Event]:
-    """Yield the events of a solve that runs; of one that was resumed, also those before that."""
-    begun = handle.events.events[0] if handle.events.events else None
-    if begun is not None and not isinstance(begun, SolveQueued) and after < begun.id:
-        async for event in _shown(recorded.events(handle.solve_id, after), tokens=False):
-            if event.id >= begun.id:
-                break
-            yield event
+async def since(handle: SolveHandle, after: int = 0) -> AsyncIterator[Event]:
+    """Yield the events of a solve that runs or waits above `after`, then each as it happens.
+
+    What a dead server told of one that is gone on with comes first, before its turn has come too.
+    """
+    for event in before(handle, after):
+        after = event.id
+        yield event
     async for event in handle.events.follow(after):
         yield event
 

@@ -20,7 +20,7 @@ from client.schema import (
     SolveState,
     TokenCounts,
 )
-from server.api.told import beginning
+from server.api.told import beginning, state_of
 from server.journal.reader import StoredSolve
 from server.solve.service import SolveHandle
 
@@ -121,10 +121,9 @@ def live_info(handle: SolveHandle) -> SolveInfo:
     first = beginning(handle)
     started = next((e for e in first if isinstance(e, SolveStarted)), None)
     finished = log.finished.result if log.finished else None
-    state = SolveState.RUNNING if started else SolveState.QUEUED
     return SolveInfo(
         solve_id=handle.solve_id,
-        state=SolveState.FINISHED if finished else state,
+        state=state_of(handle),
         created=time_text(handle.created),
         problem=plan.problem,
         problem_id=plan.problem_id,

@@ -21,7 +21,7 @@ from server.engine.errors import (
     EngineUnavailable,
 )
 from server.errors import NoEngineError
-from server.journal.errors import JournalUnreadable
+from server.journal.errors import JournalUnreadable, NotWrittenYet
 from server.leases import errors as lease_errors
 from server.leases.errors import LeaseServiceError
 from server.solve.reselect import NothingToSelect
@@ -149,6 +149,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(AdmissionError, _too_much)
     app.add_exception_handler(NoEngineError, _unavailable)
     app.add_exception_handler(JournalUnreadable, _unavailable)
+    app.add_exception_handler(NotWrittenYet, _unavailable)
     app.add_exception_handler(NothingToSelect, _conflict)
     app.add_exception_handler(LeaseServiceError, _lease)
     app.add_exception_handler(EngineError, _engine)
@@ -312,7 +313,9 @@ def _told(request: Request, told: ProblemDetails) -> JSONResponse:
 
 
 async def _unavailable(request: Request, error: Exception) -> JSONResponse:
-    return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), path=request.url.path)
+    after_s = error.retry_after_s if isinstance(error, NotWrittenYet) else None
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    return problem(status, str(error), retry_after_s=after_s, path=request.url.path)
 
 
 async def _conflict(request: Request, error: Exception) -> JSONResponse:

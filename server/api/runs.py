@@ -3,10 +3,11 @@
 from http import HTTPStatus
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Body, Depends, FastAPI, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from client.schema import (
+    MAX_PAGE,
     GivenAnswer,
     InvalidField,
     ProblemDetails,
@@ -19,7 +20,9 @@ from client.schema import (
 )
 from server.api.problems import RefusedField, problem
 from server.errors import NoEngineError
+from server.journal.runs import RUNS_LISTED
 from server.runs.errors import FinishedRun, UnknownRun
+from server.runs.listing import place_of, written
 from server.runs.registry import RunRegistry
 from server.runs.run import given_answer
 from server.solve.service import SolveHandle, SolveService
@@ -107,9 +110,25 @@ async def create(body: RunRequest, runs: Runs) -> Response:
 
 
 @router.get("")
-async def listing(runs: Runs) -> RunList:
-    """List runs, the newest first, without their problems."""
-    return RunList(runs=await runs.listing())
+async def listing(
+    runs: Runs,
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_PAGE, description="Most runs of the page.")
+    ] = RUNS_LISTED,
+    after: Annotated[
+        str | None, Query(max_length=200, description="`next` of the page before.")
+    ] = None,
+) -> RunList:
+    """List runs, the newest first, without their problems: those that are open or recorded."""
+    before = place_of(after)
+    if after is not None and before is None:
+        raise RefusedField(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "after",
+            f"after {after[:60]!r}: must be the `next` of a page; leave it out for the first",
+        )
+    page = await runs.listing(limit, before)
+    return RunList(runs=page.runs, next=written(page.next) if page.next else None)
 
 
 @router.get("/{run_id}", responses=UNKNOWN)

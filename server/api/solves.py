@@ -23,7 +23,7 @@ from client.schema import (
     SolveResult,
     SolveState,
 )
-from server.api.following import SolveStream, followed, recorded_solve, told
+from server.api.following import SolveStream, followed, recorded_solve, since, told
 from server.api.gone import unless_gone
 from server.api.history import History
 from server.api.listing import Cursor, live_info, matches, merged, seconds_of
@@ -81,7 +81,11 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 UNKNOWN: dict[int | str, dict[str, Any]] = {
     404: {"model": ProblemDetails, "description": "There is no such solve."},
-    503: {"model": ProblemDetails, "description": "No engine, or a journal that cannot be read."},
+    503: {
+        "model": ProblemDetails,
+        "description": "No engine, a journal that cannot be read, or one that is behind: it has "
+        "ended, and is neither in memory any more nor on the disk yet.",
+    },
 }
 EVENTS_EXAMPLE = (
     'id: 7\nevent: attempt.text\ndata: {"id":7,"solve_id":"solve-5b0c7d1f2a3e","at":1.5,'
@@ -128,7 +132,7 @@ async def create(
             headers={"Location": where, "Preference-Applied": ASYNC},
         )
     if wants_events(request):
-        return SolveStream(told(handle.events.follow()), handle)
+        return SolveStream(told(since(handle)), handle)
     result = await result_or_gone(handle, request)
     return Response() if result is None else JSONResponse(result.model_dump(mode="json"))
 

@@ -293,9 +293,11 @@ def prune_command(
     )
     with _changing(journal) as connection:
         going = list(retention.plan(connection, bounds, time.time()))
+        runs = retention.empty_runs(connection, bounds, time.time())
         if delete:
             for solve in going:
                 retention.delete(connection, solve.solve_id)
+            retention.delete_runs(connection, runs)
             for _ in retention.give_back(connection):
                 pass
     if as_json:
@@ -305,6 +307,8 @@ def prune_command(
         Console().print(prunable_table(going))
     verb = "deleted" if delete else "would be deleted; --delete does it"
     typer.echo(f"{len(going)} solves, {sum(s.size for s in going) / MIB:.1f} MiB: {verb}")
+    if runs:
+        typer.echo(f"{len(runs)} runs without a solve: {verb}")
 
 
 @app.command("check")

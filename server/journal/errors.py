@@ -6,6 +6,7 @@
     ├── JournalInUse         another server writes this file
     ├── JournalUnusable      the file cannot be made, or belongs to another program
     ├── JournalUnreadable    a reader finds no journal there, or one that it cannot read
+    ├── NotWrittenYet        a solve is on its way to the file, and not in memory any more
     ├── UnknownSolve         no solve of that id is recorded, or it has no such attempt
     ├── ExportFailed         the export cannot be written
     └── MalformedOption      a value on the command line is not as it should be
@@ -42,6 +43,18 @@ class JournalUnusable(JournalError):
 
 class JournalUnreadable(JournalError):
     """There is no journal at this path, or it cannot be read."""
+
+
+class NotWrittenYet(JournalError):
+    """A solve has ended and is on its way to the file; there was no room to keep it till then."""
+
+    retry_after_s = 2.0
+
+    def __init__(self, solve_id: str) -> None:
+        super().__init__(
+            f"solve {solve_id[:80]!r}: has ended, and waits to be written to the journal, which is "
+            "behind (GET /ready says why); ask again, or make room on its disk"
+        )
 
 
 class UnknownSolve(JournalError):

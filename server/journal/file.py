@@ -23,6 +23,7 @@ from server.journal.migrations import (
     scripts,
 )
 from server.journal.rows import text_of
+from server.regular import require_regular
 
 log = structlog.get_logger(__name__)
 
@@ -237,7 +238,7 @@ def _open_fit(path: Path) -> sqlite3.Connection:
     """Open the file, making it where it is missing, and see that it can be written on."""
     try:
         # SQLite gives the files beside it the same permissions.
-        os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        _make(path)
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode=rw",
             uri=True,
@@ -264,6 +265,16 @@ def _open_fit(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _make(path: Path) -> None:
+    """See that there is a file at the path; a pipe would be waited for without an end."""
+    flags = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        require_regular(os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
 
 
 def _prepare(connection: sqlite3.Connection, path: Path) -> None:

@@ -263,11 +263,15 @@ class JournalReader:
         )
         return sound(StoredSolve, rows[0]) if rows else None
 
-    def runs(self, limit: int = RUNS_LISTED) -> list[RunRow]:
-        """Return runs, the newest first."""
+    def runs(
+        self, limit: int = RUNS_LISTED, before: tuple[float, str] | None = None
+    ) -> list[RunRow]:
+        """Return runs, the newest first; `before` are `created` and `id` of the page before."""
+        where = "" if before is None else "WHERE (created, id) < (?, ?)"
         rows = self.query(
-            f"SELECT {RUN_COLUMNS} FROM runs ORDER BY created DESC, id LIMIT ?",  # noqa: S608
-            (limit,),
+            f"SELECT {RUN_COLUMNS} FROM runs {where} "  # noqa: S608
+            "ORDER BY created DESC, id DESC LIMIT ?",
+            (*(before or ()), limit),
         )
         return [RunRow(*row) for row in rows]
 

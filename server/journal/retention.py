@@ -1,7 +1,7 @@
 """How long and how much is kept: the oldest solves go first, whole; one in flight never goes."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 #: Pruning goes this far under the bound, so that it is not needed again at once.
@@ -14,6 +14,8 @@ NOT_OF_OPEN_RUN = (
     "(run_id IS NULL OR run_id NOT IN (SELECT id FROM runs WHERE finished IS NULL "
     "AND created + limit_s + 86400 > CAST(strftime('%s', 'now') AS REAL)))"
 )
+#: A run without a solve, which is finished.
+EMPTY = "finished IS NOT NULL AND NOT EXISTS (SELECT 1 FROM solves WHERE solves.run_id = runs.id)"
 #: Pages given back to the file system in one transaction: 8 MiB, about 20 ms.
 VACUUM_PAGES = 2_000
 
@@ -112,12 +114,35 @@ def solve_bytes(connection: sqlite3.Connection, solve_id: str) -> int:
 
 
 def delete(connection: sqlite3.Connection, solve_id: str) -> None:
-    """Delete a solve that has ended, with all that belongs to it."""
+    """Delete a solve that has ended, with all that belongs to it, and its run if it was the last.
+
+    A run that is open stays, and so do those of other solves, and those that never had any.
+    """
+    rows = connection.execute("SELECT run_id FROM solves WHERE id = ?", (solve_id,)).fetchall()
     connection.execute("DELETE FROM solves WHERE id = ? AND outcome IS NOT NULL", (solve_id,))
-    # A run goes with its last solve; one that is open, or never had any, stays.
-    connection.execute(
-        "DELETE FROM runs WHERE finished IS NOT NULL AND id NOT IN "
-        "(SELECT run_id FROM solves WHERE run_id IS NOT NULL)"
+    delete_runs(connection, [run_id for (run_id,) in rows])
+
+
+def empty_runs(connection: sqlite3.Connection, retention: Retention, now: float) -> list[str]:
+    """Return the finished runs without a solve that are too old.
+
+    Their callers answered all of their problems otherwise, and may want to know that for as long
+    as solves are kept.
+    """
+    if retention.keep_s is None:
+        return []
+    rows = connection.execute(
+        f"SELECT id FROM runs WHERE finished < ? AND {EMPTY}",  # noqa: S608
+        (now - retention.keep_s,),
+    )
+    return [str(run_id) for (run_id,) in rows]
+
+
+def delete_runs(connection: sqlite3.Connection, run_ids: Iterable[str | None]) -> None:
+    """Delete those of these runs that are finished and have no solve, with their answers."""
+    connection.executemany(
+        f"DELETE FROM runs WHERE id = ? AND {EMPTY}",  # noqa: S608
+        [(run_id,) for run_id in run_ids],
     )
 
 

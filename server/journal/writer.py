@@ -10,7 +10,14 @@ from server.journal.backlog import Backlog
 from server.journal.bulk import Entry, total, without_bulk
 from server.journal.errors import JournalError, is_damage
 from server.journal.file import Defect, JournalFile
-from server.journal.retention import Retention, delete, has_room, next_to_go
+from server.journal.retention import (
+    Retention,
+    delete,
+    delete_runs,
+    empty_runs,
+    has_room,
+    next_to_go,
+)
 from server.journal.store import store
 
 log = structlog.get_logger(__name__)
@@ -139,4 +146,5 @@ class Writer:
             delete(connection, solve_id)
             deleted += 1
             log.info("journal.pruned", solve_id=solve_id)
+        delete_runs(connection, empty_runs(connection, self._retention, time.time()))
         return True

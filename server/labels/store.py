@@ -18,6 +18,7 @@ import orjson
 
 from client.schema import Label, LabelBody
 from server.errors import QuorumServerError
+from server.regular import regular
 
 #: Columns of a `reflections.csv`, as training reads them.
 COLUMNS = (
@@ -106,7 +107,7 @@ class LabelStore:
     def _read(self) -> dict[str, Label]:
         found: dict[str, Label] = {}
         try:
-            content = self.path.read_bytes() if self.path.exists() else b""
+            content = regular(self.path).read_bytes() if self.path.exists() else b""
             for line in content.splitlines(keepends=True):
                 if line.endswith(b"\n"):
                     _apply(found, orjson.loads(line))

@@ -53,6 +53,7 @@ class Meter:
         self._sampled: dict[tuple[str, int], int] = {}
         self._resumed: set[tuple[str, int]] = set()
         self._started: dict[str, float] = {}
+        self._find = parts.service.get if parts.service is not None else lambda _: None
         self._queued: dict[str, float] = {}
         self._count_solves()
         self._count_attempts()
@@ -134,10 +135,18 @@ class Meter:
                 self._started[event.solve_id] = event.time_limit_s
             case SolveResumed():
                 self._resumed.update((event.solve_id, attempt) for attempt in event.attempts)
+                self._go_on(event.solve_id)
             case SolveFinished():
                 self._end_solve(event)
             case _:
                 pass
+
+    def _go_on(self, solve_id: str) -> None:
+        """Know the limit of a solve that a dead server began: that one was told its start."""
+        handle = self._find(solve_id)
+        started = handle.past.started if handle is not None and handle.past is not None else None
+        if started is not None:
+            self._started.setdefault(solve_id, started.time_limit_s)
 
     def _take_of_attempt(self, event: AttemptEvent) -> None:
         match event:

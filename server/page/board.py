@@ -2,9 +2,11 @@
 
 import csv
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlencode
 
 from client.schema import Run as WireRun
 from server.journal.errors import JournalUnreadable
@@ -12,7 +14,9 @@ from server.journal.reader import JournalReader, SolveFilter, StoredAttempt, Sto
 from server.journal.runs import RunRow
 from server.page.render import Frame
 from server.page.view import NotThere, View
+from server.regular import regular
 from server.runs.clock import SystemClocks
+from server.runs.listing import Place, written
 from server.runs.run import run_of
 from voting.answers import AnswerKind, parse_answer
 from voting.equivalence import compare
@@ -20,7 +24,7 @@ from voting.exact import Comparison
 
 #: Problems on a board; a contest has 50 to 110.
 MOST_PROBLEMS = 1_000
-#: Runs in the list.
+#: Runs in a page of the list.
 MOST_RUNS = 200
 #: Bytes of a file of answers.
 MOST_BYTES = 50_000_000
@@ -82,18 +86,27 @@ class Board:
         return f"{self.run.state}-{self.run.done}-{self.run.running}-{ended}"
 
 
-def runs_view(reader: JournalReader, frame: Frame) -> View:
-    """Return the list of runs."""
+def runs_view(
+    reader: JournalReader, frame: Frame, before: Place | None = None, most: int = MOST_RUNS
+) -> View:
+    """Return the list of runs, those below `before` where that is given."""
     done = dict(
         reader.query(
             "SELECT run_id, count(DISTINCT problem_id) FROM solves "
             "WHERE run_id IS NOT NULL AND outcome IS NOT NULL GROUP BY run_id"
         )
     )
-    runs = [
-        wire(row).model_copy(update={"done": done.get(row.id, 0)}) for row in reader.runs(MOST_RUNS)
-    ]
-    return View("runs.html", frame, {"runs": runs})
+    rows = reader.runs(most + 1, before)
+    runs: list[WireRun] = []
+    for row in rows[:most]:
+        # One that is damaged keeps nobody from seeing the others.
+        with suppress(NotThere):
+            runs.append(wire(row).model_copy(update={"done": done.get(row.id, 0)}))
+    older = None
+    if len(rows) > most and frame.links.served:
+        last = rows[most - 1]
+        older = f"/runs?{urlencode({'before': written((last.created, last.id))})}"
+    return View("runs.html", frame, {"runs": runs, "older": older, "first": before is None})
 
 
 def board_view(
@@ -120,8 +133,15 @@ def find_board(reader: JournalReader, run_id: str, answers: Mapping[str, str]) -
 
 
 def wire(row: RunRow) -> WireRun:
-    """Return a run as callers see it, without its problems."""
-    return run_of(row, SystemClocks()).wire(solves=False)
+    """Return a run as callers see it, without its problems.
+
+    Raises:
+        NotThere: its record is damaged.
+    """
+    try:
+        return run_of(row, SystemClocks()).wire(solves=False)
+    except (ValueError, TypeError) as error:
+        raise NotThere(f"the record of run {row.id[:80]!r} is damaged") from error
 
 
 def board(reader: JournalReader, row: RunRow, answers: Mapping[str, str]) -> Board:
@@ -191,7 +211,7 @@ def read_answers(path: Path | None) -> dict[str, str]:
     if path is None:
         return {}
     try:
-        if path.stat().st_size > MOST_BYTES:
+        if regular(path).stat().st_size > MOST_BYTES:
             raise ValueError(f"it has over {MOST_BYTES:,} bytes")
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.DictReader(file)

@@ -9,19 +9,20 @@ from server.journal.reader import JournalReader
 from server.page.answering import Journal, frame_of, page_router, parts_of, sent
 from server.page.board import board_view, find_board, read_answers, runs_view
 from server.page.links import run_file
+from server.runs.listing import place_of
 
 router = page_router()
 NONE = "none"
 
 
 @router.get("/runs")
-async def runs(request: Request, read: Journal) -> Response:
-    """List the runs."""
+async def runs(request: Request, read: Journal, before: str | None = None) -> Response:
+    """List the runs; a place that is none is that of the newest."""
     await read.written()
     frame = frame_of(request, "Runs", "runs")
 
     def work(reader: JournalReader) -> str:
-        return runs_view(reader, frame).html()
+        return runs_view(reader, frame, place_of(before)).html()
 
     return sent(request, await read(work), "runs.html")
 

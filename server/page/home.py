@@ -56,7 +56,7 @@ def live_row(handle: SolveHandle) -> LiveRow:
     for event in told(handle):
         match event:
             case SolveStarted():
-                state, waited = "running", event.at
+                state, waited = "queued" if handle.waits else "running", event.at
             case AttemptFinished():
                 ended += not event.is_plan
             case BallotChanged():

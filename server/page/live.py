@@ -1,6 +1,5 @@
 """What the script of a running solve asks for: its events as they come, and its curves."""
 
-from bisect import bisect_right
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Any
@@ -11,8 +10,9 @@ import orjson
 from fastapi import Request, Response
 from sse_starlette import ServerSentEvent
 
-from client.schema import AttemptText, Event
+from client.schema import AttemptText
 from server.api.event_stream import LINE_END, EventStream
+from server.api.following import since
 from server.api.told import told
 from server.journal.reader import JournalReader
 from server.page.curves import curve, label
@@ -38,24 +38,14 @@ def feed(request: Request, handle: SolveHandle | None, after: int) -> Response:
 async def _messages(
     handle: SolveHandle, after: int, threads: anyio.CapacityLimiter
 ) -> AsyncIterator[ServerSentEvent]:
-    before = told(handle)
-    made = Feed([event for event in before if event.id <= after])
-    async for event in _from(before, handle, after):
+    made = Feed([event for event in told(handle) if event.id <= after])
+    async for event in since(handle, after):
         if isinstance(event, AttemptText):
             message = await anyio.to_thread.run_sync(made.message, event, limiter=threads)
         else:
             message = made.message(event)
         if message is not None:
             yield ServerSentEvent(orjson.dumps(message).decode(), id=str(event.id), sep=LINE_END)
-
-
-async def _from(before: list[Event], handle: SolveHandle, after: int) -> AsyncIterator[Event]:
-    """Yield the events above `after`; a dead server may have told some that nobody was sent."""
-    for event in before[bisect_right(before, after, key=lambda event: event.id) :]:
-        after = event.id
-        yield event
-    async for event in handle.events.follow(after):
-        yield event
 
 
 def curves(reader: JournalReader, solve_id: str) -> list[dict[str, Any]]:

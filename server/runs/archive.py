@@ -9,11 +9,11 @@ from typing import TypeVar
 import anyio.to_thread
 import structlog
 
-from client.schema import Run as WireRun
 from server.journal.errors import JournalError
 from server.journal.journal import Journal
 from server.journal.runs import AnswerRow, RunRow
 from server.runs.clock import Clocks
+from server.runs.listing import Place, StoredPage
 from server.runs.run import Run, run_of
 from server.runs.stored import StoredRun, list_runs, load_run
 
@@ -43,19 +43,22 @@ class RunArchive:
         load = partial(load_run, run_id=run_id)
         return None if path is None else await read_journal(path, load, None)
 
-    async def listing(self, known: Container[str]) -> list[WireRun]:
-        """Return the newest runs but for those known, without their problems."""
+    async def listing(self, known: Container[str], limit: int, before: Place | None) -> StoredPage:
+        """Return the newest runs but for those known, below `before` where that is given."""
         path = self._path
         if path is None:
-            return []
+            return StoredPage([])
         nothing: tuple[list[RunRow], Counter[str]] = ([], Counter())
-        rows, done = await read_journal(path, list_runs, nothing)
-        runs = [self._run(row, run_of, row) for row in rows if row.id not in known]
-        return [
-            run.wire(solves=False).model_copy(update={"done": done[run.id]})
+        load = partial(list_runs, limit=limit + 1, before=before)
+        rows, done = await read_journal(path, load, nothing)
+        read = rows[:limit]
+        runs = [self._run(row, run_of, row) for row in read if row.id not in known]
+        wires = [
+            (run.place, run.wire(solves=False).model_copy(update={"done": done[run.id]}))
             for run in runs
             if run is not None
         ]
+        return StoredPage(wires, (read[-1].created, read[-1].id) if len(rows) > limit else None)
 
     def run(self, stored: StoredRun) -> Run | None:
         """Return the run that was stored; None of a damaged one."""

@@ -15,6 +15,7 @@ from client.schema import (
     Event,
     SolveEnd,
     SolveFinished,
+    SolveResult,
 )
 from server.solve.wording import answer_text
 from voting.answers import AnswerKind as VotedKind
@@ -38,6 +39,29 @@ class Rung(StrEnum):
     """The last one that an attempt has put in a box."""
     PRINTED = "printed"
     """The last whole number that an attempt's code has printed."""
+
+
+Line = dict[str, Any]
+"""What `fallback.json` says of a problem."""
+
+
+def surer(now: Line, before: Line | None) -> Line:
+    """Return what is to be said of a problem: `now`, unless an answer known `before` is surer.
+
+    A solve that is begun anew knows nothing at first, and what was known is not to be lost by that.
+    """
+    if before is None or before.get("answer") is None:
+        return now
+    if now["answer"] is None:
+        return before
+    less_sure = _rank(now) > _rank(before)
+    return before if less_sure and not now["final"] else now
+
+
+def _rank(line: Line) -> int:
+    rungs = [rung.value for rung in Rung]
+    rung = line.get("rung")
+    return rungs.index(rung) if rung in rungs else len(rungs)
 
 
 @dataclass(slots=True)
@@ -80,13 +104,19 @@ class Evidence:
                 lead = event.lines[0] if event.lines else None
                 self._leader, self._votes = (lead.answer, lead.votes) if lead else (None, 0)
                 return True
-            case SolveFinished(result=result) if result.end is not SolveEnd.INTERRUPTED:
-                self.final, self._voted = True, result.answer
-                lines = [line for line in result.ballot if line.answer == result.answer]
-                self._votes = lines[0].votes if lines else 0
-                return True
+            case SolveFinished():
+                return self._ended(event.result)
             case _:
                 return False
+
+    def _ended(self, result: SolveResult) -> bool:
+        votes = next((line.votes for line in result.ballot if line.answer == result.answer), 0)
+        if result.end is not SolveEnd.INTERRUPTED:
+            self.final, self._voted, self._votes = True, result.answer, votes
+        elif result.answer is not None:
+            # The votes cast until then; without any, what was known before stands.
+            self._leader, self._votes = result.answer, votes
+        return self.final or result.answer is not None
 
     def _whole(self, output: str) -> str | None:
         for text in reversed(WHOLE.findall(output[-TAIL_CHARS:])):
@@ -106,7 +136,7 @@ class Evidence:
                 return answer_text(answer), Rung.BOXED, 0
         return self._printed, Rung.PRINTED, 0
 
-    def line(self) -> dict[str, Any]:
+    def line(self) -> Line:
         """Return what `fallback.json` says of the problem."""
         answer, rung, votes = self.best()
         return {

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.to_thread
 import orjson
 import structlog
+
+from server.regular import regular
+from server.runs.evidence import Line
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +29,7 @@ AGAIN_S = 2.0
 #: How long the last writing may take as the server ends.
 LAST_S = 3.0
 
-Lines = dict[str, dict[str, dict[str, Any]]]
+Lines = dict[str, dict[str, Line]]
 """By run and problem: what is known."""
 
 
@@ -114,8 +116,12 @@ def replace_file(path: Path, content: bytes) -> None:
 def read_fallback(path: Path) -> Lines:
     """Return what a file of an earlier server says; nothing where there is none, or no such one."""
     try:
-        content = orjson.loads(path.read_bytes())
+        content = orjson.loads(regular(path).read_bytes())
         runs = content["runs"] if content["version"] == VERSION else {}
-        return {run: dict(told["problems"]) for run, told in runs.items()}
+        return {run: _lines(told["problems"]) for run, told in runs.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+def _lines(problems: dict[str, object]) -> dict[str, Line]:
+    return {name: dict(line) for name, line in problems.items() if isinstance(line, dict)}

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import orjson
 
+from server.regular import regular
 from server.runs.errors import LibraryUnreadable
 from voting.errors import VotingError
 from voting.library import RecordedPaths, read_paths
@@ -20,7 +21,7 @@ def read_library(file: Path) -> RecordedPaths:
         LibraryUnreadable: the file cannot be read, or is none.
     """
     try:
-        if file.stat().st_size > MAX_BYTES:
+        if regular(file).stat().st_size > MAX_BYTES:
             raise LibraryUnreadable(
                 f"runs.library {file}: must be at most {MAX_BYTES} bytes; write one of fewer paths"
             )

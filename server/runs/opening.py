@@ -15,7 +15,7 @@ from server.runs.fallback import Fallback, read_fallback
 from server.runs.library import known_paths
 from server.runs.registry import RunRegistry
 from server.runs.resuming import past_solves, resume_solves
-from server.runs.stored import StoredRun, load_open_runs
+from server.runs.stored import StoredRun, finished_runs, load_open_runs
 from server.settings import Settings
 from server.solve.service import SolveService
 
@@ -72,6 +72,8 @@ async def _take_up(runs: RunRegistry, journal: Journal, rebuild_s: float) -> Non
     """Take up the open runs of the journal, and the solves of theirs that a dead server left."""
     nothing: list[StoredRun] = []
     stored = await read_journal(journal.path, load_open_runs, nothing)
+    nobody: frozenset[str] = frozenset()
+    runs.forget(await read_journal(journal.path, finished_runs, nobody))
     pasts = await past_solves(journal, rebuild_s)
     # Without a pause: whoever asks for a problem of such a run must find the solve that is at it.
     runs.keep(stored)

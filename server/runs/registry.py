@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 import anyio.to_thread
 import structlog
@@ -13,17 +14,17 @@ from client.schema import (
     RunFinish,
     RunRequest,
     SolveFinished,
-    SolveOptions,
     SolveRequest,
 )
-from client.schema import Run as WireRun
 from server.journal.journal import Journal
-from server.journal.runs import AnswerRow
+from server.journal.runs import RUNS_LISTED, AnswerRow
 from server.runs.archive import RunArchive
 from server.runs.clock import Clocks, RunClock, SystemClocks
 from server.runs.errors import FinishedRun, UnknownRun
-from server.runs.evidence import Evidence
+from server.runs.evidence import Evidence, surer
 from server.runs.fallback import Lines
+from server.runs.listing import Place, RunPage, merged
+from server.runs.options import NO_BUDGET, require_budget, with_options
 from server.runs.pace import RunPace, RunView
 from server.runs.run import Entry, Run
 from server.runs.stored import StoredRun, answered
@@ -44,8 +45,6 @@ LEAST_SOLVE_S = 0.5
 MOST_MARGIN = 0.05
 #: The longest time limit that a solve may be told.
 MOST_SOLVE_S = 86_400.0
-#: The budget of a run that gives out nothing: each problem has what it asks for.
-NO_BUDGET = "none"
 
 
 class RunRegistry:
@@ -72,7 +71,8 @@ class RunRegistry:
         self._paths = paths
         self._runs: dict[str, Run] = {}
         self.earlier: Lines = {}
-        """What `fallback.json` said of problems when the server began."""
+        """What `fallback.json` said of problems when the server began, and of solves since then
+        in whose place others were begun. Of no run that is known to be finished."""
         self.changed: Callable[[], None] = lambda: None
 
     def keep(self, stored: Iterable[StoredRun]) -> None:
@@ -85,6 +85,11 @@ class RunRegistry:
                 # Opened again by its caller, while the journal was not to be had.
                 each.fill(self._runs[each.row.id])
         self.changed()
+
+    def forget(self, finished: Iterable[str]) -> None:
+        """Drop what `fallback.json` said of runs that are over, by the journal."""
+        for run_id in finished:
+            self.earlier.pop(run_id, None)
 
     def opened(self) -> list[Run]:
         """Return the runs that take problems."""
@@ -105,6 +110,7 @@ class RunRegistry:
         # Later it would be told to whoever asks for a problem, of fields that he has not named.
         self._service.check(with_options(SolveRequest(problem="?"), request))
         budget = request.budget or self._settings.budget
+        require_budget(budget)
         made = await self._budget(request, budget)
         if request.id is not None and request.id in self._runs:
             return self._runs[request.id], False
@@ -134,11 +140,12 @@ class RunRegistry:
             )
         return run
 
-    async def listing(self) -> list[WireRun]:
-        """Return all runs, the newest first, without their problems."""
-        wires = [run.wire(solves=False) for run in self._runs.values()]
-        wires += await self._archive.listing(self._runs)
-        return sorted(wires, key=lambda run: run.created_at, reverse=True)
+    async def listing(self, limit: int = RUNS_LISTED, before: Place | None = None) -> RunPage:
+        """Return a page of runs, the newest first, without their problems."""
+        stored = await self._archive.listing(self._runs, limit, before)
+        runs = self._runs.values()
+        at_hand = [run for run in runs if before is None or run.place < before]
+        return merged([(run.place, run.wire(solves=False)) for run in at_hand], stored, limit)
 
     async def finish(self, run_id: str, finish: RunFinish, *, cancel: bool = False) -> Run:
         """Take no more problems; with `cancel` end those that run. Finishing again changes nothing.
@@ -230,8 +237,11 @@ class RunRegistry:
         entry = Entry(name, Evidence(request.answer_kind))
         if self._left_s(run) < LEAST_SOLVE_S:
             return False
-        gone_s = past.elapsed_s(past.at)
+        # Where nothing is given out, the time without a server does not count.
+        away_s = run.away_s(past) if run.policy is not None else 0.0
+        gone_s = past.elapsed_s(past.at + away_s)
         terms = self._terms(run, entry, run.policy, request.time_limit_s, gone_s)
+        terms = replace(terms, away_s=away_s)
         if entry.pace is not None:
             entry.pace.start_s, entry.pace.marks = past.run_s, list(past.marks)
         for event in past.events:
@@ -244,21 +254,30 @@ class RunRegistry:
         self.changed()
         return True
 
-    def close_interrupted(self, problem_id: str, event: SolveFinished, run_id: str | None) -> None:
-        """Keep what a solve came to that a dead server was at."""
+    def close_interrupted(
+        self,
+        problem_id: str,
+        event: SolveFinished,
+        run_id: str | None,
+        before: Iterable[Event] = (),
+    ) -> None:
+        """Keep what a solve came to that a dead server was at; `before` is what it told."""
         run = self._runs.get(run_id or "")
-        if run is not None and problem_id and problem_id not in run.entries:
-            run.entries[problem_id] = answered(problem_id, event)
+        if run is None or not problem_id:
+            return
+        standing = run.entries.get(problem_id)
+        if standing is None or standing.unanswered:
+            self._put(run, answered(problem_id, event, before))
+            self.changed()
 
     def lines(self) -> Lines:
-        """Return what is known of every problem of the runs at hand."""
-        return {
-            run.id: {
-                **self.earlier.get(run.id, {}),
-                **{name: entry.evidence.line() for name, entry in run.entries.items()},
-            }
-            for run in self._runs.values()
-        }
+        """Return what is known of every problem of the runs at hand, and was of other open ones."""
+        lines = {run_id: dict(told) for run_id, told in self.earlier.items()}
+        for run in self._runs.values():
+            known = lines.setdefault(run.id, {})
+            for name, entry in run.entries.items():
+                known[name] = surer(entry.evidence.line(), known.get(name))
+        return lines
 
     def _start(
         self, run: Run, name: str, request: SolveRequest, budget: Budget | None
@@ -279,8 +298,15 @@ class RunRegistry:
         entry.solve_id = entry.evidence.solve_id = handle.solve_id
         if entry.result is None:
             entry.handle = handle
-        run.entries.pop(entry.problem_id, None)
-        run.entries[entry.problem_id] = entry
+        self._put(run, entry)
+
+    def _put(self, run: Run, entry: Entry) -> None:
+        """Have an entry be that of its problem; the answer of the one before it is not lost."""
+        name = entry.problem_id
+        if (before := run.entries.pop(name, None)) is not None:
+            told = self.earlier.setdefault(run.id, {})
+            told[name] = surer(before.evidence.line(), told.get(name))
+        run.entries[name] = entry
 
     def _limit_s(self, run: Run) -> float:
         """Return how long its problems may take together: all its time but for the margin."""
@@ -326,7 +352,7 @@ class RunRegistry:
 
         most_s = gone_s + self._left_s(run)
         limit_s = min(most_s, asked_s or most_s, MOST_SOLVE_S)
-        return SolveTerms((observe,), entry.pace, limit_s, away_counts=budget is not None)
+        return SolveTerms((observe,), entry.pace, limit_s)
 
     async def _budget(self, request: RunRequest, name: str) -> Budget | None:
         """Return a run's budget, made in a thread: one that learns takes some time."""
@@ -357,14 +383,3 @@ class RunRegistry:
     async def _write(self, run: Run) -> None:
         self.changed()
         await self._archive.write(run)
-
-
-def with_options(request: SolveRequest, run: RunRequest) -> SolveRequest:
-    """Return a request with what it leaves out as the run says."""
-    said = run.model_dump(exclude_unset=True, include=set(SolveOptions.model_fields))
-    values = {**said, **request.model_dump(exclude_unset=True)}
-    attempts, agree = values.get("attempts"), values.get("agree")
-    if attempts is not None and agree is not None:
-        # One may be the run's and one the problem's.
-        values["agree"] = min(attempts, agree)
-    return SolveRequest.model_validate(values)

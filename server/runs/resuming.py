@@ -39,7 +39,9 @@ def resume_solves(runs: RunRegistry, journal: Journal, pasts: Mapping[str, PastS
             log.warning("solve.not_resumed", solve_id=solve.solve_id, error=str(error))
     for solve in unfinished:
         if solve.solve_id not in resumed:
-            runs.close_interrupted(solve.problem_id, journal.interrupt(solve), solve.run)
+            past = pasts.get(solve.solve_id)
+            told = past.events if past is not None else ()
+            runs.close_interrupted(solve.problem_id, journal.interrupt(solve), solve.run, told)
 
 
 def _of_runs(journal: Journal) -> list[UnfinishedSolve]:

@@ -28,7 +28,9 @@ from client.schema import Run as WireRun
 from server.journal.runs import AnswerRow, RunRow
 from server.runs.clock import Anchor, Clocks, RunClock
 from server.runs.evidence import Evidence
+from server.runs.listing import Place
 from server.runs.pace import RunPace
+from server.solve.past import PastSolve
 from server.solve.service import SolveHandle
 from voting.budget import Budget
 from voting.paths import ProblemPath
@@ -71,6 +73,12 @@ class Entry:
             return False
         return result.answer is not None or result.end not in UNSETTLED
 
+    @property
+    def at_work(self) -> bool:
+        """Whether its solve has begun, and does not wait to be gone on with."""
+        waits = self.handle is not None and self.handle.waits
+        return self.started is not None and not waits
+
     def answers(self, request: SolveRequest) -> bool:
         """Return whether its result stands for a request of the problem."""
         return self.settled and not (request.again and self.unanswered)
@@ -100,11 +108,12 @@ class Entry:
             state, answer, seconds = (
                 RunSolveState.FINISHED, self.result.answer, self.result.seconds,
             )  # fmt: skip
-        elif self.started is not None:
+        elif self.started is not None and self.at_work:
             state, answer = RunSolveState.RUNNING, self.leader
             seconds = round(anyio.current_time() - self.started, 3)
         else:
-            state, answer, seconds = RunSolveState.QUEUED, None, None
+            # One that is to be gone on with may have an answer that leads already.
+            state, answer, seconds = RunSolveState.QUEUED, self.leader, None
         return RunSolve(
             id=self.solve_id,
             problem_id=self.problem_id,
@@ -135,6 +144,11 @@ class Run:
     """What its caller answered, by problem."""
 
     @property
+    def place(self) -> Place:
+        """Where it is in a list."""
+        return self.created, self.id
+
+    @property
     def is_open(self) -> bool:
         """Whether it takes problems."""
         return self.finished is None
@@ -148,6 +162,18 @@ class Run:
     def left_s(self) -> float:
         """Seconds until its end; 0 once that has passed."""
         return max(self.request.limit_s - self.elapsed_s, 0.0)
+
+    def away_s(self, past: PastSolve) -> float:
+        """Return for how long no server was at a solve, by the clock of the run.
+
+        The machine's wall clock may have been set meanwhile.
+        """
+        if past.run_s is not None:
+            last_s = past.run_s + past.elapsed_s(past.at)
+        else:
+            # It waited for its turn: both times are of the server that is dead.
+            last_s = self.request.elapsed_s + past.created - self.created + past.at
+        return min(max(self.clock.elapsed_s() - last_s, 0.0), self.clock.elapsed_s())
 
     def live(self) -> Iterator[Entry]:
         """Yield the problems that run or wait for their turn."""
@@ -163,7 +189,7 @@ class Run:
 
         Those that run at the same time share their time, and count as one.
         """
-        at_work = sum(entry.started is not None for entry in self.live())
+        at_work = sum(entry.at_work for entry in self.live())
         # what its caller answered without a solve, as no server was there, does not come any more
         over = self.answers.keys() - {entry.problem_id for entry in self.entries.values()}
         left = self.request.problems - self.done - len(over)

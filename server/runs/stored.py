@@ -1,11 +1,11 @@
 """Runs read back from the journal, with what their problems came to."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from client.schema import AnswerKind, Event, SolveFinished
+from client.schema import AnswerKind, Event, SolveEnd, SolveFinished, SolveStarted
 from server.journal.reader import JournalReader
 from server.journal.rows import EventRow, sound_event
 from server.journal.runs import AnswerRow, RunRow
@@ -25,6 +25,12 @@ _RESULTS = (
     "FROM solves AS s JOIN events AS e ON e.solve_id = s.id AND e.type = 'solve.finished' "
     "WHERE s.run_id = ? ORDER BY e.id"
 )
+#: What `Evidence` looks at.
+_TOLD = (
+    "SELECT id, solve_id, attempt, type, at, recorded, body FROM events WHERE solve_id = ? "
+    "AND type IN ('solve.started', 'attempt.text', 'attempt.result', 'ballot') ORDER BY id"
+)
+_FINISHED = "SELECT id FROM runs WHERE finished IS NOT NULL"
 _OPEN = "SELECT id FROM runs WHERE finished IS NULL ORDER BY created"
 
 
@@ -72,16 +78,27 @@ def load_open_runs(path: Path) -> list[StoredRun]:
         return [_stored(reader, row) for row in rows if row is not None]
 
 
-def list_runs(path: Path) -> tuple[list[RunRow], Counter[str]]:
-    """Return the newest runs, and how many problems of each are done. Errors as for `load_run`."""
+def finished_runs(path: Path) -> frozenset[str]:
+    """Return the ids of the runs that are finished. Errors as for `load_run`."""
+    with JournalReader(path) as reader:
+        return frozenset(run_id for (run_id,) in reader.query(_FINISHED))
+
+
+def list_runs(
+    path: Path, limit: int, before: tuple[float, str] | None
+) -> tuple[list[RunRow], Counter[str]]:
+    """Return a page of runs, and how many problems of each are done. Errors as for `load_run`."""
     with JournalReader(path) as reader, reader.snapshot():
-        return reader.runs(), reader.runs_done()
+        return reader.runs(limit, before), reader.runs_done()
 
 
-def answered(problem_id: str, event: SolveFinished) -> Entry:
-    """Return a problem that has a result."""
+def answered(problem_id: str, event: SolveFinished, before: Iterable[Event] = ()) -> Entry:
+    """Return a problem that has a result; `before` is what its solve told, where that is read."""
     evidence = Evidence(AnswerKind.TEXT, event.solve_id)
-    evidence.observe(event)
+    for each in (*before, event):
+        if isinstance(each, SolveStarted):
+            evidence.kind = each.answer_kind
+        evidence.observe(each)
     return Entry(problem_id, evidence, event.solve_id, result=event.result)
 
 
@@ -90,9 +107,18 @@ def _stored(reader: JournalReader, row: RunRow) -> StoredRun:
     for *columns, problem_id in reader.query(_RESULTS, (row.id,)):
         event = sound_event(EventRow(*columns))
         if isinstance(event, SolveFinished) and problem_id is not None:
-            entries.append(answered(problem_id, event))
+            before = _evidence(reader, event) if row.finished is None else ()
+            entries.append(answered(problem_id, event, before))
     history = _history(reader, row) if row.finished is None else ()
     return StoredRun(row, entries, history, tuple(reader.run_answers(row.id)))
+
+
+def _evidence(reader: JournalReader, event: SolveFinished) -> Iterable[Event]:
+    """Return what was told of an interrupted solve whose result has no answer: it may have one."""
+    if event.result.end is not SolveEnd.INTERRUPTED or event.result.answer is not None:
+        return ()
+    rows = (EventRow(*columns) for columns in reader.query(_TOLD, (event.solve_id,)))
+    return [each for row in rows if (each := sound_event(row)) is not None]
 
 
 def _history(reader: JournalReader, row: RunRow) -> tuple[ProblemPath, ...]:

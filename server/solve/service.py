@@ -67,6 +67,8 @@ class SolveHandle:
     pace: Pace | None = None
     past: PastSolve | None = None
     """What a dead server left of it."""
+    waits: bool = False
+    """Whether it waits for its turn, one that is gone on with too."""
 
     def cancel(self) -> None:
         """End the solve; its last event says so."""
@@ -94,14 +96,14 @@ class SolveHandle:
 class SolveTerms:
     """What holds for a solve of a run: it goes on without its caller, and others look on.
 
-    `pace` says how long it may take, at most `limit_s` seconds. Time for which no server lived
-    counts where `away_counts`, as the clock of a contest does.
+    `pace` says how long it may take, at most `limit_s` seconds. Of the time for which no server
+    lived `away_s` seconds count, by the clock of the run: the wall clock may have been set.
     """
 
     observers: Sequence[Observer] = ()
     pace: Pace | None = None
     limit_s: float | None = None
-    away_counts: bool = True
+    away_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,8 @@ class SolveService:
             )
         handle = self._open(request, plan, terms)
         turn = self._take_turn()
-        handle.events.emit(SolveQueued, position=0 if turn is None else self.queued)
+        handle.waits = turn is not None
+        handle.events.emit(SolveQueued, position=self.queued if handle.waits else 0)
         self._tell_request(handle, request)
         self._group.start_soon(self._run, handle, turn)
         return handle
@@ -206,10 +209,11 @@ class SolveService:
         plan = self._plan(request)
         if terms.limit_s is not None:
             plan = replace(plan, time_limit_s=terms.limit_s)
-        age_s = max(time.time() - past.created, past.at) if terms.away_counts else past.at
-        handle = self._open(request, plan, terms, past.solve_id, age_s)
+        handle = self._open(request, plan, terms, past.solve_id, past.at + terms.away_s)
         handle.created, handle.past = past.created, past
-        self._group.start_soon(self._run, handle, self._take_turn())
+        turn = self._take_turn()
+        handle.waits = turn is not None
+        self._group.start_soon(self._run, handle, turn)
         return handle
 
     def answered(self, request: SolveRequest, result: SolveResult) -> SolveHandle:
@@ -335,6 +339,7 @@ class SolveService:
             with handle.scope:
                 if turn is not None:
                     await turn.wait()
+                    handle.waits = False
                 solver = Solver(self._parts, handle.plan, handle.events, handle.pace, handle.past)
                 result = await solver.run()
                 _log_end(result)

@@ -54,6 +54,10 @@ def test_a_run_from_its_opening_to_its_end(gateway: Gateway) -> None:
         found = client.runs.get("a")
         assert (found.done, found.seconds_left < run.seconds_left) == (1, True)
         assert "a" in [each.id for each in client.runs.list()]
+        client.runs.open(RunRequest(id="b", problems=1, limit_s=60))
+        first = client.runs.page(limit=1)
+        assert [each.id for each in first.runs] == ["b"]
+        assert [each.id for each in client.runs.page(after=first.next).runs] == ["a"]
         told = RunAnswer(problem_id="p1", answer="42", rung=AnswerRung.VOTE, seconds=1.5)
         assert client.runs.answered("a", told).rung is AnswerRung.VOTE
         assert [each.answer for each in client.runs.get("a").answers] == ["42"]
@@ -72,6 +76,7 @@ async def test_the_same_asynchronously(gateway: Gateway) -> None:
         assert (result.answer, len(result.attempts)) == ("42", 1)
         assert (await client.runs.get(run.id)).done == 1
         assert run.id in [each.id for each in await client.runs.list()]
+        assert [each.id for each in (await client.runs.page(limit=1)).runs] == [run.id]
         told = RunAnswer(problem_id="p1", answer="42", rung=AnswerRung.BALLOT)
         assert (await client.runs.answered(run.id, told)).rung == "ballot"
         assert (await client.runs.finish(run.id)).state is RunState.FINISHED

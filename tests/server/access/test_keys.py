@@ -1,6 +1,7 @@
 """Keys, their file, and sessions: what is kept, what is accepted, what ends."""
 
 import threading
+import os
 import time
 from pathlib import Path
 
@@ -77,6 +78,13 @@ def test_a_file_that_is_damaged_takes_no_key_away(
     file.path.write_text('{"version": 1, "keys": [{"id": ')
     assert ring.find(text) == key
     with pytest.raises(KeysUnusable, match="move it away"):
+        file.read()
+
+
+def test_a_pipe_in_the_place_of_keys_is_told_and_not_waited_for(file: KeyFile) -> None:
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    os.mkfifo(file.path)
+    with pytest.raises(KeysUnusable, match="must be a regular file"):
         file.read()
 
 

@@ -75,6 +75,8 @@ def test_a_budget_that_there_is_not_is_refused_by_its_field(
     reply = http.post(RUNS, json={"id": name, "problems": 1, "limit_s": 60, "budget": budget})
     assert reply.status_code == 422
     assert [error.field for error in refused(reply).errors] == ["budget"]
+    if budget == "best":
+        assert "must be one of adaptive, greedy, fixed, none" in refused(reply).detail
 
 
 @pytest.mark.parametrize(
@@ -233,6 +235,30 @@ def test_runs_are_listed_the_newest_first(http: httpx.Client, name: str) -> None
     other = opened(http, f"{name}-b").id
     listed = [run.id for run in RunList.model_validate_json(http.get(RUNS).content).runs]
     assert listed.index(other) < listed.index(name)
+
+
+def test_runs_are_listed_page_by_page(http: httpx.Client, name: str) -> None:
+    made = [opened(http, f"{name}-{number}").id for number in range(5)]
+    pages: list[list[str]] = []
+    asked: dict[str, str] = {"limit": "2"}
+    while True:
+        page = RunList.model_validate_json(http.get(RUNS, params=asked).content)
+        pages.append([run.id for run in page.runs])
+        if page.next is None:
+            break
+        asked["after"] = page.next
+    listed = [run for page in pages for run in page]
+    assert listed[:5] == made[::-1]
+    assert len(set(listed)) == len(listed)
+    assert {len(page) for page in pages[:-1]} == {2}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("after", "yesterday"), ("after", "nan_x"), ("limit", 0), ("limit", 501)]
+)
+def test_a_page_that_cannot_be_is_refused(http: httpx.Client, field: str, value: str | int) -> None:
+    reply = http.get(RUNS, params={field: value})
+    assert [error.field for error in refused(reply).errors] == [field]
 
 
 @pytest.mark.parametrize(

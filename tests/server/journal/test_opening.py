@@ -55,6 +55,25 @@ async def test_a_missing_journal_is_begun_for_its_owner_alone(tmp_path: Path) ->
     ]
 
 
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+async def test_what_is_no_file_is_refused_at_once_and_left_alone(tmp_path: Path, kind: str) -> None:
+    """A pipe without a writer would be waited for: the server would never start, nor end."""
+    path = tmp_path / "journal.sqlite"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/null")
+    else:
+        path.mkdir()
+    before = path.stat().st_mode
+    with pytest.raises(JournalUnusable, match="set QUORUM_JOURNAL_PATH"):
+        async with Journal(options(tmp_path)):
+            pass
+    async with Journal(options(tmp_path, patient=True)) as journal:
+        assert "cannot be opened" in journal.status().error
+    assert path.stat().st_mode == before
+
+
 @pytest.mark.parametrize("damage", ["text", "header", "pages", "cut"])
 async def test_a_damaged_journal_is_kept_and_a_new_one_begun(told: Path, damage: str) -> None:
     content = bytearray(told.read_bytes())

@@ -16,7 +16,7 @@ from server.journal.export_rows import export_rows
 from server.journal.journal import Journal
 from server.journal.migrations import migrate, scripts
 from server.journal.reader import JournalReader, SolveFilter
-from server.journal.retention import Retention, delete, next_to_go
+from server.journal.retention import Retention, delete, delete_runs, empty_runs, next_to_go
 from server.journal.runs import AnswerRow, RunRow
 from tests.server.journal.stories import options, solve_events
 
@@ -138,6 +138,45 @@ def test_solves_of_an_open_run_stay(told: Path) -> None:
     delete(connection, "solve-in")
     assert connection.execute("SELECT count(*) FROM runs").fetchone() == (0,)
     connection.close()
+
+
+async def test_a_run_without_solves_goes_by_its_age_and_by_no_other_solves_end(told: Path) -> None:
+    """Its caller answered its problems without a server: what was told is kept with the run."""
+    now = time.time()
+    async with Journal(options(told.parent)) as journal:
+        for name, finished in (("unsolved", now), ("old", now - 200.0), ("open", None)):
+            journal.put_run(replace(RUN, id=name, created=now - 300.0, finished=finished))
+        journal.put_answer(AnswerRow("unsolved", "p1", now, "7", "default"))
+        journal.put_run(replace(RUN, finished=now))
+    connection = sqlite3.connect(told, isolation_level=None)
+    connection.execute("PRAGMA foreign_keys = ON")
+    kept = Retention(most_bytes=None, keep_s=100.0)
+    assert empty_runs(connection, Retention(most_bytes=0, keep_s=None), now) == []
+    assert empty_runs(connection, kept, now) == ["old"]
+    delete(connection, "solve-out")
+    assert connection.execute("SELECT count(*) FROM runs").fetchone() == (4,)
+    delete(connection, "solve-in")
+    delete_runs(connection, ["old", "open"])
+    rows = connection.execute("SELECT id FROM runs ORDER BY id").fetchall()
+    assert rows == [("open",), ("unsolved",)]
+    assert connection.execute("SELECT answer FROM run_answers").fetchall() == [("7",)]
+    connection.close()
+
+
+def test_prune_tells_of_runs_without_solves(tmp_path: Path) -> None:
+    async def write() -> None:
+        async with Journal(options(tmp_path)) as journal:
+            for name in ("old", "new"):
+                journal.put_run(replace(RUN, id=name, finished=9.0 if name == "old" else None))
+
+    anyio.run(write)
+    path = tmp_path / "journal.sqlite"
+    for given, verb in (((), "would be deleted"), (("--delete",), "deleted")):
+        arguments = ["prune", "--keep-days", "1", "--journal", str(path), *given]
+        done = CliRunner().invoke(app, arguments)
+        assert f"1 runs without a solve: {verb}" in done.output
+    with JournalReader(path) as reader:
+        assert [run.id for run in reader.runs()] == ["new"]
 
 
 def test_a_file_of_the_first_version_gets_runs(tmp_path: Path) -> None:

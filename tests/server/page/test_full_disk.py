@@ -35,6 +35,10 @@ def test_solves_go_on_and_every_view_tells_until_there_is_room(
             for path in ("/", "/runs", "/data"):
                 shown = parse(http.get(path).text).text
                 assert "The journal is behind" in shown, path
+            more = [http.post("/v1/solves", json={"problem": "6 x 7?"}).json() for _ in range(20)]
+            for each in (full, *more):
+                reply = http.get(f"/v1/solves/{each['solve_id']}")
+                assert reply.status_code == 200, reply.text
             ready = http.get("/ready").json()
             assert not ready["journal"]["ready"]
             (disk / "filler").unlink()

@@ -1,15 +1,24 @@
 """The views over HTTP: what they show of the record, and what they say where it is not there."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
+import anyio
 import httpx
 import pytest
 from fastapi import FastAPI
 
 from server.api.app import create_app
+from server.journal.errors import JournalUnreadable
 from server.journal.journal import Journal
-from tests.server.journal.stories import PROMPT, STRETCH, token_ids
+from server.journal.reader import JournalReader
+from server.page.board import read_answers, runs_view
+from server.page.render import Frame
+from server.runs.listing import place_of
+from tests.server.journal.stories import PROMPT, STRETCH, options, token_ids
+from tests.server.journal.test_runs import RUN
 from tests.server.page.conftest import page_settings
 from tests.server.page.markup import parse
 from tests.server.page.world import World
@@ -143,6 +152,38 @@ def test_board_tells_right_from_wrong(http: httpx.Client, world: World) -> None:
     assert http.get("/runs/contest/state.json").json()["state"].startswith("open-1-0-")
     assert "contest" in parse(http.get("/runs").text).text
     assert not world.journal.status().dropped
+
+
+def test_runs_are_shown_page_by_page(http: httpx.Client, tmp_path: Path) -> None:
+    sound = replace(RUN, request='{"problems": 2, "limit_s": 600}')
+
+    async def write() -> None:
+        async with Journal(options(tmp_path)) as journal:
+            for number in range(5):
+                journal.put_run(replace(sound, id=f"run-{number}", created=1_000.0 + number))
+            journal.put_run(replace(sound, id="damaged", created=1_004.5, request="{"))
+
+    anyio.run(write)
+    shown: list[str] = []
+    before: str | None = None
+    with JournalReader(tmp_path / "journal.sqlite") as reader:
+        for _ in range(3):
+            view = runs_view(reader, Frame("Runs", "runs"), place_of(before), 2)
+            markup = parse(view.html())
+            paths = [str(a["href"]) for tag, a in markup.elements if tag == "a" and "href" in a]
+            shown += [path for path in paths if path.startswith("/runs/")]
+            older = [path for path in paths if path.startswith("/runs?")]
+            before = parse_qs(urlsplit(older[0]).query)["before"][0] if older else None
+    assert shown == [f"/runs/run-{number}" for number in range(4, -1, -1)]
+    assert before is None
+    assert http.get("/runs", params={"before": "1.5_contest"}).status_code == 200
+    assert http.get("/runs?before=yesterday").text == http.get("/runs").text
+
+
+def test_answers_that_are_a_pipe_are_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "answers.csv")
+    with pytest.raises(JournalUnreadable, match=r"regular file.*page\.answers"):
+        read_answers(tmp_path / "answers.csv")
 
 
 def test_data_are_shown_by_kind(http: httpx.Client) -> None:

@@ -1,6 +1,7 @@
 """`fallback.json`: the best answers, whatever happens to the server and the disk."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from client.schema import (
     SolveFinished,
     SolveResult,
 )
-from server.runs.evidence import Evidence
+from server.runs.evidence import Evidence, Line, surer
 from server.runs.fallback import Fallback, read_fallback, replace_file
 from tests.server.solve.rehearsal import eventually
 
@@ -41,9 +42,10 @@ def ballot(answer: str, votes: int) -> Event:
     return BallotChanged(solve_id="s", at=1, lines=[line], running=1, stop=False, reason="open")
 
 
-def end(answer: str | None) -> Event:
+def end(answer: str | None, why: SolveEnd = SolveEnd.DEADLINE, votes: int = 0) -> Event:
+    lines = [BallotLine(answer=answer, votes=votes, weight=votes, attempts=[])] if answer else []
     result = SolveResult(
-        solve_id="s", answer=answer, end=SolveEnd.DEADLINE, detail="", strategy="tir"
+        solve_id="s", answer=answer, end=why, detail="", strategy="tir", ballot=lines
     )
     return SolveFinished(solve_id="s", at=1, result=result)
 
@@ -68,7 +70,25 @@ def test_the_surest_evidence_counts() -> None:
     assert seen(*boxed, ballot("7", 2)) == ("7", "ballot", 2)
     assert seen(*boxed, ballot("7", 2), end("7")) == ("7", "vote", 0)
     assert seen(*boxed, end(None)) == ("52", "boxed", 0)
+    interrupted = SolveEnd.INTERRUPTED
+    assert seen(end("7", interrupted, 2)) == ("7", "ballot", 2)
+    assert seen(*boxed, end(None, interrupted)) == ("52", "boxed", 0)
+    assert seen(*boxed, ballot("7", 2), end(None, interrupted)) == ("7", "ballot", 2)
     assert seen(told("-12"), kind=AnswerKind.TEXT) == ("-12", "printed", 0)
+
+
+def said(answer: str | None, rung: str = "printed", *, final: bool = False) -> Line:
+    return {"answer": answer, "rung": rung, "final": final}
+
+
+def test_an_answer_that_was_known_is_given_up_for_a_surer_one_only() -> None:
+    boxed, voted = said("7", "boxed"), said("8", "vote", final=True)
+    for now in (said(None), said("3"), said(None, final=True)):
+        assert surer(now, boxed) == boxed
+    for now in (said("3", "boxed"), said("3", "ballot"), voted, said("3", final=True)):
+        assert surer(now, boxed) == now
+    for before in (None, said(None, "vote"), {}, said("9", "of another program")):
+        assert surer(said("3"), before) == said("3")
 
 
 async def test_it_is_written_when_something_changes_and_at_the_end(tmp_path: Path) -> None:
@@ -112,3 +132,8 @@ def test_a_file_that_is_none_of_ours_says_nothing(tmp_path: Path) -> None:
     for content in contents:
         replace_file(path, content)
         assert read_fallback(path) == {}
+    replace_file(path, b'{"version": 1, "runs": {"r": {"problems": {"a": 7, "b": {"answer": 1}}}}}')
+    assert read_fallback(path) == {"r": {"b": {"answer": 1}}}
+    path.unlink()
+    os.mkfifo(path)
+    assert read_fallback(path) == {}

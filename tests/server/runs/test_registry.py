@@ -11,6 +11,7 @@ from client.schema import AnswerRung, RunAnswer, RunRequest
 from server.journal.journal import Journal
 from server.journal.reader import JournalReader
 from server.journal.runs import RunRow
+from server.runs.listing import Place
 from server.runs.opening import open_runs
 from server.runs.registry import RunRegistry
 from server.settings import Settings
@@ -38,7 +39,7 @@ async def test_a_damaged_run_keeps_no_server_from_starting_and_can_be_opened_ane
             open_runs(Settings(), SERVICE, journal) as runs,
         ):
             assert [run.id for run in runs.opened()] == ["sound"]
-            assert [wire.id for wire in await runs.listing()] == ["sound"]
+            assert [wire.id for wire in (await runs.listing()).runs] == ["sound"]
             run, new = await runs.create(
                 RunRequest(id="cut", problems=7, limit_s=60, budget="none")
             )
@@ -48,6 +49,27 @@ async def test_a_damaged_run_keeps_no_server_from_starting_and_can_be_opened_ane
         kept = reader.run("cut")
     assert kept is not None
     assert kept.problems == 7
+
+
+async def test_the_list_goes_on_to_the_oldest_run_past_those_that_are_damaged(
+    tmp_path: Path,
+) -> None:
+    async with Journal(options(tmp_path)) as journal:
+        for number in range(7):
+            finished = None if number == 2 else 2_000.0
+            row = replace(RUN, id=f"run-{number}", created=1_000.0 + number // 2, finished=finished)
+            journal.put_run(replace(row, request="{") if number in (5, 6) else row)
+    async with (
+        Journal(options(tmp_path)) as journal,
+        open_runs(Settings(), SERVICE, journal) as runs,
+    ):
+        pages: list[list[str]] = []
+        before: Place | None = None
+        while not pages or before is not None:
+            page = await runs.listing(2, before)
+            pages.append([wire.id for wire in page.runs])
+            before = page.next
+    assert pages == [[], ["run-4", "run-3"], ["run-2", "run-1"], ["run-0"]]
 
 
 async def test_problems_that_were_answered_without_a_solve_leave_their_time_to_the_others() -> None:

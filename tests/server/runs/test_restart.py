@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import httpx
 import pytest
 from httpx_sse import connect_sse
 
-from client.schema import AttemptResumed, SolveEnd, SolveResult, SolveResumed
+from client.schema import AttemptResumed, AttemptSegment, SolveEnd, SolveResult, SolveResumed
 from server.journal.check import check
 from server.journal.reader import JournalReader
 from tests.server.vocabulary import tiny_models
@@ -112,7 +113,8 @@ def thinking(folder: Path, solves: int) -> Callable[[], bool]:
 
 
 def fallback(folder: Path, problem_id: str) -> dict[str, Any]:
-    told = json.loads((folder / "fallback.json").read_bytes())
+    path = folder / "fallback.json"
+    told = json.loads(path.read_bytes()) if path.exists() else {"runs": {"r": {"problems": {}}}}
     # The file follows within a second: the problem may not be in it yet.
     line: dict[str, Any] = told["runs"]["r"]["problems"].get(problem_id, {})
     return line
@@ -167,6 +169,8 @@ def test_kill_9_loses_no_answer_and_no_solve_of_a_run(folder: Path) -> None:
     # What the dead server sampled and counted is not counted again.
     (told_of,) = re.findall(r'^quorum_tokens_total{kind="sampled"} (\S+)$', metrics, re.MULTILINE)
     assert float(told_of) == sampled(folder) - counted > 0
+    assert "quorum_solve_seconds_count 2.0" in metrics, "of the solve that it went on with too"
+    assert "quorum_solve_budget_ratio_count 2.0" in metrics
     with JournalReader(folder / "journal.sqlite") as reader:
         assert list(check(reader)) == []
         events = list(reader.events(solve_id=second.solve_id))
@@ -205,6 +209,73 @@ def test_a_solve_that_is_gone_on_with_is_shown_from_its_beginning(folder: Path) 
         assert "print(17)" in page, "what its attempts did before"
         with connect_sse(http, "GET", f"/solves/{stored.id}/feed?after={told[2]}") as source:
             assert int(next(source.iter_sse()).id) in told
+
+
+def test_a_solve_that_waits_to_be_gone_on_with_is_told_from_its_beginning(folder: Path) -> None:
+    run = {"id": "r", "problems": 2, "limit_s": 600, "budget": "none"}
+    bodies = [{"problem": "6 x 7?", "run": "r", "problem_id": name} for name in ("p1", "p2")]
+    with server(folder) as (http, process):
+        assert http.post("/v1/runs", json=run).status_code == 201
+        threads = [ask_in_vain(http, body) for body in bodies]
+        until(thinking(folder, 2))
+        process.send_signal(signal.SIGKILL)
+        for thread in threads:
+            thread.join(20)
+    with JournalReader(folder / "journal.sqlite") as reader:
+        told = {
+            solve.id: [
+                event.id
+                for event in reader.events(solve_id=solve.id)
+                if not isinstance(event, AttemptSegment)
+            ]
+            for solve in reader.solves()
+        }
+    (folder / "one").touch()
+    with server(folder) as (http, _):
+        solves = http.get("/v1/runs/r").json()["solves"]
+        assert sorted(each["state"] for each in solves) == ["queued", "running"]
+        waits, named = next(
+            (each["id"], each["problem_id"]) for each in solves if each["state"] == "queued"
+        )
+        assert http.get(f"/v1/solves/{waits}").json()["state"] == "queued"
+        live = {each["id"]: each["told"] for each in http.get("/live.json").json()}
+        assert live[waits].startswith("queued")
+        path, before = f"/v1/solves/{waits}/events", told[waits]
+        with connect_sse(http, "GET", f"{path}?after={before[0]}") as source:
+            stream = source.iter_sse()
+            assert [int(next(stream).id) for _ in before[1:]] == before[1:]
+            joined = {**bodies[0], "problem_id": named}
+            wish = {"Accept": "text/event-stream"}
+            with connect_sse(http, "POST", "/v1/solves", json=joined, headers=wish) as other:
+                assert int(next(other.iter_sse()).id) == before[0]
+            (folder / "go").touch()
+            # A comment that keeps the connection alive is an event without data.
+            rest = [event.event for event in stream if event.data]
+        assert (rest[0], rest[-1]) == ("solve.resumed", "solve.finished")
+
+
+def test_the_best_answer_outlives_a_solve_that_cannot_be_gone_on_with(folder: Path) -> None:
+    """It is on the disk twice: in `fallback.json`, and in the journal for where that is lost."""
+    known = {"answer": "17", "rung": "printed", "final": False}
+    run = {"id": "r", "problems": 3, "limit_s": 600, "budget": "none"}
+    with server(folder) as (http, process):
+        assert http.post("/v1/runs", json=run).status_code == 201
+        thread = ask_in_vain(http, {"problem": "6 x 7?", "run": "r", "problem_id": "p1"})
+        until(thinking(folder, 1))
+        until(lambda: fallback(folder, "p1").get("answer") == "17")
+        process.send_signal(signal.SIGKILL)
+        thread.join(20)
+    with (folder / "tiny.gguf").open("ab") as file:
+        file.write(b"other weights")
+    for name, lost in (("p2", False), ("p3", True)):
+        if lost:
+            (folder / "fallback.json").unlink()
+        with server(folder) as (http, process):
+            assert http.get("/v1/runs/r").json()["solves"][0]["state"] == "finished"
+            assert ask(http, name, "[quick] 2 + 3?").answer == "5"
+            until(partial(fallback, folder, name))
+            assert fallback(folder, "p1").items() >= known.items()
+            process.send_signal(signal.SIGKILL)
 
 
 def test_a_shutdown_leaves_what_runs_to_the_next_server(folder: Path) -> None:

@@ -1,12 +1,20 @@
 """How long a problem may go on that a dead server was at."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from client.schema import RunRequest, SolveEnd, SolveFinished, SolveRequest, SolveRequested
+from client.schema import (
+    AttemptResult,
+    RunRequest,
+    SolveEnd,
+    SolveFinished,
+    SolveRequest,
+    SolveRequested,
+)
 from server.journal.journal import Journal
 from server.runs import resuming
 from server.runs.registry import RunRegistry
@@ -24,6 +32,7 @@ class ByHand:
     """Clocks that stand still unless they are moved."""
 
     now_s = 0.0
+    step_s = 0.0
 
     def boot(self) -> str:
         return "boot"
@@ -32,7 +41,7 @@ class ByHand:
         return self.now_s
 
     def wall_s(self) -> float:
-        return self.now_s
+        return self.now_s + self.step_s
 
 
 class Service:
@@ -49,7 +58,7 @@ class Service:
     def resume(self, past: PastSolve, request: SolveRequest, terms: SolveTerms) -> SolveHandle:
         del request
         self.terms = terms
-        return cast("SolveHandle", SimpleNamespace(solve_id=past.solve_id))
+        return cast("SolveHandle", SimpleNamespace(solve_id=past.solve_id, waits=False))
 
 
 def a_past() -> PastSolve:
@@ -76,6 +85,43 @@ async def test_what_is_left_of_the_run_is_left_after_what_is_gone_of_the_problem
     assert runs.resume(a_past(), request)
     assert service.terms is not None
     assert service.terms.limit_s == pytest.approx(limit_s)
+
+
+@pytest.mark.parametrize("step_s", [0.0, 5_000.0, -5_000.0])
+@pytest.mark.parametrize("begun", [True, False])
+async def test_a_step_of_the_wall_clock_makes_no_solve_older(step_s: float, begun: bool) -> None:
+    """How long no server was there is by the clock of the run, which measures from the boot."""
+    service, clocks = Service(), ByHand()
+    runs = RunRegistry(cast("SolveService", service), clocks=clocks)
+    run, _ = await runs.create(RunRequest(problems=1, limit_s=9_000, budget="greedy"))
+    past = replace(a_past(), created=BEFORE_S)
+    past = past if begun else replace(past, run_s=None, started=None)
+    clocks.now_s, clocks.step_s = BEFORE_S + GONE_S + 50.0, step_s
+    assert runs.resume(past, SolveRequest(problem="?", problem_id="p", run=run.id))
+    assert service.terms is not None
+    assert service.terms.away_s == pytest.approx(50.0)
+
+
+async def test_what_is_known_of_a_problem_outlives_its_being_solved_anew() -> None:
+    runs = RunRegistry(cast("SolveService", Service()), clocks=ByHand())
+    runs.earlier = {"over": {"p": {"answer": "1"}}, "unread": {"p": {"answer": "2"}}}
+    run, _ = await runs.create(RunRequest(problems=1, limit_s=RUN_S, budget="none"))
+    printed = AttemptResult(
+        solve_id="solve-0", at=1.0, attempt=0, turn=1, call=0, status="ok", output="17",
+        seconds=0.1, state_lost=False,
+    )  # fmt: skip
+    *_, finished = solve_events("solve-0", lambda: 1)
+    assert isinstance(finished, SolveFinished)
+    left: dict[str, Any] = {"answer": None, "ballot": [], "end": SolveEnd.INTERRUPTED}
+    event = finished.model_copy(update={"result": finished.result.model_copy(update=left)})
+    runs.close_interrupted("p", event, run.id, [printed])
+    assert runs.resume(a_past(), SolveRequest(problem="?", problem_id="p", run=run.id, again=True))
+    runs.forget(["over"])
+    lines = runs.lines()
+    assert (lines[run.id]["p"]["answer"], lines[run.id]["p"]["rung"]) == ("17", "printed")
+    assert {name: lines[name] for name in lines if name != run.id} == {
+        "unread": {"p": {"answer": "2"}}
+    }
 
 
 @pytest.mark.parametrize(("answer", "again"), [(None, True), (None, False), ("7", True)])
