@@ -1,7 +1,7 @@
 """Keys, their file, and sessions: what is kept, what is accepted, what ends."""
 
-import threading
 import os
+import threading
 import time
 from pathlib import Path
 
