@@ -14,12 +14,18 @@ _VARYING = (
     ("address", re.compile(r"0x[0-9a-fA-F]{6,}")),
     ("cell", re.compile(r"<ipython-input-\d+-[0-9a-f]+>|\bCell In\[\d+\]|\bCell \d+(?=, line)")),
     ("path", re.compile(r"(?<![\w.])(?:~|\.)?(?:/[\w.+@-]+){2,}/?")),
-    ("time", re.compile(r"\b\d+(?:\.\d+)?(?:e[+-]?\d+)?\s*(?:[nmuµμ]?s|sec|seconds|min)\b")),
+    ("time", re.compile(r"\b\d+(?:\.\d+)?(?:e[+-]?\d+)?[ \t]*(?:[nmuµμ]?s|sec|seconds|min)\b")),
 )
 
-#: A warning of stock kernels has a place before it and the source after it; ours has the place
-#: only when that is in a cell.
-_STOCK_WARNING = re.compile(r"^<path>:\d+: (\w+: .*)\n(?:  .*\n)?", re.MULTILINE)
+#: A warning of stock kernels has a place before it and the source after it, which can be that of
+#: several lines; ours has the place only when that is in a cell.
+_STOCK_WARNING = re.compile(
+    r"^<path>:\d+: (\w+: .*\n)(?:  .*\n|((?:(?!<path>:).*\n){1,8}?)  \S.*\n)?", re.MULTILINE
+)
+#: A cell that stock kernels compile again and again has its warnings each time, first without path.
+_COMPILED_BEFORE = re.compile(
+    r"^(?:<>:\d+: (SyntaxWarning: .*)\n)+(?=<path>:\d+: \1\n)", re.MULTILINE
+)
 _OUR_WARNING = re.compile(r"^<cell>, line \d+: (\w*Warning: )", re.MULTILINE)
 
 #: How an error of ours begins: an earlier error, a frame, or at once its name.
@@ -27,6 +33,10 @@ _OUR_ERROR = re.compile(r"\(after |<cell>, line \d+|String, line \d+|[A-Za-z_]\w
 
 #: IPython's advice after each SystemExit; our kernels leave it out.
 _EXIT_ADVICE = re.compile(r"^UserWarning: To exit: use .*\n", re.MULTILINE)
+
+#: What stock says of code that ends too early: as in a prompt, where more lines may come.
+_INCOMPLETE = "SyntaxError: incomplete input"
+_SYNTAX_ERROR = re.compile(r"(?:Syntax|Indentation)Error: .")
 
 _CUT = re.compile(r"\n\[\.\.\. [\d,]+ characters cut \.\.\.\]\n")
 
@@ -43,6 +53,8 @@ class Verdict(StrEnum):
     """Intended: what we kept of it is the beginning and the end of stock's."""
     STATE_KEPT = "state kept"
     """Intended: stock was replaced at a time-out and misses a name that ours still has."""
+    INCOMPLETE_INPUT = "incomplete input"
+    """Intended: of code that ends too early ours says what is missing."""
     DIFFERENT = "different"
 
 
@@ -51,7 +63,8 @@ def normalised(text: str) -> str:
     text = clean(text)
     for name, pattern in _VARYING:
         text = pattern.sub(f"<{name}>", text)
-    text = _OUR_WARNING.sub(r"\1", _STOCK_WARNING.sub(r"\1\n", text))
+    text = _STOCK_WARNING.sub(r"\1\2", _COMPILED_BEFORE.sub("", text))
+    text = _OUR_WARNING.sub(r"\1", text)
     text = _EXIT_ADVICE.sub("", text)
     return "\n".join(line.rstrip() for line in text.rstrip().split("\n"))
 
@@ -80,14 +93,22 @@ def compare(ours: str, shown: str, error: str | None, *, cut: bool) -> Verdict:
     if not mine.startswith(theirs):
         return Verdict.DIFFERENT
     rest = mine[len(theirs) :].lstrip("\n")
-    same = last_line(rest) == normalised(error) and _OUR_ERROR.match(rest)
-    return Verdict.EQUAL if same else Verdict.DIFFERENT
+    return _compare_errors(rest, normalised(error))
 
 
 def agrees_with_record(ours: str, recorded: str) -> bool:
     """Whether an output is what was recorded elsewhere, on another machine; last lines do."""
     mine, theirs = normalised(ours), normalised(recorded)
     return mine == theirs or ("Error" in theirs and last_line(mine) == last_line(theirs))
+
+
+def _compare_errors(ours: str, stock: str) -> Verdict:
+    mine = last_line(ours)
+    if not _OUR_ERROR.match(ours):
+        return Verdict.DIFFERENT
+    if stock == _INCOMPLETE and _SYNTAX_ERROR.match(mine):
+        return Verdict.INCOMPLETE_INPUT
+    return Verdict.EQUAL if mine == stock else Verdict.DIFFERENT
 
 
 def _compare_ends(ours: str, shown: str, error: str | None) -> Verdict:

@@ -9,6 +9,9 @@ from sandbox.settings import PoolSettings
 #: The pool's own variables that a kernel gets to see. Everything else may be a secret.
 _PASSED_VARIABLES = ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "TZ")
 
+#: See its `sitecustomize`.
+_PROGRAMS = Path(__file__).resolve().parent / "inside" / "programs"
+
 _FIXED_VARIABLES = {
     # Numerical libraries start a thread a core at import; the attempts are the parallelism.
     "OPENBLAS_NUM_THREADS": "1",
@@ -40,4 +43,7 @@ def kernel_environment(settings: PoolSettings, directory: KernelDirectory) -> di
     # `!python` and `!pip` of a cell are those of its kernel, whatever the pool's caller has first.
     folders = [str(Path(settings.python).parent), passed.get("PATH", os.defpath)]
     passed["PATH"] = os.pathsep.join(folders)
+    # First, so that no other module of its name takes its place; it lets that run too.
+    imported = [str(_PROGRAMS), settings.environment.get("PYTHONPATH", "")]
+    own["PYTHONPATH"] = os.pathsep.join(filter(None, imported))
     return {**passed, **_FIXED_VARIABLES, **settings.environment, **own}

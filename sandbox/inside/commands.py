@@ -1,4 +1,7 @@
-"""Shell commands of cells (`!ls`, `%pip`), by a pipe: confined kernels have no terminals."""
+"""Shell commands of cells (`!ls`, `%pip`), by a pipe: confined kernels have no terminals.
+
+And those of `os.system`, which an interrupt would not reach: C's function ignores it, and waits.
+"""
 
 import codecs
 import os
@@ -6,6 +9,7 @@ import signal
 import subprocess
 import sys
 from contextlib import suppress
+from os import PathLike
 
 _SHELL = "/bin/sh"
 _PIECE_BYTES = 65_536
@@ -39,3 +43,21 @@ def run_command(command: str) -> int:
             raise
     # The shell says 128 and more of a signal that ended what it ran.
     return process.returncode if process.returncode <= 128 else 128 - process.returncode
+
+
+def run_in_shell(command: str | bytes | PathLike[str] | PathLike[bytes]) -> int:
+    """Execute the command in a subshell.
+
+    In place of `os.system`: returns the command's status as `os.wait` has it. An interrupt ends the
+    command, and the cell.
+    """
+    # As C's function has it: no descriptors are closed, and no signal is given its old meaning.
+    with subprocess.Popen(
+        [_SHELL, "-c", os.fsencode(command)], close_fds=False, restore_signals=False
+    ) as process:
+        try:
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            raise
+    return -code if code < 0 else code << 8

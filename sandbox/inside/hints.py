@@ -15,6 +15,7 @@ from itertools import islice
 from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
+from sandbox.inside.places import line_of
 from sandbox.inside.short_values import short_value
 
 _NAMES = 4
@@ -74,7 +75,7 @@ def _is_plain(name: str) -> bool:
 def _values(trace: TracebackType) -> Iterator[str]:
     """Yield `name = value` for the names of the expression that failed, else for its line's."""
     frame = trace.tb_frame
-    line = linecache.getline(frame.f_code.co_filename, trace.tb_lineno).strip()
+    line = linecache.getline(frame.f_code.co_filename, line_of(trace)).strip()
     for source in (_segment(trace), line):
         told = (_line(name, frame) for name in _names_in(source))
         if found := list(islice((line for line in told if line), _NAMES)):

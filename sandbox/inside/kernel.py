@@ -12,7 +12,9 @@ import os
 import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from types import ModuleType, TracebackType
+from signal import SIGKILL
+from subprocess import CalledProcessError
+from types import FrameType, ModuleType, TracebackType
 from typing import Any, NoReturn
 
 from ipykernel import ipkernel
@@ -25,9 +27,11 @@ from traitlets import Type, default
 from sandbox.inside.alarms import CellAlarm
 from sandbox.inside.awaiting import CellLoop, may_await, wants_running_loop
 from sandbox.inside.capture import CellCapture, Streams, give_streams
-from sandbox.inside.commands import run_command
+from sandbox.inside.children import CellChildren
+from sandbox.inside.commands import run_command, run_in_shell
 from sandbox.inside.displays import PlainDisplayHook, PlainDisplayPublisher, show_texts
 from sandbox.inside.handlers import CellHandlers
+from sandbox.inside.pools import is_waiting_worker
 from sandbox.inside.reserve import MemoryReserve
 from sandbox.inside.threads import CellThreads
 from sandbox.inside.tracebacks import (
@@ -124,6 +128,7 @@ class CellShell(ZMQInteractiveShell):
             return
         self.shown_error = error
         self._name_cell_of(error)
+        _tell_end_of_script(error)
         # Of a magic used wrongly the place says nothing. A model's error may lie about its class.
         is_misuse = issubclass(type(error), UsageError)
         text = (
@@ -181,6 +186,8 @@ class CellKernel(IPythonKernel):
     #: Not those that cells have, with which they can do anything.
     streams: Streams
     _in_cell = False
+    #: The running cell was, also one that has caught it.
+    _is_interrupted = False
     #: This one's id, which forks of it do not have.
     _process = 0
     #: ipykernel sleeps half a millisecond so that output comes before the reply; the pool waits for
@@ -193,6 +200,7 @@ class CellKernel(IPythonKernel):
         self._alarm = CellAlarm()
         self._handlers = CellHandlers()
         self._threads = CellThreads()
+        self._children = CellChildren()
         self.reserve = MemoryReserve()
 
     @default("user_module")
@@ -239,13 +247,15 @@ class CellKernel(IPythonKernel):
         """Run a cell and answer with its status; see the module for its output."""
         self._process = os.getpid()
         builtins.input = getpass.getpass = _refuse_input
+        os.system = run_in_shell
         self.capture.begin()
         self._threads.begin()
+        self._children.begin()
+        self._is_interrupted = False
         try:
             error = self._run(code, silent, store_history)
-            # Not isinstance, which asks an error of another type for its class: it may raise.
-            if issubclass(type(error), KeyboardInterrupt):
-                self._threads.end_those_of_the_cell()
+            if self._is_interrupted and not self.is_fork:
+                self._end_what_it_has_begun()
         finally:
             if self.is_fork:
                 # A fork in the cell came out of it: it must not touch the parent's sockets.
@@ -285,13 +295,22 @@ class CellKernel(IPythonKernel):
         error = result.error_before_exec or result.error_in_exec or shell.shown_error
         return error if isinstance(error, BaseException) else None
 
-    def _interrupt_cell(self, *_: object) -> None:
+    def _interrupt_cell(self, _: int, frame: FrameType | None) -> None:
         if self.is_fork:
+            if is_waiting_worker(frame):
+                return
             # A worker that a cell has forked. A traceback of each would bury what the cell printed,
             # and a pool's worker would take the error for its task's, and go on with the next.
             os._exit(_INTERRUPTED_EXIT_CODE)
         if self._in_cell:
+            self._is_interrupted = True
             raise KeyboardInterrupt
+
+    def _end_what_it_has_begun(self) -> None:
+        for begun in (self._threads, self._children):
+            # They look at much that a cell may have put something else in the place of.
+            with suppress(Exception):
+                begun.end_those_of_the_cell()
 
     def _publish_output(self) -> None:
         for name in ("stdout", "stderr"):
@@ -311,6 +330,18 @@ def _show_page(shell: CellShell, data: dict[str, str] | str, *_: object, **__: o
     text = data if isinstance(data, str) else data.get("text/plain", "")
     kernel: Any = shell.kernel
     kernel.streams.output.write(f"{text.rstrip()}\n")
+
+
+def _tell_end_of_script(error: BaseException) -> None:
+    """Complete the error of an interrupted `%%bash`: without an exit code it cannot be printed.
+
+    IPython does not wait for the end of what heeds no interrupt; this kernel kills it.
+    """
+    if type(error) is not CalledProcessError:
+        return
+    code: int | None = error.returncode  # typed as a number always
+    if code is None:
+        error.returncode = -SIGKILL
 
 
 def _stop_tracing() -> None:

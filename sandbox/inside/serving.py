@@ -15,6 +15,7 @@ from typing import NoReturn
 
 from sandbox.inside.application import CellApplication, make_application
 from sandbox.inside.capture import CellCapture
+from sandbox.inside.programs.sitecustomize import drop_closed_folders
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,7 @@ def serve(options: ServingOptions, seal: Callable[[], None] | None = None) -> No
 
 
 def _application(options: ServingOptions) -> CellApplication:
+    drop_closed_folders()
     sys.argv = ["kernel"]  # cells that parse arguments see none
     sys.set_int_max_str_digits(0)  # the 4,300-digit bound was 5 % of recorded errors
     capture = CellCapture(options.directory, options.max_output_chars)

@@ -8,6 +8,14 @@ import ctypes
 import threading
 from contextlib import suppress
 
+from sandbox.inside.pools import (
+    CellInterrupted,
+    drop_tasks,
+    is_executors,
+    is_managing,
+    is_waiting_thread,
+)
+
 
 class CellThreads:
     """Knows which threads the running cell has begun, and ends those of an interrupted one."""
@@ -18,18 +26,25 @@ class CellThreads:
 
     def begin(self) -> None:
         """Note the threads that are there before a cell."""
-        # A worker that was ended in one task goes on with the next that waits for it.
+        # One that was ended in a call that takes long can have caught it.
         self._end()
-        self._older = threading.enumerate()
+        self._older = [each for each in threading.enumerate() if not _waits(each)]
 
     def end_those_of_the_cell(self) -> None:
-        """Have the threads that the cell has begun end as soon as they run Python's code."""
+        """Have the threads that the cell has begun end as soon as they run Python's code.
+
+        Pools forget the tasks of the cell.
+        """
         older = set(map(id, self._older))
-        self._ending += [
+        ending = [
             thread
             for thread in threading.enumerate()
-            if id(thread) not in older and not _is_of_messaging(thread)
+            if id(thread) not in older and not _is_left_alone(thread)
         ]
+        self._ending += ending
+        # First: whoever ends would go on with the next task.
+        with suppress(Exception):
+            drop_tasks(ending)
         self._end()
 
     def _end(self) -> None:
@@ -37,12 +52,22 @@ class CellThreads:
         with suppress(Exception):
             self._ending = [thread for thread in self._ending if thread.is_alive()]
             for thread in self._ending:
-                # Threads end by it without a word.
+                # Threads end by SystemExit without a word; a task of a pool tells what it got.
+                error = CellInterrupted if is_executors(thread) else SystemExit
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit)
+                    ctypes.c_ulong(thread.ident or 0), ctypes.py_object(error)
                 )
 
 
-def _is_of_messaging(thread: threading.Thread) -> bool:
-    """Return whether ZMQ has begun a thread of its own, which it does when it first needs it."""
-    return type(thread).__module__.partition(".")[0] == "zmq"
+def _waits(thread: threading.Thread) -> bool:
+    with suppress(Exception):
+        return is_waiting_thread(thread)
+    return False
+
+
+def _is_left_alone(thread: threading.Thread) -> bool:
+    """Return whether a thread has no task, or serves others: pools, or ZMQ, when it needs one."""
+    with suppress(Exception):
+        is_of_messaging = type(thread).__module__.partition(".")[0] == "zmq"
+        return is_of_messaging or is_managing(thread) or is_waiting_thread(thread)
+    return False

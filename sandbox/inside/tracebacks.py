@@ -9,6 +9,7 @@ from itertools import groupby
 from types import TracebackType
 
 from sandbox.inside.hints import hints
+from sandbox.inside.places import line_of
 from sandbox.output import clip
 
 #: File name of a cell's code object; IPython's execution count goes in.
@@ -50,7 +51,8 @@ def format_error(error: BaseException) -> str:
     try:
         lines = [*_chain_lines(error), *_own_lines(error), *_notes(error)]
     except BaseException:  # noqa: BLE001 - a model's exception can have any attribute of any type
-        lines = [error_name(error)]
+        # Whatever cannot be told of its place, the message is what a program has to say.
+        lines = [_headline(error)]
     return "\n".join(lines) + "\n"
 
 
@@ -61,8 +63,10 @@ def format_warning(category: type[Warning], message: object, filename: str, line
 
 
 def _headline(error: BaseException) -> str:
-    # The colon stays without a message, as IPython has it.
-    return f"{error_name(error)}: {error_message(error)}".rstrip(" ")
+    name, message = error_name(error), error_message(error)
+    # The colon stays without a message, as IPython has it, but for the end that a program asks for.
+    is_exit = issubclass(type(error), SystemExit)
+    return name if is_exit and not message else f"{name}: {message}".rstrip(" ")
 
 
 def _own_lines(error: BaseException) -> Iterator[str]:
@@ -129,7 +133,7 @@ def _hint_lines(error: BaseException) -> Iterator[str]:
 def _named(trace: TracebackType) -> tuple[str, int, str]:
     """File name, line and function."""
     code = trace.tb_frame.f_code
-    return code.co_filename, trace.tb_lineno, code.co_name
+    return code.co_filename, line_of(trace), code.co_name
 
 
 def _frame_lines(trace: TracebackType | None) -> Iterator[str]:

@@ -52,7 +52,7 @@ async def test_its_environment_is_an_allow_list(kernel: Kernel) -> None:
         "MALLOC_ARENA_MAX",
         "MKL_NUM_THREADS", "MPLBACKEND", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "PATH",
         "PIP_DISABLE_PIP_VERSION_CHECK", "PIP_NO_INDEX", "PIP_NO_INPUT", "PYTHONHASHSEED",
-        "TMPDIR", "TZ",
+        "PYTHONPATH", "TMPDIR", "TZ",
     }  # fmt: skip
 
 

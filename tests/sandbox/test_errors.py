@@ -105,6 +105,33 @@ class TestErrors:
         # Newer Pythons count C's frames apart and raise.
         assert result.output == "50000\n" or result.error_name == "RecursionError"
 
+    async def test_a_search_that_its_own_alarm_ends_tells_what_it_has_found(
+        self, kernel: KernelLease
+    ) -> None:
+        code = """
+            import signal
+            def stop(number, frame): raise TimeoutError(f"best so far {best}")
+            signal.signal(signal.SIGALRM, stop)
+            best = 7
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            for n in range(10**10):
+                if n < 0:
+                    best = n
+        """
+        # The alarm comes to the end of the loop, mostly: there Python 3.11 knows no line.
+        for _ in range(3):
+            result = await run(kernel, code)
+            assert result.output.startswith("Cell ")
+            assert result.output.endswith("TimeoutError: best so far 7\n")
+
+    async def test_a_search_that_is_interrupted_is_told_with_its_place(
+        self, kernel: KernelLease
+    ) -> None:
+        code = "count = 0\nfor n in range(10**10):\n    if n < 0:\n        count += 1"
+        result = await run(kernel, code, timeout=0.5)
+        assert result.status is CellStatus.TIMEOUT
+        assert result.output.startswith("Cell 1, line ")
+
     async def test_text_that_looks_like_an_error_is_none(self, kernel: KernelLease) -> None:
         code = "import sys; print(\"NameError: name 'x' is not defined\", file=sys.stderr)"
         result = await run(kernel, code)

@@ -3,6 +3,7 @@
 import linecache
 import textwrap
 from collections.abc import Callable, Iterator
+from types import CodeType, FrameType, TracebackType
 
 import pytest
 
@@ -115,6 +116,78 @@ def test_a_syntax_error_of_a_later_stage_gets_its_line(raised: Raised) -> None:
     text = raised("x = 1\nreturn x")
     assert text.startswith("Cell 1, line 2\n    return x\n")
     assert text.endswith("SyntaxError: 'return' outside function\n")
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [("raise SystemExit", "SystemExit"), ("raise SystemExit('done')", "SystemExit: done")],
+)
+def test_the_end_that_a_program_asks_for_has_no_empty_colon(
+    raised: Raised, source: str, told: str
+) -> None:
+    assert raised(source).splitlines()[-1] == told
+
+
+_COUNTING = """\
+import sys
+count = 0
+for number in range(3):
+    if number == 7:
+        count += 1
+    frame = sys._getframe()
+    if number == 9:
+        count += 1
+raise ValueError("best so far 7")
+"""
+
+
+def _without_lines(code: CodeType) -> list[int]:
+    """Where Python knows no line, as at a loop's end in version 3.11."""
+    return [begin for begin, _, line in code.co_lines() if line is None]
+
+
+def _at(error: BaseException, place: int) -> BaseException:
+    """The error as if it had come at another instruction of the frame that it came in."""
+    trace = error.__traceback__
+    assert trace is not None
+    assert trace.tb_next is not None
+    frame: FrameType = trace.tb_next.tb_frame
+    # The number -1 has Python find the line out, which may be none.
+    return error.with_traceback(TracebackType(None, frame, place, -1))
+
+
+def test_an_interrupt_at_the_end_of_a_loop_is_told_with_its_place() -> None:
+    lines = _COUNTING.splitlines(keepends=True)
+    linecache.cache["<cell 1>"] = (len(_COUNTING), None, lines, "<cell 1>")
+    code = compile(_COUNTING, "<cell 1>", "exec")
+    with pytest.raises(ValueError, match="best so far") as raising:
+        exec(code, {})  # noqa: S102
+    texts = [format_error(_at(raising.value, place)) for place in _without_lines(code)]
+    linecache.cache.pop("<cell 1>", None)
+    # Newer Pythons know a line for each instruction.
+    for text in texts:
+        assert text.startswith("Cell 1, line ")
+        assert text.endswith("ValueError: best so far 7\n")
+    if texts:
+        assert "Cell 1, line 8\n    count += 1\n    count = 0\n" in texts[-1]
+
+
+def test_where_no_line_is_known_at_all_the_first_is_told() -> None:
+    code = compile("raise ValueError('kept')", "<cell 1>", "exec").replace(co_linetable=b"")
+    with pytest.raises(ValueError, match="kept") as raising:
+        exec(code, {})  # noqa: S102
+    # The frame of this test is none of a cell's.
+    assert format_error(raising.value) == "Cell 1, line 1\nValueError: kept\n"
+
+
+def test_an_error_whose_place_cannot_be_told_keeps_its_message(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: object) -> None:
+        raise TypeError
+
+    monkeypatch.setattr("sandbox.inside.tracebacks._frame_lines", fail)
+    assert format_error(ValueError("best so far 7")) == "ValueError: best so far 7\n"
 
 
 @pytest.mark.parametrize(

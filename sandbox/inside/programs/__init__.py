@@ -1,0 +1,1 @@
+"""What Python programs that cells start have first on their import path (PYTHONPATH)."""
