@@ -81,7 +81,8 @@ def read_row(
             right=_is_right(problem_id, row, answer, truths),
             tokens=_tokens(row),
             tool_calls=_count(row, CALLS, 0),
-            tool_errors=_count(row, ERRORS, 0),
+            # Recorders that count a time-out both ways may count more errors than calls.
+            tool_errors=min(_count(row, ERRORS, 0), _count(row, CALLS, 0)),
             scores=scores,
             printed=_printed(row, answer, outputs),
             dips=dips,
@@ -92,7 +93,9 @@ def read_row(
     except VotingError as error:
         raise RecordsUnreadable(f"problem {problem_id[:40]!r}: {error}") from error
     own = None if problem_id in truths else _answer(_text(row, TRUTH))
-    return ReadAttempt(problem_id, attempt, own or (answer if attempt.right else None))
+    # Judges take many spellings of an answer for right, but no two whole numbers.
+    judged = answer if attempt.right and answer and answer.key.lstrip("-").isdecimal() else None
+    return ReadAttempt(problem_id, attempt, own or judged)
 
 
 def _is_right(problem_id: str, row: Row, answer: Answer | None, truths: Mapping[str, str]) -> bool:

@@ -197,10 +197,6 @@ def test_a_mark_of_the_byte_order_is_no_part_of_the_first_line(write: Write) -> 
         (TABLE | {"n_tokens": None}, "n_tokens None: must be a whole number"),
         (TABLE | {"n_tokens": -4}, "tokens -4: must be at least 0"),
         (TABLE | {"n_tokens": True}, "n_tokens True: must be a whole number"),
-        (
-            TABLE | {"n_tool_errors": 4},
-            "line 1: problem 'p': .*4 tool errors: must be at most the 3",
-        ),
         (TABLE | {"seconds": -3}, "line 1: seconds -3: must be finite and at least 0"),
         (TABLE | {"seconds": "nan"}, "line 1: seconds nan: must be finite"),
         (TABLE | {"entropy": "unknown"}, "line 1: mean_entropy 'unknown': must be a number"),
