@@ -34,8 +34,10 @@ def host_of(url: str) -> str:
         if (address.port or 0) > HIGHEST_PORT:
             raise httpx.InvalidURL(f"port {address.port}: must be at most {HIGHEST_PORT}")
     except (httpx.InvalidURL, UnicodeError) as error:
+        # What httpx names may be a piece of the password.
+        reason = str(error) if shown(url) == url else "cannot be read; percent-encode its password"
         raise ServerProblem(
-            f"the server's address {shown(url)[:200]!r}: {error}; give --url as `quorum serve` "
+            f"the server's address {shown(url)[:200]!r}: {reason}; give --url as `quorum serve` "
             "prints it, such as http://127.0.0.1:8642"
-        ) from error
+        ) from None
     return address.host

@@ -163,6 +163,13 @@ async def test_an_address_that_is_none_is_told(url: str) -> None:
             await api.ready()
 
 
+@pytest.mark.parametrize("url", ["http://me:pa/55@127.0.0.1:9", "http://me:55:pa@127.0.0.1:99999"])
+def test_a_piece_of_a_password_is_not_shown(url: str) -> None:
+    with pytest.raises(ServerProblem, match="percent-encode its password") as told:
+        Api(url)
+    assert "pa" not in str(told.value).replace("password", "")
+
+
 def test_a_key_that_cannot_be_sent_is_told_and_not_shown() -> None:
     with pytest.raises(ServerProblem, match="must be of ASCII") as told:
         Api("http://127.0.0.1:9", key="schlüssel")
