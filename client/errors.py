@@ -36,8 +36,7 @@ import httpx
 from httpx_sse import SSEError
 from pydantic import ValidationError
 
-from client.escape import without_password
-from client.schema import ProblemDetails
+from client.schema import ProblemDetails, without_password
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 

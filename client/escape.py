@@ -16,9 +16,6 @@ _SEQUENCE = re.compile(
     r"|\x1b[ -/]*[0-~]?"
 )
 
-#: The user's name and password of an address; of one that cannot be read, all that may be such.
-_CREDENTIALS = re.compile(r"^(\s*[a-z]+://)?.*@", re.IGNORECASE | re.DOTALL)
-
 _TAB = "    "
 
 #: Categories that are invisible or act on the terminal: controls, formats (bidirectional marks,
@@ -41,11 +38,6 @@ def printable(text: str) -> str:
 def one_line(text: str) -> str:
     """Return text as `printable` does, in one line with single spaces."""
     return " ".join(printable(text).split())
-
-
-def without_password(url: str) -> str:
-    """Return an address as it may be shown: `***` for a user's name and password."""
-    return _CREDENTIALS.sub(r"\1***@", url)
 
 
 def _safe(character: str) -> str:

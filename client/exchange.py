@@ -28,7 +28,6 @@ from client.errors import (
     is_problem,
     translate,
 )
-from client.escape import without_password
 from client.schema import (
     EVENT_ADAPTER,
     Event,
@@ -43,6 +42,7 @@ from client.schema import (
     SolveFinished,
     SolveList,
     SolveRequest,
+    without_password,
 )
 
 LOGGER = logging.getLogger(__name__)

@@ -30,7 +30,6 @@ from client.errors import (
     translated,
     usable_environment,
 )
-from client.escape import without_password
 from client.exchange import (
     NO_MORE,
     Call,
@@ -46,7 +45,16 @@ from client.exchange import (
 )
 from client.patience import QUEUE_TIMEOUT_S, AsyncWatched, Patience, Watched
 from client.runs import AsyncRuns, Runs
-from client.schema import Event, Health, Readiness, SolveFinished, SolveRequest, SolveResult
+from client.schema import (
+    Event,
+    Health,
+    Readiness,
+    SolveFinished,
+    SolveRequest,
+    SolveResult,
+    read_address,
+    without_password,
+)
 
 Answer = TypeVar("Answer")
 
@@ -59,7 +67,6 @@ OPENAI_PATH = "/v1"
 #: The variable that holds the key for servers that demand one.
 KEY_VARIABLE = "QUORUM_API_KEY"
 
-HIGHEST_PORT = 65_535
 #: Idle connections are dropped sooner than the server drops them (uvicorn: 5 s), or a request
 #: sent in that moment would be lost; as many at once as the caller has calls.
 LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=2.0)
@@ -69,15 +76,9 @@ def checked_url(url: str) -> str:
     """Return a server's base URL without its trailing slash; raise `BadServerAddress`."""
     shown = without_password(url)
     try:
-        parsed = httpx.URL(url)
-        # As the resolver will: no part of a name is empty, or longer than 63 characters.
-        parsed.raw_host.decode("ascii").encode("idna")
-        if (parsed.port or 0) > HIGHEST_PORT:
-            raise httpx.InvalidURL(f"port {parsed.port}: must be at most {HIGHEST_PORT}")
-    except (httpx.InvalidURL, UnicodeError) as error:
-        # What httpx names may be a piece of the password.
-        reason = str(error) if shown == url else "cannot be read; percent-encode its password"
-        raise BadServerAddress(f"server URL {shown!r}: {reason}; write {DEFAULT_URL}") from None
+        parsed = read_address(url)
+    except ValueError as error:
+        raise BadServerAddress(f"server URL {shown!r}: {error}; write {DEFAULT_URL}") from None
     if parsed.scheme not in ("http", "https") or not parsed.host:
         raise BadServerAddress(
             f"server URL {shown!r}: must be an http or https address, such as {DEFAULT_URL}"

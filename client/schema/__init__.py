@@ -8,6 +8,7 @@ Import from here: which module holds a name may change. So this is the one packa
 whose `__init__` holds more than a docstring: names, and nothing that runs.
 """
 
+from client.schema.address import read_address, without_password, without_user
 from client.schema.base import Flag, Integer, Number, RequestModel, WireModel
 from client.schema.catalogue import (
     PolicyCatalogue,
@@ -300,4 +301,7 @@ __all__ = [
     "WireModel",
     "attempt_name",
     "must_be_neutral",
+    "read_address",
+    "without_password",
+    "without_user",
 ]

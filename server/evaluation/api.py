@@ -24,8 +24,9 @@ from client.schema import (
     Run,
     SolveEnd,
     SolveFinished,
+    read_address,
+    without_password,
 )
-from server.evaluation.address import host_of, shown
 from server.evaluation.errors import ServerProblem
 
 Result = TypeVar("Result")
@@ -68,12 +69,12 @@ class Api:
 
     def __init__(self, url: str, *, key: str | None = None, patience_s: float = 600.0) -> None:
         #: The address, as it may be shown.
-        self.url = shown(url.rstrip("/"))
+        self.url = without_password(url.rstrip("/"))
         self._patience_s = patience_s
         if key is not None and not key.isascii():
             raise ServerProblem("API key: must be of ASCII characters; check QUORUM_API_KEY, --key")
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        loopback = host_of(url) in ("127.0.0.1", "localhost", "::1")
+        loopback = _host_of(url) in ("127.0.0.1", "localhost", "::1")
         timeout = httpx.Timeout(STATUS_S, connect=CONNECT_S, read=SILENCE_S)
         self._http = httpx.AsyncClient(
             base_url=url.rstrip("/"), headers=headers, timeout=timeout, trust_env=not loopback
@@ -255,3 +256,13 @@ def _reason(response: httpx.Response) -> str:
 def _retry_after_s(response: httpx.Response) -> float:
     value = response.headers.get("retry-after", "")
     return float(value) if value.isascii() and value.isdigit() else 1.0
+
+
+def _host_of(url: str) -> str:
+    try:
+        return read_address(url).host
+    except ValueError as error:
+        raise ServerProblem(
+            f"the server's address {without_password(url)[:200]!r}: {error}; give --url as "
+            "`quorum serve` prints it, such as http://127.0.0.1:8642"
+        ) from None

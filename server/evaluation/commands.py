@@ -11,8 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from client.schema import MAX_SEED, MAX_SELECT_S
-from server.evaluation.address import without_user
+from client.schema import MAX_SEED, MAX_SELECT_S, without_user
 from server.evaluation.api import Api
 from server.evaluation.arms import DEFAULT_ARM, read_arms
 from server.evaluation.catalogue import known_sets

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import structlog
 
-from server.evaluation.address import without_user
+from client.schema import without_user
 from server.evaluation.api import Api
 from server.evaluation.arms import Arm
 from server.evaluation.errors import NothingRecorded, ServerProblem
