@@ -14,6 +14,7 @@ from client.schema import (
     Event,
     SolveFinished,
     SolveResult,
+    SolveResumed,
     SolveStarted,
 )
 from server.page.blocks import NAMES, OF_CHANNEL, BlockKind, Blocks
@@ -60,6 +61,8 @@ def _other(event: Event) -> Message | None:
             told = _ended(event)
         case SolveStarted():
             told = {"do": "started", "at": event.at, "limit": event.time_limit_s}
+        case SolveResumed():
+            told = {"do": "resumed"}
         case BudgetDecided():
             told = {"do": "limit", "limit": event.limit_s}
         case BallotChanged():

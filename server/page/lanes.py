@@ -82,6 +82,8 @@ class SolveView:
     result: SolveResult | None = None
     lanes: dict[int, Lane] = field(default_factory=dict)
     last: int = 0
+    waits: bool = False
+    """Whether it waits for its turn; one that is gone on with does so after its start."""
 
     @property
     def state(self) -> str:
@@ -90,7 +92,7 @@ class SolveView:
             return self.result.end.value
         if not self.live:
             return "in flight"
-        return "running" if self.started else "queued"
+        return "running" if self.started and not self.waits else "queued"
 
     @property
     def time_limit_s(self) -> float | None:

@@ -106,6 +106,7 @@ async def _solve(handle: SolveHandle | None, read: Reading, solve_id: str) -> So
     view = SolveView(
         handle.solve_id, live=handle.events.finished is None, created=handle.created,
         age_s=handle.events.age_s, problem=handle.plan.problem, problem_id=handle.plan.problem_id,
+        waits=handle.waits,
     )  # fmt: skip
     events = told(handle)
     await read.make(partial(fold, view, events))

@@ -163,6 +163,9 @@ const handlers = {
     root.dataset.limit = told.limit;
     state(byId("state"), { state: "running", tone: "live" });
   },
+  resumed() {
+    state(byId("state"), { state: "running", tone: "live" });
+  },
   limit(told) {
     root.dataset.limit = told.limit;
   },

@@ -240,6 +240,8 @@ def test_a_solve_that_waits_to_be_gone_on_with_is_told_from_its_beginning(folder
         assert http.get(f"/v1/solves/{waits}").json()["state"] == "queued"
         live = {each["id"]: each["told"] for each in http.get("/live.json").json()}
         assert live[waits].startswith("queued")
+        badge = re.compile(r'id="state" class="badge live">(\w+)<')
+        assert badge.findall(http.get(f"/solves/{waits}").text) == ["queued"]
         path, before = f"/v1/solves/{waits}/events", told[waits]
         with connect_sse(http, "GET", f"{path}?after={before[0]}") as source:
             stream = source.iter_sse()
@@ -252,6 +254,8 @@ def test_a_solve_that_waits_to_be_gone_on_with_is_told_from_its_beginning(folder
             # A comment that keeps the connection alive is an event without data.
             rest = [event.event for event in stream if event.data]
         assert (rest[0], rest[-1]) == ("solve.resumed", "solve.finished")
+        with connect_sse(http, "GET", f"/solves/{waits}/feed?after={before[-1]}") as source:
+            assert json.loads(next(source.iter_sse()).data) == {"do": "resumed"}
 
 
 def test_the_best_answer_outlives_a_solve_that_cannot_be_gone_on_with(folder: Path) -> None:
