@@ -28,6 +28,8 @@ DEFAULT_CONFIDENCE_CAP = 20.0
 DEFAULT_UNPRINTED = 0.5
 #: What a vote for a decimal fraction weighs: it loses a tie, and never against one vote less.
 DEFAULT_DECIMAL = 0.9
+#: What the vote of an attempt weighs that a limit cut and that was then made to answer.
+DEFAULT_FORCED = 0.5
 
 _DECIMAL = re.compile(r"\.[0-9]")
 
@@ -205,6 +207,26 @@ class ByExactness(_OneOrLess):
         if outcome.answer is not None and _DECIMAL.search(outcome.answer.key):
             return WeightDecision(self.otherwise, WeightReason.DECIMAL)
         return WeightDecision(1.0, WeightReason.EXACT)
+
+
+@dataclass(frozen=True, slots=True)
+class ByFinish(_OneOrLess):
+    """A vote weighs `otherwise` where its attempt did not come to its own end.
+
+    An attempt that fell into a loop, or used up its tokens or its turns, and was then asked for its
+    answer, guesses.
+
+    Raises:
+        PolicyError: `otherwise` is not from 0 to 1.
+    """
+
+    otherwise: float = DEFAULT_FORCED
+
+    def decide(self, outcome: AttemptOutcome) -> WeightDecision:
+        """Return 1 or `otherwise`."""
+        if outcome.finished:
+            return WeightDecision(1.0, WeightReason.FINISHED)
+        return WeightDecision(self.otherwise, WeightReason.FORCED)
 
 
 def _require_positive(name: str, value: float) -> None:

@@ -42,6 +42,10 @@ class WeightReason(StrEnum):
     EXACT = "exact"
     #: The answer is a decimal fraction, most often a rounded one.
     DECIMAL = "decimal"
+    #: The attempt came to its own end.
+    FINISHED = "finished"
+    #: The attempt was cut, and made to answer.
+    FORCED = "forced"
     #: By the tokens and tool calls of the attempt.
     EFFORT = "effort"
     #: By the entry of the mix that the attempt was made by.

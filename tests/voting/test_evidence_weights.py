@@ -13,6 +13,7 @@ from voting.evidence_weights import (
     ByConfidence,
     ByEntropy,
     ByExactness,
+    ByFinish,
     ByTokens,
     ExecutionFilter,
     Score,
@@ -88,6 +89,12 @@ def test_a_decimal_fraction_loses_a_tie_and_no_majority() -> None:
     assert leader("64.62", "30", "64.62") == "64.62"
 
 
+def test_two_attempts_that_were_cut_do_not_outvote_two_that_were_not() -> None:
+    cast = [outcome(0, 3), outcome(1, 4, finished=False), outcome(2, 4, finished=False)]
+    assert Ballot.cast(cast, ByFinish(0.4)).lines[0].answer.key == "3"
+    assert Ballot.cast([*cast, outcome(3, 4)], ByFinish(0.4)).lines[0].answer.key == "4"
+
+
 @given(
     st.sampled_from([*WEIGHTS.entries]),
     st.floats(0, 1e300),
@@ -124,6 +131,8 @@ def test_scales_out_of_range_are_refused(bad: float) -> None:
     if bad != 0.0:
         with pytest.raises(PolicyError, match="must be from 0 to 1"):
             ByCodeAgreement(bad)
+        with pytest.raises(PolicyError, match="must be from 0 to 1"):
+            ByFinish(bad)
 
 
 @pytest.mark.parametrize(
