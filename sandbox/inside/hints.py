@@ -60,12 +60,22 @@ def hints(error: BaseException, trace: TracebackType | None) -> Iterator[str]:
         told = list(_missing_name(error.name, frame))
         yield from told
         if not told and type(error) is NameError and _is_plain(error.name):
-            # Models take what a problem tells, a table, for variables that are there.
-            yield f"    {error.name}: no cell has defined it; write its value into the program"
+            yield f"    {error.name}: no cell has defined it; {_remedy(error.name)}"
     elif isinstance(error, AttributeError) and isinstance(error.name, str):
         yield from _missing_attribute(error.name, error.obj)
     elif type(error) is KeyError and trace is not None:
         yield from _no_list(error.args, trace)
+
+
+def _remedy(name: str) -> str:
+    """Return what to do about a name that nothing has.
+
+    Models take what a problem tells, a table, for variables that are there; and its unknowns, which
+    have one letter.
+    """
+    if len(name) > 1:
+        return "write its value into the program"
+    return f'give it a value, or: from sympy import symbols; {name} = symbols("{name}")'
 
 
 def _is_plain(name: str) -> bool:

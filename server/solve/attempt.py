@@ -372,7 +372,9 @@ class Attempt:
     def _sampling(self, stream: int) -> Sampling:
         left = self._plan.max_tokens - self._record.sampled
         most = min(left, self._room() - FORCED_ROOM)
-        return self._plan.sampling(self._index, stream, most, recorded=self._recorded)
+        return self._plan.sampling(
+            self._index, stream, most, recorded=self._recorded, retry=self._bench.failed
+        )
 
     def _last_call(self) -> float:
         """Return the event-loop time at which the last stream ends."""

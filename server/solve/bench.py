@@ -47,6 +47,8 @@ class Bench:
     ) -> None:
         self.calls = 0
         self.errors = 0
+        self.failed = False
+        """Whether the last call ended in an error."""
         self.program = ""
         self.outputs: list[str] = []
         self.lost = False
@@ -114,6 +116,7 @@ class Bench:
     def _note(self, program: str, code: str, status: str, output: str) -> None:
         ran = status == CellStatus.OK.value
         self.calls += 1
+        self.failed = not ran
         self.errors += not ran
         self._programs[program] += 1
         if ran:

@@ -6,6 +6,8 @@ after the last one the first again:
     temperature=0; ; variant=chinese temperature=1.0 top_p=0.9; variant=check min_p=0.05 top_k=40
 
 What an entry does not name is as for every attempt; an empty entry names nothing.
+`retry_temperature` is the attempt's temperature after a program that failed, until one runs: a
+greedy one most often writes the program that has failed once more.
 """
 
 import math
@@ -27,6 +29,7 @@ NUMBERS: dict[str, tuple[Callable[[float], bool], str]] = {
     "top_p": (lambda value: 0 < value <= 1, "above 0, at most 1"),
     "min_p": (lambda value: 0 <= value < 1, "at least 0, under 1"),
     "top_k": (_is_count, "without a fraction, from 0 to 1,000,000 (0: all)"),
+    "retry_temperature": (lambda value: 0 <= value <= 5, "from 0 to 5"),
 }
 
 
@@ -38,6 +41,7 @@ class AttemptStyle:
     top_p: float | None = None
     min_p: float | None = None
     top_k: int | None = None
+    retry_temperature: float | None = None
     variant: str = ""
 
 

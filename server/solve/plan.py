@@ -89,18 +89,26 @@ class SolvePlan:
         return {"auto": dialect, "default": ""}.get(self.prompts, self.prompts)
 
     def sampling(
-        self, attempt: int, stream: int, max_tokens: int, *, recorded: bool = False
+        self,
+        attempt: int,
+        stream: int,
+        max_tokens: int,
+        *,
+        recorded: bool = False,
+        retry: bool = False,
     ) -> Sampling:
         """Return the sampling of the attempt's `stream`-th request to the engine.
 
-        `recorded`: somebody keeps the tokens, and so their log-probabilities.
+        `recorded`: somebody keeps the tokens, and so their log-probabilities. `retry`: the
+        attempt's last program failed.
         """
         likely = self.recorded_likely_tokens if recorded else 0
         seed = (self.attempt_seed(attempt) + stream * TURN_STRIDE) % (MAX_SEED + 1)
         own = self.style(attempt)
+        again = own.retry_temperature if retry else None
         return Sampling(
             max_tokens=max_tokens,
-            temperature=self.attempt_temperature(attempt),
+            temperature=self.attempt_temperature(attempt) if again is None else again,
             seed=seed,
             top_p=self.top_p if own.top_p is None else own.top_p,
             min_p=self.min_p if own.min_p is None else own.min_p,
@@ -129,8 +137,8 @@ def make_plan(
     recipe = read_recipe(request.recipe or settings.recipe, engines)
     context = Context(attempts, agree, offset=request.offset)
     names, policies = _policies(chosen, request, settings, recipe, context)
-    # What the request names holds for every attempt.
-    named = [name for name in NUMBERS if getattr(request, name) is not None]
+    # What the request names holds for every attempt, its temperature for every turn.
+    named = [name for name in NUMBERS if getattr(request, name.removeprefix("retry_")) is not None]
     mix = _mix(request.mix if _has_mix(request) else settings.mix).without(*named)
     temperature, first_greedy = request.temperature, False
     if temperature is None:

@@ -14,24 +14,26 @@ import sympy
 from sympy.combinatorics import Permutation
 
 from sandbox.inside.short_values import short_value
-from sandbox.inside.tracebacks import format_error
+from sandbox.inside.tracebacks import CELL_NAME, format_error
 
 assert sympy  # what is loaded is what hints look into
+
+_CELL = CELL_NAME.format(number=1)
 
 
 def hints_of(source: str) -> list[str]:
     """Return the lines between the last frame's source and the error's own line."""
     source = textwrap.dedent(source)
     lines = source.splitlines(keepends=True)
-    linecache.cache["<cell 1>"] = (len(source), None, lines, "<cell 1>")
+    linecache.cache[_CELL] = (len(source), None, lines, _CELL)
     try:
-        exec(compile(source, "<cell 1>", "exec"), {"np": np, "sp": sympy, "math": math})  # noqa: S102
+        exec(compile(source, _CELL, "exec"), {"np": np, "sp": sympy, "math": math})  # noqa: S102
     except BaseException as error:  # noqa: BLE001 - whatever it raises is the subject
         told = format_error(error).splitlines()
         last = max(number for number, line in enumerate(told) if line.startswith("Cell 1"))
         return [line.strip() for line in told[last + 2 : -1]]
     finally:
-        linecache.cache.pop("<cell 1>")
+        linecache.cache.pop(_CELL)
     raise AssertionError("the source raises nothing")
 
 
@@ -83,6 +85,13 @@ def test_values_of_the_expression_that_failed(source: str, told: list[str]) -> N
         (
             "m = [row[4] for row in table]",
             ["table: no cell has defined it; write its value into the program"],
+        ),
+        (
+            "total = 3 * b",
+            [
+                "b: no cell has defined it; give it a value, or: from sympy import symbols; "
+                'b = symbols("b")'
+            ],
         ),
         ("__path__", []),
         ("def f():\n    print(total)\n    total = 1\nf()", []),

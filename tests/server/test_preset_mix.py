@@ -22,7 +22,7 @@ def test_the_default_models_attempts_are_asked_in_three_ways() -> None:
 
 def test_the_default_models_votes_weigh_as_its_preset_says_unless_the_settings_do() -> None:
     chosen = with_preset(settings(), DEFAULT_MODEL).solve.weight
-    assert chosen == "tool_errors(floor=0.25)*exact*entries(1, 1, 1.1, 1)"
+    assert chosen == "tool_errors(floor=0.25)*exact*finished*entries(1, 1, 1.1, 1)"
     assert with_preset(settings(weight="tool_errors"), DEFAULT_MODEL).solve.weight == "tool_errors"
     # Without the preset's mix its weight says nothing.
     assert with_preset(settings(mix="none"), DEFAULT_MODEL).solve.weight == "auto"

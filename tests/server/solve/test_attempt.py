@@ -58,6 +58,13 @@ class TestTools:
         assert first.status == "error"
         assert "ZeroDivisionError" in first.output
 
+    async def test_after_a_failed_call_a_greedy_attempt_samples(self, stage: Stage) -> None:
+        play = lines([python("1 / 0")], [python("print(7)")], boxed("7"))
+        solve = stage.rehearse(play, mix="temperature=0 retry_temperature=0.7")
+        await solve.run()
+        asked = [request.sampling.temperature for request in solve.engine.requests]
+        assert asked == [0.0, 0.7, 0.0]
+
     async def test_an_unreadable_call_is_answered_without_a_kernel(self, stage: Stage) -> None:
         cells = stage.pool.status().cells
         call = '<tool_call>{"name": "browser", "arguments": {}}</tool_call>'

@@ -42,12 +42,13 @@ def test_no_mix_changes_nothing(text: str) -> None:
     [
         ("greedy", "'greedy': must be name=value"),
         ("temperature=0 temperature=1", "each name once"),
-        ("beams=5", "'beams': must be one of variant, temperature, top_p, min_p, top_k"),
+        ("beams=5", "'beams': must be one of variant, temperature, top_p, min_p, top_k, retry_"),
         ("top_k=5.5", "top_k '5.5': must be a number without a fraction, from 0 to 1,000,000"),
         ("top_k=inf", "top_k 'inf': must be a number"),
         ("top_k=-1", "top_k '-1': must be a number"),
         ("temperature=6", "temperature '6': must be a number from 0 to 5"),
         ("temperature=hot", "temperature 'hot': must be a number"),
+        ("retry_temperature=6", "temperature '6': must be a number from 0 to 5"),
         ("top_p=0", "above 0, at most 1"),
         ("min_p=1", "at least 0, under 1"),
         ("min_p=nan", "min_p 'nan': must be a number"),
@@ -83,6 +84,15 @@ def test_what_a_request_names_holds_for_every_attempt() -> None:
     assert (sampled[3].min_p, sampled[3].top_k) == (0.05, 20)
     assert plan(SolveRequest(problem="x", top_k=0)).sampling(3, 0, 10).top_k == 0
     assert made.mix.of(3).variant == "check"
+
+
+def test_after_a_failed_program_an_entry_may_sample_otherwise() -> None:
+    mix = "temperature=0 retry_temperature=0.6; temperature=0"
+    made, named = plan(mix=mix), plan(SolveRequest(problem="x", temperature=0.2, mix=mix))
+    assert made.sampling(0, 0, 10).temperature == 0.0
+    assert made.sampling(0, 1, 10, retry=True).temperature == 0.6
+    assert made.sampling(1, 1, 10, retry=True).temperature == 0.0
+    assert named.sampling(0, 1, 10, retry=True).temperature == 0.2
 
 
 @pytest.mark.parametrize(
