@@ -11,13 +11,15 @@ from sandbox.types import CellStatus, InterruptStep
 _ANSI_SEQUENCE = re.compile(
     r"\x1b(?:"
     r"\[[0-?]*[ -/]*[@-~]"  # control sequences: colours, cursor movement
-    r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # strings up to their terminator: titles, links
+    # Strings up to their terminator: titles, links. One without ends with its line, or it would
+    # take all that comes: the error, and how much was cut.
+    r"|[\]PX^_][^\x07\x1b\n]*(?:\x07|\x1b\\)?"
     r"|[ -/]*[0-~]"  # two-character escapes
     r")?"
 )
 
 #: What more text can complete to a sequence, or make a longer one; at the end of a text.
-_HALF_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b]*\x1b?|[ -/]*)\Z")
+_HALF_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|[\]PX^_][^\x07\x1b\n]*\x1b?|[ -/]*)\Z")
 
 #: Control characters that mean nothing in a transcript; tab, newline and return are kept.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")

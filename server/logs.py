@@ -12,8 +12,12 @@ from server.sections.log import LogSettings
 #: Libraries that report at info level what ours says already.
 QUIET = ("httpx", "httpcore", "uvicorn.access", "uvicorn.error", "asyncio", "sse_starlette.sse")
 
-#: What must not be in a log, whoever put it there: our keys, and what is sent as a credential.
-SECRET = re.compile(r"quorum_[0-9a-f]{8}_[A-Za-z0-9_-]{16,}|(?<=bearer )\S+", re.IGNORECASE)
+#: What must not be in a log, whoever put it there: our keys, what is sent as a credential, and most
+#: of a lease's id, which is the right to use the lease.
+SECRET = re.compile(
+    r"quorum_[0-9a-f]{8}_[A-Za-z0-9_-]{16,}|(?<=bearer )\S+|(?<=lease-[0-9a-f]{6})[0-9a-f]+",
+    re.IGNORECASE,
+)
 #: Names of values that are secrets, whatever they look like.
 SECRET_NAMES = frozenset({"authorization", "api_key", "cookie", "password", "secret", "token"})
 HIDDEN = "(hidden)"

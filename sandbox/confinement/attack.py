@@ -7,6 +7,7 @@ admits a success: what can be seen from outside is judged there.
 
 import ctypes
 import errno
+import fcntl
 import json
 import mmap
 import os
@@ -37,6 +38,9 @@ _PTRACE_SEIZE = 0x4206
 
 #: AF_PACKET and AF_VSOCK, which not all builds of Python name.
 _PACKET, _VSOCK = 17, 40
+
+#: FS_IOC_GETFLAGS and FS_IOC_SETFLAGS of <linux/fs.h>.
+_GET_FLAGS, _SET_FLAGS = 0x80086601, 0x40086602
 
 _PAGE = 4096
 
@@ -124,10 +128,22 @@ def _files(options: dict[str, Any]) -> Iterator[tuple[str, Callable[[], object]]
     yield "changing who may read", lambda: os.chmod(options["victim"], 0o600)  # noqa: PTH101 - one call
     yield "changing the time", lambda: os.utime(options["victim"])
     yield "deleting", lambda: os.unlink(options["victim"])  # noqa: PTH108 - one call
+    marked, attribute = options["marked"], options["attribute"]
+    yield "reading an attribute", lambda: os.getxattr(marked, attribute)
+    yield "removing an attribute", lambda: os.removexattr(marked, attribute)
+    for path in options["readable"]:
+        yield f"changing flags of {path}", lambda p=path: _set_flags(p)  # type: ignore[misc]
     for pid in options["foreign_processes"]:
         for name in ("environ", "mem", "maps"):
             path = f"/proc/{pid}/{name}"
             yield f"reading {name} of a process", lambda p=path: os.open(p, os.O_RDONLY)  # type: ignore[misc]
+
+
+def _set_flags(path: str) -> None:
+    """Set the flags that it has; for which to have it open for reading is enough."""
+    with open(path, "rb") as file:  # noqa: PTH123 - as bare as can be
+        flags = fcntl.ioctl(file, _GET_FLAGS, bytes(8))
+        fcntl.ioctl(file, _SET_FLAGS, flags)
 
 
 def _signals(pids: list[int]) -> Iterator[tuple[str, Callable[[], object]]]:

@@ -12,6 +12,9 @@ from pathlib import Path
 from sandbox.directory import KernelDirectory
 from sandbox.inside.mounts import SHARED_MEMORY
 
+#: An attribute of a file that whoever may write the file may remove.
+ATTRIBUTE = "user.quorum"
+
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
@@ -23,6 +26,8 @@ class Canaries:
     name: str
     #: A file to delete.
     victim: Path
+    #: A file that all may write to, with an attribute where the file system has such.
+    marked: Path
     #: Files to read.
     secrets: list[str]
     #: Files to make.
@@ -51,6 +56,11 @@ def canaries(directory: KernelDirectory) -> Iterator[Canaries]:
     for path in (secret, victim):
         path.write_text("canary", encoding="ascii")
         path.chmod(0o600)
+    marked = directory.path / "marked"
+    marked.touch()
+    marked.chmod(0o666)
+    with suppress(OSError):
+        os.setxattr(marked, ATTRIBUTE, b"canary")
     directory.path.parent.chmod(0o711)
     directory.path.chmod(0o711)
     listening = {
@@ -62,7 +72,8 @@ def canaries(directory: KernelDirectory) -> Iterator[Canaries]:
     with ExitStack() as stack:
         for address, kind in listening.items():
             stack.enter_context(_open_to_all(address, kind))
-        yield Canaries(name, victim, [str(secret)], _forbidden(name, directory), list(listening))
+        forbidden = _forbidden(name, directory)
+        yield Canaries(name, victim, marked, [str(secret)], forbidden, list(listening))
 
 
 def _forbidden(name: str, directory: KernelDirectory) -> list[str]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import anyio
 
-from sandbox.confinement.canaries import Canaries, canaries
+from sandbox.confinement.canaries import ATTRIBUTE, Canaries, canaries
 from sandbox.confinement.confinement import Bounds, Confinement
 from sandbox.confinement.identities import Identities
 from sandbox.confinement.mechanisms import Candidates, candidates
@@ -195,6 +195,9 @@ class _Trial:
             "secrets": targets.secrets,
             "forbidden": targets.forbidden,
             "victim": str(targets.victim),
+            "marked": str(targets.marked),
+            "attribute": ATTRIBUTE,
+            "readable": self._needed,
             "memory": 2 * _MEMORY,
         }
         async with (

@@ -86,6 +86,7 @@ class CellApplication(IPKernelApp):
         self._original_streams = (sys.stdout, sys.stderr)
         self.streams = capture_streams(self.capture)
         give_streams(self.capture)
+        self.capture.late_threads.have_descendants()
         unbuffer_c_streams()
         # The base class sets an attribute on it; the shell has its own display hook.
         self.displayhook = SimpleNamespace()

@@ -14,9 +14,9 @@ from operator import attrgetter
 
 from sandbox.inside.system import NUMBERS
 
-# Opcodes from <linux/bpf_common.h>: load a word, jump if equal, greater or equal, or any bit is
-# set, and return.
-_LOAD, _JUMP_EQUAL, _JUMP_LEAST, _JUMP_BITS, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+# Opcodes from <linux/bpf_common.h>: load a word, keep some of its bits, jump if equal, greater or
+# equal, or any bit is set, and return.
+_LOAD, _AND, _JUMP_EQUAL, _JUMP_LEAST, _JUMP_BITS, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
 
 # Offsets in struct seccomp_data; both architectures are little-endian.
 _CALL_OFFSET, _ARCHITECTURE_OFFSET, _ARGUMENTS_OFFSET = 0, 4, 16
@@ -56,14 +56,16 @@ class Equals:
 
 @dataclass(frozen=True, slots=True)
 class Differs:
-    """The low 32 bits of an argument are not this value."""
+    """The low 32 bits of an argument, or those of them that `bits` has, are not this value."""
 
     argument: int
     value: int
+    bits: int = 0xFFFFFFFF
 
     def assemble(self, to_end: int) -> list[_Instruction]:
         """See Equals."""
-        return [_load_low(self.argument), (_JUMP_EQUAL, to_end, 0, self.value)]
+        kept = (_AND, 0, 0, self.bits)
+        return [_load_low(self.argument), kept, (_JUMP_EQUAL, to_end, 0, self.value)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from sandbox.inside.late import LateThreads
 from sandbox.output import BoundedText
 
 #: The name of the file, in the kernel's directory; it exists only while a cell runs.
@@ -87,8 +88,7 @@ class CellCapture:
         # An object's finaliser can print in the middle of a print: the lock must be reentrant.
         self._lock = threading.RLock()
         self._process = os.getpid()
-        self._main_thread = threading.get_ident()
-        self._old_threads: frozenset[int] = frozenset()
+        self.late_threads = LateThreads()
         self._file: int | None = None
         self._written = 0
         self._latest = LatestBytes(self._file_budget)
@@ -96,10 +96,10 @@ class CellCapture:
     def begin(self) -> None:
         """Open a new file for a cell.
 
-        Threads and children of earlier cells are shut out: the threads by their ids, the children
-        because they hold the file of their own cell.
+        Threads and children of earlier cells are shut out: the threads as they are known, the
+        children because they hold the file of their own cell.
         """
-        self._old_threads = _other_threads()
+        self.late_threads.begin()
         flags = os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
         self._path.unlink(missing_ok=True)
         descriptor = _moved_up(os.open(self._path, flags, 0o600))
@@ -112,9 +112,7 @@ class CellCapture:
 
     def write(self, data: memoryview) -> None:
         """Append what the calling thread writes, unless it is no part of the running cell."""
-        if threading.get_ident() != self._main_thread and (
-            threading.get_native_id() in self._old_threads
-        ):
+        if self.late_threads.is_late():
             return
         if os.getpid() != self._process:
             self._write_from_fork(data)
@@ -239,11 +237,6 @@ def unbuffer_c_streams() -> None:
         for name in ("stdout", "stderr"):
             stream = ctypes.c_void_p.in_dll(library, name)
             library.setvbuf(stream, None, _UNBUFFERED, ctypes.c_size_t(0))
-
-
-def _other_threads() -> frozenset[int]:
-    own = threading.get_native_id()
-    return frozenset(int(name) for name in os.listdir("/proc/self/task") if int(name) != own)  # noqa: PTH208 - 3 times faster than pathlib, once a cell
 
 
 def _moved_up(descriptor: int) -> int:

@@ -12,9 +12,10 @@ from sandbox.inside.hints import hints
 from sandbox.inside.places import line_of
 from sandbox.output import clip
 
-#: File name of a cell's code object; IPython's execution count goes in.
-CELL_NAME = "<cell {number}>"
-_CELL_PREFIX = "<cell "
+#: File name of a cell's code object; IPython's execution count goes in. By its beginning numba
+#: knows a cell, which is no file: else `njit(cache=True)` fails.
+CELL_NAME = "<ipython-cell {number}>"
+_CELL_PREFIX = "<ipython-cell "
 
 #: An error says what it has to in far less; a model that puts its data there must not flood.
 _MESSAGE_CHARS = 1_000
@@ -105,7 +106,7 @@ def _chain_lines(error: BaseException) -> Iterator[str]:
 
 
 def _place(filename: str, line: int) -> str:
-    inner = filename.removeprefix("<").removesuffix(">")[:_NAME_CHARS]
+    inner = filename.removeprefix("<").removeprefix("ipython-").removesuffix(">")[:_NAME_CHARS]
     return f"{inner[:1].upper()}{inner[1:]}, line {line}"
 
 

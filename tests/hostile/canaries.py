@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,9 @@ for line in sys.stdin:
 """
 
 _REGION_BYTES = 4096
+
+#: In names of attributes that anybody may set.
+ATTRIBUTE = "user.canary"
 
 #: Places that any process may write to where nothing confines it.
 _COMMON = (Path("/tmp"), Path("/dev/shm"), Path(os.__file__).parent)
@@ -93,13 +96,19 @@ class ProcessCanary:
 
 
 class FileCanary:
-    """A folder with a secret file that others may read but for confinement, and not write."""
+    """A folder with a secret file, and one that others may change but for confinement."""
 
     def __init__(self, folder: Path, secret: str) -> None:
         self.folder = folder
         self.file = folder / "secret"
         self.file.write_text(secret)
         self.file.chmod(0o600)
+        self.open_file = folder / "open"
+        self.open_file.touch()
+        self.open_file.chmod(0o666)
+        with suppress(OSError):  # a file system without attributes
+            os.setxattr(self.open_file, ATTRIBUTE, secret.encode())
+        folder.chmod(0o711)
         self._before = self._look()
 
     def harm(self) -> str | None:
@@ -112,7 +121,8 @@ class FileCanary:
         for path in (self.folder, *self.folder.rglob("*")):
             state = path.lstat()
             content = path.read_bytes() if path == self.file and path.exists() else b""
-            found.add((str(path), state.st_mode, state.st_mtime_ns, state.st_nlink, content))
+            marks = tuple(os.listxattr(path))
+            found.add((str(path), state.st_mode, state.st_mtime_ns, state.st_nlink, content, marks))
         return found
 
 
@@ -177,6 +187,8 @@ class Canaries:
         return {
             "folder": str(self.files.folder),
             "file": str(self.files.file),
+            "open_file": str(self.files.open_file),
+            "attribute": ATTRIBUTE,
             "socket": self.sockets.path,
             "abstract": self.sockets.abstract,
             "port": self.sockets.port,

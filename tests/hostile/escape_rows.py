@@ -20,6 +20,8 @@ attempt("read", lambda: open(targets["file"]).read())
 attempt("list", lambda: os.listdir(targets["folder"]))
 attempt("stat and map", lambda: os.open(targets["file"], os.O_PATH | os.O_NOFOLLOW) and
         open(f"/proc/self/fd/{os.open(targets['file'], os.O_PATH)}").read())
+attempt("attributes", lambda: os.listxattr(targets["open_file"]))
+attempt("an attribute", lambda: os.getxattr(targets["open_file"], targets["attribute"]))
 """,
         _FILES,
     ),
@@ -35,10 +37,29 @@ attempt("chmod", lambda: os.chmod(targets["file"], 0o777))
 attempt("touch", lambda: os.utime(targets["file"], (0, 0)))
 attempt("link", lambda: os.link(targets["file"], "stolen"))
 attempt("make a folder", lambda: os.mkdir(targets["folder"] + "/new"))
+attempt("write what all may", lambda: open(targets["open_file"], "a").write("x"))
 attempt("set an attribute", lambda: os.setxattr(targets["file"], "user.x", b"x"))
+attempt("set one where all may", lambda: os.setxattr(targets["open_file"], "user.x", b"x"))
+mark = targets["open_file"], targets["attribute"]
+attempt("remove an attribute", lambda: os.removexattr(*mark))
+attempt("remove one of a link", lambda: os.removexattr(*mark, follow_symlinks=False))
+attempt("remove one, newer", lambda: system_call(
+    466, -100, mark[0].encode(), 0, mark[1].encode()))
 attempt("write to /tmp", lambda: open("/tmp/hostile-row-" + str(os.getpid()), "x"))
 library = os.path.dirname(os.__file__)
 attempt("write to the library", lambda: open(library + "/hostile-row.py", "x"))
+""",
+        _FILES,
+    ),
+    _refused(
+        "changes flags of a file that it may read",
+        """
+import array, fcntl
+file, flags = open(os.__file__), array.array("l", [0])
+attempt("read them", lambda: fcntl.ioctl(file, 0x80086601, flags, True))
+for name, number in {"set them": 0x40086602, "by 32 bits": 0x40046602}.items():
+    attempt(name, lambda: fcntl.ioctl(file, number, flags))
+attempt("project", lambda: fcntl.ioctl(file, 0x401C5820, bytes(28)))
 """,
         _FILES,
     ),

@@ -173,6 +173,12 @@ TEXT = (
         ("print('\\x1b[31mred\\x1b[0m \\x1b]0;owned\\x07title\\x1b[2J\\x1b[1;1H')",),
     ),
     Row(
+        "strings for the terminal without an end",
+        "the error after them is shown",
+        lambda results: results[-1].output.endswith("ZeroDivisionError: division by zero\n"),
+        ("for kind in ']PX^_': print('\x1b' + kind + 'x' * 900)\n1 / 0",),
+    ),
+    Row(
         "control characters",
         "left out",
         lambda results: results[-1].output == "ab\n",
@@ -193,6 +199,24 @@ TEXT = (
 )
 
 LATE = (
+    Row(
+        "timer that sets itself anew",
+        "its output does not come in another cell",
+        lambda results: results[-1].output == "next\n",
+        (
+            """
+turns = threading.Semaphore(0)
+def tick():
+    print("late")
+    turns.release()
+    timer = threading.Timer(0.02, tick)
+    timer.daemon = True
+    timer.start()
+tick()
+""",
+            "for _ in range(4): turns.acquire()\nprint('next')",
+        ),
+    ),
     Row(
         "thread that prints after its cell",
         "not shown in the next cell",

@@ -127,6 +127,14 @@ for name in ("RLIMIT_AS", "RLIMIT_FSIZE", "RLIMIT_CORE"):
         _STRICT,
     ),
     _refused(
+        "unties its daemons from its kernel",
+        """
+attempt("orphans", lambda: system_call(157, 36, 0, 0, 0, 0))
+attempt("death signal", lambda: system_call(157, 1, 0, 0, 0, 0))
+""",
+        _SIGNALS,
+    ),
+    _refused(
         "becomes another user",
         """
 for call, name in ((os.setuid, "uid"), (os.setgid, "gid")):

@@ -158,6 +158,38 @@ class TestOutput:
         assert await output_of(kernel, code) == "in time\n"
         assert await output_of(kernel, "gate.set(); done.wait(); print('next')") == "next\n"
 
+    @pytest.mark.parametrize(
+        "begun",
+        [
+            "threading.Thread(target=print, args=('said',))",
+            "threading.Timer(0, print, ['said'])",
+            "threading.Thread(target=wait_for, args=(threading.Timer(0, print, ['said']),))",
+            "multiprocessing.get_context('fork').Process(target=print, args=('said',))",
+        ],
+        ids=["thread", "timer", "timer of a thread", "fork"],
+    )
+    async def test_late_output_of_what_a_thread_has_begun_is_dropped(
+        self, kernel: KernelLease, begun: str
+    ) -> None:
+        code = f"""
+            import multiprocessing, threading
+            spoken, gate, done = (threading.Event() for _ in range(3))
+            def wait_for(begun):
+                begun.start()
+                begun.join()
+            def speak():
+                wait_for({begun})
+                spoken.set()
+                gate.wait()
+                wait_for({begun})
+                done.set()
+            threading.Thread(target=speak).start()
+            _ = spoken.wait()
+        """
+        assert await output_of(kernel, code) == "said\n"
+        code = f"gate.set(); done.wait(); print('next'); wait_for({begun})"
+        assert await output_of(kernel, code) == "next\nsaid\n"
+
     async def test_late_output_of_a_child_is_dropped(self, kernel: KernelLease) -> None:
         code = """
             import subprocess
@@ -217,6 +249,18 @@ class TestState:
     async def test_a_module_that_a_cell_writes_can_be_imported(self, kernel: KernelLease) -> None:
         await run(kernel, "with open('written.py', 'w') as file: file.write('answer = 42')")
         assert await output_of(kernel, "from written import answer; answer") == "42\n"
+
+    async def test_numba_keeps_what_it_has_compiled(self, kernel: KernelLease) -> None:
+        """As in a notebook, whose cells it knows by their files' names."""
+        pytest.importorskip("numba")
+        code = """
+            import numba
+            @numba.njit(cache=True)
+            def successor(n): return n + 1
+            print(successor(41))
+        """
+        result = await run(kernel, code, timeout=60)
+        assert result.output == "42\n", result
 
     async def test_leases_share_nothing(self, shared_pool: KernelPool) -> None:
         code = """

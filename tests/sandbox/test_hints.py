@@ -89,8 +89,10 @@ def test_values_of_the_expression_that_failed(source: str, told: list[str]) -> N
         (
             "total = 3 * b",
             [
-                "b: no cell has defined it; give it a value, or: from sympy import symbols; "
-                'b = symbols("b")'
+                (
+                    "b: no cell has defined it; give it a value, or: from sympy import symbols; "
+                    'b = symbols("b")'
+                )
             ],
         ),
         ("__path__", []),

@@ -57,6 +57,7 @@ def test_clip_leaves_short_text_alone() -> None:
         ("\x1b]0;title\x07text", "text"),
         ("\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\", "link"),
         ("\x1b(Bplain\x1b7\x1b", "plain"),
+        *((f"42\n\x1b{kind}open\nerror\n", "42\n\nerror\n") for kind in "]PX^_"),
         ("a\x00b\x7fc\x9bd", "abcd"),
         ("\ud800", "\\ud800"),
         ("10%\r50%\r100%\r\ndone\r", "100%\ndone"),

@@ -7,9 +7,11 @@ from types import CodeType, FrameType, TracebackType
 
 import pytest
 
-from sandbox.inside.tracebacks import format_error, format_warning
+from sandbox.inside.tracebacks import CELL_NAME, format_error, format_warning
 
 Raised = Callable[[str], str]
+
+_CELL = CELL_NAME.format(number=1)
 
 
 @pytest.fixture
@@ -19,15 +21,15 @@ def raised() -> Iterator[Raised]:
     def format_raised(source: str) -> str:
         source = textwrap.dedent(source)
         lines = source.splitlines(keepends=True)
-        linecache.cache["<cell 1>"] = (len(source), None, lines, "<cell 1>")
+        linecache.cache[_CELL] = (len(source), None, lines, _CELL)
         try:
-            exec(compile(source, "<cell 1>", "exec"), {})  # noqa: S102
+            exec(compile(source, _CELL, "exec"), {})  # noqa: S102
         except BaseException as error:  # noqa: BLE001 - whatever it raises is the subject
             return format_error(error)
         raise AssertionError("the source raises nothing")
 
     yield format_raised
-    linecache.cache.pop("<cell 1>", None)
+    linecache.cache.pop(_CELL, None)
 
 
 def test_frames_of_the_cell_and_the_message(raised: Raised) -> None:
@@ -158,12 +160,12 @@ def _at(error: BaseException, place: int) -> BaseException:
 
 def test_an_interrupt_at_the_end_of_a_loop_is_told_with_its_place() -> None:
     lines = _COUNTING.splitlines(keepends=True)
-    linecache.cache["<cell 1>"] = (len(_COUNTING), None, lines, "<cell 1>")
-    code = compile(_COUNTING, "<cell 1>", "exec")
+    linecache.cache[_CELL] = (len(_COUNTING), None, lines, _CELL)
+    code = compile(_COUNTING, _CELL, "exec")
     with pytest.raises(ValueError, match="best so far") as raising:
         exec(code, {})  # noqa: S102
     texts = [format_error(_at(raising.value, place)) for place in _without_lines(code)]
-    linecache.cache.pop("<cell 1>", None)
+    linecache.cache.pop(_CELL, None)
     # Newer Pythons know a line for each instruction.
     for text in texts:
         assert text.startswith("Cell 1, line ")
@@ -173,7 +175,7 @@ def test_an_interrupt_at_the_end_of_a_loop_is_told_with_its_place() -> None:
 
 
 def test_where_no_line_is_known_at_all_the_first_is_told() -> None:
-    code = compile("raise ValueError('kept')", "<cell 1>", "exec").replace(co_linetable=b"")
+    code = compile("raise ValueError('kept')", _CELL, "exec").replace(co_linetable=b"")
     with pytest.raises(ValueError, match="kept") as raising:
         exec(code, {})  # noqa: S102
     # The frame of this test is none of a cell's.
@@ -208,7 +210,7 @@ def test_hostile_errors_stay_short(raised: Raised, source: str) -> None:
 
 def test_a_warning_tells_its_place_only_in_a_cell() -> None:
     warning = UserWarning("careful")
-    assert format_warning(UserWarning, warning, "<cell 3>", 2) == (
+    assert format_warning(UserWarning, warning, CELL_NAME.format(number=3), 2) == (
         "Cell 3, line 2: UserWarning: careful\n"
     )
     assert format_warning(UserWarning, warning, "/lib/x.py", 2) == "UserWarning: careful\n"

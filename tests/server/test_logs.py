@@ -50,6 +50,21 @@ def test_a_line_of_json_is_one_object(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
+def test_of_a_lease_s_id_a_beginning_is_shown(
+    capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    """Who has it whole may use the lease."""
+    lease = "lease-5f0c6a0f9d0e4b1e8f7a6b5c4d3e2f10"
+    configure(LogSettings(format=form))
+    log = structlog.get_logger("leases")
+    log.info("request", path=f"/v1/sandbox/leases/{lease}/execute")
+    log.info("request", path=f"/v1/sandbox/leases/{lease[:30]}")
+    written = capsys.readouterr().err
+    assert written.count("lease-5f0c6a(hidden)") == 2
+    assert "0f9d" not in written
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
 def test_secrets_are_hidden(capsys: pytest.CaptureFixture[str], form: str) -> None:
     _, key = make_key("me", frozenset({Scope.SOLVE}))
     configure(LogSettings(format=form))

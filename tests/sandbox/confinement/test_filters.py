@@ -168,6 +168,44 @@ attempt("larger pipe", lambda: fcntl.fcntl(reader, 1031, 2**20))
     assert set(found.values()) == {0}
 
 
+def test_attributes_and_flags_of_files_are_out_of_reach(tmp_path: Path) -> None:
+    """Also of those that are only open for reading; what copies files does without."""
+    (tmp_path / "file").write_text("x")
+    found = outcomes(f"""
+import fcntl, pathlib, shutil, subprocess, tempfile
+os.chdir({str(tmp_path)!r})
+try: os.setxattr("file", "user.quorum", b"x")
+except OSError: pass
+install(EARLY_RULES)
+descriptor = os.open("file", os.O_RDONLY)
+for act in ("get", "remove"):
+    function = getattr(os, act + "xattr")
+    attempt(act, lambda: function("file", "user.quorum"))
+    attempt(act + " of a link", lambda: function("file", "user.quorum", follow_symlinks=False))
+    attempt(act + " by descriptor", lambda: function(descriptor, "user.quorum"))
+attempt("set", lambda: os.setxattr("file", "user.other", b"x"))
+attempt("list", lambda: os.listxattr("file"))
+for name, number in (("get flags", 0x80086601), ("set flags", 0x40086602),
+                     ("set flags, 32 bits", 0x40046602), ("set project", 0x401C5820)):
+    attempt(name, lambda: fcntl.ioctl(descriptor, number, bytes(32)))
+attempt("type into a terminal", lambda: fcntl.ioctl(descriptor, 0x5412, b"x"))
+attempt("copy2", lambda: shutil.copy2("file", "copy2"))
+attempt("copytree", lambda: shutil.copytree(".", tempfile.mkdtemp(), dirs_exist_ok=True))
+attempt("path", lambda: pathlib.Path("copy2").rename("moved"))
+for command in ("ls -l file", "cp -a file copy", "cp --reflink=auto file clone", "mv copy moved",
+                "test ! -t 0", "tar cf archive file"):
+    attempt(command, lambda: subprocess.run(command.split(), check=True, stdout=-3))
+attempt("waiting bytes", lambda: fcntl.ioctl(os.pipe()[0], 0x541B, bytes(4)))
+""")
+    typed = found.pop("type into a terminal")
+    assert typed == errno.EPERM
+    refused = {"get", "get of a link", "get by descriptor", "list", "set", "get flags", "set flags",
+               "remove", "remove of a link", "remove by descriptor", "set flags, 32 bits",
+               "set project"}  # fmt: skip
+    assert {name for name, error in found.items() if error} == refused
+    assert {error for error in found.values() if error} == {errno.EOPNOTSUPP}
+
+
 def test_the_seal_holds_for_threads_that_ran_before() -> None:
     found = outcomes("""
 go, done = threading.Event(), threading.Event()
@@ -190,6 +228,7 @@ attempt("a pair of streams", lambda: socket.socketpair())
 attempt("a pair of datagrams", lambda: socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
 attempt("death signal", lambda: call("prctl", 1, 0, 0, 0, 0))
 attempt("inspection", lambda: call("prctl", 4, 0, 0, 0, 0))
+attempt("orphans", lambda: call("prctl", 36, 0, 0, 0, 0))
 attempt("send buffer", lambda: datagrams[0].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 9))
 attempt("receive buffer", lambda: datagrams[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 9))
 attempt("brand", lambda: resource.setrlimit(resource.RLIMIT_RTTIME, (1, 1)))
@@ -221,6 +260,7 @@ attempt("owner of a link", lambda: os.lchown(path, os.getuid(), -1))
 attempt("time", lambda: os.utime(path, (0, 0)))
 attempt("present time", lambda: os.utime(descriptor))
 attempt("lease", lambda: fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK))
+attempt("use", lambda: fcntl.fcntl(descriptor, 1036, (2).to_bytes(8, "little")))
 attempt("flags", lambda: fcntl.fcntl(descriptor, fcntl.F_GETFD))
 attempt("content", lambda: os.write(descriptor, b"x"))
 """)
