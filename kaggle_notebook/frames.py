@@ -53,12 +53,12 @@ def read_call(arguments: Sequence[Any], named: dict[str, Any]) -> tuple[Asked, .
     AIMO's gateway sends one row a call; others of the same package send more, and end the run where
     fewer answers come back. Where there is no row, it is one without id and statement.
 
-    By position the id and the problem, unless the columns' names say otherwise. Whatever comes
-    third, such as the answer of a local file, is not read.
+    By their names the id and the problem, else by position. The answer of a local file is not read,
+    wherever it stands, nor what comes third without a name that tells.
     """
     reading = _Reading()
-    for name, value in [*(("", value) for value in arguments[:2]), *named.items()]:
-        if name == ANSWER:
+    for name, value in [*(("", value) for value in _positional(arguments)), *named.items()]:
+        if _is_answer(name):
             continue
         try:
             reading.columns += _columns(value, name)
@@ -88,16 +88,39 @@ def is_missing(value: Any) -> bool:  # noqa: ANN401 - whatever the gateway sends
         return False
 
 
+def _positional(arguments: Sequence[Any]) -> list[Any]:
+    """Return those that may be the id or the problem: two, and what is named so after them."""
+    others = [each for each in arguments if not _is_answer(_own_name(each))]
+    known = (*ID_NAMES, *PROBLEM_NAMES)
+    return others[:2] + [each for each in others[2:] if _plain_name(_own_name(each)) in known]
+
+
+def _own_name(value: Any) -> str:  # noqa: ANN401 - whatever comes
+    """Return the name of a series, empty where there is none; its values are not looked at."""
+    try:
+        name = getattr(value, "name", None)
+    except Exception:  # noqa: BLE001 - an object of the gateway that cannot be read
+        return ""
+    return name if isinstance(name, str) else ""
+
+
+def _plain_name(name: str) -> str:
+    return name.strip().lower()
+
+
+def _is_answer(name: object) -> bool:
+    return _plain_name(str(name)) == ANSWER
+
+
 def _columns(value: Any, name: str) -> list[_Column]:  # noqa: ANN401 - whatever comes
     library = _library(value)
     if hasattr(value, "columns") and hasattr(value, "__getitem__"):
-        names = [each for each in value.columns if str(each) != ANSWER]
+        names = [each for each in value.columns if not _is_answer(each)]
         return [_Column(str(each), _listed(value[each]), library) for each in names]
     if isinstance(value, dict):
-        names = [each for each in value if str(each) != ANSWER]
+        names = [each for each in value if not _is_answer(each)]
         return [_Column(str(each), _listed(value[each]), library) for each in names]
-    own = getattr(value, "name", None)
-    return [_Column(str(own) if isinstance(own, str) and own else name, _listed(value), library)]
+    return [_Column(_own_name(value) or name, _listed(value), library)]
 
 
 def _listed(value: Any) -> list[Any]:  # noqa: ANN401 - whatever comes
@@ -136,7 +159,7 @@ def _chosen(reading: _Reading) -> tuple[_Column | None, _Column | None]:
 
 def _named(columns: Sequence[_Column], names: Sequence[str]) -> _Column | None:
     """Return the first column of one of the names, the likelier names first."""
-    by_name = {each.name.strip().lower(): each for each in reversed(columns)}
+    by_name = {_plain_name(each.name): each for each in reversed(columns)}
     return next((by_name[name] for name in names if name in by_name), None)
 
 

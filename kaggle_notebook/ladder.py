@@ -6,7 +6,7 @@ The rungs, from the top: the vote of a solve that ended, the ballot of one that 
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import Any, TypeVar
@@ -17,11 +17,18 @@ from voting.answers import AnswerKind, extract, parse_answer
 
 Found = TypeVar("Found")
 
+#: The largest answer of the contest.
+_MOST_ANSWER = 99_999
 #: The end of each output that is read: results are printed last.
 _OUTPUT_CHARACTERS = 2_000
 #: Every text holds an attempt's end; more than this of it is not read at a deadline.
 _TEXT_CHARACTERS = 200_000
-_INTEGER = re.compile(r"(?<![\w.+-])[+]?[0-9]{1,5}(?![\w]|\.[0-9])")
+#: A sign, and digits, which may be in groups of three, as in 12,345.
+_INTEGER = re.compile(
+    r"(?<![\w.+-])([+-]?)"
+    r"((?<![0-9],)[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,5}(?!,[0-9]{3}(?![0-9])))"
+    r"(?!\w|\.[0-9])"
+)
 
 
 class Rung(StrEnum):
@@ -41,10 +48,14 @@ class Rung(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An answer from 0 to 99999, and where it comes from."""
+    """An answer from 0 to 99999, and where it comes from.
+
+    ``source`` is what is known of the solve that it was taken from; None where there is none.
+    """
 
     answer: int
     rung: Rung
+    source: Evidence | None = field(default=None, compare=False)
 
 
 def contest_integer(value: object) -> int | None:
@@ -61,10 +72,11 @@ def choose(
     """Return the answer of the highest rung.
 
     `evidence` is what was seen of the problem's solves, the latest first; `fallback` is what the
-    server left on disk of it: {"answer", "rung"}. What of it cannot be read costs its rung alone.
+    server left on disk of it: {"answer", "rung", "solve"}. What of it cannot be read costs its rung
+    alone.
     """
     seen = list(evidence)
-    left = _readable(lambda: _fallback_choice(fallback))
+    left = _readable(lambda: _fallback_choice(fallback, seen))
     looks: tuple[tuple[Rung, Callable[[Evidence], int | None]], ...] = (
         (Rung.VOTE, lambda each: contest_integer(each.result)),
         (Rung.BALLOT, lambda each: _leader(each.ballot)),
@@ -75,7 +87,7 @@ def choose(
         for each in seen:
             answer = _readable(partial(look, each))
             if answer is not None:
-                return Choice(answer, rung)
+                return Choice(answer, rung, each)
         if left is not None and left.rung is rung:
             return left
     return Choice(default, Rung.DEFAULT)
@@ -90,7 +102,7 @@ def _readable(look: Callable[[], Found | None]) -> Found | None:
         return None
 
 
-def _fallback_choice(fallback: Mapping[str, Any] | None) -> Choice | None:
+def _fallback_choice(fallback: Mapping[str, Any] | None, seen: Iterable[Evidence]) -> Choice | None:
     if fallback is None:
         return None
     answer = contest_integer(fallback.get("answer"))
@@ -102,7 +114,9 @@ def _fallback_choice(fallback: Mapping[str, Any] | None) -> Choice | None:
         rung = Rung.BALLOT
     if rung is Rung.VOTE and fallback.get("final") is False:
         rung = Rung.BALLOT
-    return Choice(answer, rung)
+    solve = str(fallback.get("solve") or "")
+    followed = (each for each in seen if each.solve_id == solve)
+    return Choice(answer, rung, next(followed, Evidence(solve_id=solve)))
 
 
 def _leader(ballot: Iterable[tuple[str, float, int]]) -> int | None:
@@ -125,7 +139,9 @@ def _boxed(texts: Iterable[str]) -> int | None:
 
 def _printed(outputs: Iterable[str]) -> int | None:
     for output in reversed(list(outputs)):
-        numbers = _INTEGER.findall(output[-_OUTPUT_CHARACTERS:])
-        if numbers:
-            return int(numbers[-1])
+        signed = _INTEGER.findall(output[-_OUTPUT_CHARACTERS:])
+        numbers = [int(digits.replace(",", "")) for sign, digits in signed if sign != "-"]
+        fitting = [number for number in numbers if number <= _MOST_ANSWER]
+        if fitting:
+            return fitting[-1]
     return None

@@ -8,18 +8,28 @@ import json
 import os
 import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from kaggle_notebook.disk import Disk
-from kaggle_notebook.ladder import Choice, Rung
+from kaggle_notebook.ladder import Choice, Rung, contest_integer
 
 FILE = "answers.jsonl"
 #: An answer takes some hundred bytes; what is longer is none, however the file came to be.
 _MOST_LINE_BYTES = 64 * 1024
 _MOST_BYTES = 64 * 1024 * 1024
+#: Types of fields as JSON has them.
+_IN_JSON: Mapping[object, tuple[type, ...]] = {
+    str: (str,),
+    int: (int,),
+    float: (int, float),
+    float | None: (int, float, type(None)),
+    tuple[str, ...]: (list,),
+}
+#: Numbers of a line are counts and seconds; what is not below this is none, nor is NaN.
+_MOST_NUMBER = 2**53
 #: An answer waits at most this long for the disk, in seconds: one that hangs must not cost it.
 WRITE_WAIT_S = 2.0
 
@@ -141,15 +151,33 @@ def _read(path: Path) -> Iterator[AnswerLine]:
 
 
 def _line(raw: bytes) -> AnswerLine | None:
-    """Return a line of the file; None for a torn or foreign one."""
+    """Return a line of the file; None for a torn or foreign one.
+
+    What of it is of another type than it should be is left out: the answer counts all the same.
+    """
     if len(raw) > _MOST_LINE_BYTES:
         return None
     try:
         value: Mapping[str, Any] = json.loads(raw)
-        known = {name: value[name] for name in AnswerLine.__slots__ if name in value}
-        known["notes"] = tuple(known.get("notes", ()))
-        line = AnswerLine(**known)
-        valid = isinstance(line.key, str) and 0 <= int(line.answer) <= 99_999
-        return line if valid and line.choice else None
-    except (ValueError, OverflowError, TypeError, AttributeError, RecursionError):
+        key, answer, rung = value["key"], contest_integer(value["answer"]), Rung(value["rung"])
+        if not isinstance(key, str) or answer is None:
+            return None
+        known: dict[str, Any] = {"id": key, "seconds": 0.0, "left_s": 0.0}
+        known |= {
+            each.name: value[each.name]
+            for each in fields(AnswerLine)
+            if each.name in value and _fits(value[each.name], each.type)
+        }
+        known["notes"] = tuple(note for note in known.get("notes", ()) if isinstance(note, str))
+        return AnswerLine(**{**known, "answer": answer, "rung": rung.value})
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _fits(value: Any, kind: object) -> bool:  # noqa: ANN401 - whatever the file holds
+    """Tell whether a value of JSON is of a field's type, and a number that can be reckoned with."""
+    if isinstance(value, bool):
+        return False
+    if isinstance(value, int | float) and not abs(value) < _MOST_NUMBER:
+        return False
+    return isinstance(value, _IN_JSON[kind])

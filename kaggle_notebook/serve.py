@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol, cast
 
 from kaggle_notebook.build.locate import folders_below
-from kaggle_notebook.current import current_session
 from kaggle_notebook.errors import KaggleError
 from kaggle_notebook.fixed_set import read_rows, read_set, score
 from kaggle_notebook.output import say
@@ -17,7 +16,7 @@ from kaggle_notebook.predict import predict
 from kaggle_notebook.reserve import Reserve
 from kaggle_notebook.session import Session
 from kaggle_notebook.settings import RERUN, Mode, SessionSettings
-from kaggle_notebook.start import finish, start
+from kaggle_notebook.start import finish, session_at_work
 
 PACKAGE = "kaggle_evaluation"
 MODULE = f"{PACKAGE}.aimo_3_inference_server"
@@ -34,7 +33,7 @@ class InferenceServer(Protocol):
         """Listen; in the run that counts, until the notebook is ended."""
 
     def run_local_gateway(self, data_paths: tuple[str, ...]) -> None:
-        """Ask for every problem of the files and write `submission.parquet`."""
+        """Ask for every problem of the first file and write `submission.parquet`."""
 
 
 def main(endpoint: Callable[..., Any] = predict) -> None:
@@ -45,7 +44,7 @@ def main(endpoint: Callable[..., Any] = predict) -> None:
     Raises:
         KaggleError: the contest's package or the problems cannot be found.
     """
-    session = current_session() or start()
+    session = session_at_work()
     server = inference_server(session.settings, endpoint)
     rerun = RERUN in os.environ
     if rerun:
@@ -119,11 +118,16 @@ def _bound(make: Callable[[], InferenceServer]) -> InferenceServer:
 
 
 def data_paths(settings: SessionSettings) -> tuple[str, ...]:
-    """Return the files for the local gateway: those of the settings, else the contest's own.
+    """Return the file for the local gateway: that of the settings, else the contest's own.
 
     Raises:
-        KaggleError: there is none, or one that is named does not exist.
+        KaggleError: there is none, the one that is named does not exist, or several are named.
     """
+    if len(settings.data) > 1:
+        raise KaggleError(
+            f"data {', '.join(settings.data)}: must be one file, as the contest's gateway asks for "
+            "the problems of the first alone; put all into one"
+        )
     for path in settings.data:
         if not Path(path).is_file():
             raise KaggleError(f"data {path}: no such file; correct it in the notebook's first cell")

@@ -1,9 +1,10 @@
 """A session: all problems of one notebook, under one clock, each answered once and for all."""
 
 import json
+import math
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -92,7 +93,8 @@ class Session:
             self.server.ensure()
             self._teller.tell(self.record.lines())
         left_s, done = self.clock.left_s, len(self.record)
-        self.tell("session", f"{self.id}: {left_s:.0f} s left, {done} answered")
+        hint = "" if left_s else "; for another one set resume to False in the first cell"
+        self.tell("session", f"{self.id}: {left_s:.0f} s left, {done} answered{hint}")
 
     def expect(self, problems: int) -> None:
         """Keep time for so many problems; fewer than the settings say change nothing."""
@@ -117,17 +119,33 @@ class Session:
 
     def is_what(self, settings: SessionSettings) -> bool:
         """Tell whether a session of these settings would be this one, which is at work."""
-        over = self._retired or self.clock.left_s <= 0 or not self.folder.is_dir()
-        return settings == self.settings and settings.resume and not over
+        over = self.clock.elapsed_s >= settings.over_s or not self.folder.is_dir()
+        return settings == self.settings and settings.resume and not over and not self.ended
 
-    def answer(self, asked: Asked, *, wait: bool = True) -> Choice:
+    @property
+    def ended(self) -> bool:
+        """Whether it answers only what it knows."""
+        return self._retired
+
+    def answers(self, rows: Sequence[Asked], *, wait: bool = True) -> list[Choice]:
+        """Return the answers to the problems of one call; its bound is shared by those to come."""
+        end = time.monotonic() + self._call_s()
+        choices: list[Choice] = []
+        for asked in rows:
+            share_s = (end - time.monotonic()) / (len(rows) - len(choices))
+            choices.append(self.answer(asked, share_s, wait=wait))
+        return choices
+
+    def answer(self, asked: Asked, within_s: float | None = None, *, wait: bool = True) -> Choice:
         """Return a problem's answer, in time; the same for the same id, whenever it is asked.
 
-        An interrupt of the waiting thread makes it answer at once, as does `wait` where it is not.
+        `within_s` bounds it; without, the bound of a call does. An interrupt of the waiting thread
+        makes it answer at once, as does `wait` where it is not.
         """
         for note in asked.notes:
             self.tell("input", note)
-        pending = self._begin(key_of(asked.id, asked.text), asked)
+        within_s = self._call_s() if within_s is None else max(0.0, within_s)
+        pending = self._begin(key_of(asked.id, asked.text), asked, within_s)
         if isinstance(pending, AnswerLine):
             return pending.choice
         try:
@@ -154,7 +172,7 @@ class Session:
         with (self.folder / LOG_FILE).open("a", encoding="utf-8") as file:
             file.write(line + "\n")
 
-    def _begin(self, key: str, asked: Asked) -> _Pending | AnswerLine:
+    def _begin(self, key: str, asked: Asked, within_s: float) -> _Pending | AnswerLine:
         """Start to answer a problem, or join those who wait for it; its line if it has one."""
         with self._lock:
             known = self.record.get(key)
@@ -163,8 +181,8 @@ class Session:
             found = self._pending.get(key)
             if found is not None:
                 return found
-            given = self._allowance()
-            task = Task(key, fit(asked.text), given, self._grace_s(given.most_s))
+            given = self._allowance(within_s)
+            task = Task(key, fit(asked.text), given, self._grace_s(within_s - given.most_s))
             pending = _Pending(asked, task, self.clock.left_s)
             self._pending[key] = pending
         try:
@@ -176,26 +194,28 @@ class Session:
             self._settle(pending)
         return pending
 
-    def _allowance(self) -> Allowance:
-        """Return what the next problem gets."""
-        settings = self.settings
+    def _call_s(self) -> float:
+        """Return what a call may take that comes now.
+
+        The gateway waits for its first answer without a bound, for the others with one.
+        """
+        return self.settings.call_limit_s if len(self.record) + len(self._pending) else math.inf
+
+    def _allowance(self, within_s: float) -> Allowance:
+        """Return what the next problem gets, which is to be answered within so many seconds."""
         done = len(self.record) + len(self._pending)
         given = allowance(self.clock.left_s, self.clock.usable_s, self._expected, done)
-        # the gateway waits for its first answer without a bound, for the others with one
-        most_s = given.most_s if not done else min(given.most_s, settings.call_limit_s)
+        most_s = min(given.most_s, within_s)
         return replace(given, limit_s=min(given.limit_s, most_s), most_s=most_s)
 
-    def _grace_s(self, most_s: float) -> float:
-        """Return what a problem of that bound may take past the usable time.
+    def _grace_s(self, call_left_s: float) -> float:
+        """Return what a problem may take past the usable time, where its call has so much left.
 
         All together that is never the limit, and no call but the first outlasts its own.
         """
         kept_s, left_s = self.settings.kept_s, self.clock.left_s
         wanted_s = min(GRACE_OF_MARGIN * kept_s, max(left_s, LATE_GRACE_OF_MARGIN * kept_s))
         limit_left_s = self.settings.limit_s - self.clock.elapsed_s
-        call_left_s = self.settings.call_limit_s - most_s
-        if call_left_s < 0:  # the first one: the gateway waits for it without a bound
-            call_left_s = wanted_s
         return max(0.0, min(wanted_s, call_left_s, GRACE_OF_LIMIT * limit_left_s))
 
     def _work(self, pending: _Pending) -> None:
@@ -250,10 +270,11 @@ class Session:
 
     def _line(self, pending: _Pending) -> AnswerLine:
         task, asked = pending.task, pending.asked
-        # the last one that told anything: a server that came back may have said nothing yet
-        named = [each for each in task.evidence if each.solve_id]
-        seen = next(iter(named or task.evidence), None)
         choice = choose(task.evidence, self._fallback(task), self.settings.default_answer)
+        # where none gave the answer, the last one that told anything: a server that came back may
+        # have said nothing yet
+        named = [each for each in task.evidence if each.solve_id]
+        seen = choice.source or next(iter(named or task.evidence), None)
         return AnswerLine(
             key=task.key,
             id=text_of(asked.id)[:200],

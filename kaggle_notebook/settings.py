@@ -6,6 +6,7 @@ runs under other settings without a change.
 
 import json
 import math
+import numbers
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -13,16 +14,20 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from kaggle_notebook.build import locate
 from kaggle_notebook.errors import SettingsError
 from kaggle_notebook.files import current_folder
 
 ENVIRONMENT = "KAGGLE_SESSION_SETTINGS"
 #: Set by the contest in the run that counts.
-RERUN = "KAGGLE_IS_COMPETITION_RERUN"
+RERUN = locate.RERUN
 #: For how long a problem waits for a server that does not start: in seconds where the run does not
 #: count, and in even shares of the time that is left where it does.
 COMMIT_PATIENCE_S = 30.0
 RERUN_PATIENCE = 3
+#: A run that was cut is gone on with for so long after its limit, as a share of that: of five hours
+#: 900 s, for which a gateway waits for a server. Later another run has begun in the same folder.
+LATE_SHARE = 0.05
 #: Where a notebook may write, and what is kept of it after the run.
 WORKING = Path("/kaggle/working")
 #: Where the notebook's inputs are mounted.
@@ -69,7 +74,7 @@ class SessionSettings:
     server: Mapping[str, str | int | float | bool] = field(default_factory=dict)
     #: Fields of every solve, such as {"attempts": 8}.
     solve: Mapping[str, Any] = field(default_factory=dict)
-    #: CSV files for the local gateway: of `id`, `problem` and perhaps `answer`.
+    #: The CSV file for the local gateway: of `id`, `problem` and perhaps `answer`.
     data: tuple[str, ...] = ()
     #: The folder that holds the contest's package `kaggle_evaluation`; found where it is empty.
     evaluation: str = ""
@@ -99,6 +104,11 @@ class SessionSettings:
         return self.limit_s / 100 if self.margin_s is None else self.margin_s
 
     @property
+    def over_s(self) -> float:
+        """Seconds after its start from which on a session is not gone on with any more."""
+        return self.limit_s * (1 + LATE_SHARE)
+
+    @property
     def path(self) -> Path:
         """The session's folder."""
         if self.folder:
@@ -123,15 +133,15 @@ class SessionSettings:
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= least):
+            if value is not None and not (_is_finite(value) and value >= least):
                 raise SettingsError(
-                    f"{name} {value}: must be finite and at least {least:g}; correct it in the "
-                    "notebook's first cell"
+                    f"{name} {_shown(value)}: must be finite and at least {least:g}; correct it in "
+                    "the notebook's first cell"
                 )
         if not 0 <= self.default_answer <= 99_999:
             raise SettingsError(
-                f"default_answer {self.default_answer}: must be from 0 to 99999; correct it in the "
-                "notebook's first cell"
+                f"default_answer {_shown(self.default_answer)}: must be from 0 to 99999; correct "
+                "it in the notebook's first cell"
             )
         if self.kept_s >= self.limit_s:
             raise SettingsError(
@@ -181,7 +191,7 @@ def read_settings(given: Mapping[str, Any] | None = None) -> SessionSettings:
     Raises:
         SettingsError: a name is unknown or a value malformed.
     """
-    values = {**(given or {}), **_of_environment()}
+    values = {**plain_settings(given or {}), **plain_settings(_of_environment())}
     known = {each.name for each in fields(SessionSettings)}
     unknown = sorted(set(values) - known)
     if unknown:
@@ -190,6 +200,52 @@ def read_settings(given: Mapping[str, Any] | None = None) -> SessionSettings:
             f"{', '.join(sorted(known))}"
         )
     return SessionSettings(**{name: _checked(name, value) for name, value in values.items()})
+
+
+def plain_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings as JSON can write them: paths as text, numbers of libraries as Python's.
+
+    Raises:
+        SettingsError: a value is something else.
+    """
+    try:
+        return {str(name): _plain(str(name), value) for name, value in given.items()}
+    except RecursionError:
+        raise SettingsError(
+            "the settings are nested too deeply; correct them in the notebook's first cell"
+        ) from None
+
+
+def _plain(name: str, value: Any) -> Any:  # noqa: ANN401 - whatever the first cell says
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _plain(f"{name}.{key}", each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(name, each) for each in value]
+    if value is None or isinstance(value, bool) or (isinstance(value, str) and "\0" not in value):
+        return value
+    if isinstance(value, numbers.Real) and _is_finite(value):
+        return int(value) if isinstance(value, numbers.Integral) else float(value)
+    raise SettingsError(
+        f"{name} {_shown(value)}: must be text without NUL, a finite number, true or false, none, "
+        "or a list or dict of such, its names text; correct it in the notebook's first cell"
+    )
+
+
+def _is_finite(value: Any) -> bool:  # noqa: ANN401 - a number of any type
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # an integer that no float holds
+        return False
+
+
+def _shown(value: object) -> str:
+    """Return a value as a sentence can have it."""
+    try:
+        return f"{value!r:.80}"
+    except ValueError:  # an integer of thousands of digits
+        return "of very many digits"
 
 
 def _checked(name: str, value: Any) -> Any:  # noqa: ANN401 - checked here
@@ -201,13 +257,12 @@ def _checked(name: str, value: Any) -> Any:  # noqa: ANN401 - checked here
                 f"mode {value!r}: must be one of {', '.join(Mode)}; correct it in the notebook's "
                 "first cell"
             ) from None
-    if isinstance(value, os.PathLike):
-        value = os.fspath(value)
     kinds = _TYPES[name]
     if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         names = " or ".join("none" if kind is type(None) else kind.__name__ for kind in kinds)
         raise SettingsError(
-            f"{name} {value!r}: must be of type {names}; correct it in the notebook's first cell"
+            f"{name} {_shown(value)}: must be of type {names}; correct it in the notebook's "
+            "first cell"
         )
     if name == "data" and isinstance(value, str):
         return (value,)
@@ -220,7 +275,7 @@ def _of_environment() -> dict[str, Any]:
         return {}
     try:
         values = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SettingsError(f"{ENVIRONMENT}: must be a JSON object ({error}); unset it") from None
     if not isinstance(values, dict):
         raise SettingsError(f"{ENVIRONMENT}: must be a JSON object; unset it")

@@ -106,6 +106,13 @@ class Task:
         """Seconds since it was asked for."""
         return time.monotonic() - self.begun
 
+    def note_of(self, state: ServerState | None) -> None:
+        """Note why the server is away, each reason once."""
+        if state is None or state.phase not in (ServerPhase.WAITING, ServerPhase.FAILED):
+            return
+        if state.detail and state.detail not in self.notes:
+            self.notes.append(state.detail)
+
     def ask_again(self, note: str) -> None:
         """Have it solved anew: the run has a result of it, without an answer."""
         self.again = True
@@ -183,6 +190,7 @@ class ProblemSolver:
             self._ensure()
             state = self._state()
             absence.observe(state)
+            task.note_of(state)
             if absence.seconds > self._patience_s(task):
                 task.notes.append("the server does not start")
                 return

@@ -1,5 +1,7 @@
 """Starts a session from the notebook's first cell, at once: all slow work goes on in the back."""
 
+import json
+import os
 import secrets
 import shutil
 import threading
@@ -20,11 +22,16 @@ from kaggle_notebook.clock import (
 from kaggle_notebook.current import current_session, set_current
 from kaggle_notebook.files import read_json, writable_folder, write_json
 from kaggle_notebook.session import Session
-from kaggle_notebook.settings import SessionSettings, read_settings, settings_dict
+from kaggle_notebook.settings import RERUN, Mode, SessionSettings, read_settings, settings_dict
 
 FILE = "session.json"
 #: What a new session in the folder of an earlier one moves out of its way.
 EARLIER = "earlier"
+#: A score under others of these settings is another score.
+_SCORED = (
+    *("problems", "limit_s", "margin_s", "call_limit_s", "server", "solve", "data"),
+    *("default_answer", "python", "command"),
+)
 #: Of several callers at once, one starts the session.
 _starting = threading.RLock()
 
@@ -39,7 +46,10 @@ def start(settings: Mapping[str, Any] | None = None) -> Session:
     Raises:
         SettingsError: a setting is unknown or malformed.
     """
-    chosen = read_settings(settings)
+    return _started(read_settings(settings))
+
+
+def _started(chosen: SessionSettings) -> Session:
     with _starting:
         earlier = current_session()
         if earlier is not None:
@@ -69,8 +79,23 @@ def session_or_start() -> Session:
         return current_session() or start()
 
 
+def session_at_work() -> Session:
+    """Return the session, or another one of its settings where it has ended.
+
+    Where there is none yet, one is started as by `session_or_start`.
+
+    Raises:
+        SettingsError: the settings of the environment are malformed.
+    """
+    session = session_or_start()
+    return _started(session.settings) if session.ended else session
+
+
 def finish(reason: str = "all problems are answered") -> None:
-    """End the session of this process: the next one in its folder starts afresh."""
+    """End the session of this process: the next one in its folder starts afresh.
+
+    But not in the run that counts: should it go on after all, it has its answers and its clock.
+    """
     session = current_session()
     if session is None:
         return
@@ -82,12 +107,35 @@ def finish(reason: str = "all problems are answered") -> None:
 def _opened(settings: SessionSettings, folder: Path) -> Session:
     kept = _kept(folder)
     clock = kept_clock(settings.usable_s, folder, also=kept.get("clock"))
-    same = kept.get("mode") == settings.mode.value and isinstance(kept.get("id"), str)
-    unfinished = same and not kept.get("finished")
-    if settings.resume and unfinished and clock is not None and clock.left_s > 0:
+    # in the margin too: a new clock would run past the limit, and its answers would be others
+    if clock is not None and clock.elapsed_s < settings.over_s and _goes_on(kept, settings):
         return Session(settings, folder, clock, str(kept["id"]))
     _move_earlier(folder, str(kept.get("id", "")))
     return _new(settings, folder)
+
+
+def _goes_on(kept: Mapping[str, Any], settings: SessionSettings) -> bool:
+    """Tell whether a session of these settings is the one that is kept."""
+    if not settings.resume or not isinstance(kept.get("id"), str):
+        return False
+    if RERUN in os.environ:
+        # a folder has one run that counts: whatever the first cell says by now, its answers stand
+        return True
+    if kept.get("mode") != settings.mode.value or kept.get("finished"):
+        return False
+    return settings.mode is not Mode.FIXED_SET or _scored(kept.get("settings")) == _scored(
+        settings_dict(settings)
+    )
+
+
+def _scored(settings: object) -> object:
+    """Return what a score depends on, of settings as they are written; None where there are none.
+
+    The command of the install is left out: it names folders that each notebook makes anew.
+    """
+    if not isinstance(settings, Mapping):
+        return None
+    return json.dumps({name: settings.get(name) for name in _SCORED}, sort_keys=True)
 
 
 def _kept(folder: Path) -> dict[str, Any]:
@@ -118,11 +166,10 @@ def _keep(session: Session, *, finished: bool) -> None:
         "id": session.id,
         "mode": session.settings.mode.value,
         "finished": finished,
+        "settings": settings_dict(session.settings),
     }
     keep_clock(session.clock, session.folder, identity)
-    settings = settings_dict(session.settings)
-    whole = {**identity, "settings": settings, "clock": anchor_of(session.clock)}
-    write_json(session.folder / FILE, whole)
+    write_json(session.folder / FILE, {**identity, "clock": anchor_of(session.clock)})
 
 
 def _move_earlier(folder: Path, name: str) -> None:

@@ -44,16 +44,17 @@ def key_of(identity: Any, text: str) -> str:  # noqa: ANN401 - whatever the gate
     """Return the name of a problem on the server and in the record: its id, where it has one.
 
     Equal ids have equal keys, whatever their type: a column of integers in which one is missing
-    comes as floats. Without an id the statement decides.
+    comes as floats. Without an id the statement decides. Where the server would not take an id as
+    it is, a digest tells apart those that are alike in what it takes.
     """
     whole = isinstance(identity, float) and identity.is_integer() and abs(identity) < MAX_WHOLE
-    name = text_of(int(identity) if whole else identity)
+    name = identity if isinstance(identity, str) else text_of(int(identity) if whole else identity)
     if is_missing(identity) or not name.strip():
         return f"text-{_digest(text)}"
-    key = _UNPRINTABLE.sub(" ", name)
-    if len(key) <= MAX_KEY_CHARACTERS:
+    key = _UNPRINTABLE.sub(" ", text_of(name))
+    if key == name and len(key) <= MAX_KEY_CHARACTERS:
         return key
-    return f"{key[:100]}-{_digest(key)}"
+    return f"{key[:100]}-{_digest(name)}"
 
 
 def _digest(text: str) -> str:

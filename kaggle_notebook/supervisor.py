@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,6 +43,8 @@ FAILED_AFTER = 5
 LISTEN_TIMEOUT_S = 120.0
 #: Seconds from a server's last word, its pipe's end, to its exit code.
 LAST_BREATH_S = 1.0
+#: Characters of its last line that are told.
+LAST_WORDS = 300
 #: Questions after health: how often, how long an answer may take, how many may fail in a row.
 ASK_EVERY_S = 2.0
 ASK_TIMEOUT_S = 10.0
@@ -76,6 +78,8 @@ class Supervisor:
     said: ServerState | None = None
     taken_over: int = 0
     unkept: bool = False
+    server_said: bytearray = field(default_factory=bytearray)
+    listener: threading.Thread | None = None
 
     def run(self) -> None:
         """Work until the parent ends or a signal asks for the end."""
@@ -213,7 +217,8 @@ class Supervisor:
             start_new_session=True,
             pass_fds=(ready_fd, parent_fd),
         )
-        _keep_output(process, self.folder / SERVER_LOG, bytearray())
+        self.server_said = bytearray()
+        self.listener = _keep_output(process, self.folder / SERVER_LOG, self.server_said)
         return process
 
     def _environment(self) -> dict[str, str]:
@@ -241,7 +246,7 @@ class Supervisor:
                 process.wait(LAST_BREATH_S)
             code = process.returncode
             what = "did not listen in time" if code is None else f"ended with exit code {code}"
-            return f"the server {what}: see {SERVER_LOG}"
+            return f"the server {what}: {self._last_words()}see {SERVER_LOG}"
         self._say(ServerPhase.SERVING, url=url, pid=process.pid)
         wire, failures, asked = Wire(url), 0, time.monotonic()
         while self._pause(0.05):
@@ -265,6 +270,14 @@ class Supervisor:
             if engine.get("state") == "failed":
                 return f"the server gave up on its engine: {engine.get('detail', '')}"
         return "the session is over"
+
+    def _last_words(self) -> str:
+        """Return the line that a server said last, which is why it does not start."""
+        if self.listener is not None:
+            self.listener.join(LAST_BREATH_S)
+        lines = bytes(self.server_said).decode("utf-8", "replace").split("\n")
+        last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return f"{last[:LAST_WORDS].rstrip('.')}; " if last else ""
 
     def _listening(self, process: "subprocess.Popen[bytes]", ready: int) -> str:
         line, end = b"", time.monotonic() + LISTEN_TIMEOUT_S

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
-from kaggle_notebook.errors import KaggleError, ServerRefused, ServerUnreachable
+from kaggle_notebook.errors import ServerRefused, ServerUnreachable
 from kaggle_notebook.record import AnswerLine
 from kaggle_notebook.run_terms import RunTerms
 from kaggle_notebook.server_state import ServerPhase, ServerState
@@ -101,14 +101,21 @@ class Teller:
 
 
 def tell_all(wire: Wire, run_id: str, lines: Iterable[AnswerLine]) -> None:
-    """Send lines at once, for as long as that works and `ALL_S` seconds at most; best effort."""
+    """Send lines at once, while the server is there and for `ALL_S` seconds at most; best effort.
+
+    Raises no Exception: a problem is waiting to be asked.
+    """
     end = time.monotonic() + ALL_S
-    with suppress(KaggleError):
-        for line in lines:
-            left_s = end - time.monotonic()
-            if left_s <= 0:
-                return
+    for line in lines:
+        left_s = end - time.monotonic()
+        if left_s <= 0:
+            return
+        try:
             wire.call("POST", answers_path(run_id), wire_form(line), timeout_s=min(CALL_S, left_s))
+        except ServerUnreachable:
+            return
+        except Exception:  # noqa: BLE001, S112 - a line that cannot be sent: the others can
+            continue
 
 
 def answers_path(run_id: str) -> str:

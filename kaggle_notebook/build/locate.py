@@ -12,6 +12,8 @@ from pathlib import Path
 MANIFEST = "manifest.json"
 FORMAT = "quorum-bundle"
 PACKAGE = "kaggle_notebook"
+#: Set by the contest in the run that counts.
+RERUN = "KAGGLE_IS_COMPETITION_RERUN"
 #: The project's oldest Python, as pyproject.toml says.
 OLDEST_PYTHON = (3, 11)
 #: Inputs are mounted up to seven folders deep: models/owner/name/framework/variation/version.
@@ -55,7 +57,7 @@ def read_manifest(path: Path) -> dict[str, object] | None:
     """Return a bundle's manifest; None for another file of that name."""
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) and value.get("format") == FORMAT else None
 
@@ -63,17 +65,21 @@ def read_manifest(path: Path) -> dict[str, object] | None:
 def find_bundle(root: str | Path) -> Path | None:
     """Return the folder that holds the bundle, None where there is none.
 
-    Raises LookupError where there are several that differ.
+    Raises LookupError where there are several that differ; a run that counts goes on with the first
+    that has code.
     """
     found: dict[str, Path] = {}
     for folder, names in folders_below(Path(root)):
         manifest = read_manifest(folder / MANIFEST) if MANIFEST in names else None
         if manifest is not None:
             found.setdefault(json.dumps(manifest, sort_keys=True), folder)
-    if len(found) > 1:
-        listed = ", ".join(str(path) for path in found.values())
+    places = list(found.values())
+    if len(places) > 1 and RERUN not in os.environ:
+        listed = ", ".join(map(str, places))
         raise LookupError(f"{root}: holds several bundles ({listed}); detach all but one")
-    return next(iter(found.values()), None)
+    if len(places) > 1:
+        places.sort(key=lambda place: find_code(place) is None)
+    return next(iter(places), None)
 
 
 def find_code(bundle: Path) -> Path | None:

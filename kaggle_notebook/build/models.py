@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from kaggle_notebook.build.gguf import NoGguf, read_layout
 from kaggle_notebook.build.locate import folders_below
 from kaggle_notebook.errors import InputError
 
@@ -101,7 +102,9 @@ def _gguf(folder: Path, names: list[str]) -> list[FoundModel]:
             parts = [f"{stem}-{n:05}-of-{count:05}.gguf" for n in range(1, count + 1)]
         here = [each for each in parts if each in names]
         missing = tuple(each for each in parts if each not in names)
-        found.append(FoundModel(folder / name, _size(folder, here), missing))
+        wrong = (_gguf_damage(folder / each, alone=not part) for each in here)
+        damaged = tuple(filter(None, wrong))
+        found.append(FoundModel(folder / name, _size(folder, here), missing, damaged=damaged))
     return found
 
 
@@ -143,6 +146,24 @@ def _damage(path: Path) -> str:
     return f"{path.name} is cut ({size:,} of {expected:,} bytes)" if size < expected else ""
 
 
+def _gguf_damage(path: Path, *, alone: bool) -> str:
+    """Return what is wrong with a GGUF file by its header; one that is `alone` has tensors."""
+    try:
+        size = path.stat().st_size
+        found = read_layout(path)
+    except OSError as error:
+        return f"{path.name} cannot be read ({error.strerror or error})"
+    except NoGguf:
+        return f"{path.name} has no header of GGUF"
+    except EOFError:
+        return f"{path.name} is cut ({size:,} bytes, which end in its header)"
+    if found is None:
+        return ""
+    if size < found.size_bytes:
+        return f"{path.name} is cut ({size:,} of {found.size_bytes:,} bytes)"
+    return f"{path.name} has no tensors" if alone and not found.tensors else ""
+
+
 def _listed(names: tuple[str, ...]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
@@ -160,6 +181,6 @@ def _size(folder: Path, names: Iterable[str]) -> int:
 def _object(path: Path) -> dict[str, object]:
     try:
         value = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

@@ -27,7 +27,7 @@ from kaggle_notebook.bundle.manifest import Kind, Manifest, place, read, sha256_
 from kaggle_notebook.errors import InputError, KaggleError
 from kaggle_notebook.files import writable_folder
 from kaggle_notebook.output import say
-from kaggle_notebook.settings import RERUN, Mode, read_settings
+from kaggle_notebook.settings import RERUN, Mode, plain_settings, read_settings
 
 FINDINGS = "findings.json"
 #: For a GPU's engine where the first cell does not say otherwise: what recorded contest runs used.
@@ -74,6 +74,8 @@ def prepare(
         InputError: something is missing, in a run that does not count; the sentence says what.
         SettingsError: a setting is unknown or malformed.
     """
+    read_settings(settings)
+    settings = plain_settings(settings)
     root = Path(inputs)
     completed: dict[str, Any] = {
         "inputs": str(root),
@@ -147,19 +149,20 @@ def _bundle(bundle: Path | None, manifest: Manifest | None) -> Finding:
     """Return how the bundle is, whatever the mounts do."""
     try:
         return bundle_finding(bundle, manifest)
-    except OSError as error:
-        detail = f"{bundle}: cannot be looked through ({error})"
+    except Exception as error:  # noqa: BLE001 - of mounts and files that no program foresaw
+        detail = f"{bundle}: cannot be looked through ({type(error).__name__}: {error})"
         return Finding("bundle", Verdict.MISSING, detail, "attach it again")
 
 
 def _model(
     root: Path, wanted: str, bundle: Path | None, manifest: Manifest | None
 ) -> FoundModel | KaggleError:
-    """Return the model, or why there is none, whatever the mounts do."""
+    """Return the model, or why there is none, whatever the mounts do and the files hold."""
     try:
         return _found_model(root, wanted, bundle, manifest)
-    except (OSError, ValueError) as error:
-        return InputError(f"{root}: cannot be searched ({error}); attach the model again")
+    except Exception as error:  # noqa: BLE001 - of mounts and files that no program foresaw
+        reason = f"{type(error).__name__}: {error}"
+        return InputError(f"{root}: cannot be searched ({reason}); attach the model again")
 
 
 def _manifest(bundle: Path | None) -> Manifest | KaggleError | None:

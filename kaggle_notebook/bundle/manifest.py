@@ -94,7 +94,10 @@ def read(bundle: Path) -> Manifest:
         if value["version"] > VERSION:
             raise ValueError(f"its version {value['version']} is newer than this program")
         return _manifest(value)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (
+        *(OSError, ValueError, LookupError, TypeError, AttributeError),
+        *(OverflowError, RecursionError),
+    ) as error:
         raise BundleError(
             f"{path}: cannot be read as a bundle's manifest ({error}); make the bundle again with "
             "`quorum kaggle bundle`"

@@ -1,6 +1,7 @@
 """Input folders as Kaggle mounts them, with tiny bundles and models."""
 
 import json
+import struct
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,13 @@ from kaggle_notebook.bundle.make import BundleRequest, make
 #: A file of safetensors with one tensor of four bytes.
 _HEADER = b'{"layer": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}'
 WEIGHTS = len(_HEADER).to_bytes(8, "little") + _HEADER + b"\0" * 4
+#: A GGUF file with one tensor of four numbers of 32 bits, its data from byte 96 on.
+GGUF = struct.pack("<4sIQQ", b"GGUF", 3, 1, 1)
+GGUF += struct.pack("<Q4sIIQQ2s", 4, b"list", 9, 8, 1, 2, b"ab")
+GGUF += struct.pack("<Q1sIQIQ", 1, b"t", 1, 4, 0, 0)
+GGUF += bytes(-len(GGUF) % 32) + bytes(16)
+#: And one without a tensor.
+EMPTY_GGUF = struct.pack("<4sIQQ", b"GGUF", 3, 0, 0)
 #: A project of the right name; its server is one line.
 PROJECT_CODE = {
     "client/__init__.py": "",

@@ -136,7 +136,7 @@ def main() -> None:
     parser.add_argument("--parent-fd", type=int, required=True)
     options, _ = parser.parse_known_args()
     if options.fault == "no-start":
-        sys.exit(1)
+        sys.exit("no such engine.\n")
     Handler.fault = options.fault
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True

@@ -16,6 +16,8 @@ import polars as pl
 import pytest
 
 from kaggle_notebook.current import current_session, set_current
+from kaggle_notebook.frames import Asked
+from kaggle_notebook.ladder import Choice
 from kaggle_notebook.predict import predict
 from kaggle_notebook.record import AnswerLine
 from kaggle_notebook.session import Session
@@ -259,13 +261,32 @@ def test_no_call_but_the_first_takes_longer_than_the_gateway_waits(tmp_path: Pat
     with session_of("overtime", tmp_path, limit_s=18_000.0, margin_s=None, problems=2) as session:
         bounds = []
         for number in range(2):
-            most_s = session._allowance().most_s
-            bounds.append(most_s + session._grace_s(most_s))
+            within_s = session._call_s()
+            most_s = session._allowance(within_s).most_s
+            bounds.append(most_s + session._grace_s(within_s - most_s))
             session.record.add(
                 AnswerLine(key=f"{number}", id="", answer=1, rung="vote", seconds=1, left_s=1)
             )
         assert bounds[0] > 3_600
         assert bounds[1] <= session.settings.call_limit_s
+
+
+def test_the_rows_of_a_call_share_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = [f"p{number}" for number in range(4)]
+    with session_of("no-start", tmp_path, call_limit_s=120.0, **TIMING) as session:
+        ask("first")
+        shares: list[float] = []
+        answer = session.answer
+
+        def noted(asked: Asked, within_s: float, *, wait: bool) -> Choice:
+            shares.append(within_s)
+            return answer(asked, within_s, wait=wait)
+
+        monkeypatch.setattr(session, "answer", noted)
+        frame = predict(pl.Series("id", ids), pl.Series("problem", [PROBLEM] * 4))
+        assert frame["id"].to_list() == ids
+    # what the first did not need is the others'
+    assert shares == pytest.approx([30, 40, 60, 120], abs=10)
 
 
 # --- the server ---------------------------------------------------------------------------------

@@ -7,7 +7,9 @@ import pytest
 from kaggle_notebook.frames import answer_frame, read_call
 from tests.kaggle_double.gateway import InvalidSubmission, checked
 
+ANSWER = pl.Series("answer", [77])
 PROBLEM = "What is $6 \\times 7$?"
+STATEMENT = pl.Series("problem", [PROBLEM])
 
 
 @pytest.mark.parametrize(
@@ -40,6 +42,19 @@ def test_what_the_gateway_sends_is_read_without_a_note(
         ((pd.DataFrame({"key": ["a1"], "text": [PROBLEM]}),), {}),
         ((), {"id": pl.Series(["a1"]), "problem": pl.Series([PROBLEM])}),
         ((), {"problem": PROBLEM, "id_": "a1"}),
+        ((pl.Series("id", ["a1"]), ANSWER, pl.Series("problem", [PROBLEM])), {}),
+        ((ANSWER, pl.Series("id", ["a1"]), pl.Series("problem", [PROBLEM])), {}),
+        ((ANSWER, pl.Series("row", ["a1"]), pl.Series("task", [PROBLEM])), {}),
+        (
+            (
+                pl.Series("id", ["a1"]),
+                pl.Series("source", ["x y"]),
+                pl.Series("problem", [PROBLEM]),
+            ),
+            {},
+        ),
+        ((pd.Series([77], name=" Answer"), pd.Series(["a1"]), pd.Series([PROBLEM])), {}),
+        ((pl.DataFrame({"Answer": [1], "row": ["a1"], "task": [PROBLEM]}),), {}),
     ],
 )
 def test_columns_renamed_swapped_or_in_one_frame(
@@ -140,10 +155,17 @@ class Secret(dict[str, list[object]]):
         return ["a1" if name == "id" else PROBLEM]
 
 
+class HostileAnswer(Hostile):
+    """A series of answers."""
+
+    name = "answer"
+
+
 def test_an_answer_is_never_read() -> None:
     hidden: tuple[tuple[tuple[object, ...], dict[str, object]], ...] = (
         (("a1", PROBLEM, Hostile()), {}),
         (("a1", PROBLEM), {"answer": Hostile()}),
+        ((HostileAnswer(), "a1", PROBLEM), {}),
         ((Secret(),), {}),
     )
     for arguments, named in hidden:

@@ -51,6 +51,11 @@ VOTES = ballot(("7", 1.0, 1), ("9", 1.5, 2))
         ((text(0, "\\boxed{5}"), text(1, "thinking")), Choice(5, Rung.BOXED)),
         ((result("1\n"), result("line 22, in f\n33", "error")), Choice(1, Rung.PRINTED)),
         ((result("3.5 1e9 100000 x7"),), Choice(3, Rung.DEFAULT)),
+        ((result("Answer: 12,345"),), Choice(12_345, Rung.PRINTED)),
+        ((result("[1, 2, 345] and 1,2,345"),), Choice(345, Rung.PRINTED)),
+        ((result("7 and 1,234,567"),), Choice(7, Rung.PRINTED)),
+        ((result("7 and -12,345"),), Choice(7, Rung.PRINTED)),
+        ((result("7 and 12,345.5"),), Choice(7, Rung.PRINTED)),
     ],
 )
 def test_the_highest_rung_decides(events: tuple[dict[str, object], ...], choice: Choice) -> None:
@@ -72,6 +77,17 @@ def test_what_a_dead_server_left_counts_by_its_rung(
     fallback: dict[str, object], choice: Choice
 ) -> None:
     assert choose([evidence(BOXED)], fallback, 0) == choice
+
+
+def test_the_solve_is_named_that_the_answer_came_from() -> None:
+    first, second = evidence(PRINTED), Evidence(solve_id="second")
+    assert choose([second, first], None, 0).source is first
+    left = {"answer": "8", "rung": "vote", "solve": "second"}
+    assert choose([second, first], left, 0).source is second
+    unseen = choose([first], left, 0).source
+    assert unseen is not None
+    assert unseen.solve_id == "second"
+    assert choose([], None, 0).source is None
 
 
 def test_an_earlier_solve_of_the_problem_counts_where_the_last_says_nothing() -> None:

@@ -16,9 +16,12 @@ import polars as pl
 import pytest
 
 from kaggle_notebook.current import set_current
+from kaggle_notebook.evidence import Evidence
 from kaggle_notebook.files import read_json
 from kaggle_notebook.predict import predict
 from kaggle_notebook.session import Session
+from kaggle_notebook.settings import RERUN
+from kaggle_notebook.solving import Task
 from kaggle_notebook.start import finish, start
 from kaggle_notebook.supervised import server_arguments
 from tests.kaggle_double.gateway import checked
@@ -119,6 +122,31 @@ def test_an_engine_that_is_given_up_again_and_again_is_not_waited_for(tmp_path: 
         assert "the server does not start" in session.record.lines()[0].notes
 
 
+def test_why_a_server_does_not_start_is_in_the_record_and_the_log(tmp_path: Path) -> None:
+    with session_of("no-start", tmp_path, default_answer=3) as session:
+        assert ask() == 3
+        (line,) = session.record.lines()
+        why = "the server ended with exit code 1: no such engine; see server.log"
+        assert line.notes == (why, "the server does not start")
+        session._disk.do(lambda: None, 10)
+        assert why in (tmp_path / "session.log").read_text()
+
+
+def test_the_solve_that_is_named_is_the_one_that_the_answer_came_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with session_of("no-start", tmp_path, default_answer=3) as session:
+
+        def solve(task: Task) -> None:
+            first = Evidence(solve_id="s1", end="deadline", tokens=100, outputs=["17"])
+            task.evidence += [Evidence(solve_id="s2", end="all_finished", tokens=200), first]
+
+        monkeypatch.setattr(session._solver, "solve", solve)
+        assert ask() == 17
+        (line,) = session.record.lines()
+        assert (line.solve, line.end, line.tokens) == ("s1", "deadline", 100)
+
+
 def test_a_server_that_lost_its_journal_is_told_all_answers_again(tmp_path: Path) -> None:
     with session_of("stall", tmp_path):
         ask()
@@ -143,6 +171,7 @@ def test_what_a_dead_server_left_on_disk_is_the_answer(tmp_path: Path, named: st
         path.write_text(json.dumps({"version": 1, "runs": runs}))
         assert ask() == 77
         assert rung(session) == "ballot"
+        assert session.record.lines()[0].solve == "s1"
 
 
 def test_the_same_id_has_the_same_answer_here_and_in_the_next_process(tmp_path: Path) -> None:
@@ -167,6 +196,53 @@ def test_callers_with_one_id_at_once_share_one_answer(tmp_path: Path) -> None:
             thread.join()
         assert answers == [9] * 4
         assert len((tmp_path / "answers.jsonl").read_text().splitlines()) == len(session.record)
+
+
+@pytest.mark.parametrize("rerun", [True, False])
+@pytest.mark.parametrize(("elapsed_s", "same"), [(950, True), (1020, True), (1060, False)])
+def test_a_run_that_was_cut_is_gone_on_with_in_its_margin_and_soon_after_its_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elapsed_s: float, same: bool, rerun: bool
+) -> None:
+    if rerun:
+        monkeypatch.setenv(RERUN, "1")
+    settings = {"limit_s": 1000, "margin_s": 100, "elapsed_s": elapsed_s, **TIMING}
+    with session_of("no-start", tmp_path, **settings) as session:
+        ask()
+    with session_of("no-start", tmp_path, **settings) as again:
+        assert (again.id == session.id) is same
+        assert len(again.record) == same
+        assert again.clock.left_s == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "changed", "rerun", "same"),
+    [
+        ("fixed-set", {}, False, True),
+        ("fixed-set", {"stall_s": 9.0, "install": ("true",)}, False, True),
+        ("fixed-set", {"solve": {"max_tokens": 1}}, False, False),
+        ("fixed-set", {"server": {"solve.attempts": 3}}, False, False),
+        ("full", {"solve": {"max_tokens": 1}}, False, True),
+        ("full", {"mode": "timing"}, False, False),
+        ("fixed-set", {"solve": {"max_tokens": 1}, "mode": "full"}, True, True),
+    ],
+)
+def test_a_score_is_of_one_set_of_settings_and_a_run_that_counts_keeps_its_answers(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    mode: str,
+    changed: dict[str, Any],
+    rerun: bool,
+    same: bool,
+) -> None:
+    if rerun:
+        monkeypatch.setenv(RERUN, "1")
+    given = {"mode": mode, "solve": {"max_tokens": 2}}
+    with session_of("no-start", tmp_path, **SCARCE, **given) as session:
+        ask(problem="")
+    (tmp_path / "session.json").unlink()  # one of two files may be torn
+    with session_of("no-start", tmp_path, **SCARCE, **{**given, **changed}) as again:
+        assert (again.id == session.id, len(again.record)) == (same, same)
+        assert (tmp_path / "earlier" / session.id / "answers.jsonl").exists() is not same
 
 
 def test_an_ended_session_begins_afresh(tmp_path: Path) -> None:

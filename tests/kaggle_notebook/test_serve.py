@@ -9,12 +9,12 @@ import polars as pl
 import pytest
 
 from kaggle_notebook import serve
-from kaggle_notebook.current import set_current
+from kaggle_notebook.current import current_session, set_current
 from kaggle_notebook.errors import KaggleError
 from kaggle_notebook.predict import predict as answered
 from kaggle_notebook.reserve import FILE
 from kaggle_notebook.serve import _package_folder, data_paths, inference_server, main
-from kaggle_notebook.settings import read_settings
+from kaggle_notebook.settings import RERUN, read_settings
 from kaggle_notebook.start import start
 from tests.kaggle_double import relay
 from tests.kaggle_notebook.notebooks import SITE, write_problems
@@ -126,3 +126,45 @@ def test_a_disk_that_is_full_at_the_end_has_room_for_the_submission(
             set_current(None)
         assert sorted(pl.read_parquet("submission.parquet")["id"]) == ["p0", "p1", "p2"]
         assert not (disk / "session" / FILE).exists()
+
+
+def test_several_files_are_refused_as_the_gateway_asks_for_one(tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("a.csv", "b.csv")]
+    with pytest.raises(KaggleError, match=r"a\.csv, .*b\.csv: must be one file"):
+        data_paths(read_settings({"data": paths}))
+
+
+@pytest.mark.parametrize("rerun", [True, False])
+def test_a_cell_that_is_run_again_answers_anew_and_a_run_that_counts_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rerun: bool
+) -> None:
+    class Server:
+        """Is asked for one problem each time."""
+
+        asked = 0
+
+        def serve(self) -> None:
+            Server.asked += 1
+            answered(f"p{self.asked}", "How many?")
+
+        def run_local_gateway(self, data_paths: tuple[str, ...]) -> None:
+            del data_paths
+            self.serve()
+
+    if rerun:
+        monkeypatch.setenv(RERUN, "1")
+    monkeypatch.setattr(serve, "inference_server", lambda *_: Server())
+    write_problems(tmp_path, {"p1": "How many?"})
+    given = {"mode": "timing", "timing_s": 0, "data": str(tmp_path / "problems.csv")}
+    first = start({**given, "folder": str(tmp_path / "session")})
+    try:
+        main()
+        assert first.ended
+        main()
+        again = current_session()
+        assert again is not None
+        assert [line.id for line in again.record.lines()] == (["p1", "p2"] if rerun else ["p2"])
+        assert (again.id == first.id) is rerun
+        assert (again.clock.started == first.clock.started) is rerun
+    finally:
+        set_current(None)

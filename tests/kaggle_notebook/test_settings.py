@@ -1,5 +1,9 @@
 """The settings of the first cell."""
 
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 
 from kaggle_notebook.errors import SettingsError
@@ -11,6 +15,9 @@ from kaggle_notebook.settings import (
     read_settings,
     settings_dict,
 )
+
+CIRCLE: dict[str, object] = {}
+CIRCLE["again"] = CIRCLE
 
 
 def test_they_are_read_and_written_back() -> None:
@@ -38,6 +45,15 @@ def test_the_environment_goes_over_the_cell(monkeypatch: pytest.MonkeyPatch) -> 
         ({"limit_s": float("nan")}, "limit_s nan"),
         ({"margin_s": 20_000}, "margin_s 20000: must be less than limit_s"),
         ({"default_answer": 100_000}, "default_answer 100000"),
+        ({"limit_s": 10**400}, "limit_s 1000"),
+        ({"limit_s": 10**5000}, "limit_s of very many digits"),
+        ({"folder": "a\0b"}, "folder 'a\\x00b': must be text without NUL"),
+        ({"data": ["a\0b"]}, "data 'a\\x00b'"),
+        ({"solve": {"seed": {1}}}, "solve.seed {1}: must be text"),
+        ({"solve": {"stop": [object]}}, "solve.stop <class 'object'>"),
+        ({"solve": {"temperature": float("inf")}}, "solve.temperature inf"),
+        ({"server": {5: 3}}, "server {5: 3}"),
+        ({"server": CIRCLE}, "nested too deeply"),
     ],
 )
 def test_a_wrong_one_is_refused_in_a_sentence(given: dict[str, object], says: str) -> None:
@@ -46,7 +62,22 @@ def test_a_wrong_one_is_refused_in_a_sentence(given: dict[str, object], says: st
     assert says in str(refused.value)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "3"])
+def test_paths_and_numbers_of_libraries_are_taken_as_what_they_say() -> None:
+    given = {
+        "problems": np.int64(3),
+        "limit_s": np.float32(100),
+        "folder": Path("/f"),
+        "server": {"engine.model": Path("/m"), "solve.attempts": np.int32(8)},
+        "solve": {"seed": np.uint64(2**64 - 1), "stop": (Path("/x"), [np.int8(1)])},
+    }
+    settings = read_settings(given)
+    assert settings.server == {"engine.model": "/m", "solve.attempts": 8}
+    assert settings.solve == {"seed": 2**64 - 1, "stop": ["/x", [1]]}
+    assert (settings.problems, settings.limit_s, settings.folder) == (3, 100.0, "/f")
+    assert read_settings(json.loads(json.dumps(settings_dict(settings)))) == settings
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "3", "[" * 100_000])
 def test_an_environment_that_is_no_object_is_refused(
     monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:

@@ -48,3 +48,9 @@ def test_ids_are_keys_whatever_their_type_and_texts_stand_in_for_missing_ones() 
     for missing in (None, float("nan"), "", " "):
         assert key_of(missing, "x") == key_of(missing, "x") != key_of(missing, "y")
     assert key_of("a" * 300, "x") != key_of("a" * 301, "x")
+
+
+def test_ids_that_differ_in_what_the_server_does_not_take_have_keys_of_their_own() -> None:
+    ids = ["a", "a ", "a\x01", "a\x02", "a\ud800", "a\udfff", "a\ufffd"]
+    keys = {SolveRequest(problem="?", problem_id=key_of(each, "?")).problem_id for each in ids}
+    assert len(keys) == len(ids)

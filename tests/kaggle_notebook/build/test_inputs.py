@@ -12,10 +12,20 @@ from pathlib import Path
 import pytest
 
 from kaggle_notebook.build import locate
+from kaggle_notebook.build.gguf import read_layout
 from kaggle_notebook.build.locate import FORMAT, MANIFEST, add_code, find_bundle, folders_below
 from kaggle_notebook.build.models import choose_model, find_models
 from kaggle_notebook.errors import InputError
-from tests.kaggle_notebook.inputs import PROJECT_CODE, WEIGHTS, make_hub_model, make_wheel
+from kaggle_notebook.settings import RERUN
+from tests.kaggle_notebook.inputs import (
+    EMPTY_GGUF,
+    GGUF,
+    PROJECT_CODE,
+    WEIGHTS,
+    make_hub_model,
+    make_wheel,
+)
+from tests.server.engine.tiny_llama import write_tiny_llama
 
 ROOT = Path(__file__).resolve().parents[3]
 MOUNTS = ("quorum-bundle", "datasets/me/quorum-bundle", "a/b/c/d/e/f")
@@ -43,6 +53,29 @@ def test_the_same_bundle_twice_is_no_question_but_another_is(tmp_path: Path) -> 
     put_bundle(tmp_path / "c", "0.2.0")
     with pytest.raises(LookupError, match=rf"several bundles \({first}, .*c\); detach all but one"):
         find_bundle(tmp_path)
+
+
+def test_the_run_that_counts_goes_on_with_one_of_several_bundles_that_has_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        put_bundle(tmp_path / name, f"0.1.{ord(name)}")
+    shutil.rmtree(tmp_path / "a" / "wheels")
+    monkeypatch.setenv(RERUN, "1")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    assert add_code(tmp_path) == tmp_path / "b"
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"format": ' + "[" * 200_000, "\xff", ""])
+def test_files_of_other_data_sets_that_cannot_be_read_are_passed_over(
+    tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "other").mkdir()
+    for name in (MANIFEST, "config.json", "model.safetensors.index.json", "a.safetensors"):
+        (tmp_path / "other" / name).write_text(text)
+    assert find_bundle(tmp_path) is None
+    assert find_models(tmp_path) == []
+    assert find_bundle(put_bundle(tmp_path / "mine")) == tmp_path / "mine"
 
 
 @pytest.mark.parametrize("form", ["wheel", "unpacked", "flat"])
@@ -110,7 +143,7 @@ def test_models_of_both_forms_are_found(tmp_path: Path) -> None:
     hub = make_hub_model(tmp_path / "models/me/gpt-oss/transformers/120b/1", shards=2)
     gguf = tmp_path / "qwen" / "small.gguf"
     gguf.parent.mkdir()
-    gguf.write_bytes(b"GGUF")
+    gguf.write_bytes(GGUF)
     (tmp_path / "adapter").mkdir()
     (tmp_path / "adapter" / "config.json").write_text('{"r": 8}')
     (tmp_path / "adapter" / "adapter.safetensors").write_bytes(b"")
@@ -119,6 +152,7 @@ def test_models_of_both_forms_are_found(tmp_path: Path) -> None:
     assert found[hub].missing == ()
     assert found[hub].size_bytes == 2 * len(WEIGHTS)
     assert found[gguf].is_gguf
+    assert found[gguf].damaged == ()
 
 
 def test_several_models_are_listed_and_a_part_of_a_path_decides(tmp_path: Path) -> None:
@@ -143,10 +177,52 @@ def test_a_model_that_lacks_shards_is_not_taken_and_they_are_named(tmp_path: Pat
 
 def test_a_split_gguf_is_opened_by_its_first_part(tmp_path: Path) -> None:
     for number in (1, 2, 3):
-        (tmp_path / f"big-{number:05}-of-00003.gguf").write_bytes(b"GGUF")
+        (tmp_path / f"big-{number:05}-of-00003.gguf").write_bytes(GGUF)
+    # the first part may have the metadata alone
+    (tmp_path / "big-00001-of-00003.gguf").write_bytes(EMPTY_GGUF)
+    assert find_models(tmp_path)[0].damaged == ()
     assert [model.path.name for model in find_models(tmp_path)] == ["big-00001-of-00003.gguf"]
     (tmp_path / "big-00002-of-00003.gguf").unlink()
-    assert find_models(tmp_path)[0].missing == ("big-00002-of-00003.gguf",)
+    (tmp_path / "big-00003-of-00003.gguf").write_bytes(GGUF[:-1])
+    (found,) = find_models(tmp_path)
+    assert found.missing == ("big-00002-of-00003.gguf",)
+    assert found.damaged == ("big-00003-of-00003.gguf is cut (111 of 112 bytes)",)
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [
+        (GGUF[:-1], r"is cut \(111 of 112 bytes\)"),
+        (GGUF[:50], r"is cut \(50 bytes, which end in its header\)"),
+        (b"GGUF", r"is cut \(4 bytes"),
+        (b"", "has no header of GGUF"),
+        (bytes(200), "has no header of GGUF"),
+        (EMPTY_GGUF + bytes(84), "has no tensors"),
+    ],
+)
+def test_a_gguf_file_that_was_half_copied_is_told_and_not_chosen(
+    tmp_path: Path, content: bytes, wrong: str
+) -> None:
+    (tmp_path / "cut.gguf").write_bytes(content)
+    with pytest.raises(InputError, match=rf"not whole: .*, cut.gguf {wrong}"):
+        choose_model(find_models(tmp_path))
+    (tmp_path / "whole.gguf").write_bytes(GGUF)
+    assert choose_model(find_models(tmp_path)).path.name == "whole.gguf"
+
+
+@pytest.mark.parametrize("place", [4, 36, 71, 83])
+def test_a_gguf_file_of_a_later_kind_is_left_to_the_engine(tmp_path: Path, place: int) -> None:
+    """Its version, a type of its metadata, a tensor's dimensions or type are not known here."""
+    (tmp_path / "later.gguf").write_bytes(GGUF[:place] + b"\x63" + GGUF[place + 1 :])
+    assert choose_model(find_models(tmp_path)).damaged == ()
+
+
+def test_what_llama_cpp_serves_is_whole_by_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "tiny.gguf"
+    write_tiny_llama(path)
+    layout = read_layout(path)
+    assert layout is not None
+    assert layout.size_bytes == path.stat().st_size
 
 
 @pytest.mark.parametrize(

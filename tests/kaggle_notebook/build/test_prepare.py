@@ -16,6 +16,9 @@ from kaggle_notebook.errors import InputError
 from kaggle_notebook.settings import RERUN, read_settings
 from tests.kaggle_notebook.inputs import make_hub_model
 
+#: How a manifest begins.
+BUNDLE = '{"format": "quorum-bundle", "version": 1'
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> dict[str, Any]:
@@ -37,7 +40,7 @@ def test_model_and_install_are_filled_in_and_the_cell_goes_over_them(
 ) -> None:
     model = make_hub_model(tmp_path / "input" / "m")
     bundle = put_bundle(tmp_path / "input" / "b", target_name())
-    given = {**folder, "server": {"solve.attempts": 16}}
+    given = {**folder, "server": {"solve.attempts": 16, "journal.path": Path("/j")}}
     prepared = prepare(bundle, given, inputs=tmp_path / "input")
     server = prepared.settings["server"]
     assert server["engine.kind"] == "sglang"
@@ -46,7 +49,7 @@ def test_model_and_install_are_filled_in_and_the_cell_goes_over_them(
     assert server["solve.agree"] == GPU_DEFAULTS["solve.agree"]
     assert str(bundle) in prepared.settings["install"]
     assert json.loads(prepared.settings["install"][-1]) == server
-    assert given["server"] == {"solve.attempts": 16}
+    assert given["server"] == {"solve.attempts": 16, "journal.path": Path("/j")}
     read_settings(prepared.settings)
     shown = capsys.readouterr().out
     assert f"model    ok       {model}" in shown
@@ -84,6 +87,30 @@ def test_the_run_that_counts_goes_on_without_a_model(
     assert prepared.settings["install"][-1] == str(bundle), "no doctor: the clock runs"
     assert not prepared.whole
     assert "engine.model" not in prepared.settings["server"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BUNDLE + "}",
+        BUNDLE + ', "targets": ' + "[" * 200_000,
+        BUNDLE + ', "targets": {}, "files": [{"path": "a", "kind": "wheel", "size_bytes": 1e400}]}',
+        BUNDLE + ', "targets": {"3": {"lock": {}, "adds": [], "replaces": {"a": []}}}}',
+    ],
+)
+def test_the_run_that_counts_goes_on_with_a_manifest_that_is_damaged(
+    tmp_path: Path, folder: dict[str, Any], monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    make_hub_model(tmp_path / "m")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "manifest.json").write_text(text)
+    monkeypatch.setenv(RERUN, "1")
+    prepared = prepare(tmp_path / "b", folder, inputs=tmp_path)
+    assert prepared.settings["server"]["engine.model"] == str(tmp_path / "m")
+    assert not prepared.whole
+    monkeypatch.delenv(RERUN)
+    with pytest.raises(InputError, match="cannot be read as a bundle's manifest"):
+        prepare(tmp_path / "b", folder, inputs=tmp_path)
 
 
 def test_another_python_than_the_bundles_is_told(tmp_path: Path, folder: dict[str, Any]) -> None:
