@@ -28,6 +28,8 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for number in range(12):
         first = int(source.integers(10, 40))
         ids = [(first + 3 * step) % 60 for step in range(20)]
-        rows.append(row(f"p{number}", ids, [1] * 10 + [0] * 5 + [1] * 5))
+        made = row(f"p{number}", ids, [1] * 10 + [0] * 5 + [1] * 5)
+        made["ids"][0] = number  # each problem has a prompt of its own
+        rows.append(made)
     build([write(folder / "traces.jsonl", rows)], folder / "corpus", Rules())
     return folder / "corpus"

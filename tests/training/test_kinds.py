@@ -25,6 +25,7 @@ from training.genselect.generate import Plan, generate
 from training.genselect.questions import Question, Solution, questions, solution
 from training.problems.rate import rates
 from training.problems.read import Problem
+from training.traces.answers import Answers
 from training.traces.read import read_traces, to_trace
 
 OWN = [10, 11, 12, 13, 14, 15]
@@ -239,7 +240,7 @@ async def test_choices_of_the_model_are_traces(writer_url: str, tmp_path: Path) 
     # of one question the prompt is the same: right and wrong choices make pairs
     corpus = build(
         [source, tmp_path / "out" / "traces.jsonl"], tmp_path / "corpus",
-        Rules(per_problem=2), pairs_per_problem=2, truths={"p": "7"},
+        Rules(per_problem=2), pairs_per_problem=2, answers=Answers({"p": "7"}),
     )  # fmt: skip
     assert corpus["kind"] == {"cot": 2, "genselect": 2}
     entries = {entry.number: entry for entry in read_entries(tmp_path / "corpus")}

@@ -1,12 +1,13 @@
 """Training on this machine, merged and compared; needs torch."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.training.tiny_qwen import save_tiny
-from training.errors import Diverged
+from training.errors import BadBase, Diverged, OutputExists
 from training.local.train import train_here
 from training.merge.merge import merge
 from training.tuning.recipe import load_recipe
@@ -71,7 +72,36 @@ def test_a_run_that_is_stopped_goes_on_and_its_adapter_is_merged(
 def test_a_loss_that_is_no_number_ends_a_run_before_the_step(
     corpus: Path, base: Path, tmp_path: Path
 ) -> None:
-    too_large = RECIPE.model_copy(update={"learning_rate": 1e30, "save_every": 1})
+    too_large = RECIPE.model_copy(update={"learning_rate": 1e30, "save_every": 2})
     with pytest.raises(Diverged, match="its loss is no number"):
         train_here(corpus, tmp_path / "run", base, too_large)
-    assert (tmp_path / "run" / "checkpoint-000001").is_dir()
+
+
+@pytest.mark.parametrize("change", [{"save_every": 1}, {"batch": 99, "epochs": 1}])
+def test_a_run_that_diverges_in_its_last_step_leaves_no_adapter(
+    corpus: Path, base: Path, tmp_path: Path, change: dict[str, int]
+) -> None:
+    too_large = RECIPE.model_copy(update={"learning_rate": 1e30, **change})
+    for _ in range(2):  # the same command again is told the same
+        with pytest.raises(Diverged, match="a log-probability is no number"):
+            train_here(corpus, tmp_path / "run", base, too_large)
+        assert not (tmp_path / "run" / "adapter").exists()
+        # weights that are worth nothing are not gone on from
+        assert not list((tmp_path / "run").glob("checkpoint*"))
+
+
+def test_a_run_does_not_go_on_from_another_base_of_the_same_name(
+    corpus: Path, base: Path, tmp_path: Path
+) -> None:
+    recipe = RECIPE.model_copy(update={"epochs": 1})
+    train_here(corpus, tmp_path / "run", base, recipe)
+    moved = shutil.copytree(base, tmp_path / "moved" / base.name)
+    train_here(corpus, tmp_path / "run", moved, recipe)  # the same model, elsewhere
+    model = transformers.AutoModelForCausalLM.from_pretrained(moved, dtype=torch.float32)
+    model.lm_head.weight.data.mul_(1.01)
+    model.save_pretrained(moved)
+    with pytest.raises(OutputExists, match="is of a run with another configuration"):
+        train_here(corpus, tmp_path / "run", moved, recipe)
+    with pytest.raises(BadBase, match="none: is no folder"):
+        train_here(corpus, tmp_path / "new", tmp_path / "none", recipe)
+    assert not (tmp_path / "new").exists()

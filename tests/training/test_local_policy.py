@@ -131,6 +131,8 @@ def test_full_goes_through_the_stages_that_there_is_a_corpus_for(
     config = (tmp_path / "run" / "tir" / "config.json").read_text()
     assert '"bits": 16' in config  # no four bits on a CPU
     words = [row(f"p{n}", [10 + n, 11, 12, 13, 14]) for n in range(6)]
+    for number, each in enumerate(words):
+        each["ids"][0] = number  # each problem has a prompt of its own
     build([write(tmp_path / "words.jsonl", words)], tmp_path / "words", Rules())
     more = Inputs(base=base, corpus=tmp_path / "words", start=tmp_path / "run" / "adapter")
     assert train_stages("cot", more, tmp_path / "more")["cot"]["steps"] == 3

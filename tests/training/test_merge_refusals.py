@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.training import tiny
 from tests.training.test_merge import adapter, stacked
@@ -290,3 +291,17 @@ def test_bases_that_cannot_be_merged_into_are_refused(base: Path, tmp_path: Path
         merge(other, made, tmp_path / "out")
     with pytest.raises(errors.BadBase, match="cannot be read"):
         merge(tmp_path / "nowhere", made, tmp_path / "out")
+
+
+def test_a_base_of_which_nothing_says_which_weights_it_is_is_refused(
+    base: Path, tmp_path: Path
+) -> None:
+    source = np.random.default_rng(1)
+    given = tiny.write_adapter(tmp_path / "adapter", tiny.adapter_tensors(source))
+    save_file(tiny.base_tensors(source), base / "model.safetensors")  # another save of the model
+    told = r"both model.safetensors and model.safetensors.index.json with 2 files"
+    with pytest.raises(errors.BadBase, match=told):
+        merge(base, given, tmp_path / "out")
+    index = dict.fromkeys(tiny.base_tensors(source), "model.safetensors")
+    (base / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    assert merge(base, given, tmp_path / "out")

@@ -37,7 +37,7 @@ def test_integers_of_any_length_are_read_as_they_are_written(tmp_path: Path) -> 
     listed.write_text(f'\n[{{"id": "a", "problem": "A?", "answer": {LONG}}}]')
     for path in (lines, listed):
         assert [each.answer for each in read_problems(path)] == [str(LONG)]
-        assert read_answers(path) == {"a": str(LONG)}
+        assert read_answers(path).by_id == {"a": str(LONG)}
     commands.unique_command([lines], target=tmp_path / "out.jsonl")
     assert f'"answer":"{LONG}"' in (tmp_path / "out.jsonl").read_text()
     traces = write(tmp_path / "traces.jsonl", [row("a", [8, 9], truth="LONG")])
@@ -66,7 +66,7 @@ def test_two_right_answers_of_one_problem_are_refused(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [
         {"id": "a", "answer": 5}, {"id": "a", "answer": "5.0"}, {"id": "b", "answer": None},
     ]  # fmt: skip
-    assert read_answers(write(tmp_path / "same.jsonl", rows)) == {"a": "5"}
+    assert read_answers(write(tmp_path / "same.jsonl", rows)).by_id == {"a": "5"}
     rows.append({"id": "a", "answer": 6})
     with pytest.raises(errors.BadTraces, match="row 4: the id a has the answer '6', and '5'"):
         read_answers(write(tmp_path / "other.jsonl", rows))

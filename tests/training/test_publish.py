@@ -10,8 +10,11 @@ import pytest
 from safetensors.numpy import save
 
 from tests.training import tiny
+from tests.training.test_corpus import row, write
 from tests.training.tinker_server import Service, running
 from training import errors
+from training.corpus.build import build
+from training.corpus.rules import Rules
 from training.merge.merge import merge
 from training.publish.export import export
 from training.publish.upload import command, inspect, upload
@@ -87,10 +90,55 @@ def test_what_is_published_is_whole(base: Path, corpus: Path, tmp_path: Path) ->
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
     shard.write_bytes(bytes(content))
-    with pytest.raises(errors.BadFile, match="is not what was merged"):
+    with pytest.raises(errors.BadFile, match="is not what was written"):
         inspect(tmp_path / "merged")
     with pytest.raises(errors.BadFile, match="holds no merged model"):
         inspect(base)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("entries.parquet", None), ("prompts.parquet", b""), ("tokens.jsonl", None)],
+)
+def test_a_damaged_corpus_is_not_published(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    rows = [row("a", [10, 11, 12]), row("b", [13, 14])]
+    folder = tmp_path / "corpus"
+    build([write(tmp_path / "t.jsonl", rows)], folder, Rules(), lines=True)
+    assert inspect(folder).notes == "corpus of 2 entries"
+    whole = (folder / name).read_bytes()
+    (folder / name).write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(errors.BadFile, match=f"{name}: is not what was written"):
+        inspect(folder)
+    (folder / name).unlink()
+    with pytest.raises(errors.BadFile, match=f"{name}: is not what was written"):
+        inspect(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{}, {"files": {}}, {"files": None}, {"inputs": None}, {"inputs": [{}]}, {"inputs": []},
+     {"base": 7}, {"base": {}}],
+)  # fmt: skip
+def test_a_damaged_record_is_told(base: Path, tmp_path: Path, change: dict[str, object]) -> None:
+    tensors = tiny.adapter_tensors(np.random.default_rng(1))
+    merge(base, tiny.write_adapter(tmp_path / "adapter", tensors), tmp_path / "merged")
+    record = tmp_path / "merged" / "merge.json"
+    told = json.loads(record.read_text()) | change if change else {}
+    record.write_text(json.dumps(told))
+    with pytest.raises(errors.BadFile, match=r"merge.json: .*; make the output again"):
+        inspect(tmp_path / "merged")
+
+
+def test_settings_that_are_damaged_are_told(base: Path, tmp_path: Path) -> None:
+    tensors = tiny.adapter_tensors(np.random.default_rng(1))
+    adapter = tiny.write_adapter(tmp_path / "adapter", tensors)
+    merge(base, adapter, tmp_path / "merged")
+    for path in (adapter / "adapter_config.json", tmp_path / "merged" / "config.json"):
+        path.write_bytes(b'{"r": ')
+        with pytest.raises(errors.BadFile, match=f"{path.name}: not JSON"):
+            inspect(path.parent)
 
 
 def test_the_publisher_tells_what_it_would_send(

@@ -13,7 +13,7 @@ from client.schema import MAX_SEED
 from training.alternates.choose import Caps
 from training.alternates.generate import Plan, Told, generate
 from training.annotate.reflections import named_places, read_spans
-from training.traces.answers import read_answers
+from training.traces.answers import given_answers
 
 
 def alternates_command(  # noqa: PLR0913 - its options
@@ -45,20 +45,20 @@ def alternates_command(  # noqa: PLR0913 - its options
     caps = Caps(per_trace, per_problem, most, least_priority)
     plan = Plan(count, caps, temperature, max_tokens, parallel, seed)
     named = frozenset(named_places(read_spans(reflections)) if reflections else ())
-    known = Told(named, read_answers(answers))
     console = Console(stderr=True)
     progress = Progress(
         TextColumn("positions"), BarColumn(), MofNCompleteColumn(),
         console=console, transient=True, disable=not console.is_terminal,
     )  # fmt: skip
-    with progress:
+    with progress, given_answers(answers) as known:
+        told = Told(named, known)
         bar = progress.add_task("positions", total=None)
 
         def observe(done: int, total: int) -> None:
             progress.update(bar, completed=done, total=total)
 
         async def run() -> dict[str, int]:
-            return await generate(url, sources, target, plan, known=known, observe=observe)
+            return await generate(url, sources, target, plan, known=told, observe=observe)
 
         figures = anyio.run(run)
     typer.echo(f"{target}: {figures['alternates']} alternates at {figures['positions']} positions")

@@ -32,7 +32,7 @@ from training.files import append_line, read_lines, whole_folder
 from training.parallel import run_all
 from training.provenance import provenance
 from training.served import ServedModel
-from training.traces.answers import traces_with
+from training.traces.answers import Answers, traces_with
 from training.traces.trace import Trace
 
 ALTERNATES, ORIGIN = "alternates.jsonl", "alternates.json"
@@ -61,7 +61,7 @@ class Told:
     """What is known of the traces beside them: places that reflections name, right answers."""
 
     named: frozenset[tuple[str, int, int]] = frozenset()
-    truths: dict[str, str] = field(default_factory=dict)
+    answers: Answers = field(default_factory=Answers)
 
 
 async def generate(
@@ -84,7 +84,7 @@ async def generate(
         OutputExists, OutputFailed: the folder cannot be written.
     """
     known = known or Told()
-    settings = {"plan": asdict(plan), "named": sorted(known.named), "truths": known.truths}
+    settings = {"plan": asdict(plan), "named": sorted(known.named), "truths": known.answers.by_id}
     told = provenance("alternates", {**settings, "url": url}, sources)
     # the server may have moved when the job goes on
     job = {"settings": settings, "inputs": told["inputs"]}
@@ -93,7 +93,7 @@ async def generate(
             model = ServedModel(client)
             reads = [
                 read_trace(trace, await model.texts(trace.ids.tolist()))
-                for trace in each_once(traces_with(sources, known.truths))
+                for trace in each_once(traces_with(sources, known.answers))
             ]
             chosen = choose(reads, plan.caps, known.named)
             del reads
@@ -103,7 +103,7 @@ async def generate(
                     "or give traces of problems with right and wrong attempts"
                 )
             writer = _Writer(work, len(chosen), observe)
-            traces = traces_with(sources, known.truths)
+            traces = traces_with(sources, known.answers)
             await _continue_all(model, traces, chosen, plan, writer)
         figures = writer.figures()
         told["figures"] = figures

@@ -14,6 +14,7 @@ import orjson
 from training.corpus.card import card
 from training.corpus.continuations import Continuations, read_continuations
 from training.corpus.exclusion import Excluded, Exclusion
+from training.corpus.problem_names import ProblemNames
 from training.corpus.rules import (
     MOST_ENTRIES,
     Candidate,
@@ -21,12 +22,14 @@ from training.corpus.rules import (
     Rules,
     choose,
     cut_by,
+    is_open,
     reward_of,
     unfit,
 )
 from training.corpus.sketches import sketch
 from training.corpus.store import (
     CARD,
+    FILES,
     ORIGIN,
     PAIRS,
     TABLE,
@@ -35,11 +38,11 @@ from training.corpus.store import (
     table_writer,
 )
 from training.errors import BadTraces, EmptyCorpus
-from training.files import whole_folder
+from training.files import sha256, whole_folder
 from training.problems.alike import clusters
 from training.provenance import provenance
 from training.text import Decoder
-from training.traces.answers import traces_with
+from training.traces.answers import Answers, traces_with
 from training.traces.trace import Trace
 
 
@@ -57,7 +60,7 @@ def build(  # noqa: PLR0913 - its options
     rules: Rules,
     *,
     decoder: Decoder | None = None,
-    truths: dict[str, str] | None = None,
+    answers: Answers | None = None,
     excluded: Excluded | None = None,
     pairs_per_problem: int = 0,
     lines: bool = False,
@@ -70,7 +73,7 @@ def build(  # noqa: PLR0913 - its options
         target: the folder to write.
         rules: which traces are taken.
         decoder: makes text of ids, for `corpus.csv` and the limit on characters; None: neither.
-        truths: right answers by problem, for traces that do not bring theirs.
+        answers: right answers, for traces that do not bring theirs.
         excluded: problems that must not be in the corpus, such as those of an evaluation; the
             figures then say which of them no trace is of.
         pairs_per_problem: preference pairs of a right and a wrong trace, at most.
@@ -82,8 +85,8 @@ def build(  # noqa: PLR0913 - its options
         EmptyCorpus: no trace fits the rules; the reasons are counted.
         OutputExists, OutputFailed: the folder cannot be written.
     """
-    known = truths or {}
-    compared, excluded = compared or Compared(), excluded or Excluded()
+    known, compared = answers or Answers(), compared or Compared()
+    excluded, names = excluded or Excluded(), ProblemNames()
     more = read_continuations(
         compared.alternates, compared.reflections, rules, excluded=excluded.ids
     )
@@ -92,6 +95,7 @@ def build(  # noqa: PLR0913 - its options
     statements: dict[str, str] = {}
     for number, trace in _all(sources, known):
         candidates.append(_candidate(number, trace, decoder, rules))
+        names.see(trace)
         if rules.per_cluster is not None and candidates[-1].kind is not Kind.GENSELECT:
             statements[trace.key] = statements.get(trace.key) or trace.text_of("problem") or ""
         if exclusion.has(trace):
@@ -100,6 +104,9 @@ def build(  # noqa: PLR0913 - its options
             more.see(trace, decoder, rules)
         candidates[-1].complete &= number not in kept_out
     more.settle(len(candidates))
+    names.settle()
+    for candidate in candidates:
+        candidate.key = names.of(candidate.key)
     choose(candidates, rules, clusters(statements))
     for candidate in candidates:
         if candidate.number in kept_out:
@@ -109,25 +116,27 @@ def build(  # noqa: PLR0913 - its options
     pairs = _pairs(candidates, rules, pairs_per_problem)
     settings = {
         "rules": asdict(rules), "pairs_per_problem": pairs_per_problem,
-        "excluded": sorted(excluded.ids), "truths": known, "decoder": decoder is not None,
+        "excluded": sorted(excluded.ids), "truths": known.by_id, "decoder": decoder is not None,
         "lines": lines,
     }  # fmt: skip
     told = provenance("corpus", settings, [*sources, *compared.alternates, *compared.reflections])
     job = {name: told[name] for name in ("settings", "inputs")}
     with whole_folder(target, job) as work:
-        job_of = _Job(sources, known, candidates, pairs, more, decoder, lines)
+        job_of = _Job(sources, known, candidates, pairs, more, names, decoder, lines)
         told["figures"] = _write(job_of, work)
         if excluded.ids:
             absent = {"excluded_absent": exclusion.missing(), "nameless": exclusion.nameless}
             told["figures"] |= absent
+        written = [name for name in FILES if (work / name).is_file()]
+        told["files"] = {name: sha256(work / name) for name in written}
         (work / ORIGIN).write_bytes(orjson.dumps(told, option=orjson.OPT_INDENT_2))
         (work / CARD).write_text(card(target.name, told), encoding="utf-8")
     figures: dict[str, Any] = told["figures"]
     return figures
 
 
-def _all(sources: Sequence[Path], truths: dict[str, str]) -> Iterator[tuple[int, Trace]]:
-    return enumerate(traces_with(sources, truths))
+def _all(sources: Sequence[Path], answers: Answers) -> Iterator[tuple[int, Trace]]:
+    return enumerate(traces_with(sources, answers))
 
 
 def _candidate(number: int, trace: Trace, decoder: Decoder | None, rules: Rules) -> Candidate:
@@ -149,6 +158,7 @@ def _candidate(number: int, trace: Trace, decoder: Decoder | None, rules: Rules)
         tool_errors=int(trace.values.get("tool_errors") or 0),
         complete=bool(trace.values.get("complete", True)),
         cut=cut_by(trace),
+        is_open=is_open(trace),
         sketch=sketch(own if rules.judge_novelty else own[:0]),
         characters=None if decoder is None else len(decoder.decode(trace.ids.tolist())),
     )
@@ -206,10 +216,11 @@ class _Job:
     """What is written."""
 
     sources: Sequence[Path]
-    truths: dict[str, str]
+    answers: Answers
     candidates: list[Candidate]
     pairs: list[tuple[Candidate, Candidate]]
     more: Continuations
+    names: ProblemNames
     decoder: Decoder | None
     lines: bool
 
@@ -247,7 +258,7 @@ def _write(job: _Job, work: Path) -> dict[str, Any]:
     )
     with closing(CorpusWriter(work, lines=job.lines)) as writer, table_file as file:
         table = table_writer(file) if file is not None else None
-        for number, trace in _all(job.sources, job.truths):
+        for number, trace in _all(job.sources, job.answers):
             candidate = job.candidates[number]
             counts.by["reason"][candidate.reason] += 1
             entry = _entry(trace, candidate)
@@ -255,7 +266,8 @@ def _write(job: _Job, work: Path) -> dict[str, Any]:
                 writer.add(entry)
                 counts.take(entry)
             rows = [(entry, candidate.reason)]
-            for continuation, choice in job.more.of(trace):
+            for made, choice in job.more.of(trace):
+                continuation = replace(made, problem_id=candidate.key)
                 writer.add(continuation)
                 counts.take(continuation)
                 rows.append((continuation, choice.reason))
@@ -264,7 +276,10 @@ def _write(job: _Job, work: Path) -> dict[str, Any]:
     counts.by["reason"] += job.more.reasons
     pairs = [
         *((right.key, right.number, wrong.number) for right, wrong in job.pairs),
-        *((one.position.problem_id, one.number, two.number) for one, two in job.more.pairs),
+        *(
+            (job.names.of(one.position.problem_id), one.number, two.number)
+            for one, two in job.more.pairs
+        ),
     ]
     if pairs:
         names = ("problem_id", "chosen", "rejected")

@@ -10,7 +10,7 @@ from training.corpus.exclusion import read_excluded
 from training.corpus.rules import Kind, Order, Rules
 from training.errors import BadTraces
 from training.text import open_decoder
-from training.traces.answers import read_answers
+from training.traces.answers import given_answers
 
 
 def corpus_command(  # noqa: PLR0913 - its options
@@ -88,13 +88,13 @@ def corpus_command(  # noqa: PLR0913 - its options
             "corpus: --alternates and --reflections go together: continuations are taken by what "
             "annotators said of them"
         )
-    with open_decoder(tokenizer, decode_url) as decoder:
+    with open_decoder(tokenizer, decode_url) as decoder, given_answers(answers) as known:
         figures = build(
             sources,
             target,
             rules,
             decoder=decoder,
-            truths=read_answers(answers),
+            answers=known,
             excluded=read_excluded(exclude),
             pairs_per_problem=pairs,
             lines=lines,

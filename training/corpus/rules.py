@@ -10,7 +10,8 @@ from itertools import chain, zip_longest
 from client.schema import AttemptEnd
 from training.corpus.sketches import Neighbours, Sketch, overlap
 from training.traces.trace import Trace
-from voting.answers import AnswerKind, parse_answer
+from training.verdicts import compared
+from voting.exact import Comparison
 
 #: Limits of the platforms that take such corpora, by the issue that asked for this format.
 MOST_CHARACTERS = 100_000
@@ -83,7 +84,8 @@ class Rules:
 class Candidate:
     """What is known of a trace without its tokens. `reason` says why it is in or out.
 
-    `cut` is what ended it where that was not the model's doing, and empty elsewhere.
+    `cut` is what ended it where that was not the model's doing, and empty elsewhere; `is_open` says
+    that its answer may be the right one or not.
     `prompt` and `digest` are hashes of the prompt, and of all of it. `overlap` is the most that it
     has in common with an entry that was taken before it; None where nobody asks.
     """
@@ -101,6 +103,7 @@ class Candidate:
     complete: bool
     sketch: Sketch
     cut: str = ""
+    is_open: bool = False
     characters: int | None = None
     included: bool = False
     reason: str = ""
@@ -149,6 +152,10 @@ def unfit(candidate: Candidate, rules: Rules) -> str:
         (not rules.wants(candidate.kind), f"a {candidate.kind} entry"),
         (candidate.sampled == 0, "nothing sampled: its mask is all zero"),
         (
+            rules.least_reward > 0 and candidate.is_open,
+            "not judged: arithmetic does not tell whether its answer is right",
+        ),
+        (
             rules.least_reward > 0 and candidate.reward is None,
             "no reward: its right answer is not known",
         ),
@@ -191,7 +198,7 @@ class _Choice:
                 each.reason = f"over {rules.per_cluster} of problems that are nearly the same"
             elif self._is_new(each, sketches[each.key]):
                 each.included = True
-                each.reason = "right answer" if (each.reward or 0.0) > 0 else "wrong answer"
+                each.reason = _IN[each.reward]
                 taken[each.key] += 1
                 sketches[each.key].append(each.sketch)
                 if self._known is not None:
@@ -231,6 +238,11 @@ def _ordered(candidates: list[Candidate], rules: Rules) -> list[Candidate]:
             return mixed
 
 
+#: Why a trace is in, by its reward.
+_IN = {1.0: "right answer", 0.0: "wrong answer", None: "not judged"}
+_REWARDS = {Comparison.SAME: 1.0, Comparison.DIFFERENT: 0.0, Comparison.UNKNOWN: None}
+
+
 def cut_by(trace: Trace) -> str:
     """Return what ended an attempt where that was not the model's doing; empty: it was."""
     end = trace.text_of("end")
@@ -242,20 +254,16 @@ def cut_by(trace: Trace) -> str:
 def reward_of(trace: Trace) -> float | None:
     """Return 1 for the right answer and 0 for a wrong one or none.
 
-    None where the right one is not known, and where the model could not finish.
+    None where the right one is not known, where the model could not finish, and where arithmetic
+    does not tell whether its answer is the right one: such a trace is not judged.
     """
     truth, answer = trace.text_of("truth"), trace.text_of("answer")
     if truth is None or cut_by(trace):
         return None
-    return float(answer is not None and plain_answer(answer) == plain_answer(truth))
+    return 0.0 if answer is None else _REWARDS[compared(answer, truth)]
 
 
-def plain_answer(answer: str) -> str:
-    r"""Return an answer so that 007, 7, 7.0, $7$ and \boxed{7} are one, and 1,234 and 1234."""
-    known = parse_answer(answer, AnswerKind.TEXT)
-    text = answer.strip() if known is None else known.key
-    try:
-        number = float(text)
-    except ValueError:
-        return text
-    return str(int(number)) if number.is_integer() and abs(number) < 2**53 else text
+def is_open(trace: Trace) -> bool:
+    """Return whether a trace has a reward of None for want of more than arithmetic alone."""
+    known = trace.text_of("truth") is not None and not cut_by(trace)
+    return known and reward_of(trace) is None

@@ -26,6 +26,8 @@ from training.traces.trace import Ids, Mask
 ENTRIES, PROMPTS, PAIRS = "entries.parquet", "prompts.parquet", "pairs.jsonl"
 TABLE, LINES, CARD, ORIGIN = "corpus.csv", "tokens.jsonl", "README.md", "corpus.json"
 PROMPT_LINES = "prompts.jsonl"
+#: What a corpus is in, as far as it has them; the card and the record of where it is from aside.
+FILES = (ENTRIES, PROMPTS, PAIRS, TABLE, LINES, PROMPT_LINES)
 #: The columns of `corpus.csv`, by the issue that asked for this format.
 TABLE_COLUMNS = (
     "problem_id", "problem_source", "prompt", "completion", "character_count", "token_count",
@@ -239,10 +241,14 @@ def _entry(row: dict[str, Any], prompts: list[Ids]) -> Entry:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """What a trainer is given: ids and a weight for each; both of shape (count,)."""
+    """What a trainer is given: ids and a weight for each; both of shape (count,).
+
+    The first `prompt_tokens` ids are the prompt.
+    """
 
     entry: int
     problem_id: str
+    prompt_tokens: int
     ids: Ids
     weights: NDArray[np.float32]
 
@@ -267,7 +273,9 @@ def read_examples(
         own = entry.mask[: max(len(ids) - len(entry.prompt), 0)]
         weights[len(entry.prompt) :] = own * np.float32(entry.weight)
         if weights[1:].any():  # nothing predicts the first id
-            examples.append(Example(entry.number, entry.problem_id, ids, weights))
+            examples.append(
+                Example(entry.number, entry.problem_id, len(entry.prompt), ids, weights)
+            )
     if not examples:
         told = f"of kind {' or '.join(sorted(kinds))} " if kinds else ""
         raise EmptyCorpus(

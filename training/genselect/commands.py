@@ -1,5 +1,6 @@
 """`quorum train genselect`."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 from client.http import DEFAULT_URL
 from client.schema import MAX_SEED
 from training.genselect.generate import Plan, generate
-from training.traces.answers import read_answers
+from training.traces.answers import given_answers
 
 
 def genselect_command(  # noqa: PLR0913 - its options
@@ -42,10 +43,8 @@ def genselect_command(  # noqa: PLR0913 - its options
         candidates, per_problem, characters, samples, temperature, max_tokens, parallel, seed
     )
 
-    async def run() -> dict[str, int]:
-        return await generate(url, sources, target, plan, truths=read_answers(answers))
-
-    figures = anyio.run(run)
+    with given_answers(answers) as known:
+        figures = anyio.run(partial(generate, url, sources, target, plan, answers=known))
     typer.echo(
         f"{target}: {figures['traces']} choices at {figures['questions']} questions on "
         f"{figures['problems']} problems, {figures['right']} right"

@@ -1,6 +1,6 @@
 """Choices by the served model, as traces; a right one and a wrong one make a pair."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from training.genselect.questions import Question, Solution, prompts_sha256, que
 from training.parallel import run_all
 from training.provenance import provenance
 from training.served import ServedModel
-from training.traces.answers import traces_with
+from training.traces.answers import Answers, traces_with
 from training.traces.trace import Trace
 from voting.answers import AnswerKind, extract
 
@@ -49,7 +49,7 @@ async def generate(
     target: Path,
     plan: Plan,
     *,
-    truths: Mapping[str, str] | None = None,
+    answers: Answers | None = None,
     observe: Observe | None = None,
 ) -> dict[str, int]:
     """Write the folder `target` with choices as traces; return its figures.
@@ -62,8 +62,8 @@ async def generate(
         EmptyCorpus: no problem has right and wrong solutions.
         OutputExists, OutputFailed: the folder cannot be written.
     """
-    known = dict(truths or {})
-    settings = {"plan": asdict(plan), "prompts_sha256": prompts_sha256(), "truths": known}
+    known = answers or Answers()
+    settings = {"plan": asdict(plan), "prompts_sha256": prompts_sha256(), "truths": known.by_id}
     told = provenance("genselect", {**settings, "url": url}, sources)
     job = {"settings": settings, "inputs": told["inputs"]}
     with whole_folder(target, job) as work:

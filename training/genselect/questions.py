@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 from training.alternates.choose import TraceKey, trace_key
-from training.corpus.rules import plain_answer, reward_of
+from training.corpus.rules import reward_of
 from training.traces.trace import Trace
+from training.verdicts import classes
 
 _PLACE = re.compile(r"\{(problem|solutions|count)\}")
 _CONTROL = re.compile(r"<\|[^|>]*\|>")
@@ -68,7 +69,7 @@ def prompts_sha256() -> str:
 
 
 def solution(trace: Trace, texts: Sequence[str], most: int) -> Solution | None:
-    """Return an attempt as a candidate; None where it has no answer, or the right one is unknown.
+    """Return an attempt as a candidate; None where it has no answer, or one that is not judged.
 
     `texts` has what each id adds to the text; the last `most` characters are shown.
     """
@@ -81,7 +82,7 @@ def solution(trace: Trace, texts: Sequence[str], most: int) -> Solution | None:
     if len(text) > most:
         text = f"… {text[-most:]}"
     return Solution(
-        trace_key(trace), trace.key, problem, plain_answer(answer), reward > 0, text,
+        trace_key(trace), trace.key, problem, answer.strip(), reward > 0, text,
         trace.text_of("source"), trace.text_of("licence"),
     )  # fmt: skip
 
@@ -100,9 +101,10 @@ def questions(
     for problem_id, found in by_problem.items():
         rights = [each for each in found if each.right]
         wrongs: dict[str, list[Solution]] = defaultdict(list)
+        names = classes(each.answer for each in found)
         for each in found:
             if not each.right:
-                wrongs[each.answer].append(each)
+                wrongs[names[each.answer]].append(each)
         if not rights or not wrongs:
             continue
         source = random.Random(f"{seed}/{problem_id}")
@@ -111,10 +113,10 @@ def questions(
             answers = sorted(wrongs, key=lambda one: (-len(wrongs[one]), one))[: candidates - 1]
             right = rights[number % len(rights)]
             shown = [right, *(source.choice(wrongs[answer]) for answer in answers)]
-            names = frozenset(each.trace for each in shown)
-            if names in seen:
+            traces = frozenset(each.trace for each in shown)
+            if traces in seen:
                 continue
-            seen.add(names)
+            seen.add(traces)
             source.shuffle(shown)
             yield Question(_name(problem_id, shown), tuple(shown), shown.index(right) + 1)
 

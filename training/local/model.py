@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.errors import BadAdapter, BadBase, Diverged, MissingExtra, OutputFailed, writing
+from training.errors import (
+    BadAdapter,
+    BadBase,
+    Diverged,
+    MissingExtra,
+    OutputFailed,
+    reading,
+    writing,
+)
 
 #: Every linear layer of attention and feed-forward, as transformers names them; some models have
 #: several as one.
@@ -17,8 +25,12 @@ TARGETS = r".*\.(q_proj|k_proj|v_proj|qkv_proj|o_proj|gate_proj|up_proj|gate_up_
 OPTIMIZER = "optimizer.pt"
 #: What an adapter's folder has, in PEFT's form; the weights under one of two names.
 CONFIG, WEIGHTS = "adapter_config.json", ("adapter_model.safetensors", "adapter_model.bin")
+#: What a model's folder has: its settings, and weights with the index of their files.
+SETTINGS, _OF_WEIGHTS = "config.json", (".safetensors", ".bin", ".index.json")
 #: Bits of a weight that the base can be loaded with.
 WHOLE, BYTE, NIBBLE = 16, 8, 4
+#: What is no number where weights have diverged.
+_MEASURED = "a log-probability"
 log = logging.getLogger(__name__)
 
 
@@ -68,8 +80,7 @@ def load(base: Path, bits: int = WHOLE) -> Any:  # noqa: ANN401 - transformers' 
         MissingExtra: torch or transformers is not installed.
     """
     torch, transformers = library("torch"), library("transformers")
-    if not base.is_dir():  # transformers would ask the hub for a model of that name
-        raise BadBase(f"{base}: is no folder; name that of a model")
+    _check_folder(base)
     device = device_of(torch)
     more: dict[str, Any] = {}
     if bits != WHOLE:
@@ -82,6 +93,23 @@ def load(base: Path, bits: int = WHOLE) -> Any:  # noqa: ANN401 - transformers' 
     except _refusals() as error:
         raise BadBase(f"{base}: transformers cannot load it ({error})") from None
     return model if more else model.to(device)
+
+
+def _check_folder(base: Path) -> None:
+    if not base.is_dir():  # transformers would ask the hub for a model of that name
+        raise BadBase(f"{base}: is no folder; name that of a model")
+
+
+def base_files(base: Path) -> list[Path]:
+    """Return the files that make a model what it is: its settings and its weights.
+
+    Raises:
+        BadBase: it is no folder.
+    """
+    _check_folder(base)
+    with reading(base, BadBase):
+        found = [path for path in sorted(base.iterdir()) if path.is_file()]
+    return [path for path in found if path.name == SETTINGS or path.name.endswith(_OF_WEIGHTS)]
 
 
 def with_adapter(model: Any, folder: Path, *, trainable: bool = False) -> Any:  # noqa: ANN401
@@ -164,6 +192,7 @@ class LoraModel:
         self.torch, peft = library("torch"), library("peft")
         self.torch.manual_seed(seed)
         self.device = device_of(self.torch)
+        self._last: NDArray[Any] | None = None
         model = load(base, bits)
         kept = checkpoint or start
         if kept is None:
@@ -183,6 +212,7 @@ class LoraModel:
 
     def logprobs(self, ids: NDArray[Any]) -> Any:  # noqa: ANN401 - torch's own
         """Return the log-probability of each id after the first, with its gradient."""
+        self._last = ids
         known = self.torch.tensor(ids.astype(np.int64), device=self.device)
         logits = self.model(known[None, :-1]).logits[0].float()
         return self.torch.log_softmax(logits, dim=-1).gather(1, known[1:, None])[:, 0]
@@ -205,7 +235,11 @@ class LoraModel:
         self.optimizer.zero_grad(set_to_none=True)
 
     def save(self, place: Path) -> None:
-        """Save adapter and optimiser; raises `OutputFailed`."""
+        """Save adapter and optimiser; raises `Diverged` and `OutputFailed`.
+
+        Weights of which nothing comes but what is no number would be gone on from in vain.
+        """
+        self._check_whole()
         failed = (RuntimeError, library("safetensors").SafetensorError)
         try:
             with writing(place):
@@ -217,11 +251,24 @@ class LoraModel:
                 "again: it goes on from its last checkpoint"
             ) from error
 
+    def _check_whole(self) -> None:
+        """Raise `Diverged` where the last ids that were looked at have no log-probabilities now."""
+        if self._last is not None:
+            with self.torch.no_grad():
+                if not self.logprobs(self._last).isfinite().all():
+                    raise Diverged(_MEASURED)
+
 
 def mean_logprob(model: LoraModel, ids: NDArray[Any], weights: NDArray[np.float32]) -> float:
-    """Return the mean log-probability of an example's trained ids; both of shape (count,)."""
+    """Return the mean log-probability of an example's trained ids; both of shape (count,).
+
+    Raises:
+        Diverged: it is no number.
+    """
     with model.torch.no_grad():
         total = (model.logprobs(ids) * model.tensor(weights[1:])).sum()
+    if not total.isfinite():
+        raise Diverged(_MEASURED)
     return float(total) / float(weights[1:].sum())
 
 

@@ -141,7 +141,7 @@ class LocalLearner:
         return -(ratio * gain).sum()
 
     def save(self, name: str) -> dict[str, str]:
-        """Save adapter and optimiser in the run's folder."""
+        """Save adapter and optimiser in the run's folder; raises `Diverged` and `OutputFailed`."""
         place = f"checkpoint-{name}"
         with self._lock:
             self._model.save(self._folder / place)

@@ -11,7 +11,7 @@ import anyio
 from client.schema import AnswerKind
 from training.errors import BadFile, EmptyCorpus, writing
 from training.files import write_json
-from training.local.model import OPTIMIZER, WHOLE, adapter_files
+from training.local.model import OPTIMIZER, WHOLE, adapter_files, base_files
 from training.local.policy import LocalLearner
 from training.local.train import ADAPTER, train_here
 from training.problems.read import Problem
@@ -127,7 +127,7 @@ def _rewarded(
         recipe=recipe,
         answer_kind=inputs.answer_kind,
         arguments=inputs.arguments,
-        inputs=[*inputs.files, *adapter_files(start)],
+        inputs=[*inputs.files, *adapter_files(start), *base_files(inputs.base)],
         start=None if start is None else start.name,
         trackers=inputs.trackers,
     )

@@ -14,6 +14,7 @@ from training.local.model import (
     WHOLE,
     LoraModel,
     adapter_files,
+    base_files,
     bits_here,
     mean_logprob,
     weights_of,
@@ -51,17 +52,19 @@ def train_here(
     Raises:
         BadBase: transformers cannot load the model.
         BadAdapter: `start` is no adapter, or not one of this model.
-        Diverged: the loss is no number; the last checkpoint stands.
+        Diverged: the loss is no number, or what comes of the last step; the last checkpoint before
+            it stands.
         EmptyCorpus: there is nothing to train on.
         MissingExtra: torch, transformers or peft is not installed.
-        OutputExists: the folder is that of another run.
+        OutputExists: the folder is that of another run, or of one on another base.
     """
     known = read_examples(corpus, longest=recipe.longest, kinds=recipe.kinds)
     examples, held_out = split(known, recipe)
     bits = bits_here(bits)
     inputs = [of_file(corpus / name) for name in (ENTRIES, PROMPTS)]
     config = {
-        "model": base.name, "recipe": recipe.model_dump(mode="json"), "corpus": inputs,
+        "model": base.name, "base": [of_file(path) for path in base_files(base)],
+        "recipe": recipe.model_dump(mode="json"), "corpus": inputs,
         "start": [of_file(path) for path in adapter_files(start)], "bits": bits,
     }  # fmt: skip
     with RunFolder(folder, config, provenance("local", config), trackers=trackers) as run:
@@ -136,11 +139,11 @@ def _finish(
     examples: Sequence[Example],
     held_out: Sequence[Example],
 ) -> None:
-    """Put the last adapter under its name, and measure again."""
+    """Measure again, and put the last adapter under its name: one that has diverged gets none."""
+    write_json(folder / AFTER, _measure(model, examples, held_out))
     with writing(folder):
         shutil.copytree(last, folder / ADAPTER, dirs_exist_ok=True)
         (folder / ADAPTER / OPTIMIZER).unlink()
-    write_json(folder / AFTER, _measure(model, examples, held_out))
 
 
 def _measure(

@@ -12,6 +12,7 @@ from training.merge.tensor_file import Entry, TensorFile, open_tensors
 
 INDEX = "model.safetensors.index.json"
 SINGLE = "model.safetensors"
+SETTINGS = "config.json"
 #: How the two tensors of an MXFP4 weight end.
 BLOCKS, SCALES = "_blocks", "_scales"
 _EMBEDDINGS = "model.embed_tokens.weight"
@@ -66,7 +67,7 @@ def open_base(folder: Path) -> Base:
         BadBase: it is not a model of this format, or files are missing.
         BadTensors: a file is cut short or damaged.
     """
-    config = _json(folder / "config.json")
+    config = _json(folder / SETTINGS)
     quantised = config.get("quantization_config") or {}
     method = quantised.get("quant_method", "mxfp4") if isinstance(quantised, dict) else quantised
     if method != "mxfp4":
@@ -87,6 +88,7 @@ def open_base(folder: Path) -> Base:
 
 def _shards(folder: Path) -> list[str]:
     if (folder / INDEX).exists():
+        _refuse_both(folder)
         names = sorted(set(_weight_map(folder).values()))
         for name in names:
             if Path(name).name != name:
@@ -102,6 +104,19 @@ def _shards(folder: Path) -> list[str]:
         f"{folder}: has neither {SINGLE} nor {INDEX}{found}; take the model in the safetensors "
         "format"
     )
+
+
+def _refuse_both(folder: Path) -> None:
+    """Raise `BadBase` where a single file stands beside those of an index.
+
+    transformers takes the single file and vLLM the index's: one of them is from another save.
+    """
+    named = set(_weight_map(folder).values())
+    if (folder / SINGLE).exists() and named != {SINGLE}:
+        raise BadBase(
+            f"{folder}: has both {SINGLE} and {INDEX} with {len(named)} files, and nothing says "
+            "which is the model; remove what is old: the one file, or the index and its files"
+        )
 
 
 def _weight_map(folder: Path) -> dict[str, str]:

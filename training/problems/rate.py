@@ -9,6 +9,7 @@ from pathlib import Path
 from training.corpus.rules import reward_of
 from training.files import whole_file
 from training.problems.read import Problem
+from training.traces.answers import Answers
 from training.traces.read import read_traces
 
 COLUMNS = ("id", "problem", "answer", "source", "licence", "attempts", "right", "solve_rate",
@@ -19,7 +20,8 @@ COLUMNS = ("id", "problem", "answer", "source", "licence", "attempts", "right", 
 class Rate:
     """The attempts at one problem; `failures` are the wrong answers that were given.
 
-    An attempt that ended by no fault of the model is none of them.
+    An attempt that ended by no fault of the model is none of them, nor is one whose answer
+    arithmetic cannot compare with the right one: neither counts as an attempt.
     """
 
     attempts: int = 0
@@ -38,15 +40,19 @@ def rates(problems: Sequence[Problem], sources: Iterable[Path]) -> dict[str, Rat
     Raises:
         BadTraces: a file of traces cannot be read.
     """
-    truths = {problem.id: problem.answer for problem in problems}
+    known = Answers(
+        {each.id: each.answer for each in problems if each.answer is not None},
+        {each.id: each.statement for each in problems},
+    )
     found: dict[str, Rate] = defaultdict(Rate)
     for path in sources:
         for trace in read_traces(path):
-            if truths.get(trace.key) is None or trace.text_of("kind") is not None:
+            truth = known.of(trace)
+            if truth is None:
                 continue
-            trace.values["truth"] = truths[trace.key]
+            trace.values["truth"] = truth
             reward = reward_of(trace)
-            if reward is None:  # cut off, not failed
+            if reward is None:  # cut off, or not judged: not failed
                 continue
             rate = found[trace.key]
             rate.attempts += 1
@@ -54,6 +60,7 @@ def rates(problems: Sequence[Problem], sources: Iterable[Path]) -> dict[str, Rat
                 rate.right += 1
             else:
                 rate.failures += (trace.text_of("answer") or "none",)
+    known.tell()
     return dict(found)
 
 

@@ -2,18 +2,19 @@
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from training.corpus.store import ENTRIES, PROMPTS
 from training.corpus.store import ORIGIN as CORPUS
 from training.errors import BadFile, OutputFailed, reading
 from training.files import sha256
 from training.merge.adapter import CONFIG, WEIGHTS
+from training.merge.base import SETTINGS
 from training.merge.merge import REPORT
 from training.merge.tensor_file import open_tensors
 
@@ -36,14 +37,11 @@ def inspect(folder: Path) -> Output:
     if (folder / REPORT).is_file():
         return Output(folder, "model", _merged(folder))
     if (folder / CONFIG).is_file():
+        _json(folder / CONFIG)
         open_tensors(folder / WEIGHTS)
         return Output(folder, "model", f"LoRA adapter, sha256 {sha256(folder / WEIGHTS)[:16]}")
     if (folder / CORPUS).is_file():
-        figures = _json(folder / CORPUS).get("figures", {})
-        for name in (ENTRIES, PROMPTS):
-            if not (folder / name).is_file():
-                raise BadFile(f"{folder}: {name} is missing; make the corpus again")
-        return Output(folder, "dataset", f"corpus of {figures.get('entries')} entries")
+        return Output(folder, "dataset", _corpus(folder))
     raise BadFile(
         f"{folder}: holds no merged model ({REPORT}), adapter ({CONFIG}) or corpus ({CORPUS}); "
         "name the folder that a command of quorum train wrote"
@@ -52,12 +50,39 @@ def inspect(folder: Path) -> Output:
 
 def _merged(folder: Path) -> str:
     told = _json(folder / REPORT)
-    for name, digest in told["files"].items():
+    _check_files(folder, told, REPORT)
+    _json(folder / SETTINGS)
+    with _as_written(folder / REPORT):
+        inputs = {each["name"]: each["sha256"] for each in told["inputs"]}
+        return f"{told['base']['folder']} with the LoRA of sha256 {inputs[WEIGHTS][:16]}"
+
+
+def _corpus(folder: Path) -> str:
+    told = _json(folder / CORPUS)
+    _check_files(folder, told, CORPUS)
+    with _as_written(folder / CORPUS):
+        return f"corpus of {told['figures']['entries']} entries"
+
+
+def _check_files(folder: Path, told: dict[str, Any], record: str) -> None:
+    """Raise `BadFile` unless all files are there that a record names, with their hashes."""
+    files = told.get("files")
+    if not isinstance(files, dict) or not files:
+        raise BadFile(f"{folder / record}: names no files, must name all; make the output again")
+    for name, digest in files.items():
         path = folder / name
-        if not path.is_file() or sha256(path) != digest:
-            raise BadFile(f"{path}: is not what was merged; merge again")
-    inputs = {each["name"]: each["sha256"] for each in told["inputs"]}
-    return f"{told['base']['folder']} with the LoRA of sha256 {inputs[WEIGHTS][:16]}"
+        with reading(path):
+            if not path.is_file() or sha256(path) != digest:
+                raise BadFile(f"{path}: is not what was written; make the output again")
+
+
+@contextmanager
+def _as_written(record: Path) -> Iterator[None]:
+    """Raise `BadFile` in place of what comes of a record that lacks something."""
+    try:
+        yield
+    except (KeyError, TypeError) as error:
+        raise BadFile(f"{record}: is damaged ({error}); make the output again") from None
 
 
 def _json(path: Path) -> dict[str, Any]:

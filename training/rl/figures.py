@@ -1,5 +1,6 @@
 """Figures of rollouts, of a step of learning, and of an evaluation."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +27,7 @@ def rollout_figures(groups: Sequence[Group]) -> dict[str, Any]:
             f"no attempt of {left_out.total()} can be learnt from: {told or 'none was made'}; see "
             "the gateway's log, then run the same command again"
         )
-    rewards = [each.reward for each in attempts]
+    rewards = [each.reward for each in attempts if each.reward is not None] or [math.nan]
     return {
         "reward/mean": float(np.mean(rewards)), "reward/deviation": float(np.std(rewards)),
         "train/accuracy": _share(each.right for each in attempts),
@@ -36,6 +37,7 @@ def rollout_figures(groups: Sequence[Group]) -> dict[str, Any]:
         "num_groups": len(groups), "num_attempts": len(attempts),
         "num_groups_without_signal": sum(not any(group.advantages) for group in groups),
         "num_left_out": left_out.total(),
+        "num_not_judged": sum(each.reward is None for each in attempts),
     }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from client.schema import AnswerKind
 from client.session import ServerChoice, session
 from training.errors import EmptyCorpus
 from training.files import write_json
+from training.names import Names
 from training.problems.overlap import words
 from training.problems.read import Problem
 from training.provenance import of_file, provenance
@@ -101,10 +102,15 @@ async def train_rl(
 
 
 def split(problems: Sequence[Problem], recipe: RlRecipe) -> tuple[list[Problem], list[Problem]]:
-    """Return the problems to train on and the held-out ones, chosen by their names."""
+    """Return the problems to train on and the held-out ones, chosen by their names.
+
+    A problem that is there twice, by its statement's words, goes by its first name.
+    """
     sides: tuple[list[Problem], list[Problem]] = ([], [])
+    names = Names()
     for problem in problems:
-        digest = hashlib.sha256(f"{recipe.seed}/{problem.id}".encode()).digest()
+        names.see(problem.id, " ".join(words(problem.statement)))
+        digest = hashlib.sha256(f"{recipe.seed}/{names.of(problem.id)}".encode()).digest()
         share = int.from_bytes(digest[:4], "big") / 2**32
         sides[share < recipe.held_out].append(problem)
     return sides

@@ -19,12 +19,16 @@ _SAME = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An attempt and what it earned; `row` is as a journal's export has it."""
+    """An attempt and what it earned; `row` is as a journal's export has it.
+
+    `right` where that is known. The reward is None where nobody can tell: arithmetic leaves open
+    whether its answer equals the right one.
+    """
 
     row: dict[str, Any]
     right: bool
     boxed: bool
-    reward: float
+    reward: float | None
 
     @property
     def sampled(self) -> int:
@@ -37,10 +41,12 @@ def judge(row: dict[str, Any], recipe: RlRecipe) -> Judged:
 
     A forced answer may be right, but the box was not the model's: it earns nothing for that.
     """
-    right = reward_of(to_trace(row)) == 1
+    verdict = reward_of(to_trace(row))
     boxed = row["end"] == AttemptEnd.ANSWERED and row["answer"] is not None
-    reward = (recipe.right if right else recipe.wrong) + (recipe.boxed if boxed else 0.0)
-    return Judged(row, right, boxed, reward)
+    if verdict is None:
+        return Judged(row, False, boxed, None)
+    reward = (recipe.right if verdict == 1 else recipe.wrong) + (recipe.boxed if boxed else 0.0)
+    return Judged(row, verdict == 1, boxed, reward)
 
 
 def unusable(row: dict[str, Any]) -> str:
@@ -57,10 +63,14 @@ def unusable(row: dict[str, Any]) -> str:
     return ""
 
 
-def advantages(rewards: Sequence[float], *, normalise: bool) -> NDArray[np.float64]:
-    """Return how much better than its group each attempt is; zeros where all earned the same."""
-    values = np.asarray(rewards, np.float64)
-    if len(values) < 2 or np.ptp(values) < _SAME:
+def advantages(rewards: Sequence[float | None], *, normalise: bool) -> NDArray[np.float64]:
+    """Return how much better than its group each attempt is; zeros where all earned the same.
+
+    One that is not judged has zero, and does not count among the others.
+    """
+    values = np.array(rewards, np.float64)  # None is no number
+    known = values[~np.isnan(values)]
+    if len(known) < 2 or np.ptp(known) < _SAME:
         return np.zeros(len(values))
-    centred: NDArray[np.float64] = values - values.mean()
-    return centred / values.std() if normalise else centred
+    centred: NDArray[np.float64] = np.nan_to_num(values - known.mean())
+    return centred / known.std() if normalise else centred

@@ -6,15 +6,24 @@ from collections.abc import Sequence
 
 from training.corpus.store import Example
 from training.errors import EmptyCorpus
+from training.names import Names
 from training.tuning.recipe import Recipe
 
 
 def split(examples: Sequence[Example], recipe: Recipe) -> tuple[list[Example], list[Example]]:
-    """Return the examples to train on and those of held-out problems, chosen by their names."""
+    """Return the examples to train on and those of held-out problems, chosen by their names.
+
+    Two names with an example after the same prompt are of one problem.
+    """
     trained: list[Example] = []
     held_out: list[Example] = []
+    names = Names()
     for example in examples:
-        digest = hashlib.sha256(f"{recipe.seed}/{example.problem_id}".encode()).digest()
+        if example.prompt_tokens:  # what is trained from its first id on says nothing of a problem
+            names.see(example.problem_id, example.ids[: example.prompt_tokens].tobytes())
+    for example in examples:
+        name = names.of(example.problem_id)
+        digest = hashlib.sha256(f"{recipe.seed}/{name}".encode()).digest()
         share = int.from_bytes(digest[:4], "big") / 2**32
         (held_out if share < recipe.held_out else trained).append(example)
     if not trained:
