@@ -7,7 +7,8 @@ is a `start_NAME.md` beside it, the model's message begins with that, to its las
 there is a `problem_NAME.md`, that is how the problem is put. It may be all that there is of one.
 
 `{problem}` and `{answer}` in a file stand for the problem and for the sentence that says how to
-answer, `{guide}` in `guided_ROLE.md` for what another model wrote; everything else, braces too, is
+answer, `{guide}` in `guided_ROLE.md` for what another model wrote, `{tables}` in `start_NAME.md`
+for lines of a program that have the problem's tables, if any; everything else, braces too, is
 meant as it stands. `system_ROLE.md` and `user_ROLE.md` are what that model is asked.
 """
 
@@ -19,12 +20,14 @@ from importlib.resources.abc import Traversable
 
 from client.schema import AnswerKind
 from server.dialect.base import Prompt
+from server.prompts.tables import records
 
 _ENDING = ".md"
 _VARIANT = "variant_"
 _START = "start_"
 _PROBLEM = "problem_"
 _GUIDED = "guided_"
+_TABLES = "{tables}"
 
 
 @cache
@@ -39,10 +42,10 @@ def text(name: str, chosen: str = "") -> str:
     return found.read_text(encoding="utf-8").rstrip("\n")
 
 
-@cache
-def start(variant: str, chosen: str = "") -> str:
+def start(problem: str, variant: str, chosen: str = "") -> str:
     """Return what a variant has the model's message begin with, in the chosen set; or nothing."""
-    return _of_variant(_START, variant, chosen)
+    begun = _of_variant(_START, variant, chosen)
+    return begun.replace(_TABLES, records(problem)) if _TABLES in begun else begun
 
 
 def put(problem: str, variant: str, chosen: str = "") -> str:
@@ -124,7 +127,7 @@ def compose(
         user=user,
         force=text("force", chosen),
         tool=text("tool", chosen) if tools else "",
-        start=start(variant, chosen) if tools and variant else "",
+        start=start(problem, variant, chosen) if tools and variant else "",
     )
 
 
