@@ -40,7 +40,7 @@ def local_url(environment: Mapping[str, str] | None = None) -> str | None:
 
 def _gateway(path: Path) -> Mapping[str, Any]:
     try:
-        section = tomllib.loads(path.read_text(encoding="utf-8")).get("gateway", {})
+        section = tomllib.loads(path.read_text(encoding="utf-8-sig")).get("gateway", {})
     except (OSError, UnicodeDecodeError, ValueError):
         return {}
     return section if isinstance(section, dict) else {}

@@ -1,25 +1,26 @@
 """Files of problems and of their results, as JSON lines.
 
 Problems: one object a line with `id`, `problem` and, optional, `answer`; other fields are ignored.
-Results: the `SolveResult` plus `id`, `expected` and `correct` (null without an expected answer).
+Results: the `SolveResult` plus `id`, `statement_sha256`, `expected` and `correct` (null without an
+expected answer).
 Only what says something about the problem is a result (`client.outcome`).
 """
 
 import fcntl
+import hashlib
 import json
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from pydantic import ValidationError
 
+from client.correctness import is_correct
 from client.errors import QuorumClientError, UsageError
 from client.outcome import Outcome, outcome_of_row
 from client.schema import SolveRequest, SolveResult
@@ -28,6 +29,10 @@ from client.schema import SolveRequest, SolveResult
 FAULTS_SHOWN = 10
 #: How each line of a file of results begins.
 ROW_BEGINS = b'{"id": '
+#: Hexadecimal digits of a statement's digest: two of a file's problems never have the same.
+DIGEST_CHARS = 16
+#: The field of a row that has it.
+DIGEST = "statement_sha256"
 
 
 class InvalidFile(UsageError):
@@ -105,7 +110,8 @@ def _problem(number: int, line: str, make_request: Callable[[str, str], SolveReq
 
 def _object(line: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
+        # A number stays as it is written: neither rounded, nor refused for its length.
+        row = json.loads(line, parse_float=str, parse_int=str, parse_constant=str)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error.msg} at column {error.colno}") from error
     except RecursionError as error:
@@ -116,12 +122,10 @@ def _object(line: str) -> dict[str, Any]:
 
 
 def _text(row: dict[str, Any], field: str) -> str | None:
-    """Return a field as text; a number counts as its digits."""
+    """Return a field as text, which numbers are too."""
     value = row.get(field)
     if value is None or isinstance(value, str):
         return value
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return str(value)
     raise ValueError(f"field {field}: a {type(value).__name__}; must be text or a number")
 
 
@@ -134,53 +138,42 @@ def _reason(error: ValueError) -> str:
     )
 
 
-def is_correct(answer: str | None, expected: str | None) -> bool | None:
-    """Compare an answer with the expected one; None without an expected one.
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What the file of results says of a problem; `line` is where.
 
-    Numbers by value, other text by its characters without spaces, dollar signs and `\\boxed`.
-    Equivalent forms that are written differently count as wrong: this is a lower bound.
+    Rows of earlier versions have no `digest`, and nothing tells of which statement they are.
     """
-    if expected is None:
-        return None
-    if answer is None:
-        return False
-    left, right = _normal(answer), _normal(expected)
-    numbers = _number(left), _number(right)
-    return numbers[0] == numbers[1] if None not in numbers else left == right
+
+    line: int
+    digest: str | None
+    answer: str | None
+    correct: bool | None
+
+    def judged(self, problem: Problem) -> bool | None:
+        """Return whether the answer is correct, by what the file of problems expects now."""
+        if problem.expected is None:
+            return self.correct
+        return is_correct(self.answer, problem.expected)
 
 
-def _normal(answer: str) -> str:
-    answer = re.sub(r"\s|\$|\\[,;!]|\\left|\\right", "", answer)
-    boxed = re.fullmatch(r"\\boxed\{(.*)\}", answer)
-    return (boxed.group(1) if boxed else answer).replace("\\dfrac", "\\frac")
-
-
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+|/[0-9]+)?")
-#: Numbers longer than this are compared as text: parsing must not take long.
-_NUMBER_CHARS = 1_000
-
-
-def _number(text: str) -> Fraction | None:
-    plain = re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text)
-    if len(plain) > _NUMBER_CHARS or not _NUMBER.fullmatch(plain):
-        return None
-    try:
-        return Fraction(plain)
-    except ZeroDivisionError:
-        return None
+def digest_of(problem: Problem) -> str:
+    """Return the beginning of the SHA-256 of a statement, by which a row tells whose it is."""
+    statement = problem.request.problem.encode("utf-8", "surrogatepass")
+    return hashlib.sha256(statement).hexdigest()[:DIGEST_CHARS]
 
 
 class ResultFile:
     """A file of results that only grows; opened by one process at a time.
 
-    Opening it deletes a last line that was cut off, and reads which problems are `done`: their
-    ids, and whether the answers were correct. Rows of aborted solves, which earlier versions wrote,
-    are passed over.
+    Opening it deletes a last line that was cut off, and reads which problems are `done`, by id.
+    Rows of aborted solves, which earlier versions wrote, are passed over.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.done: dict[str, bool | None] = {}
+        self.done: dict[str, Done] = {}
+        self._lines = 0
 
     def __enter__(self) -> Self:
         try:
@@ -212,8 +205,10 @@ class ResultFile:
     def append(self, problem: Problem, result: SolveResult) -> None:
         """Write a result and wait until it is on the disk; raises `ResultLost`."""
         correct = is_correct(result.answer, problem.expected)
+        digest = digest_of(problem)
         row = {
             "id": problem.id,
+            DIGEST: digest,
             **result.model_dump(mode="json"),
             "expected": problem.expected,
             "correct": correct,
@@ -227,7 +222,18 @@ class ResultFile:
                 f"{self.path}: the result of {problem.id!r} cannot be written ({error.strerror}); "
                 "free some space and run the command again, it goes on from there"
             ) from error
-        self.done[problem.id] = correct
+        self._lines += 1
+        self.done[problem.id] = Done(self._lines, digest, result.answer, correct)
+
+    def check(self, problem: Problem) -> None:
+        """Raise `InvalidFile` where the result under a problem's id is of another problem."""
+        done = self.done.get(problem.id)
+        if done is not None and done.digest not in (None, digest_of(problem)):
+            raise InvalidFile(
+                f"{self.path}: line {done.line}: the result of {problem.id!r} is of another "
+                f"problem than line {problem.line} of the file of problems has; name another file "
+                "with --out"
+            )
 
     def _require_regular(self) -> None:
         if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
@@ -258,11 +264,14 @@ class ResultFile:
             self._file.write(b"\n")
 
     def _read_line(self, number: int, line: bytes) -> None:
+        self._lines = number
+        if not line.strip():  # an editor, or two files put together, leave such
+            return
         try:
             row = json.loads(line)
             name, correct = row["id"], row["correct"]
             if outcome_of_row(row) is Outcome.DONE:
-                self.done[name] = correct
+                self.done[name] = Done(number, row.get(DIGEST), _text(row, "answer"), correct)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise InvalidFile(
                 f"{self.path}: line {number}: not a result; name a file of results or a new one"

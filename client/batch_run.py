@@ -90,11 +90,13 @@ class BatchRun:
     """One pass over the problems that the file of results lacks."""
 
     def __init__(self, problems: Sequence[Problem], results: ResultFile) -> None:
+        """Count what is done; raises `InvalidFile` where that is of other problems."""
         self.tally = Tally(total=len(problems))
         self.pending = [problem for problem in problems if problem.id not in results.done]
         for problem in problems:
             if problem.id in results.done:
-                self.tally.count(results.done[problem.id])
+                results.check(problem)
+                self.tally.count(results.done[problem.id].judged(problem))
         self._results = results
         self._writing = anyio.Lock()
         self._lost_in_a_row = 0
@@ -142,7 +144,7 @@ class BatchRun:
             case Outcome.DONE:
                 async with self._writing:
                     await anyio.to_thread.run_sync(self._results.append, problem, result)
-                correct = self._results.done[problem.id]
+                correct = self._results.done[problem.id].correct
                 self.tally.count(correct)
                 line = solved_line(problem, result, correct)
                 observer.note(line, self.tally, bad=correct is False)

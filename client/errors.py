@@ -172,6 +172,9 @@ class LocalServerFailed(QuorumClientError):
 #: Everything that httpx raises on purpose; it has no common base of its own.
 HTTPX_ERRORS = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError)
 
+#: What quotes headers of the request, and so a key: its text is not passed on.
+SECRETIVE = httpx.LocalProtocolError
+
 #: From the most specific to the most general; the first match decides. The text continues
 #: "the server at URL …".
 _TRANSLATIONS: tuple[tuple[type[Exception], type[QuorumClientError], str], ...] = (
@@ -212,7 +215,7 @@ def translate(error: Exception, url: str) -> QuorumClientError:
     """Return our error for one of `HTTPX_ERRORS`, met while talking to the server at `url`."""
     for foreign, ours, text in _TRANSLATIONS:
         if isinstance(error, foreign):
-            reason = f" ({error})" if str(error) else ""
+            reason = f" ({error})" if str(error) and not isinstance(error, SECRETIVE) else ""
             return ours(f"the server at {url} {text}{reason}")
     raise TypeError(f"{type(error).__name__}: not an error of httpx") from error
 

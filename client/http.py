@@ -102,8 +102,8 @@ def _trust_environment(url: str) -> bool:
 
 
 def _credentials(key: str | None) -> dict[str, str]:
-    """Return the header that holds a key: the one given, or that of the environment."""
-    found = os.environ.get(KEY_VARIABLE, "") if key is None else key
+    """Return the header that holds a key, the given or the environment's, without spaces around."""
+    found = (os.environ.get(KEY_VARIABLE, "") if key is None else key).strip()
     if not found:
         return {}
     if not (found.isascii() and found.isprintable()):

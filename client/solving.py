@@ -57,7 +57,7 @@ async def solve_and_show(
             console = Console(highlight=False)
             async with live_display(console) as display:
                 result = await follow(client, request, display.observe)
-            console.print(summary(result, console.width))
+            console.print(summary(result, console.width, console.encoding))
         case Show.PLAIN:
             result = await follow(client, request, plain_reporter(write_line))
             write_line(f"answer: {one_line(result.answer or '(none)')}")

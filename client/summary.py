@@ -24,25 +24,39 @@ _GLYPHS = {
 }
 _GLYPH_ROWS = 3
 _GLYPH_WIDTH = 4
+#: All that the large digits consist of.
+_STROKES = "".join({stroke for rows in _GLYPHS.values() for row in rows for stroke in row})
 #: Ballot lines shown: more would push the answer off a small screen.
 _BALLOT_LINES = 5
 
 
-def large(answer: str, width: int) -> Text:
-    """Return an answer in large digits if it consists of digits and they fit, else as it is."""
-    if not answer or not set(answer) <= _GLYPHS.keys() or len(answer) * _GLYPH_WIDTH > width:
+def large(answer: str, width: int, encoding: str) -> Text:
+    """Return an answer in large digits if it consists of digits and they fit, else as it is.
+
+    So too where the terminal's encoding lacks them: three rows of question marks are no answer.
+    """
+    fits = len(answer) * _GLYPH_WIDTH <= width and _has_strokes(encoding)
+    if not answer or not set(answer) <= _GLYPHS.keys() or not fits:
         return Text(printable(answer), style="bold green")
     rows = (" ".join(_GLYPHS[digit][row] for digit in answer) for row in range(_GLYPH_ROWS))
     return Text("\n".join(rows), style="bold green")
 
 
-def summary(result: SolveResult, width: int) -> RenderableType:
+def _has_strokes(encoding: str) -> bool:
+    try:
+        _STROKES.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def summary(result: SolveResult, width: int, encoding: str) -> RenderableType:
     """Return what stays on the screen after the solve."""
     indent = (0, 0, 0, 2)
     if result.answer is None:
         headline = Text("no answer", style="bold red")
     else:
-        headline = large(result.answer, width - 4)
+        headline = large(result.answer, width - 4, encoding)
     ended = f"{result.end.value.replace('_', ' ')}: {one_line(result.detail)}".rstrip(": ")
     parts: list[RenderableType] = [
         Padding(headline, (1, 0, 1, 2), expand=False),

@@ -1,7 +1,7 @@
 """Errors of the server.
 
     QuorumServerError
-    ├── SettingsError            a setting is malformed or unknown
+    ├── SettingsError            a setting is malformed or unknown; exit code 2
     ├── EngineError              (server.engine.errors) the engine
     ├── DialectError             (server.dialect.errors) tokens that do not parse
     ├── WeightsError             (server.weights.errors) weights missing or damaged
@@ -24,11 +24,15 @@ class QuorumServerError(Exception):
     """Base of all errors that the server raises on purpose."""
 
     is_user_error = True
-    """The command line prints the sentence and exits with 1."""
+    """The command line prints the sentence, without a traceback."""
+    exit_code = 1
+    """What the command exits with: 2 where the user's words cannot work; nothing was started."""
 
 
 class SettingsError(QuorumServerError):
     """A setting is malformed or unknown."""
+
+    exit_code = 2
 
 
 class NamedEngineError(QuorumServerError):

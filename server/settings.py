@@ -286,7 +286,7 @@ def _read_file() -> dict[str, Any]:
     named = os.environ.get("QUORUM_CONFIG")
     path = Path(named or CONFIG_FILE)
     try:
-        given = tomllib.loads(path.read_text(encoding="utf-8"))
+        given = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         if named is None:
             return {}

@@ -7,8 +7,8 @@ VotingError
 ├── PolicyError             a policy built or asked with a value that it cannot work with
 ├── ReplayError             recorded attempts that cannot be replayed
 ├── ClockError              a time that is no number
-├── PolicyNameError         a policy written in a way that names none
-└── UnknownStrategyError    a strategy name that is not in the table
+├── PolicyNameError         a policy written in a way that names none; exit code 2
+└── UnknownStrategyError    a strategy name that is not in the table; exit code 2
 """
 
 
@@ -16,7 +16,9 @@ class VotingError(Exception):
     """Base of every error of this package. Its text is constraint, value, remedy."""
 
     is_user_error = True
-    """The command line prints the sentence and exits with 1."""
+    """The command line prints the sentence, without a traceback."""
+    exit_code = 1
+    """What the command exits with: 2 where a name that the user gave is none."""
 
 
 class OutcomeError(VotingError):
@@ -49,6 +51,8 @@ class PolicyNameError(VotingError):
     ``kind`` is the kind of policy where it is known, as `PolicyNames` calls it.
     """
 
+    exit_code = 2
+
     def __init__(self, text: str, kind: str = "") -> None:
         super().__init__(text)
         self.kind = kind
@@ -56,3 +60,5 @@ class PolicyNameError(VotingError):
 
 class UnknownStrategyError(VotingError):
     """No strategy has this name; the text lists those that exist."""
+
+    exit_code = 2

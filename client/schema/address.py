@@ -4,7 +4,7 @@ import re
 
 import httpx
 
-HIGHEST_PORT = 65_535
+_HIGHEST_PORT = 65_535
 #: The user's name and password; of an address that cannot be read, all that may be such.
 _CREDENTIALS = re.compile(r"^(\s*[a-z]+://)?.*@", re.IGNORECASE | re.DOTALL)
 
@@ -29,8 +29,8 @@ def read_address(url: str) -> httpx.URL:
         parsed = httpx.URL(url)
         # As the resolver will: no part of a name is empty, or longer than 63 characters.
         parsed.raw_host.decode("ascii").encode("idna")
-        if (parsed.port or 0) > HIGHEST_PORT:
-            raise httpx.InvalidURL(f"port {parsed.port}: must be at most {HIGHEST_PORT}")
+        if (parsed.port or 0) > _HIGHEST_PORT:
+            raise httpx.InvalidURL(f"port {parsed.port}: must be at most {_HIGHEST_PORT}")
     except (httpx.InvalidURL, UnicodeError) as error:
         # What the error names may be a piece of the password.
         hidden = "cannot be read; percent-encode its password"

@@ -92,7 +92,7 @@ def main(
         raise typer.BadParameter(f"{recording}: the solve did not end; record it again")
     moment = 0.9 * finished.at if at is None else at
     _draw("solve", display_at(events, moment), WIDTH)
-    _draw("answer", summary(finished.result, SUMMARY_WIDTH), SUMMARY_WIDTH)
+    _draw("answer", summary(finished.result, SUMMARY_WIDTH, "utf-8"), SUMMARY_WIDTH)
 
 
 def display_at(events: list[Event], at: float) -> RenderableType:

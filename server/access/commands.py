@@ -1,7 +1,6 @@
 """Make, list and revoke the keys that a server accepts."""
 
 import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,14 +8,14 @@ from typing import Annotated
 import orjson
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from rich.text import Text
 
 from server.access.errors import MalformedKey
 from server.access.keys import Key, make_key
 from server.access.opening import key_file
 from server.access.scopes import Scope
 from server.access.store import KeyFile
+from server.listing import listing
 from server.settings import load_settings
 
 app = typer.Typer(
@@ -27,6 +26,8 @@ app = typer.Typer(
 )
 #: Seconds of the units in which a time to live is given.
 UNITS = {"h": 3_600.0, "d": 86_400.0, "w": 7 * 86_400.0}
+#: A hundred years.
+MOST_DAYS = 36_500
 
 FileOption = Annotated[
     Path | None, typer.Option("--file", help="The file of keys, instead of the server's own.")
@@ -72,10 +73,10 @@ def list_command(*, file: FileOption = None, as_json: JsonOption = False) -> Non
             }
             typer.echo(orjson.dumps(shown))
         return
-    table = Table("Key", "Name", "For", "Made", "Works")
-    for key in keys:
-        table.add_row(key.id, escape(key.name), _scopes(key), _time(key.created), _until(key))
-    Console().print(table)
+    rows = ((key.id, key.name, _scopes(key), _time(key.created), _until(key)) for key in keys)
+    console = Console()
+    names = ("Key", "Name", "For", "Made", "Works")
+    console.print(listing(names, (tuple(map(Text, row)) for row in rows), console.width))
 
 
 @app.command("revoke")
@@ -99,8 +100,11 @@ def _seconds(text: str) -> float:
         seconds = float(number) * unit if unit is not None else 0.0
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds < time.time():
-        raise MalformedKey(f"age {text!r}: must be a time such as 36h, 90d or 12w; correct it")
+    if not 0 < seconds <= MOST_DAYS * UNITS["d"]:
+        raise MalformedKey(
+            f"age {text!r}: must be a time such as 36h, 90d or 12w, of at most {MOST_DAYS}d; "
+            "correct it, or leave it out for a key that works until it is revoked"
+        )
     return seconds
 
 

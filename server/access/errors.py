@@ -6,7 +6,7 @@
     ├── NoKeys               an address for others, and no key that they could use
     ├── KeysUnusable         the file of keys cannot be read or written
     ├── UnknownKey           no key of that id or name
-    └── MalformedKey         a name, scope or age on the command line is not as it should be
+    └── MalformedKey         a name, scope or age on the command line is malformed; exit code 2
 """
 
 from server.errors import QuorumServerError
@@ -30,3 +30,5 @@ class UnknownKey(AccessError):
 
 class MalformedKey(AccessError):
     """What was given for a key is not as it should be."""
+
+    exit_code = 2

@@ -123,9 +123,15 @@ def solve_request(body: ChatRequest, settings: SolveSettings) -> SolveRequest:
     try:
         return SolveRequest.model_validate(values)
     except ValidationError as error:
-        item = worded({**error.errors()[0], "loc": ("body", *error.errors()[0]["loc"])})
-        field = "messages" if item.field == "problem" else item.field
-        raise RefusedField(HTTPStatus.BAD_REQUEST, field, item.message) from None
+        first = error.errors()[0]
+        item = worded({**first, "loc": ("body", *first["loc"])})
+        of_problem = item.field == "problem"
+        raise RefusedField(
+            HTTPStatus.BAD_REQUEST,
+            "messages" if of_problem else item.field,
+            item.message,
+            code=TOO_LONG if of_problem and first["type"] == "string_too_long" else None,
+        ) from None
 
 
 def check_length(problem: str, served: EngineInfo, solves: SolveService) -> None:

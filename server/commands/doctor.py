@@ -19,8 +19,8 @@ import anyio
 import psutil
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from sandbox.errors import SandboxError
 from sandbox.pool import KernelPool
@@ -28,6 +28,7 @@ from sandbox.types import CellStatus, PoolStatus
 from server.engine.memory import embedded_bytes
 from server.engine.opening import model_path, starts_here
 from server.errors import QuorumServerError
+from server.listing import fields, is_narrow
 from server.parts import pool_settings
 from server.settings import Settings, load_settings
 from server.weights import KNOWN, weights_folder
@@ -258,6 +259,11 @@ def _port(settings: Settings) -> Finding:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except (socket.gaierror, ValueError) as error:
+            return Finding(
+                "port", Verdict.MISSING, f"{host} is no address to listen on ({error})",
+                "correct gateway.host",
+            )  # fmt: skip
         except OSError as error:
             return Finding(
                 "port", Verdict.NOTE, f"{host}:{port} is taken ({error.strerror})",
@@ -268,11 +274,22 @@ def _port(settings: Settings) -> Finding:
 
 def _print(findings: list[Finding]) -> None:
     colours = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.MISSING: "red"}
+    names = ("", "what", "found", "what to do")
+    rows = [
+        (
+            Text(finding.verdict.value, colours[finding.verdict]),
+            *map(Text, (finding.subject, finding.detail, finding.remedy)),
+        )
+        for finding in findings
+    ]
+    console = Console(file=sys.stdout)
+    if is_narrow(names, console.width):
+        console.print(fields(names, rows))
+        return
     table = Table(show_edge=False, pad_edge=False)
-    for name in ("", "what", "found", "what to do"):
+    for name in names:
         # Folded, a path or a command that is too long for its column is still whole.
         table.add_column(name, overflow="fold")
-    for finding in findings:
-        mark = f"[{colours[finding.verdict]}]{finding.verdict.value}[/]"
-        table.add_row(mark, *map(escape, (finding.subject, finding.detail, finding.remedy)))
-    Console(file=sys.stdout).print(table)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

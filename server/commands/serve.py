@@ -1,6 +1,7 @@
 """`quorum serve`: the gateway in this process, until a signal or its parent's end."""
 
 import asyncio
+import errno
 import inspect
 import os
 import signal
@@ -178,7 +179,7 @@ def listen(settings: GatewaySettings) -> socket.socket:
     """Return a listening socket.
 
     Raises:
-        ListenError: the address is taken, not ours or not allowed.
+        ListenError: the address is taken, not ours, not allowed or none.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     # asyncio turns off Nagle's algorithm, which would hold each second write for 40 ms, only where
@@ -189,14 +190,21 @@ def listen(settings: GatewaySettings) -> socket.socket:
         _notice_silent_peers(listener)
         listener.bind((settings.host, settings.port))
         listener.listen(BACKLOG)
-    except OSError as error:
+    # A name of a wrong form, as a..b, is a ValueError.
+    except (OSError, ValueError) as error:
         listener.close()
         raise ListenError(
             f"gateway address {settings.host}:{settings.port}: cannot be listened on "
-            f"({error.strerror or error}); stop what uses it, or set QUORUM_GATEWAY_PORT "
-            "(0 takes a free port)"
+            f"({getattr(error, 'strerror', None) or error}); {_remedy(error)}"
         ) from None
     return listener
+
+
+def _remedy(error: OSError | ValueError) -> str:
+    foreign = isinstance(error, OSError) and error.errno == errno.EADDRNOTAVAIL
+    if foreign or isinstance(error, socket.gaierror | ValueError):
+        return "set QUORUM_GATEWAY_HOST to an address of this machine, such as 127.0.0.1"
+    return "stop what uses it, or set QUORUM_GATEWAY_PORT (0 takes a free port)"
 
 
 def url_of(host: str, port: int) -> str:

@@ -71,9 +71,13 @@ class Api:
         #: The address, as it may be shown.
         self.url = without_password(url.rstrip("/"))
         self._patience_s = patience_s
-        if key is not None and not key.isascii():
-            raise ServerProblem("API key: must be of ASCII characters; check QUORUM_API_KEY, --key")
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        key = (key or "").strip()
+        # httpx would quote any other one in its error.
+        if not (key.isascii() and key.isprintable()):
+            raise ServerProblem(
+                "API key: must be of printable ASCII characters; check QUORUM_API_KEY, --key"
+            )
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         loopback = _host_of(url) in ("127.0.0.1", "localhost", "::1")
         timeout = httpx.Timeout(STATUS_S, connect=CONNECT_S, read=SILENCE_S)
         self._http = httpx.AsyncClient(

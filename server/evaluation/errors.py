@@ -3,14 +3,14 @@
 ::
 
     EvaluationError (QuorumServerError)
-    ├── UnknownSet            no problem set of that name, nor a file
-    ├── SetUnreadable         a file of problems cannot be read, or holds none
+    ├── UnknownSet            no problem set of that name, nor a file (exit code 2)
+    ├── SetUnreadable         a file of problems cannot be read, or holds none (exit code 2)
     ├── SetGone               a set can neither be fetched nor found in the cache
     ├── SetChanged            a set has another count or other contents than it must have
     ├── EvaluationUnusable    the folder of an evaluation is another one's, busy, or damaged
     ├── ServerProblem         the server cannot be reached, refuses, or serves another model
     ├── NothingRecorded       there are no attempts to score
-    ├── MalformedArm          an arm of an evaluation is written in a way that names none
+    ├── MalformedArm          an arm is written in a way that names none (exit code 2)
     └── TrackerUnavailable    a tracker's package is not installed
 """
 
@@ -24,9 +24,13 @@ class EvaluationError(QuorumServerError):
 class UnknownSet(EvaluationError):
     """There is no problem set of that name, nor a file."""
 
+    exit_code = 2
+
 
 class SetUnreadable(EvaluationError):
     """A file of problems cannot be read, or holds no problem that can be scored."""
+
+    exit_code = 2
 
 
 class SetGone(EvaluationError):
@@ -51,6 +55,8 @@ class NothingRecorded(EvaluationError):
 
 class MalformedArm(EvaluationError):
     """An arm of an evaluation is written in a way that names none."""
+
+    exit_code = 2
 
 
 class TrackerUnavailable(EvaluationError):

@@ -63,6 +63,11 @@ def _check(found: ProblemSet, rows: int, columns: list[str], unseen: Mapping[str
             f"{found.origin}: column {column[:60]!r} for {what}: no row has anything in it; name "
             f"one of its columns: {there}"
         )
+    if not rows and not found.problems:
+        raise SetUnreadable(
+            f"{found.origin}: holds no row, or none that --where lets through; name a file of "
+            "problems, or another --where"
+        )
     if not found.problems:
         why = "; ".join(found.notes()) or f"{rows} rows"
         raise SetUnreadable(

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import NamedTuple
 
-from server.journal.errors import reading
+from server.journal.errors import JournalDamaged, reading
 from server.journal.reader import JournalReader
 from server.journal.rows import to_event
 
+#: The subject of what SQLite itself finds wrong with its file.
+PAGES = "pages"
 #: Malformed pages that are told one by one.
 MOST_PAGES = 20
 
@@ -34,20 +36,38 @@ class Piece(NamedTuple):
 def check(reader: JournalReader) -> Iterator[Finding]:
     """Yield what is wrong with a journal; nothing where all is well.
 
+    What damage keeps from being read is a finding too, and the rest is looked at all the same.
+
     Raises:
-        JournalUnreadable: the damage is such that no more can be read.
+        JournalUnreadable: it cannot be read now.
     """
-    yield from _pages(reader)
+    yield from _up_to_damage(PAGES, _pages(reader))
+    yield from _up_to_damage("links between tables", _orphans(reader))
     with reader.snapshot():
-        yield from _events(reader)
-        yield from _derived(reader)
-        yield from _segments(reader)
+        yield from _up_to_damage("events", _events(reader))
+        yield from _up_to_damage("listing", _derived(reader))
+        yield from _up_to_damage("tokens", _segments(reader))
+
+
+def _up_to_damage(part: str, findings: Iterator[Finding]) -> Iterator[Finding]:
+    try:
+        yield from findings
+    except JournalDamaged as error:
+        yield Finding(part, f"cannot be read to the end: {error.__cause__}")
 
 
 def _pages(reader: JournalReader) -> Iterator[Finding]:
-    rows = reader.query(f"PRAGMA integrity_check({MOST_PAGES})")
+    try:
+        rows = reader.query(f"PRAGMA integrity_check({MOST_PAGES})")
+    except JournalDamaged:
+        # Python loses the row before an error: the one that names the pages.
+        rows = reader.query("SELECT * FROM pragma_integrity_check(?) LIMIT 1", (MOST_PAGES,))
+    lines = (line for (told,) in rows for line in told.splitlines())
+    yield from (Finding(PAGES, line) for line in lines if line != "ok" and line[:3] != "***")
+
+
+def _orphans(reader: JournalReader) -> Iterator[Finding]:
     orphans = reader.query("PRAGMA foreign_key_check")
-    yield from (Finding("pages", row[0]) for row in rows if row[0] != "ok")
     yield from (Finding(f"{table} {row}", f"belongs to no {of}") for table, row, of, _ in orphans)
 
 

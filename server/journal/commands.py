@@ -1,12 +1,10 @@
 """List, show, export, prune or check the record of past solves."""
 
-import math
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,13 +16,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from client.schema import AttemptEvent, BudgetDecided, Event, SolveEnd, attempt_name
 from server.journal import check as checks
 from server.journal import retention
+from server.journal.bounds import MIB, bounds_of, moment
 from server.journal.derived import rebuild
-from server.journal.errors import MalformedOption, UnknownSolve, reading
+from server.journal.errors import REPAIR, UnknownSolve, reading
 from server.journal.export import ExportFormat, export, is_pipe
 from server.journal.file import BUSY_MS
 from server.journal.reader import JournalReader, SolveFilter, StoredAttempt, StoredSolve
 from server.journal.views import (
-    MIB,
     attempts_table,
     budget_table,
     details,
@@ -35,6 +33,7 @@ from server.journal.views import (
     time_text,
     transcript,
 )
+from server.sections.journal import LEAST_MIB
 from server.settings import load_settings
 
 app = typer.Typer(
@@ -45,37 +44,6 @@ app = typer.Typer(
 )
 #: As many as an export may want, and SQLite counts.
 NO_LIMIT = 2**62
-#: More MiB than any journal has.
-MOST_MIB = 2.0**40
-#: Seconds of the units in which an age is given.
-UNITS = {"m": 60.0, "h": 3_600.0, "d": retention.DAY_S, "w": 7 * retention.DAY_S}
-
-
-def moment(text: str) -> float:
-    """Return the time that an age ("36h", "2d") or a date ("2026-03-01 12:00") names.
-
-    Raises:
-        MalformedOption: it is neither.
-    """
-    number, unit = text[:-1], UNITS.get(text[-1:])
-    try:
-        if unit is not None:
-            return time.time() - _finite(number) * unit
-        return datetime.fromisoformat(text).astimezone().timestamp()
-    except (ValueError, OverflowError):
-        raise MalformedOption(
-            f"time {text!r}: must be an age such as 36h or 2d, or a date such as 2026-03-01; "
-            "correct it"
-        ) from None
-
-
-def _finite(text: str) -> float:
-    """Return a number; `nan` and `inf`, which Python reads too, are none here."""
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(text)
-    return number
-
 
 PathOption = Annotated[
     Path | None, typer.Option("--journal", help="Read this file instead of the server's own.")
@@ -181,7 +149,7 @@ def _print_solve(
     for line in details(attempts):
         console.print(line, soft_wrap=True)
     if decisions:
-        console.print(budget_table(decisions))
+        console.print(budget_table(decisions, console.width))
     told = f"answer {stored.answer}: {stored.detail}" if stored.outcome else "in flight"
     console.print(plain(told), soft_wrap=True)
 
@@ -274,10 +242,12 @@ def prune_command(
     *,
     journal: PathOption = None,
     keep_days: Annotated[
-        float | None, typer.Option(min=0, help="Delete what is older; default: the setting.")
+        float | None,
+        typer.Option(min=0, help="Delete what is older; 0 means never; default: the setting."),
     ] = None,
     max_size_mib: Annotated[
-        float | None, typer.Option(min=0, help="Delete the oldest above it; default: the setting.")
+        float | None,
+        typer.Option(min=LEAST_MIB, help="Delete the oldest above it; default: the setting."),
     ] = None,
     delete: Annotated[
         bool, typer.Option("--delete", help="Do it; without, only say what would go.")
@@ -285,12 +255,7 @@ def prune_command(
     as_json: JsonOption = False,
 ) -> None:
     """Delete old solves and give their space back; without --delete only say which."""
-    settings = load_settings().journal
-    days = settings.keep_days or None if keep_days is None else keep_days
-    size = settings.max_size_mib if max_size_mib is None else max_size_mib
-    bounds = retention.Retention(
-        int(min(size, MOST_MIB) * MIB), None if days is None else days * retention.DAY_S
-    )
+    bounds = bounds_of(load_settings().journal, keep_days, max_size_mib)
     with _changing(journal) as connection:
         going = list(retention.plan(connection, bounds, time.time()))
         runs = retention.empty_runs(connection, bounds, time.time())
@@ -304,7 +269,8 @@ def prune_command(
         _print_json(asdict(solve) | {"deleted": delete} for solve in going)
         return
     if going:
-        Console().print(prunable_table(going))
+        console = Console()
+        console.print(prunable_table(going, console.width))
     verb = "deleted" if delete else "would be deleted; --delete does it"
     typer.echo(f"{len(going)} solves, {sum(s.size for s in going) / MIB:.1f} MiB: {verb}")
     if runs:
@@ -335,6 +301,8 @@ def check_command(
         for finding in findings:
             console.print(plain(f"{finding.subject}: {finding.detail}"), soft_wrap=True)
         typer.echo(f"{_path(journal)}: {len(findings) or 'no'} faults")
+        if any(finding.subject == checks.PAGES for finding in findings):
+            typer.echo(REPAIR)
     if findings:
         raise typer.Exit(1)
 

@@ -6,10 +6,11 @@
     ├── JournalInUse         another server writes this file
     ├── JournalUnusable      the file cannot be made, or belongs to another program
     ├── JournalUnreadable    a reader finds no journal there, or one that it cannot read
+    │   └── JournalDamaged   its content is wrong, and will not get better by waiting
     ├── NotWrittenYet        a solve is on its way to the file, and not in memory any more
     ├── UnknownSolve         no solve of that id is recorded, or it has no such attempt
     ├── ExportFailed         the export cannot be written
-    └── MalformedOption      a value on the command line is not as it should be
+    └── MalformedOption      a value on the command line is not as it should be; exit code 2
 
 None of them ends a solve: a server whose journal cannot be had says so and goes on without.
 """
@@ -28,6 +29,12 @@ FORBIDDEN = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3
 #: SQLite's primary result code is the low byte of the extended one.
 PRIMARY = 0xFF
 
+#: What to do about a file whose content is wrong.
+REPAIR = (
+    "export what can still be read, with --since and --until around the damage, and move the file "
+    "away with those beside it: the next server begins a new one"
+)
+
 
 class JournalError(QuorumServerError):
     """The journal cannot be opened, read or written; the message says what to do."""
@@ -43,6 +50,10 @@ class JournalUnusable(JournalError):
 
 class JournalUnreadable(JournalError):
     """There is no journal at this path, or it cannot be read."""
+
+
+class JournalDamaged(JournalUnreadable):
+    """The content of the journal's file is wrong."""
 
 
 class NotWrittenYet(JournalError):
@@ -68,6 +79,8 @@ class ExportFailed(JournalError):
 class MalformedOption(JournalError):
     """A value on the command line is not as it should be."""
 
+    exit_code = 2
+
 
 def error_code(error: sqlite3.Error) -> int:
     """Return SQLite's primary result code; 0 where the module itself complains."""
@@ -87,11 +100,8 @@ def reading(path: Path) -> Iterator[None]:
     # The latter is of an error's own text, which quotes a schema that is no UTF-8 any more.
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if isinstance(error, UnicodeDecodeError) or is_damage(error):
-            sentence = (
-                "damaged; `quorum journal check` says where, and a server that starts sets aside "
-                "what it cannot go on with"
-            )
-        elif error_code(error) in FORBIDDEN:
+            raise JournalDamaged(f"journal {path}: damaged ({error}); {REPAIR}") from error
+        if error_code(error) in FORBIDDEN:
             sentence = (
                 "cannot be opened; see that you may read it, copy it with the files beside it to a "
                 "folder that can be written, or name another one with --journal"

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 
-from rich.table import Table
+from rich.console import RenderableType
 from rich.text import Text
 
 from client.schema import (
@@ -16,16 +16,16 @@ from client.schema import (
     Event,
     attempt_name,
 )
-from server.journal.listing import WIDE_COLUMNS, Row, listing
+from server.journal.bounds import MIB
 from server.journal.reader import StoredAttempt, StoredSolve
 from server.journal.retention import Prunable
 from server.journal.runs import RunRow
+from server.listing import WIDE_COLUMNS, Row, listing
 
 #: Characters of a problem in a listing.
 PROBLEM_CHARS = 200
 #: Month, day, hour and minute of a time.
 SHORT_TIME = slice(5, 16)
-MIB = 2**20
 
 #: Control characters become their pictures (U+2400 ...) or U+FFFD; so do marks that turn the
 #: direction of writing. What a model wrote must not move the cursor or rewrite what is above.
@@ -49,7 +49,7 @@ def time_text(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
-def solves_table(solves: Iterable[StoredSolve], width: int) -> Table:
+def solves_table(solves: Iterable[StoredSolve], width: int) -> RenderableType:
     """Return a listing for a terminal of so many columns.
 
     On a narrow one, what can be had by `show` is left out.
@@ -74,7 +74,7 @@ def _solve_row(solve: StoredSolve, width: int) -> Row:
     )
 
 
-def attempts_table(attempts: Iterable[StoredAttempt], width: int) -> Table:
+def attempts_table(attempts: Iterable[StoredAttempt], width: int) -> RenderableType:
     """Return the attempts of a solve; how each ended in a sentence is in `details`."""
     numbers = ("Weight", "Turns", "Calls", "Errors", "Sampled", "Seconds")
     rows = (
@@ -109,7 +109,7 @@ def _name(attempt: StoredAttempt) -> str:
     return str(attempt.attempt) if attempt.attempt >= 0 else attempt_name(attempt.attempt)
 
 
-def runs_table(runs: Iterable[RunRow], done: Mapping[str, int], width: int) -> Table:
+def runs_table(runs: Iterable[RunRow], done: Mapping[str, int], width: int) -> RenderableType:
     """Return a listing of runs; `done` counts the problems of each that have a result."""
     numbers = ("Done", "Limit (s)")
     rows = (
@@ -143,33 +143,35 @@ def _tenths(seconds: float | None) -> str | None:
     return None if seconds is None else f"{seconds:.1f}"
 
 
-def budget_table(decisions: Iterable[BudgetDecided]) -> Table:
+def budget_table(decisions: Iterable[BudgetDecided], width: int) -> RenderableType:
     """Return what a run's budget decided on one of its problems."""
-    table = Table("After (s)", "May take (s)", "Because", "Run left (s)", "Problems left")
-    for column in (*table.columns[:2], *table.columns[3:]):
-        column.justify = "right"
-    for each in decisions:
-        table.add_row(
-            f"{each.elapsed_s:.1f}",
-            f"{each.limit_s:.1f}",
+    numbers = ("After (s)", "May take (s)", "Run left (s)", "Problems left")
+    rows = (
+        (
+            plain(f"{each.elapsed_s:.1f}"),
+            plain(f"{each.limit_s:.1f}"),
             plain(each.reason),
-            f"{each.left_s:.1f}",
+            plain(f"{each.left_s:.1f}"),
             plain(each.problems_left),
         )
-    return table
+        for each in decisions
+    )
+    names = (*numbers[:2], "Because", *numbers[2:])
+    return listing(names, rows, width, numbers=numbers)
 
 
-def prunable_table(solves: Iterable[Prunable]) -> Table:
+def prunable_table(solves: Iterable[Prunable], width: int) -> RenderableType:
     """Return what pruning would delete."""
-    table = Table("Solve", "Created", "MiB", "Because of its")
-    for solve in solves:
-        table.add_row(
+    rows = (
+        (
             plain(solve.solve_id),
-            time_text(solve.created),
-            f"{solve.size / MIB:.2f}",
-            solve.reason,
+            plain(time_text(solve.created)),
+            plain(f"{solve.size / MIB:.2f}"),
+            plain(solve.reason),
         )
-    return table
+        for solve in solves
+    )
+    return listing(("Solve", "Created", "MiB", "Because of its"), rows, width, numbers=("MiB",))
 
 
 def transcript(events: Iterable[Event]) -> Iterator[Text]:

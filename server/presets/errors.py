@@ -1,7 +1,7 @@
 """Errors of presets.
 
 PresetError (a QuorumServerError)
-├── UnknownPreset      no preset of that name, or none for that machine
+├── UnknownPreset      no preset of that name, or none for that machine; exit code 2
 └── MalformedPresets   the file of presets is not as it must be: a developer acts
 """
 
@@ -14,6 +14,8 @@ class PresetError(QuorumServerError):
 
 class UnknownPreset(PresetError):
     """A model, or a machine for it, that no preset is about."""
+
+    exit_code = 2
 
 
 class MalformedPresets(PresetError):

@@ -14,6 +14,10 @@ def file_named(path: str) -> str:
     return path
 
 
+#: The same bound for the setting and for the flag of `quorum journal prune`.
+LEAST_MIB = 16
+
+
 class JournalSettings(Section):
     """The record of every solve, with its tokens."""
 
@@ -27,7 +31,7 @@ class JournalSettings(Section):
         " is fallback.json beside the journal, none leaves it out",
     )
     max_size_mib: int = Field(
-        4096, ge=16, le=16_777_216, description="MiB; above it the oldest solves are deleted"
+        4096, ge=LEAST_MIB, le=16_777_216, description="MiB; above it the oldest solves are deleted"
     )
     keep_days: float = Field(
         90.0, ge=0, le=36_500, description="days after which a solve is deleted; 0 means never"

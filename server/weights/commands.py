@@ -82,7 +82,7 @@ def main() -> None:
         app()
     except WeightsError as error:
         sys.stderr.write(f"quorum: {error}\n")
-        sys.exit(1)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 ::
 
     WeightsError (QuorumServerError)
-    ├── UnknownModel          neither a file nor a known name
+    ├── UnknownModel          neither a file nor a known name; exit code 2
     ├── WeightsMissing        a known name, not fetched yet
     ├── WeightsDamaged        a file that is cut short or holds other bytes than published
     ├── CacheUnusable         the cache folder cannot be written
@@ -27,6 +27,8 @@ class WeightsError(QuorumServerError):
 
 class UnknownModel(WeightsError):
     """A model that is neither a file nor a known name."""
+
+    exit_code = 2
 
 
 class WeightsMissing(WeightsError):

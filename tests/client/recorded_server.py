@@ -89,6 +89,7 @@ class RecordedServer:
         self.unready_state = "loading"
         self.requests: list[SolveRequest] = []
         self.bodies: list[bytes] = []
+        self.keys: list[str | None] = []
         self.seen: Counter[str] = Counter()
         self.runs: dict[str, Run] = {}
         self.cancelled: list[str] = []
@@ -142,6 +143,7 @@ class RecordedServer:
     async def solve(self, request: SolveRequest, http: Request) -> Response:
         self.requests.append(request)
         self.bodies.append(await http.body())
+        self.keys.append(http.headers.get("authorization"))
         word = request.problem.split()[0]
         self.seen[word] += 1
         refusal = self._refusal(word)

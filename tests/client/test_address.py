@@ -31,6 +31,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ({"QUORUM_GATEWAY_HOST": "localhost"}, "", "http://localhost:8642"),
         ({"QUORUM_GATEWAY_PORT": "0"}, "", None),
         ({}, "[engine]\nslots = 4", DEFAULT_URL),
+        ({}, "\ufeff[gateway]\nport = 9001", "http://127.0.0.1:9001"),
     ],
 )
 def test_settings_say_where(

@@ -13,11 +13,12 @@ from client.batch import (
     Problem,
     ResultFile,
     ResultLost,
-    is_correct,
+    digest_of,
     read_problems,
 )
 from client.batch_run import GIVE_UP_AFTER, BatchRun, LineObserver
 from client.commands.wishes import Wish
+from client.correctness import is_correct
 from client.errors import ServerUnreachable
 from client.exchange import NO_RETRY, RetryPolicy
 from client.http import AsyncQuorumClient
@@ -53,6 +54,12 @@ def test_problems_are_read(path: Path) -> None:
     assert (first.id, first.expected, first.line) == ("a", "2", 1)
     assert first.request == SolveRequest(problem="1+1?\u2028", problem_id="a", attempts=2)
     assert (second.id, second.expected, second.line) == ("7", None, 3)
+
+
+@pytest.mark.parametrize("written", ["0.00001", "1e16", "12345678901234567890.10", "9" * 5_000])
+def test_a_number_is_read_as_it_is_written(path: Path, written: str) -> None:
+    (only,) = problems_of(path, f'{{"id": "a", "problem": "x", "answer": {written}}}')
+    assert only.expected == written
 
 
 @pytest.mark.parametrize(
@@ -111,6 +118,15 @@ def test_files_that_hold_nothing(path: Path) -> None:
         ("12,34", "1234", False),
         ("٤٢", "42", False),
         ("9" * 5_000, "9" * 5_000, True),
+        ("0.00001", "1e-05", True),
+        ("10,000,000,000,000,000", "1E16", True),
+        (".5", "0.5", True),
+        ("5.", "5", True),
+        ("-.5e1", "-5", True),
+        (".", "0", False),
+        ("0.1", "0.1000000000000000055511151231257827", False),
+        ("1e999999999", "1e999999999", True),
+        ("1e999999999", "2e999999998", False),
     ],
 )
 def test_correctness(answer: str | None, expected: str | None, correct: bool | None) -> None:
@@ -122,7 +138,7 @@ def problem(name: str, word: str = "sum", expected: str | None = None) -> Proble
 
 
 def rows_of(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in out.read_text().splitlines()]
+    return [json.loads(line) for line in out.read_text().splitlines() if line.strip()]
 
 
 def test_results_are_appended_and_found_again(out: Path) -> None:
@@ -132,7 +148,46 @@ def test_results_are_appended_and_found_again(out: Path) -> None:
     assert (row["id"], row["expected"], row["correct"]) == ("a", "42", True)
     assert row["ballot"][0]["votes"] == 3
     with ResultFile(out) as results:
-        assert results.done == {"a": True}
+        assert found(results) == {"a": True}
+
+
+def found(results: ResultFile) -> dict[str, bool | None]:
+    return {name: done.correct for name, done in results.done.items()}
+
+
+def test_a_result_of_another_problem_is_not_taken_for_this_one_s(out: Path) -> None:
+    with ResultFile(out) as results:
+        for name in ("a", "b"):
+            results.append(problem(name), result_of(SolveRequest(problem="sum")))
+    before = out.read_bytes()
+    with (
+        ResultFile(out) as results,
+        pytest.raises(InvalidFile, match=r"line 2: the result of 'b' .* another file with --out"),
+    ):
+        BatchRun([problem("a"), problem("b", "product")], results)
+    assert out.read_bytes() == before
+
+
+def test_a_row_of_an_earlier_version_counts_whatever_its_problem_was(out: Path) -> None:
+    out.write_text('{"id": "a", "answer": "42", "correct": null}\n')
+    with ResultFile(out) as results:
+        assert BatchRun([problem("a", "product")], results).pending == []
+
+
+def test_an_answer_that_is_expected_since_is_judged_again(out: Path) -> None:
+    with ResultFile(out) as results:
+        results.append(problem("a"), result_of(SolveRequest(problem="sum")))
+    for expected, correct in (("42.0", 1), ("7", 0)):
+        with ResultFile(out) as results:
+            tally = BatchRun([problem("a", expected=expected)], results).tally
+        assert (tally.done, tally.judged, tally.correct) == (1, 1, correct)
+
+
+def test_a_row_says_which_statement_it_is_of(out: Path) -> None:
+    with ResultFile(out) as results:
+        results.append(problem("a", "1 + 1?"), result_of(SolveRequest(problem="sum")))
+    (row,) = rows_of(out)
+    assert row["statement_sha256"] == digest_of(problem("b", "1 + 1?")) == "c97c3a9c9b990740"
 
 
 @pytest.mark.parametrize(
@@ -141,6 +196,7 @@ def test_results_are_appended_and_found_again(out: Path) -> None:
         ('{"id": "b", "corr', {"a": None}),
         ('{"id": "b", "correct": false}', {"a": None, "b": False}),
         ("\n", {"a": None}),
+        (' \n{"id": "b", "correct": false}\n\n  ', {"a": None, "b": False}),
         ("{", {"a": None}),
         ('{"id": "b", "correct": false}\0\0', {"a": None}),
         ("\0\0", {"a": None}),
@@ -151,8 +207,9 @@ def test_a_last_line_that_was_cut_off_is_repaired(
 ) -> None:
     out.write_text('{"id": "a", "correct": null}\n' + tail.lstrip("\n"))
     with ResultFile(out) as results:
-        assert results.done == left
+        assert found(results) == left
         results.append(problem("c"), result_of(SolveRequest(problem="sum")))
+        assert results.done["c"].line == len(out.read_text().splitlines())
     assert [row["id"] for row in rows_of(out)] == [*left, "c"]
 
 

@@ -71,6 +71,11 @@ def test_translation(name: str) -> None:
     assert ours.is_user_error
 
 
+def test_what_quotes_the_request_s_headers_is_not_passed_on() -> None:
+    error = httpx.LocalProtocolError("Illegal header value b'Bearer secret '")
+    assert "secret" not in str(translate(error, URL))
+
+
 def test_translated_keeps_the_cause() -> None:
     cause = httpx.ReadError("reset")
     with pytest.raises(errors.ConnectionLost) as caught, translated(URL):

@@ -45,6 +45,23 @@ async def test_only_what_was_given_is_sent(driver: Driver, server: RecordedServe
     assert server.bodies == [b'{"problem":"sum","answer_kind":"integer","attempts":2}']
 
 
+@pytest.mark.parametrize("key", [" secret ", "secret\n", "\tsecret\r\n"])
+async def test_a_key_is_sent_without_white_space_around_it(
+    open_driver: OpenDriver, url: str, server: RecordedServer, key: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("QUORUM_API_KEY", key)
+    await open_driver(url).solve(ask("sum"))
+    assert server.keys == ["Bearer secret"]
+
+
+@pytest.mark.parametrize("key", ["sec\nret", "schlüssel"])
+def test_a_key_that_no_header_can_have_is_refused_without_it(key: str) -> None:
+    with pytest.raises(errors.UsageError, match="printable ASCII") as caught:
+        QuorumClient(key=key)
+    assert key[:3] not in str(caught.value)
+
+
 async def test_stream_yields_every_event_in_order(driver: Driver) -> None:
     events = await driver.events(ask("sum"))
     assert events[0].type == "solve.queued"

@@ -67,7 +67,7 @@ def test_verdict_without_an_answer() -> None:
 def shown(result: SolveResult, width: int = 80) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     with console.capture() as capture:
-        console.print(summary(result, width))
+        console.print(summary(result, width, "utf-8"))
     return capture.get()
 
 
@@ -86,11 +86,16 @@ def test_summary_without_an_answer() -> None:
 
 @pytest.mark.parametrize("answer", ["\\frac{3}{7}", "x" * 50, "1" * 30, "٤٢", ""])
 def test_other_answers_are_shown_as_they_are(answer: str) -> None:
-    assert large(answer, 76).plain == answer
+    assert large(answer, 76, "utf-8").plain == answer
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "no-such-encoding"])
+def test_a_terminal_that_lacks_the_strokes_shows_plain_digits(encoding: str) -> None:
+    assert large("42", 76, encoding).plain == "42"
 
 
 def test_every_digit_has_three_rows() -> None:
-    rows = large("-0123456789", 76).plain.split("\n")
+    rows = large("-0123456789", 76, "utf-8").plain.split("\n")
     assert len(rows) == 3
     assert {len(row) for row in rows} == {11 * 4 - 1}
 

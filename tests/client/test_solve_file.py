@@ -93,7 +93,7 @@ def test_rows_of_earlier_versions_that_are_no_results_are_asked_again(
     assert (code, ids(out)) == (0, ["a", "a"])
     assert shown.endswith(f"1 of 1 done, 1 of 1 correct; results: {out}\n")
     with ResultFile(out) as results:
-        assert results.done == {"a": True}
+        assert results.done["a"].correct
 
 
 def test_what_the_clock_did_not_reach_is_left_for_the_next_call(

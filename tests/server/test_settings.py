@@ -72,6 +72,14 @@ def test_each_setting_is_described_and_read_from_its_variable(
     assert setting.flag == "--" + setting.dotted.replace(".", "-").replace("_", "-")
 
 
+def test_a_file_may_begin_with_a_byte_order_mark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("quorum.toml").write_text("[gateway]\nport = 9001\n", encoding="utf-8-sig")
+    assert load_settings().gateway.port == 9001
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "sentence"),
     [

@@ -6,8 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from server.access import store
+from server.access.commands import app
 from server.access.errors import KeysUnusable, MalformedKey, NoKeys, UnknownKey
 from server.access.keys import make_key, split_key
 from server.access.opening import open_access
@@ -105,6 +107,33 @@ def test_two_that_add_keys_lose_none(file: KeyFile) -> None:
 def test_malformed_names(name: str) -> None:
     with pytest.raises(MalformedKey, match="must be one line"):
         make_key(name, SOLVE)
+
+
+def command(file: KeyFile, *arguments: str, columns: int = 80) -> Result:
+    result = CliRunner().invoke(
+        app, [*arguments, "--file", str(file.path)], env={"COLUMNS": str(columns)}
+    )
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+@pytest.mark.parametrize("age", ["999999999d", "0h", "-1d", "nand", "soon"])
+def test_an_age_that_is_refused_is_told_with_its_bound(file: KeyFile, age: str) -> None:
+    with pytest.raises(MalformedKey, match="of at most 36500d"):
+        command(file, "add", "me", "--expires", age)
+    assert command(file, "add", "me", "--expires", "36500d").exit_code == 0
+
+
+@pytest.mark.parametrize("columns", [20, 80, 120])
+def test_every_terminal_shows_keys_whole(file: KeyFile, columns: int) -> None:
+    key, _ = make_key("somebody with a name of many words [x]", SOLVE)
+    file.add(key)
+    shown = command(file, "ls", columns=columns).stdout
+    assert key.id in shown
+    assert "…" not in shown
+    assert "[x]" in shown
+    assert max(map(len, shown.splitlines())) <= columns
 
 
 @pytest.mark.parametrize(

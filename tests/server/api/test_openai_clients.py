@@ -5,6 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
+from client.schema import MAX_PROBLEM_CHARS
 from tests.server.api.gateway import Gateway
 from tests.server.api.test_openai_routes import CHAT, COMPLETIONS, PROBLEM, chat, complete, refused
 
@@ -134,6 +135,15 @@ class TestBeyondTheContext:
         assert error["code"] == "context_length_exceeded"
         assert "the model's context; shorten it" in error["message"]
         return error
+
+    def test_of_a_chat_whose_problem_is_longer_than_any(self, http: httpx.Client) -> None:
+        body = {"messages": [{"role": "user", "content": "x" * (MAX_PROBLEM_CHARS + 1)}]}
+        error = refused(http, "/v1/chat/completions", body)
+        assert (error["code"], error["param"]) == ("context_length_exceeded", "messages")
+        empty = refused(
+            http, "/v1/chat/completions", {"messages": [{"role": "user", "content": " "}]}
+        )
+        assert empty["code"] is None
 
     @pytest.mark.parametrize("stream", [False, True])
     def test_of_a_completion(self, http: httpx.Client, gateway: Gateway, stream: bool) -> None:

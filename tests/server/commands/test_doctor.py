@@ -108,6 +108,23 @@ def test_nothing_is_cut_on_a_narrow_terminal(
     assert "".join(line[2].strip() for line in cells) == path
 
 
+def test_a_terminal_too_narrow_for_columns_has_a_line_for_each_field(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    doctor._print([doctor.Finding("weights", Verdict.OK, "/a/path.gguf", "name it")])
+    shown = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    assert shown == ["ok", "what: weights", "found: /a/path.gguf", "what to do: name it", ""]
+
+
+def test_an_address_that_cannot_be_resolved_is_no_taken_port(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("QUORUM_GATEWAY_HOST", "a..b")
+    found = doctor._port(load_settings())
+    assert (found.verdict, found.remedy) == (Verdict.MISSING, "correct gateway.host")
+
+
 def test_a_taken_port_is_noted(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("QUORUM_GATEWAY_PORT", str(taken.getsockname()[1]))

@@ -6,8 +6,10 @@ import socket
 import anyio
 import pytest
 
-from server.commands.serve import SILENCE_S, listen
+from server.commands.serve import SILENCE_S, ListenError, listen
+from server.errors import SettingsError
 from server.sections.gateway import GatewaySettings
+from server.settings import load_settings
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="Linux alone has it")
@@ -22,6 +24,21 @@ def test_connections_notice_a_silent_peer() -> None:
                 for name in SILENCE_S
             }
     assert told == {**SILENCE_S, "TCP_USER_TIMEOUT": 1_000 * SILENCE_S["TCP_USER_TIMEOUT"]}
+
+
+@pytest.mark.parametrize("host", ["no-such-name.invalid", "a..b", "x:y", "192.0.2.1"])
+def test_an_address_that_is_not_ours_is_told_from_a_port_in_use(host: str) -> None:
+    with pytest.raises(ListenError, match=r"cannot be listened on .*; set QUORUM_GATEWAY_HOST"):
+        listen(GatewaySettings(host=host, port=0))
+    with listen(GatewaySettings(port=0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ListenError, match="stop what uses it, or set QUORUM_GATEWAY_PORT"):
+            listen(GatewaySettings(port=port))
+
+
+def test_no_address_is_no_setting() -> None:
+    with pytest.raises(SettingsError, match=r"gateway.host ''.*--gateway-host"):
+        load_settings({"gateway.host": ""})
 
 
 @pytest.mark.anyio

@@ -1,5 +1,8 @@
 """The rehearsal as the gateway has it: a process that is read as SGLang, with faults on time."""
 
+import dataclasses
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +23,7 @@ from server.engine.errors import (
     EngineUnavailable,
 )
 from server.engine.opening import model_path
+from server.engine.rehearsal.child import ChildConfig
 from server.engine.rehearsal_process import OWN_VOCABULARIES, RehearsalOptions, open_rehearsal
 from server.engine.sglang import SglangEngine, SglangLimits, attach_sglang
 from server.prompts import compose
@@ -75,6 +79,32 @@ async def order(engine: SglangEngine, faults: str) -> None:
 async def engine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SglangEngine]:
     async with rehearsing(tmp_path_factory.mktemp("rehearsal"), stall=1.0, max_restarts=9) as it:
         yield it
+
+
+def test_it_ends_with_its_parent_before_all_is_imported() -> None:
+    """What serves takes seconds to import on a busy machine."""
+    script = (
+        "import sys, time\n"
+        "class Slow:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'server.engine.rehearsal.serving':\n"
+        "            print('importing', flush=True)\n"
+        "            time.sleep(60)\n"
+        "sys.meta_path.insert(0, Slow())\n"
+        "from server.engine.rehearsal.child import main\n"
+        "main()"
+    )
+    config = {field.name: 0 for field in dataclasses.fields(ChildConfig)}
+    with subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(orjson.dumps(config) + b"\n")
+        child.stdin.flush()
+        assert child.stdout.readline() == b"importing\n"
+        child.stdin.close()
+        assert child.wait(PATIENCE_S) == 0
 
 
 async def test_nonsense_at_the_start_that_passes_is_no_death(tmp_path: Path) -> None:

@@ -170,10 +170,18 @@ def test_a_piece_of_a_password_is_not_shown(url: str) -> None:
     assert "pa" not in str(told.value).replace("password", "")
 
 
-def test_a_key_that_cannot_be_sent_is_told_and_not_shown() -> None:
-    with pytest.raises(ServerProblem, match="must be of ASCII") as told:
-        Api("http://127.0.0.1:9", key="schlüssel")
+@pytest.mark.parametrize("key", ["schlüssel", "schl\nuessel"])
+def test_a_key_that_cannot_be_sent_is_told_and_not_shown(key: str) -> None:
+    with pytest.raises(ServerProblem, match="must be of printable ASCII") as told:
+        Api("http://127.0.0.1:9", key=key)
     assert "schl" not in str(told.value)
+
+
+async def test_a_key_with_white_space_around_it_can_be_sent() -> None:
+    with pytest.raises(ServerProblem, match=r"is not to be had \(ConnectError") as told:
+        async with Api("http://127.0.0.1:9", key=" secret \n") as api:
+            await api.ready()
+    assert "secret" not in str(told.value)
 
 
 def test_a_password_of_an_address_is_not_shown_or_kept(

@@ -254,6 +254,13 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path, name: str, conten
         load_set(str(path))
 
 
+def test_a_file_without_a_row_is_not_told_to_name_columns(tmp_path: Path) -> None:
+    path = tmp_path / "empty.jsonl"
+    path.write_bytes(b"\n")
+    with pytest.raises(SetUnreadable, match=r"holds no row.*; name a file of problems"):
+        load_set(str(path))
+
+
 def test_names_that_there_are_not() -> None:
     with pytest.raises(UnknownSet, match="must be one of math500"):
         load_set("math5000")

@@ -15,7 +15,8 @@ from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
 from client.schema import AttemptRated, AttemptText, Channel
-from server.journal.commands import app, moment
+from server.journal.bounds import moment
+from server.journal.commands import app
 from server.journal.errors import (
     ExportFailed,
     JournalUnreadable,
@@ -85,6 +86,21 @@ def test_ls_on_a_narrow_terminal_shows_ids_that_can_be_copied(told: Path) -> Non
     shown = CliRunner().invoke(app, arguments, env={"COLUMNS": "30"}).stdout
     assert "solve-b" in shown
     assert max(map(cell_len, shown.splitlines())) <= 30
+
+
+@pytest.mark.parametrize(
+    "arguments", [["ls"], ["show", "solve-b"], ["prune", "--keep-days", "1e-9"]]
+)
+def test_a_terminal_too_narrow_for_columns_has_a_line_for_each_field(
+    told: Path, arguments: list[str]
+) -> None:
+    call = [*arguments, "--journal", str(told)]
+    shown = CliRunner().invoke(app, call, env={"COLUMNS": "20"}).stdout
+    assert "…" not in shown
+    if arguments[0] != "show":
+        assert "Solve: solve-b\n" in shown.replace(" \n", "\n")
+    else:
+        assert "Sampled: 200" in shown
 
 
 def test_show_tells_the_solve_the_attempt_and_the_events(told: Path) -> None:
@@ -289,15 +305,25 @@ def test_prune_says_what_would_go_and_goes_when_told(told: Path) -> None:
     assert run(told, "check").exit_code == 0
 
 
-def test_prune_by_size_takes_the_oldest(told: Path) -> None:
+def test_prune_by_size_takes_the_oldest(told: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("server.journal.bounds.MIB", 1)
     with JournalReader(told) as reader:
         used = used_bytes(reader.connection)
-    going = lines(told, "prune", "--max-size-mib", str((used - 1) / 2**20), "--keep-days", "1")
+    going = lines(told, "prune", "--max-size-mib", str(used - 1), "--keep-days", "1")
     assert [(solve["solve_id"], solve["reason"]) for solve in going] == [("solve-a", "size")]
-    everything = lines(told, "prune", "--max-size-mib", "0", "--keep-days", "1")
-    assert [(solve["solve_id"], solve["reason"]) for solve in everything] == [
-        (solve, "size") for solve in SOLVES
-    ]
+
+
+@pytest.mark.parametrize("arguments", [["--keep-days", "0"], ["--max-size-mib", "16"]])
+def test_a_bound_of_prune_means_what_the_setting_does(told: Path, arguments: list[str]) -> None:
+    """0 days: never."""
+    assert lines(told, "prune", *arguments, "--delete") == []
+    assert len(lines(told, "ls")) == 3
+
+
+@pytest.mark.parametrize("size", ["0", "15.9", "nan"])
+def test_prune_takes_no_size_that_the_setting_refuses(told: Path, size: str) -> None:
+    assert run(told, "prune", "--max-size-mib", size, "--delete").exit_code == 2
+    assert len(lines(told, "ls")) == 3
 
 
 def test_prune_ends_where_no_space_can_be_given_back(told: Path, tmp_path: Path) -> None:
@@ -307,7 +333,7 @@ def test_prune_ends_where_no_space_can_be_given_back(told: Path, tmp_path: Path)
         new.executescript("\n".join(old.iterdump()))
         new.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         new.execute(f"PRAGMA user_version = {len(scripts())}")
-    assert len(lines(made, "prune", "--keep-days", "0", "--delete")) == 3
+    assert len(lines(made, "prune", "--keep-days", "1e-9", "--delete")) == 3
     assert lines(made, "ls") == []
 
 
@@ -334,7 +360,7 @@ async def test_a_running_journal_keeps_its_bound(tmp_path: Path) -> None:
 
 
 def test_times_are_ages_or_dates(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.journal.commands.time.time", lambda: 1_000_000.0)
+    monkeypatch.setattr("server.journal.bounds.time.time", lambda: 1_000_000.0)
     assert moment("90m") == 1_000_000 - 90 * 60
     assert moment("1.5d") == 1_000_000 - 1.5 * 86_400
     assert moment("2026-03-01T00:00:00+00:00") == 1_772_323_200

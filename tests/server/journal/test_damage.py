@@ -8,10 +8,12 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from typer.testing import CliRunner
 
 from server.api.listing import stored_info
 from server.journal.check import check
-from server.journal.errors import JournalUnreadable
+from server.journal.commands import app
+from server.journal.errors import JournalDamaged, JournalUnreadable
 from server.journal.export_rows import export_rows
 from server.journal.journal import Journal
 from server.journal.reader import JournalReader
@@ -72,6 +74,29 @@ async def test_a_header_that_has_another_byte_is_set_aside(
     async with Journal(options(told.parent)) as journal:
         (kept,) = journal.status().set_aside
         assert kept.read_bytes() == content
+
+
+def test_check_says_where_a_file_is_damaged_and_what_to_do(told: Path) -> None:
+    with changing(told) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        size = connection.execute("PRAGMA page_size").fetchone()[0]
+        root = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'segments'"
+        ).fetchone()[0]
+    content = bytearray(told.read_bytes())
+    content[(root - 1) * size : root * size] = bytes(size)
+    told.write_bytes(content)
+    result = CliRunner().invoke(app, ["check", "--journal", str(told)])
+    assert result.exit_code == 1
+    assert f"pages: Page {root}: btreeInitPage" in result.stdout
+    assert "tokens: cannot be read to the end: database disk image" in result.stdout
+    assert result.stdout.endswith("the next server begins a new one\n")
+    with (
+        pytest.raises(JournalDamaged, match="move the file away") as caught,
+        JournalReader(told) as reader,
+    ):
+        list(reader.events())
+    assert "journal check" not in str(caught.value)
 
 
 async def test_a_page_that_shows_to_be_bad_only_when_it_is_read_is_set_aside(told: Path) -> None:

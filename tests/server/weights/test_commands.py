@@ -43,6 +43,7 @@ def test_an_unknown_name_is_an_error_for_the_user(cache: Path) -> None:
     result = CliRunner().invoke(commands.app, ["pull", "other"])
     assert isinstance(result.exception, UnknownModel)
     assert result.exception.is_user_error
+    assert result.exception.exit_code == 2
     assert not list((cache / "weights").iterdir())
 
 

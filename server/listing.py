@@ -1,16 +1,19 @@
-"""Tables for a terminal of any width: a row is a line, and named columns give way."""
+"""Tables for a terminal of any width: a row is a line, and named columns give way.
 
-from collections.abc import Iterable, Sequence
+Where columns would be too narrow to be read, each field is a line.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.box import HEAVY_HEAD, SIMPLE_HEAD
 from rich.cells import cell_len
-from rich.console import JustifyMethod
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 #: Of a terminal that has room for lines between the cells; the usual one has 80.
 WIDE_COLUMNS = 110
-#: What a column that gives way keeps.
+#: What a column keeps that gives way, and what each one needs to be read.
 LEAST_COLUMNS = 8
 
 Row = tuple[Text, ...]
@@ -23,13 +26,15 @@ def listing(
     *,
     give_way: Sequence[str] = (),
     numbers: Sequence[str] = (),
-) -> Table:
+) -> RenderableType:
     """Return rows under names; what does not fit in `width` is taken from `give_way`, in order.
 
     Where even that leaves too little, cells go on in further lines, but for the first: an id is
     there to be copied.
     """
     rows = list(rows)
+    if is_narrow(names, width):
+        return fields(names, rows)
     wide = width >= WIDE_COLUMNS
     needed = [_widest(column) for column in zip(names, *rows, strict=True)]
     # Three columns around each cell, and one at the end.
@@ -47,6 +52,23 @@ def listing(
     for row in rows:
         table.add_row(*map(_cut, row, needed))
     return table
+
+
+def is_narrow(names: Sequence[str], width: int) -> bool:
+    """Whether columns of these names would be too narrow to be read."""
+    return width < LEAST_COLUMNS * len(names)
+
+
+def fields(names: Sequence[str], rows: Iterable[Row]) -> Group:
+    """Return rows as lines of a field each, with an empty line after each row."""
+    return Group(*(line for row in rows for line in _lines(names, row)))
+
+
+def _lines(names: Sequence[str], row: Row) -> Iterator[Text]:
+    for name, cell in zip(names, row, strict=True):
+        if cell.plain:
+            yield Text(f"{name}: " if name else "", overflow="fold").append_text(cell)
+    yield Text()
 
 
 def _widest(column: Sequence[str | Text]) -> int:
