@@ -168,12 +168,13 @@ class TestRefusals:
 
     def test_a_setting_out_of_range(self, tmp_path: Path) -> None:
         end = run_to_its_end(cwd=tmp_path, QUORUM_SANDBOX_KERNELS="0")
-        self.assert_one_sentence(end.returncode, end.stderr, "sandbox.kernels '0'")
+        self.assert_one_sentence(end.returncode, end.stderr, "sandbox.kernels '0'", exits=2)
         assert "QUORUM_SANDBOX_KERNELS" in end.stderr
 
     def test_an_unknown_variable(self, tmp_path: Path) -> None:
         end = run_to_its_end(cwd=tmp_path, QUORUM_KERNELS="4")
-        self.assert_one_sentence(end.returncode, end.stderr, "QUORUM_KERNELS: no such setting")
+        says = "QUORUM_KERNELS: no such setting"
+        self.assert_one_sentence(end.returncode, end.stderr, says, exits=2)
 
     def test_missing_weights(self, tmp_path: Path) -> None:
         end = run_to_its_end(cwd=tmp_path, QUORUM_CACHE=str(tmp_path / "empty"))
@@ -218,8 +219,8 @@ class TestRefusals:
             check=False,
         )
 
-    def assert_one_sentence(self, code: int, errors: str, says: str) -> None:
-        assert code == 1, errors
+    def assert_one_sentence(self, code: int, errors: str, says: str, *, exits: int = 1) -> None:
+        assert code == exits, errors
         (sentence,) = sentences(errors)
         assert says in sentence
         assert "Traceback" not in errors

@@ -250,12 +250,14 @@ def test_a_solve_that_waits_to_be_gone_on_with_is_told_from_its_beginning(folder
             wish = {"Accept": "text/event-stream"}
             with connect_sse(http, "POST", "/v1/solves", json=joined, headers=wish) as other:
                 assert int(next(other.iter_sse()).id) == before[0]
-            (folder / "go").touch()
+            feed = f"/solves/{waits}/feed?after={before[-1]}"
+            with connect_sse(http, "GET", feed) as page:
+                (folder / "go").touch()
+                shown = next(event.data for event in page.iter_sse() if event.data)
+                assert json.loads(shown) == {"do": "resumed"}
             # A comment that keeps the connection alive is an event without data.
             rest = [event.event for event in stream if event.data]
         assert (rest[0], rest[-1]) == ("solve.resumed", "solve.finished")
-        with connect_sse(http, "GET", f"/solves/{waits}/feed?after={before[-1]}") as source:
-            assert json.loads(next(source.iter_sse()).data) == {"do": "resumed"}
 
 
 def test_the_best_answer_outlives_a_solve_that_cannot_be_gone_on_with(folder: Path) -> None:
