@@ -18,6 +18,7 @@ from training.errors import (
     reading,
     writing,
 )
+from training.merge.base import SETTINGS
 
 #: Every linear layer of attention and feed-forward, as transformers names them; some models have
 #: several as one.
@@ -25,8 +26,8 @@ TARGETS = r".*\.(q_proj|k_proj|v_proj|qkv_proj|o_proj|gate_proj|up_proj|gate_up_
 OPTIMIZER = "optimizer.pt"
 #: What an adapter's folder has, in PEFT's form; the weights under one of two names.
 CONFIG, WEIGHTS = "adapter_config.json", ("adapter_model.safetensors", "adapter_model.bin")
-#: What a model's folder has: its settings, and weights with the index of their files.
-SETTINGS, _OF_WEIGHTS = "config.json", (".safetensors", ".bin", ".index.json")
+#: How the files of a model's weights end, and of their index.
+_OF_WEIGHTS = (".safetensors", ".bin", ".index.json")
 #: Bits of a weight that the base can be loaded with.
 WHOLE, BYTE, NIBBLE = 16, 8, 4
 #: What is no number where weights have diverged.

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import orjson
 import pytest
+from huggingface_hub import constants
 
 from server.engine.rehearsal.problems import synthetic
 from tests.integration.serving import serving
@@ -35,3 +36,11 @@ def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
     with serving(Path("harmony"), folder, *settings) as server:
         server.wait_ready()
         yield Rehearsal(server.url, journal, problems)
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("QUORUM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    return tmp_path / "cache"
