@@ -52,6 +52,7 @@ from client.schema import (
     SolveFinished,
     SolveRequest,
     SolveResult,
+    bearer,
     read_address,
     without_password,
 )
@@ -103,12 +104,10 @@ def _trust_environment(url: str) -> bool:
 
 def _credentials(key: str | None) -> dict[str, str]:
     """Return the header that holds a key, the given or the environment's, without spaces around."""
-    found = (os.environ.get(KEY_VARIABLE, "") if key is None else key).strip()
-    if not found:
-        return {}
-    if not (found.isascii() and found.isprintable()):
-        raise UsageError(f"the key: must be printable ASCII; correct it, or unset {KEY_VARIABLE}")
-    return {"Authorization": f"Bearer {found}"}
+    try:
+        return bearer(os.environ.get(KEY_VARIABLE, "") if key is None else key)
+    except ValueError as error:
+        raise UsageError(f"the key: {error}; correct it, or unset {KEY_VARIABLE}") from None
 
 
 def _cut_short(url: str, events: int) -> ConnectionLost:

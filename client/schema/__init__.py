@@ -41,6 +41,7 @@ from client.schema.events import (
     SolveStarted,
     SolveVersions,
 )
+from client.schema.key import bearer
 from client.schema.labels import (
     COMPARED_TAGS,
     MAX_LABELS,
@@ -300,6 +301,7 @@ __all__ = [
     "Usage",
     "WireModel",
     "attempt_name",
+    "bearer",
     "must_be_neutral",
     "read_address",
     "without_password",

@@ -85,7 +85,7 @@ def api_key(settings: Settings) -> str:
     """
     file = settings.engine.api_key_file
     if not file:
-        return settings.engine.api_key.get_secret_value()
+        return settings.engine.api_key.get_secret_value().strip()
     try:
         lines = Path(file).expanduser().read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:

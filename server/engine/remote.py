@@ -8,6 +8,7 @@ import anyio
 import httpx
 import orjson
 
+from client.schema import bearer
 from server.engine.errors import (
     EngineError,
     EngineFailed,
@@ -48,6 +49,13 @@ async def no_doubt() -> None:
     """Stand for `confirm_death` where the answer itself is what is looked for."""
 
 
+def _key(name: str, api_key: str) -> dict[str, str]:
+    try:
+        return bearer(api_key)
+    except ValueError as error:
+        raise EngineFailed(f"the key of {name}: {error}; correct it in the settings") from None
+
+
 class RemoteServer:
     """A client of one server at `url`, with or without the `/v1` that other clients are given.
 
@@ -64,9 +72,7 @@ class RemoteServer:
         self.api_key = api_key
         self._confirm_death = confirm_death
         # A kept connection may be closed by the server as it is used, which looks like a death.
-        headers = {"Connection": "close", "Accept-Encoding": "identity"}
-        if api_key:
-            headers["Authorization"] = f"Bearer {api_key}"
+        headers = {"Connection": "close", "Accept-Encoding": "identity", **_key(name, api_key)}
         self._http = httpx.AsyncClient(
             base_url=self.url,
             headers=headers,

@@ -24,6 +24,7 @@ from client.schema import (
     Run,
     SolveEnd,
     SolveFinished,
+    bearer,
     read_address,
     without_password,
 )
@@ -71,13 +72,10 @@ class Api:
         #: The address, as it may be shown.
         self.url = without_password(url.rstrip("/"))
         self._patience_s = patience_s
-        key = (key or "").strip()
-        # httpx would quote any other one in its error.
-        if not (key.isascii() and key.isprintable()):
-            raise ServerProblem(
-                "API key: must be of printable ASCII characters; check QUORUM_API_KEY, --key"
-            )
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        try:
+            headers = bearer(key or "")
+        except ValueError as error:
+            raise ServerProblem(f"API key: {error}; check QUORUM_API_KEY, --key") from None
         loopback = _host_of(url) in ("127.0.0.1", "localhost", "::1")
         timeout = httpx.Timeout(STATUS_S, connect=CONNECT_S, read=SILENCE_S)
         self._http = httpx.AsyncClient(

@@ -210,7 +210,7 @@ def test_a_model_is_asked_again_and_counted(
     model: tuple[str, Model], tokenizer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, answering = model
-    monkeypatch.setenv("QUORUM_ANNOTATOR_KEY", "secret-key")
+    monkeypatch.setenv("QUORUM_ANNOTATOR_KEY", " secret-key\n")
     traces = write(tmp_path / "t.jsonl", [trace_row(tokenizer), trace_row(tokenizer, attempt=2)])
     bad = json.dumps({"spans": [{"tag": "insight", "passage": 77, "reason": "x"}]})
     answering.replies = [bad, json.dumps(GOOD), "nothing"]
@@ -317,6 +317,23 @@ def test_endpoints_that_fail_are_told(tmp_path: Path) -> None:
             None, target=tmp_path / "out", endpoint="http://127.0.0.1:9/v1", model="m",
             alternates=[alternates], prompt=prompt,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("url", "key", "told"),
+    [
+        ("http://127.0.0.1:9/v1", "sec\nret", "printable ASCII"),
+        ("http://127.0.0.1:9/v1", "schlüssel", "printable ASCII"),
+        ("http://me:password@127.0.0.1:99999/v1", "", "port 99999|cannot be read"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_asked_is_told_without_secrets(
+    url: str, key: str, told: str
+) -> None:
+    with pytest.raises(errors.ServiceFailed, match=told) as caught:
+        endpoint.ChatEndpoint(url, key, endpoint.Asked("m"))
+    assert "password@" not in str(caught.value)
+    assert not key or key[:3] not in str(caught.value)
 
 
 def test_an_endpoint_that_repeats_the_key_does_not_have_it_shown(

@@ -9,6 +9,7 @@ from typing import Any, Self
 import httpx
 from anyio import sleep
 
+from client.schema import bearer, read_address, without_password
 from training.errors import ServiceFailed
 
 #: Seconds for one reply: a long trace, a model that thinks.
@@ -55,18 +56,21 @@ class ChatEndpoint:
 
     def __init__(self, base_url: str, key: str, asked: Asked) -> None:
         self._url = f"{base_url.rstrip('/')}/chat/completions"
-        self._asked, self._key = asked, key
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._shown = without_password(self._url)
+        self._asked, self._key = asked, key.strip()
         try:
-            self._http = httpx.AsyncClient(
-                headers=headers, timeout=httpx.Timeout(REPLY_S, connect=CONNECT_S)
-            )
-            httpx.URL(self._url)
-        except (httpx.InvalidURL, UnicodeEncodeError, ValueError):
+            read_address(self._url)
+        except ValueError as error:
             raise ServiceFailed(
-                f"{base_url}: the address or the key is malformed; give an address such as "
-                "http://127.0.0.1:8000/v1, and a key of ASCII characters"
+                f"{self._shown}: {error}; give an address such as http://127.0.0.1:8000/v1"
             ) from None
+        try:
+            headers = bearer(key)
+        except ValueError as error:
+            raise ServiceFailed(f"the key of the endpoint: {error}; correct it") from None
+        self._http = httpx.AsyncClient(
+            headers=headers, timeout=httpx.Timeout(REPLY_S, connect=CONNECT_S)
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -99,7 +103,7 @@ class ChatEndpoint:
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             if last or not isinstance(error, httpx.TransportError):
                 raise ServiceFailed(
-                    f"{self._url}: does not answer ({type(error).__name__}); check the address, "
+                    f"{self._shown}: does not answer ({type(error).__name__}); check the address, "
                     "or run the same command again later: it goes on where it was"
                 ) from None
             return None
@@ -107,7 +111,7 @@ class ChatEndpoint:
             return response
         told = response.text.replace(self._key, "…") if self._key else response.text
         raise ServiceFailed(
-            f"{self._url}: answered with {response.status_code}: {told[:300]!r}; correct "
+            f"{self._shown}: answered with {response.status_code}: {told[:300]!r}; correct "
             "what it says, or run the same command again later"
         )
 
@@ -120,8 +124,8 @@ class ChatEndpoint:
             counts = [int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")]
         except _MALFORMED as error:
             raise ServiceFailed(
-                f"{self._url}: its reply is no chat completion ({type(error).__name__}); is it an "
-                "endpoint of OpenAI's chat completions?"
+                f"{self._shown}: its reply is no chat completion ({type(error).__name__}); is it "
+                "one of OpenAI's chat completions?"
             ) from None
         whole = text.encode(errors="replace").decode() if isinstance(text, str) else ""
         return Reply(whole, *counts)

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from asyncio import StreamWriter
+from asyncio import StreamReader, StreamWriter
 from typing import Any
 
 import anyio
@@ -122,3 +122,25 @@ async def test_paths_are_from_the_root_whatever_address_is_given(path: str) -> N
 
     assert await lines_of(play, silence_s=10, path=path) == []
     assert asked == ["/base/generate" if path.startswith("/base") else "/generate"]
+
+
+async def test_a_key_is_sent_without_the_white_space_around_it() -> None:
+    heads: list[bytes] = []
+
+    async def handle(reader: StreamReader, writer: StreamWriter) -> None:
+        heads.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(whole(b"{}"))
+        writer.close()
+
+    listening = await asyncio.start_server(handle, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with listening, RemoteServer("fake", url, " secret\r\n", no_doubt) as server:
+        assert await server.get("/health") == {}
+    assert b"\r\nAuthorization: Bearer secret\r\n" in heads[0]
+
+
+@pytest.mark.parametrize("key", ["sec\nret", "schlüssel"])
+def test_a_key_that_no_header_can_have_is_refused_without_it(key: str) -> None:
+    with pytest.raises(EngineFailed, match="printable ASCII") as told:
+        RemoteServer("fake", "http://127.0.0.1:9", key, no_doubt)
+    assert key[:3] not in str(told.value)
