@@ -58,7 +58,8 @@ class Task:
     ``evidence`` is what was seen of its solves, the latest first. ``hard_end`` is when the answer
     must be there, whatever happens; ``begun_solve`` is when the first solve began, and the longest
     limit that it had; ``plain`` leaves out what the first cell says of solves; ``reopened`` has the
-    servers that had lost the run and were told it again.
+    servers that had lost the run and were told it again; ``unready`` says what the engine did when
+    it was last looked at and could not work.
     """
 
     key: str
@@ -76,6 +77,7 @@ class Task:
     begun_solve: tuple[float, float] | None = None
     asked: float | None = None
     reopened: set[str] = field(default_factory=set)
+    unready: str = ""
     stopped: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -151,6 +153,11 @@ def _grace(limit_s: float | None) -> float:
     return min(GRACE_S, 0.5 + GRACE_SHARE * (limit_s or 0.0))
 
 
+def _unready(engine: Mapping[str, Any]) -> str:
+    said = "; ".join(str(engine[key]) for key in ("state", "detail") if engine.get(key))
+    return f"the server listens, and its engine was not ready: {said or 'it tells no reason'}"
+
+
 def _plainer(refusal: ServerRefused, task: Task) -> bool:
     """Tell whether it can be asked without the first cell's fields: they may be what is refused."""
     if refusal.status not in (400, 422) or task.plain:
@@ -211,6 +218,8 @@ class ProblemSolver:
                 if not self._may_pass(state.url, error, task):
                     return
                 self._pause_after(task)
+        if task.unready:
+            task.notes.append(task.unready)
 
     def give_up(self, task: Task) -> None:
         """End the solve on the server, so that the next problem has the engine; best effort."""
@@ -289,7 +298,10 @@ class ProblemSolver:
         """Ask whether the engine can work: a solve's own time must not pass in waiting for it."""
         timeout_s = max(0.01, min(10.0, task.end() - time.monotonic()))
         readiness = wire.call("GET", "/ready", timeout_s=timeout_s)
-        return bool(readiness.get("ready") or (readiness.get("engine") or {}).get("ready"))
+        engine = readiness.get("engine") or {}
+        ready = bool(readiness.get("ready") or engine.get("ready"))
+        task.unready = "" if ready else _unready(engine)
+        return ready
 
     def _ask(self, wire: Wire, task: Task) -> None:
         """Start the solve, or join it, and follow its events."""

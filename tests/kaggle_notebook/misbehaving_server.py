@@ -60,7 +60,8 @@ class Handler(BaseHTTPRequestHandler):
         state = "ready" if ready else "up"
         if self.fault == "gives-up":
             ready, state = False, "failed"
-        status = {"ready": ready, "engine": {"ready": ready, "state": state}}
+        engine = {"ready": ready, "state": state, "detail": "" if ready else "3 of 12 GB are read"}
+        status = {"ready": ready, "engine": engine}
         self._json(200 if ready else 503, status)
 
     def do_POST(self) -> None:

@@ -132,6 +132,14 @@ def test_why_a_server_does_not_start_is_in_the_record_and_the_log(tmp_path: Path
         assert why in (tmp_path / "session.log").read_text()
 
 
+def test_what_the_engine_of_a_listening_server_waited_for_is_in_the_record(tmp_path: Path) -> None:
+    with session_of("never-ready", tmp_path, default_answer=3, **SCARCE) as session:
+        assert ask() == 3
+        (line,) = session.record.lines()
+        why = "the server listens, and its engine was not ready: up; 3 of 12 GB are read"
+        assert line.notes == (why,)
+
+
 def test_the_solve_that_is_named_is_the_one_that_the_answer_came_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
