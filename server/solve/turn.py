@@ -4,6 +4,7 @@ The engine may die or talk nonsense in mid-stream: what was sampled stands, the 
 engine and goes on from the same token list, until its time is up.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
@@ -21,7 +22,13 @@ from server.engine.errors import (
     EngineUnavailable,
 )
 from server.solve.record import TokenRecord
-from server.solve.repetition import EVERY, EVERY_PARAGRAPH, repeats, repeats_paragraph
+from server.solve.repetition import (
+    EVERY,
+    EVERY_PARAGRAPH,
+    repeats,
+    repeats_items,
+    repeats_paragraph,
+)
 from server.vocabulary.errors import UnknownToken
 from voting.confidence import ConfidenceMeter, token_confidence
 
@@ -50,6 +57,9 @@ class TurnEnd(Enum):
     ENGINE_ERROR = auto()
 
 
+#: Stretches of text that are looked back at, about a token each.
+MOST_STRETCHES = 4_096
+
 #: Ends that a turn comes to by what the model wrote.
 WHOLE = frozenset({TurnEnd.CALL, TurnEnd.MESSAGE, TurnEnd.BOX})
 
@@ -73,6 +83,7 @@ class _Gathering:
         self._on_text = on_text
         self._channel = Channel.FINAL
         self._parts: list[str] = []
+        self._recent: deque[str] = deque(maxlen=MOST_STRETCHES)
 
     def add(self, channel: Channel, text: str) -> None:
         """Take a stretch of text."""
@@ -90,7 +101,12 @@ class _Gathering:
     def _send(self) -> None:
         if self._parts:
             text, self._parts = "".join(self._parts), []
+            self._recent.append(text)
             self._on_text(self._channel, text)
+
+    def recent(self) -> str:
+        """Return the text that was told last."""
+        return "".join(self._recent)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -253,7 +269,9 @@ class TurnReader:
 
     def _loop(self) -> TurnOutcome | None:
         ids, due = self.record.segments[-1].ids, self.record.sampled % EVERY_PARAGRAPH == 0
-        repeated = repeats(ids) or (due and repeats_paragraph(ids))
+        repeated = repeats(ids) or (
+            due and (repeats_paragraph(ids) or repeats_items(self._gathering.recent()))
+        )
         return TurnOutcome(TurnEnd.REPETITION) if repeated else None
 
     def _prune(self) -> TurnOutcome | None:

@@ -210,6 +210,13 @@ class TestForcedAnswers:
         assert "the text repeated itself" in report.detail
         assert report.tokens.sampled < 1000
 
+    async def test_the_items_of_a_list_repeat(self, stage: Stage) -> None:
+        item = "Subtracting the second equation from the first one, we get a - c = 11 again."
+        items = "".join(f"{number}. {item}\n" for number in range(1, 200))
+        (report,) = (await stage.rehearse(lines([items], ["8}"])).run()).attempts
+        assert (report.end, report.answer) == (AttemptEnd.FORCED, "8")
+        assert "the text repeated itself" in report.detail
+
     async def test_a_loop_that_cannot_be_broken(self, stage: Stage) -> None:
         solve = stage.rehearse(lines(["again and " * 2000]), answer_kind="integer")
         (report,) = (await solve.run()).attempts

@@ -15,6 +15,7 @@ from server.solve.repetition import (
     LONGEST_PERIOD,
     WINDOW,
     repeats,
+    repeats_items,
     repeats_paragraph,
 )
 from voting.errors import UnknownStrategyError
@@ -97,6 +98,23 @@ class TestRepetition:
         assert not repeats_paragraph([*range(LONGEST_PARAGRAPH + 1)] * COPIES)
         assert not repeats_paragraph([])
         assert not repeats_paragraph([1, 2, 3])
+
+    @pytest.mark.parametrize(
+        "counter", ["{}. ", "  {}) ", "**Step {}:** ", "### {}. ", "Case {}: "]
+    )
+    def test_items_of_a_list_are_compared_without_their_counters(self, counter: str) -> None:
+        said = ["We subtract the equations:\n\\[\na - c = 11\n\\]\n", "Now we have a + c = -5.\n\n"]
+        listed = [f"{counter.format(n)}{said[n % 2]}" for n in range(9, 9 + 60)]
+        assert repeats_items("".join(["To begin:\n", *listed]))
+        assert not repeats_items("".join(listed[:8]))
+        other = [*listed[:-6], "66. Now we have a + c = -6.\n\n", *listed[-5:]]
+        assert not repeats_items("".join(other))
+
+    def test_short_items_and_other_numbers_are_no_loop(self) -> None:
+        assert not repeats_items("".join(f"{n}. not prime\n" for n in range(500)))
+        squares = (f"{n}. The square of {n} is {n * n}, which is not the sum.\n" for n in range(99))
+        assert not repeats_items("".join(squares))
+        assert not repeats_items("")
 
     def test_a_table_of_numbers_is_no_loop(self) -> None:
         numbers = random.Random(1)
