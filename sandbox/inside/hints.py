@@ -11,11 +11,12 @@ import linecache
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import islice
-from types import FrameType, ModuleType, TracebackType
+from itertools import combinations, islice, permutations, product
+from types import FrameType, GeneratorType, ModuleType, TracebackType
 from typing import Any
 
 from sandbox.inside.places import line_of
+from sandbox.inside.remedies import LIST_OF_ITERATOR, remedies
 from sandbox.inside.short_values import short_value
 
 _NAMES = 4
@@ -46,6 +47,9 @@ _MODULES = (
 _PLACES = 2
 #: What a missing method may be of.
 _KINDS = (list, set, dict, str)
+#: Those that are made from each other, and what is read once.
+_COLLECTIONS = (list, set, tuple)
+_ITERATORS = (combinations, permutations, product, map, filter, zip, GeneratorType)
 
 
 def hints(error: BaseException, trace: TracebackType | None) -> Iterator[str]:
@@ -55,6 +59,7 @@ def hints(error: BaseException, trace: TracebackType | None) -> Iterator[str]:
     """
     if trace is not None:
         yield from _values(trace)
+    yield from remedies(error)
     if isinstance(error, NameError) and isinstance(error.name, str):
         frame = trace.tb_frame if trace is not None else None
         told = list(_missing_name(error.name, frame))
@@ -146,12 +151,23 @@ def _missing_attribute(name: str, owner: object) -> Iterator[str]:
     is_module = issubclass(type(owner), ModuleType)
     if is_module and (places := _places(name)):
         yield f"    {name}: {' or '.join(f'from {place} import {name}' for place in places)}"
+    elif issubclass(type(owner), _ITERATORS):
+        yield f"    {LIST_OF_ITERATOR}"
     else:
-        yield from (f"    a {kind.__name__} has {name}" for kind in _KINDS if hasattr(kind, name))
+        yield from _kinds_with(name, type(owner))
         # An object of the cell's own class could answer `dir` with anything, and never.
         known = vars(owner) if is_module else dir(type(owner))
         public = [each for each in islice(known, _CANDIDATES) if not each.startswith("_")]
         yield from _likely(name, public)
+
+
+def _kinds_with(name: str, kind: type) -> Iterator[str]:
+    """Say which kinds of Python's have an attribute, and how a list becomes one that has it."""
+    for other in _KINDS:
+        if hasattr(other, name):
+            by_call = issubclass(kind, _COLLECTIONS) and other in _COLLECTIONS
+            remedy = f": make one first, {other.__name__}(...)" if by_call else ""
+            yield f"    a {other.__name__} has {name}{remedy}"
 
 
 def _no_list(wanted: tuple[object, ...], trace: TracebackType) -> Iterator[str]:

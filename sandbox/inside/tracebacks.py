@@ -10,6 +10,7 @@ from types import TracebackType
 
 from sandbox.inside.hints import hints
 from sandbox.inside.places import line_of
+from sandbox.inside.remedies import syntax_remedy
 from sandbox.output import clip
 
 #: File name of a cell's code object; IPython's execution count goes in. By its beginning numba
@@ -170,4 +171,6 @@ def _syntax_error_lines(error: SyntaxError, filename: str, number: int) -> Itera
         start = max(column - _LINE_CHARS // 2, 0)
         yield f"    {text[start : start + _LINE_CHARS].rstrip()}"
         yield "    " + " " * (column - start) + "^"
+    if remedy := syntax_remedy(text):
+        yield remedy
     yield f"{error_name(error)}: {clip(str(error.msg), _MESSAGE_CHARS)}"

@@ -18,6 +18,8 @@ from sandbox.inside.tracebacks import CELL_NAME, format_error
 
 assert sympy  # what is loaded is what hints look into
 
+NO_VALUE = "a symbol has no value yet: solve for it, or put a number in with .subs(symbol, number)"
+
 _CELL = CELL_NAME.format(number=1)
 
 
@@ -59,7 +61,7 @@ def hints_of(source: str) -> list[str]:
         ("é, w = 5, 'ñ'\nq = w * 3 + é", ["w = 'ñ'", "é = 5"]),
         ("n = 4\ndef f(k):\n    return (k\n        / (n - 4))\nf(7)", ["k = 7", "n = 4"]),
         ("x = np.zeros(3)\nif x > 0: pass", ["x = [0. 0. 0.]"]),
-        ("x, y = sp.symbols('x y')\nr = [x - y]\nif r[0] > 0: pass", ["r = [x - y]"]),
+        ("x, y = sp.symbols('x y')\nr = [x - y]\nif r[0] > 0: pass", ["r = [x - y]", NO_VALUE]),
         ("a, b, c, d, e = 'abcde'\n-(a + b + c + d + e)", [f"{n} = '{n}'" for n in "abcd"]),
     ],
 )  # fmt: skip
@@ -80,7 +82,11 @@ def test_values_of_the_expression_that_failed(source: str, told: list[str]) -> N
         ("number = 3\nprint(nunber)", ["is number meant?"]),
         ("def f():\n    count = 1\n    return cuont\nf()", ["is count meant?"]),
         ("math.isprime(7)", ["isprime: from sympy import isprime"]),
-        ("a = [1]\na.intersection([1])", ["a = [1]", "a set has intersection"]),
+        (
+            "a = [1]\na.intersection([1])",
+            ["a = [1]", "a set has intersection: make one first, set(...)"],
+        ),
+        ("a = {1: 2}\na.union([1])", ["a = {1: 2}", "a set has union"]),
         ("a = [1]\na.apend(2)", ["a = [1]", "is append meant?"]),
         (
             "m = [row[4] for row in table]",
@@ -104,10 +110,78 @@ def test_where_missing_names_are(source: str, told: list[str]) -> None:
     assert hints_of(source) == told
 
 
+LISTED = "an iterator is read once and has no length: make a list of it first, list(...)"
+A_CONDITION = "the solution of an inequality is a condition, not a list: print it as it is"
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("a = sp.Symbol('a')\nsp.solve(a**2 >= 9, a)[0]", A_CONDITION),
+        ("a = sp.Symbol('a')\nr = sp.solve(a >= 9, a)\nr[0]", A_CONDITION),
+        ("a = sp.Symbol('a')\n[r for r in sp.solve(a >= 9, a)]", A_CONDITION),
+        (
+            "x = sp.Symbol('x')\nsp.solve(sp.Abs(x - 4) - 10, x)",
+            'declare the unknown real: symbols("x", real=True)',
+        ),
+        (
+            "x = sp.Symbol('x')\nmax(x, 3)",
+            NO_VALUE,
+        ),
+        ("from itertools import combinations\nlen(combinations(range(5), 4))", LISTED),
+        ("from itertools import permutations\npermutations('abc').count()", LISTED),
+        ("g = (n for n in range(3))\ng[0]", LISTED),
+        ("m = map(str, [1])\nm.sort()", LISTED),
+        ("[1, 2] & [2]", "sets have &, lists have not: make them first, set(...) & set(...)"),
+        (
+            "def g(x):\n    return x\n3 - g",
+            "a function stands where a number should: call it, with its argument in round brackets",
+        ),
+        ("math.sqrt[3]", "a function is called with round brackets"),
+        (
+            "n = 2\nn(n + 1)",
+            (
+                "a number was called: multiplication is written with *; a name that was given a "
+                "number is no function any more"
+            ),
+        ),
+    ],
+)
+def test_what_to_write_instead(source: str, told: str) -> None:
+    assert hints_of(source)[-1] == told
+
+
+TEXT = "this line is text, not Python: text stands behind a #, or outside the program"
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("2a + 2b + 2c = 0", "multiplication is written with *: 2*x"),
+        ("y = 3x**2", "multiplication is written with *: 2*x"),
+        ("arrangements = total * 2!", "a factorial is a function: math.factorial(n)"),
+        (r"The final answer is \(\boxed{62}\).", TEXT),
+        ("1. **Understand the geometry:**", TEXT),
+        ("It looks like there was an error in it.", TEXT),
+        ("x = (1,", None),
+        ("if x != 3", None),
+        ("print 'Three plain words here'", None),
+    ],
+)
+def test_what_to_write_instead_of_a_line_that_is_no_python(line: str, told: str | None) -> None:
+    with pytest.raises(SyntaxError) as caught:
+        compile(line, _CELL, "exec")
+    lines = [each.strip() for each in format_error(caught.value).splitlines()]
+    assert (lines[-2] == told) if told else not set(lines) & {TEXT}
+    assert lines[-1].startswith("SyntaxError: ")
+
+
 @pytest.mark.parametrize(
     "source",
     [
         "raise ValueError",
+        "raise TypeError(7)",
+        "class E(TypeError): pass\nraise E(\"'And' object is not iterable\")",
         "for i in 5: pass",
         "import math\nmath.sqrt(-1)",
         "def f(): pass\nf(1)",
