@@ -304,11 +304,18 @@ class _Rational:
         value = self._power()
         while True:
             if self._next("times") is not None:
-                value = _bounded(value * self._power())
+                value = _bounded(value * self._factor())
             elif self._next("over") is not None:
-                value = _bounded(value / self._power())
+                value = _bounded(value / self._factor())
             else:
                 return sign * value
+
+    def _factor(self) -> Fraction:
+        # `14 \cdot -6`, as models write it: the sign is of the whole power.
+        if self._peek() == "-":
+            self._take()
+            return -self._power()
+        return self._power()
 
     def _power(self) -> Fraction:
         value = self._atom()

@@ -79,8 +79,9 @@ _RULES = (
 )
 
 _PROSE = re.compile(r"\\boxed|\\\(|\$.*\$|^\s*\d+\.\s+\S|^\s*[A-Z][a-z]*(?:\s+[A-Za-z]+){3}")
-_COEFFICIENT = re.compile(r"(?<![\w.])\d+[a-zA-Z]\b|(?<![\w.])\d+[a-zA-Z]\s*(?:\*\*|\^)")
-_FACTORIAL = re.compile(r"[\w)]!(?!=)")
+#: `2j` is a number.
+_COEFFICIENT = re.compile(r"(?<![\w.])\d+[a-ik-zA-IK-Z]\b")
+_FACTORIAL = re.compile(r"(?:\d|\)|\b[a-z])!(?![=\w\"'])")
 
 
 def remedies(error: BaseException) -> Iterator[str]:
