@@ -7,11 +7,13 @@ is a `start_NAME.md` beside it, the model's message begins with that, to its las
 there is a `problem_NAME.md`, that is how the problem is put. It may be all that there is of one.
 
 `{problem}` and `{answer}` in a file stand for the problem and for the sentence that says how to
-answer, `{guide}` in `guided_ROLE.md` for what another model wrote, `{tables}` in `start_NAME.md`
-for lines of a program that have the problem's tables, if any; everything else, braces too, is
-meant as it stands. `system_ROLE.md` and `user_ROLE.md` are what that model is asked.
+answer, `{guide}` in `guided_ROLE.md` for what another model wrote. In `start_NAME.md`, `{tables}`
+stands for lines of a program that have the problem's tables, if any, and `{docstring}` for the
+problem as a function's first lines. Everything else, braces too, is meant as it stands.
+`system_ROLE.md` and `user_ROLE.md` are what that model is asked.
 """
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -20,6 +22,7 @@ from importlib.resources.abc import Traversable
 
 from client.schema import AnswerKind
 from server.dialect.base import Prompt
+from server.prompts.docstring import docstring
 from server.prompts.tables import records
 
 _ENDING = ".md"
@@ -27,7 +30,9 @@ _VARIANT = "variant_"
 _START = "start_"
 _PROBLEM = "problem_"
 _GUIDED = "guided_"
-_TABLES = "{tables}"
+#: What stands for code in the start of a message.
+_CODE = {"{tables}": records, "{docstring}": docstring}
+_PLACES = re.compile("|".join(map(re.escape, _CODE)))
 
 
 @cache
@@ -44,8 +49,8 @@ def text(name: str, chosen: str = "") -> str:
 
 def start(problem: str, variant: str, chosen: str = "") -> str:
     """Return what a variant has the model's message begin with, in the chosen set; or nothing."""
-    begun = _of_variant(_START, variant, chosen)
-    return begun.replace(_TABLES, records(problem)) if _TABLES in begun else begun
+    # In one go: what the problem says is never taken for a place-holder.
+    return _PLACES.sub(lambda place: _CODE[place[0]](problem), _of_variant(_START, variant, chosen))
 
 
 def put(problem: str, variant: str, chosen: str = "") -> str:

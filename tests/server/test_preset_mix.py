@@ -13,16 +13,22 @@ def settings(**solve: str) -> Settings:
     return Settings.model_validate({"solve": solve})
 
 
-def test_the_default_models_attempts_are_asked_in_three_ways() -> None:
-    mix = parse_mix(with_preset(settings(), DEFAULT_MODEL).solve.mix, ["cot", "literal", "reread"])
-    styles = [mix.of(attempt) for attempt in range(4)]
-    assert {style.variant for style in styles} == {"cot", "literal", "reread"}
-    assert len(set(styles)) == 4
+def test_the_default_models_attempts_are_asked_in_four_ways() -> None:
+    ways = ["cot", "literal", "pal", "reread"]
+    mix = parse_mix(with_preset(settings(), DEFAULT_MODEL).solve.mix, ways)
+    styles = [mix.of(attempt) for attempt in range(8)]
+    assert sorted(style.variant for style in styles[:4]) == ways
+    assert {style.temperature for style in styles[:4]} == {0.0}
+    assert [style.variant for style in styles[4:]] == [style.variant for style in styles[:4]]
+    assert len(set(styles)) == 8
 
 
 def test_the_default_models_votes_weigh_as_its_preset_says_unless_the_settings_do() -> None:
     chosen = with_preset(settings(), DEFAULT_MODEL).solve.weight
-    assert chosen == "tool_errors(floor=0.25)*exact*finished*entries(1, 1, 1.1, 1)"
+    assert chosen == (
+        "tool_errors(floor=0.25)*exact*finished*code_agreement(otherwise=0.85)"
+        "*entries(1, 1, 1.1, 1)"
+    )
     assert with_preset(settings(weight="tool_errors"), DEFAULT_MODEL).solve.weight == "tool_errors"
     # Without the preset's mix its weight says nothing.
     assert with_preset(settings(mix="none"), DEFAULT_MODEL).solve.weight == "auto"
