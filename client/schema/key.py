@@ -10,6 +10,6 @@ def bearer(key: str) -> dict[str, str]:
         ValueError: no header can carry it. The error does not show it; those of httpx would.
     """
     found = key.strip()
-    if not (found.isascii() and (found.isprintable() or not found)):
+    if not (found.isascii() and found.isprintable()):
         raise ValueError("must be printable ASCII")
     return {"Authorization": f"Bearer {found}"} if found else {}

@@ -11,12 +11,12 @@ import linecache
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import combinations, islice, permutations, product
-from types import FrameType, GeneratorType, ModuleType, TracebackType
+from itertools import islice
+from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
 from sandbox.inside.places import line_of
-from sandbox.inside.remedies import LIST_OF_ITERATOR, remedies
+from sandbox.inside.remedies import ITERATORS, LIST_OF_ITERATOR, remedies
 from sandbox.inside.short_values import short_value
 
 _NAMES = 4
@@ -47,9 +47,8 @@ _MODULES = (
 _PLACES = 2
 #: What a missing method may be of.
 _KINDS = (list, set, dict, str)
-#: Those that are made from each other, and what is read once.
+#: Those that are made from each other.
 _COLLECTIONS = (list, set, tuple)
-_ITERATORS = (combinations, permutations, product, map, filter, zip, GeneratorType)
 
 
 def hints(error: BaseException, trace: TracebackType | None) -> Iterator[str]:
@@ -151,7 +150,7 @@ def _missing_attribute(name: str, owner: object) -> Iterator[str]:
     is_module = issubclass(type(owner), ModuleType)
     if is_module and (places := _places(name)):
         yield f"    {name}: {' or '.join(f'from {place} import {name}' for place in places)}"
-    elif issubclass(type(owner), _ITERATORS):
+    elif issubclass(type(owner), ITERATORS):
         yield f"    {LIST_OF_ITERATOR}"
     else:
         yield from _kinds_with(name, type(owner))

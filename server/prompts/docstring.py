@@ -1,8 +1,7 @@
 """A problem as the docstring that a program begins with.
 
-Models that are trained on code go on from a function's docstring more faithfully than from a
-problem that stands further up (program-aided language models, Gao et al. 2022, have the problem
-before the function).
+The form is that of the examples for GSM8K in PAL (program-aided language models, Gao et al. 2022):
+a function `solution` whose docstring is the question. Here the model's message begins with it.
 """
 
 #: Longer ones would fill a small model's context: the problem stands in the conversation already.
